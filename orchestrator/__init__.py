@@ -1,0 +1,35 @@
+"""Sweeps of gradient computations on Ray, classical and quantum, traced in Parquet.
+
+import orchestrator
+
+orchestrator.run("jobs/quickstart.yaml")
+run = orchestrator.open_run("runs/quickstart")
+run.steps.to_pandas()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.api import Result, Where, open_run, run
+    from orchestrator.traces.read import Run
+
+__all__ = ["Result", "Run", "Where", "open_run", "run"]
+
+_HOMES = {
+    "Result": "orchestrator.api",
+    "Run": "orchestrator.traces.read",
+    "Where": "orchestrator.api",
+    "open_run": "orchestrator.api",
+    "run": "orchestrator.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name when it is first used, so that importing the package stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

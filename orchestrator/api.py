@@ -1,0 +1,232 @@
+"""A sweep from file to tables: where the parts are put together, for the command line and for Python."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.driver.driver import Driver, Progress
+from orchestrator.driver.ledger import Ledger
+from orchestrator.driver.packs import Done, Packer, pack_size
+from orchestrator.driver.scheduler import Scheduler
+from orchestrator.engines.threads import use_threads
+from orchestrator.sweep.file import Sweep, load
+from orchestrator.sweep.plan import Plan, Structure
+from orchestrator.traces.read import Run
+from orchestrator.traces.rows import KeyColumn
+from orchestrator.traces.run import RunWriter
+from orchestrator.training.advance import Limits
+from orchestrator.versions import versions
+
+if TYPE_CHECKING:
+    from orchestrator.fleet.contract import Fleet
+
+
+@dataclass(frozen=True)
+class Where:
+    """On what a sweep runs.
+
+    Attributes:
+        inline: in this process, without Ray.
+        address: of a Ray cluster; None: the one running here, else a local one.
+        workers: how many; None: as many as the cluster has CPUs for.
+    """
+
+    inline: bool = False
+    address: str | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a run directory holds of a sweep.
+
+    Attributes:
+        kept: trials of the sweep that have ended.
+        begun: trials of the sweep that go on from a saved state.
+        new: the others.
+        abandoned: ended trials that the sweep no longer names; their rows stay.
+    """
+
+    kept: int
+    begun: int
+    new: int
+    abandoned: int
+
+
+class Watcher:
+    """Is told what happens; does nothing. Subclass it to show progress."""
+
+    def opened(self, sweep: Sweep, out: Path, counts: Counts) -> None:
+        """The run directory is open."""
+
+    def placed(self, where: str, workers: int) -> None:
+        """The fleet is up."""
+
+    def advanced(self, progress: Progress) -> None:
+        """Something has come back."""
+
+    def compacting(self) -> None:
+        """All trials have ended; the tables are being finished."""
+
+    def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
+        """Entered while the sweep runs; ``stop`` makes it commit and leave."""
+        return _nothing(stop)
+
+
+@contextmanager
+def _nothing(_: Callable[[], None]) -> Iterator[None]:
+    yield
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a sweep ended.
+
+    Attributes:
+        finished: whether all trials have ended; if not, it was stopped and can go on.
+    """
+
+    out: Path
+    progress: Progress
+    finished: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0: all trials done or diverged; 1: some failed."""
+        return 1 if self.progress.failed else 0
+
+
+def run(
+    sweep: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    where: Where = Where(),
+    overrides: Iterable[str] = (),
+    mixed_versions: bool = False,
+    watcher: Watcher | None = None,
+) -> Result:
+    """Runs a sweep file, or completes its run.
+
+    Args:
+        sweep: the YAML file.
+        out: the run directory; ``runs/<name>`` if left out.
+        where: on what to run.
+        overrides: ``path=value`` changes to the sweep file.
+        mixed_versions: go on with a run that other versions began.
+        watcher: is told what happens.
+
+    Raises:
+        InputError: faults in the sweep file; nothing was started, nothing written.
+        RunDirectoryError: the directory cannot be used.
+        FleetError: no cluster as asked for.
+
+    Example:
+        >>> result = run("jobs/quickstart.yaml", where=Where(inline=True))  # doctest: +SKIP
+    """
+    watcher = watcher or Watcher()
+    planned = load(Path(sweep), overrides)
+    folder = Path(out) if out is not None else Path("runs") / planned.name
+    with _open(planned, folder, mixed_versions) as writer:
+        done = Done(writer.ended(), writer.states())
+        counts = count(planned.plan, done)
+        watcher.opened(planned, folder, counts)
+        progress = Progress(planned.plan.count, kept=counts.kept)
+        if counts.begun or counts.new:
+            _drive(planned, writer, done, where, progress, watcher)
+        finished = counts.kept + progress.ended == planned.plan.count
+        if finished:
+            watcher.compacting()
+            writer.compact((trial.id, trial.keys) for trial in planned.plan.trials())
+        return Result(folder, progress, finished)
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """A run directory to read, finished or not.
+
+    Raises:
+        RunDirectoryError: there is no run.
+
+    Example:
+        >>> open_run("runs/quickstart").steps.to_pandas()  # doctest: +SKIP
+    """
+    return Run(path)
+
+
+def _open(sweep: Sweep, folder: Path, mixed_versions: bool) -> RunWriter:
+    keys = tuple(
+        KeyColumn(name, kind) for name, kind in zip(sweep.plan.keys, sweep.plan.key_types, strict=True)
+    )
+    return RunWriter.open(
+        folder,
+        name=sweep.name,
+        sweep=sweep.text,
+        record=json.dumps(sweep.record.model_dump(mode="json"), sort_keys=True),
+        keys=keys,
+        versions=versions(),
+        mixed_versions=mixed_versions,
+    )
+
+
+def count(plan: Plan, done: Done) -> Counts:
+    """Compares a plan with what a run directory holds."""
+    if not len(done.ended) and not done.begun:
+        return Counts(kept=0, begun=0, new=plan.count, abandoned=0)
+    kept = begun = 0
+    for trial in plan.trials():
+        if done.has_ended(trial.id):
+            kept += 1
+        elif trial.id in done.begun:
+            begun += 1
+    return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept)
+
+
+def _drive(
+    sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
+) -> None:
+    placement = sweep.placement
+    with _fleet(where, placement.threads, watcher) as fleet:
+        packer = Packer(sweep.plan, partial(_size, sweep, fleet.size), done)
+        driver = Driver(
+            Scheduler(packer.packs(), placement.shard_seconds),
+            fleet,
+            writer,
+            Ledger(json.dumps(versions())),
+            progress,
+            Limits(placement.chunk_steps, placement.chunk_seconds),
+            placement.commit_seconds,
+            watcher.advanced,
+        )
+        with watcher.running(driver.stop):
+            driver.run()
+
+
+def _size(sweep: Sweep, workers: int, structure: Structure) -> int:
+    chosen = sweep.placement.pack
+    return pack_size(sweep.plan, structure, workers) if chosen == "auto" else chosen
+
+
+@contextmanager
+def _fleet(where: Where, threads: int, watcher: Watcher) -> Iterator[Fleet]:
+    prepare = partial(use_threads, threads)
+    if where.inline:
+        from orchestrator.fleet.inline import InlineFleet
+
+        watcher.placed("in this process", 1)
+        yield InlineFleet(prepare)
+        return
+    from orchestrator.fleet import ray
+
+    with ray.joined(where.address, where.workers, threads) as (place, workers):
+        fleet = ray.RayFleet(workers, threads, prepare)
+        watcher.placed(place, workers)
+        try:
+            yield fleet
+        finally:
+            fleet.close()

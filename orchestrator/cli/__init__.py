@@ -1,0 +1,54 @@
+"""The command line: one verb per file."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from orchestrator.cli.analyse import analyse
+from orchestrator.cli.doctor import doctor
+from orchestrator.cli.plan import plan
+from orchestrator.cli.run import run
+from orchestrator.cli.schema import schema
+from orchestrator.errors import OrchestratorError
+
+BAD_INPUT = 2
+
+
+class _Verbs(click.Group):
+    """Lists verbs in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="orchestrator", prog_name="orchestrator")
+def orchestrator() -> None:
+    """Sweeps of gradient computations on Ray, classical and quantum, traced in Parquet.
+
+    \b
+    Example:
+      orchestrator run jobs/quickstart.yaml
+    """
+
+
+for _verb in (plan, run, analyse, schema, doctor):
+    orchestrator.add_command(_verb)
+
+
+def main() -> None:
+    """The console command: errors made on purpose are one message and exit code 2."""
+    try:
+        orchestrator.main(standalone_mode=False)
+    except OrchestratorError as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD_INPUT)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)

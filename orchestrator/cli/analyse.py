@@ -1,0 +1,42 @@
+"""``orchestrator analyse``: tables from a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import show
+from orchestrator.cli.options import run_folder
+
+_MOST_ROWS = 60
+
+
+@click.command()
+@run_folder
+@click.option("--by", metavar="KEY[,KEY…]", help="Swept keys to group by.  [default: all but the seed]")
+@click.option("--sql", help="A query over trials, steps, gradients and parameters, in DuckDB's SQL.")
+@click.option("--all", "everything", is_flag=True, help=f"All rows, not only the first {_MOST_ROWS}.")
+def analyse(run: Path, by: str | None, sql: str | None, everything: bool) -> None:
+    """Final loss, gradient norm and clipping by swept key; or the answer to a query.
+
+    Works while the run goes on, too.
+
+    \b
+    Example:
+      orchestrator analyse runs/quickstart
+      orchestrator analyse runs/quickstart --by case
+      orchestrator analyse runs/quickstart --sql "select step, avg(loss) from steps group by all"
+    """
+    from orchestrator.reports.query import query
+    from orchestrator.reports.summary import summary
+    from orchestrator.traces.read import Run
+
+    if by and sql:
+        raise click.UsageError("--by groups the standard table; put the grouping into the query instead")
+    opened = Run(run)
+    frame = query(opened, sql) if sql else summary(opened, by.split(",") if by else None)
+    rows = frame.rows if everything else frame.rows[:_MOST_ROWS]
+    show.frame(frame.header, rows)
+    if len(rows) < len(frame.rows):
+        click.echo(f"… and {len(frame.rows) - len(rows):,} more rows (--all shows them)")

@@ -1,0 +1,110 @@
+"""``orchestrator plan``: what would run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli import show
+from orchestrator.cli.options import overrides, sweep_file
+
+if TYPE_CHECKING:
+    from orchestrator.driver.estimate import Estimate
+    from orchestrator.sweep.file import Sweep
+
+_MOST_STRUCTURES = 12
+
+
+@click.command()
+@sweep_file
+@overrides
+@click.option("--trials", default=5, show_default=True, help="How many of the first trials to list.")
+@click.option("--workers", type=click.IntRange(1), help="Workers to plan for.  [default: CPUs here]")
+def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | None) -> None:
+    """Check a sweep file and say what it would run. Starts nothing, writes nothing.
+
+    \b
+    Example:
+      orchestrator plan jobs/quickstart.yaml
+    """
+    from orchestrator.driver.estimate import estimate, estimate_seconds
+    from orchestrator.driver.packs import default_workers
+    from orchestrator.fleet.inline import Alone
+    from orchestrator.sweep.file import load
+
+    planned = load(sweep, overrides)
+    workers = workers or default_workers()
+    estimates = [estimate(planned.plan, structure, workers) for structure in planned.plan.structures]
+    _print_structures(planned, estimates)
+    _print_totals(planned, estimates)
+    _print_trials(planned, trials)
+    seconds = estimate_seconds(planned.plan, estimates, Alone(), workers)
+    click.echo(f"\nabout {show.duration(seconds)} on {show.count(workers, 'worker')} like this machine's")
+
+
+def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
+    count = sweep.plan.count
+    click.echo(f"{sweep.name}: {show.count(count, 'trial')} in {show.count(len(estimates), 'structure')}\n")
+    rows = [_row(one) for one in estimates[:_MOST_STRUCTURES]]
+    header = (
+        "model",
+        "data",
+        "loss",
+        "updates",
+        "mode",
+        "trials",
+        "packs",
+        "parameters",
+        "dead",
+        "shard memory",
+    )
+    show.table(header, rows)
+    if len(estimates) > _MOST_STRUCTURES:
+        click.echo(f"… and {len(estimates) - _MOST_STRUCTURES} more")
+
+
+def _row(one: Estimate) -> tuple[str, ...]:
+    template = one.structure.template
+    updates = [str(getattr(u, "clip", None) or getattr(u, "optimizer", "")) for u in template.updates]
+    return (
+        show.model(template.model),
+        getattr(template.data, "source", "–"),
+        template.loss,
+        " → ".join(updates) or "–",
+        template.mode,
+        f"{one.structure.count:,}",
+        f"{one.packs:,} × {one.pack_size}",
+        f"{one.parameters:,}",
+        f"{one.parameters_dead:,}",
+        show.size(one.shard_bytes),
+    )
+
+
+def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
+    click.echo()
+    show.table(
+        ("total", ""),
+        [
+            ("trials", f"{sweep.plan.count:,}"),
+            ("packs", f"{sum(one.packs for one in estimates):,}"),
+            ("gradient evaluations", f"{sum(one.evaluations for one in estimates):,}"),
+            ("largest shard memory", show.size(max(one.shard_bytes for one in estimates))),
+            ("size of the traces", "about " + show.size(sum(one.trace_bytes for one in estimates))),
+        ],
+    )
+
+
+def _print_trials(sweep: Sweep, most: int) -> None:
+    if not most:
+        return
+    shown = list(itertools.islice(sweep.plan.trials(), most))
+    click.echo()
+    keys = [["–" if key is None else str(key) for key in trial.keys] for trial in shown]
+    rows = [(trial.id, *row) for trial, row in zip(shown, keys, strict=True)]
+    show.table(("trial", *sweep.plan.keys), rows)
+    if sweep.plan.count > most:
+        click.echo(f"… and {sweep.plan.count - most:,} more")

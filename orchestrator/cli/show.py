@@ -1,0 +1,97 @@
+"""How numbers and tables look on a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.sweep.problem import size
+
+__all__ = ["count", "duration", "model", "number", "size", "table"]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table as wide as it must be; columns of numbers stand on the right."""
+    rows = [list(row) for row in rows]
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for position, name in enumerate(header):
+        cells = [row[position] for row in rows]
+        drawn.add_column(name, justify="right" if _numeric(cells) else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal or console.width < 20:
+        console = Console(highlight=False, width=400)
+    console.print(drawn)
+
+
+def _numeric(cells: Iterable[str]) -> bool:
+    return all(cell[:1] in "0123456789-–." or cell.startswith("about") for cell in cells if cell)
+
+
+def number(value: Any) -> str:
+    """Four significant digits; ``–`` for nothing.
+
+    Example:
+        >>> number(12345.6), number(0.25), number(None)
+        ('1.235e+04', '0.25', '–')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def count(amount: int, thing: str) -> str:
+    """``1 trial``, ``1,000 trials``."""
+    return f"{amount:,} {thing}{'' if amount == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    Example:
+        >>> duration(0.2), duration(75), duration(9000)
+        ('under a second', '75 s', '2 h 30 min')
+    """
+    if seconds < 1:
+        return "under a second"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
+    return f"{seconds / 86400:.1f} days"
+
+
+def model(config: Any) -> str:
+    """A model in a few words: ``mlp 10-10``, ``circuit 4×3``."""
+    fields = config.model_dump()
+    if "qubits" in fields:
+        return f"{fields['kind']} {fields['qubits']} qubits × {fields['layers']}"
+    return f"{fields['kind']} {'-'.join(map(str, fields.get('hidden', ()))) or 'no hidden layer'}"
+
+
+def progress_bar() -> Any:
+    """A bar with trials done, what the caller says, and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+
+
+def frame(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Prints a table of values."""
+    table(header, [[number(value) for value in row] for row in rows])

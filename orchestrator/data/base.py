@@ -1,0 +1,46 @@
+"""The family of data sources (key ``data`` of a trial) and the data set that they load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.config import Config
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Prepared data: split, projected, scaled; read-only arrays.
+
+    Attributes:
+        inputs: [N, F] float64, training part.
+        targets: [N] float64: class index 0 … classes-1, or the value to predict.
+        weights: [N] float64 relative weight of each row, all 1 unless the data carry some.
+        test_inputs: [M, F]; M may be 0.
+        test_targets: [M]
+        classes: number of classes; 0 for regression.
+    """
+
+    inputs: NDArray[np.float64]
+    targets: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    test_inputs: NDArray[np.float64]
+    test_targets: NDArray[np.float64]
+    classes: int
+
+
+class Data(Config):
+    """Where the rows come from. A member's tag is its key ``source``."""
+
+    tags: ClassVar[tuple[str, ...]] = ("source",)
+
+    def load(self) -> Dataset:
+        """The prepared data set, loaded once per process and configuration.
+
+        Raises:
+            InputError: the data cannot be used as asked; paths start with ``data``.
+        """
+        raise NotImplementedError

@@ -1,0 +1,138 @@
+"""The sweep loop: takes packs, places them on the fleet, commits what comes back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.driver.ledger import Ledger
+from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
+from orchestrator.errors import CertificateError, WorkerLost
+from orchestrator.training.advance import Limits, advance
+from orchestrator.training.walk import Chunk
+
+_COMMIT_BYTES = 64 << 20
+_WAIT_S = 0.25
+
+
+class Outcome(Protocol):
+    """How a task ended: a value, or an error and its traceback."""
+
+    @property
+    def ticket(self) -> int: ...
+    @property
+    def value(self) -> Any: ...
+    @property
+    def error(self) -> BaseException | None: ...
+    @property
+    def trace(self) -> str: ...
+
+
+class Fleet(Protocol):
+    """Where work runs."""
+
+    def idle(self) -> int: ...
+    def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int: ...
+    def wait(self, timeout_s: float) -> list[Any]: ...
+
+
+class Committer(Protocol):
+    """What keeps the rows: ``traces.run.RunWriter``, or a list in a test."""
+
+    def commit(self, rows: Any, keys: Any, states: Any) -> None: ...
+
+
+@dataclass
+class Progress:
+    """How far a sweep is; what is shown while it runs."""
+
+    trials: int
+    kept: int = 0
+    ended: int = 0
+    failed: int = 0
+    diverged: int = 0
+    steps: int = 0
+    loss: float = math.nan
+    commits: int = 0
+
+
+@dataclass
+class Driver:
+    """Runs what the scheduler hands out until there is nothing left or ``stop`` is called.
+
+    Args:
+        limits: when workers hand back what they have.
+        commit_seconds: time between commits.
+        watch: called whenever something has come back.
+    """
+
+    scheduler: Scheduler
+    fleet: Fleet
+    committer: Committer
+    ledger: Ledger
+    progress: Progress
+    limits: Limits
+    commit_seconds: float
+    watch: Callable[[Progress], None] = lambda _: None
+    _out: dict[int, Work] = field(default_factory=dict)
+
+    def stop(self) -> None:
+        """Starts nothing more; ``run`` commits what is under way and returns."""
+        self.scheduler.stopping = True
+
+    def run(self) -> None:
+        """The loop."""
+        committed = time.monotonic()
+        while not self.scheduler.finished or self._out:
+            for assignment in self.scheduler.start(self.fleet.idle()):
+                self._submit(assignment)
+            for outcome in self.fleet.wait(_WAIT_S):
+                self._receive(outcome)
+            waited = time.monotonic() - committed
+            if self.ledger and (waited >= self.commit_seconds or self.ledger.bytes > _COMMIT_BYTES):
+                self._commit()
+                committed = time.monotonic()
+            self.watch(self.progress)
+        if self.ledger:
+            self._commit()
+            self.watch(self.progress)
+
+    def _submit(self, assignment: Assignment) -> None:
+        work = assignment.work
+        ticket = self.fleet.submit(advance, work.pack, self.limits, helpers=assignment.helpers)
+        self._out[ticket] = work
+
+    def _receive(self, outcome: Outcome) -> None:
+        work = self._out.pop(outcome.ticket)
+        if outcome.error is None:
+            self._advanced(work, outcome.value)
+        elif isinstance(outcome.error, WorkerLost):
+            self._give_up(self.scheduler.lost(work, str(outcome.error)))
+        else:
+            hopeless = isinstance(outcome.error, CertificateError)
+            self._give_up(self.scheduler.raised(work, outcome.trace, hopeless))
+
+    def _advanced(self, work: Work, chunk: Chunk) -> None:
+        self.ledger.add(work, chunk)
+        self.scheduler.advanced(work, chunk.pack, chunk.shard_seconds)
+        self.progress.steps += chunk.steps
+        if math.isfinite(chunk.loss):
+            self.progress.loss = chunk.loss
+        if "trials" in chunk.rows:
+            status = chunk.rows["trials"]["status"]
+            self.progress.ended += len(status)
+            self.progress.diverged += int((status == "diverged").sum())
+
+    def _give_up(self, given_up: GivenUp | None) -> None:
+        if given_up is None:
+            return
+        self.ledger.fail(given_up)
+        self.progress.ended += len(given_up.work.pack.ids)
+        self.progress.failed += len(given_up.work.pack.ids)
+
+    def _commit(self) -> None:
+        self.committer.commit(*self.ledger.take())
+        self.progress.commits += 1

@@ -1,0 +1,85 @@
+"""What has come back but is not committed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from orchestrator.driver.scheduler import GivenUp, Work
+from orchestrator.sweep.plan import PlannedTrial
+from orchestrator.traces.rows import SavedState
+from orchestrator.training.ended import failed_rows
+from orchestrator.training.recorder import Columns, Rows, join_rows
+from orchestrator.training.walk import Chunk
+
+_NO_TIME = "1970-01-01T00:00:00Z"
+
+
+class Ledger:
+    """Collects rows, states and key values until the next commit takes them."""
+
+    def __init__(self, versions: str) -> None:
+        self._versions = versions
+        self._parts: list[Rows] = []
+        self.keys: dict[str, tuple[Any, ...]] = {}
+        self.states: dict[str, SavedState] = {}
+        self.bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def add(self, work: Work, chunk: Chunk) -> None:
+        """Takes in a chunk: its rows, and the state of the trials that go on."""
+        rows = dict(chunk.rows)
+        if "trials" in rows:
+            rows["trials"] = self._completed(rows["trials"], work)
+        self._parts.append(rows)
+        self.bytes += sum(column.nbytes for table in rows.values() for column in table.values())
+        self._note_keys(work.planned)
+        for trial in work.pack.ids:
+            self.states.pop(trial, None)
+        rest = chunk.pack
+        if rest is not None and rest.vectors is not None:
+            self.states |= {
+                trial: SavedState(rest.step, vector)
+                for trial, vector in zip(rest.ids, rest.vectors, strict=True)
+            }
+
+    def fail(self, given_up: GivenUp) -> None:
+        """Takes in trials that failed."""
+        work = given_up.work
+        error = np.full(len(work.pack.ids), given_up.error, object)
+        table = self._completed({**failed_rows(work.pack), "error": error}, work)
+        self._parts.append({"trials": table})
+        self._note_keys(work.planned)
+        for trial in work.pack.ids:
+            self.states.pop(trial, None)
+
+    def _completed(self, table: Columns, work: Work) -> Columns:
+        """The columns of ``trials`` that only the driver knows."""
+        count = len(table["trial"])
+        planned = [work.planned[str(trial)] for trial in table["trial"]]
+        table.setdefault("error", np.full(count, None, object))
+        return {
+            **table,
+            "index": np.array([trial.index for trial in planned]),
+            "attempts": np.full(count, work.attempts),
+            "pack": np.full(count, work.number),
+            "started_at": np.array([_iso(seconds) for seconds in table["started_at"]], object),
+            "versions": np.full(count, self._versions, object),
+        }
+
+    def _note_keys(self, planned: Mapping[str, PlannedTrial]) -> None:
+        self.keys |= {trial: entry.keys for trial, entry in planned.items()}
+
+    def take(self) -> tuple[Rows, dict[str, tuple[Any, ...]], dict[str, SavedState]]:
+        """Everything since the last commit: rows by table, key values and states by trial."""
+        taken = join_rows(self._parts), self.keys, self.states
+        self._parts, self.keys, self.states, self.bytes = [], {}, {}, 0
+        return taken
+
+
+def _iso(seconds: float) -> str:
+    return f"{np.datetime64(int(seconds * 1000), 'ms')}Z" if seconds else _NO_TIME

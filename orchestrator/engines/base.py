@@ -1,0 +1,35 @@
+"""The family of engines: the key ``gradient`` of a trial."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from orchestrator.config import Config
+from orchestrator.engines.gradient import Differentiator
+from orchestrator.models.base import Built
+
+
+class Engine(Config):
+    """How the gradient of a shard is computed. A member's tag is its key ``engine``."""
+
+    tags: ClassVar[tuple[str, ...]] = ("engine",)
+    engine: str
+
+    def differentiates(self, model: Built) -> bool:
+        """Whether this engine can take ``model``."""
+        raise NotImplementedError
+
+    def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
+        """Makes ready for one model and loss; called once per structure and process."""
+        raise NotImplementedError
+
+    def certify(self, model: Built, seed: int) -> float | None:  # noqa: ARG002 - most have nothing to check
+        """Largest deviation of one row's value and two components from an independent evaluation.
+
+        None where no certificate is due. Raises CertificateError on a mismatch.
+        """
+        return None
+
+    def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
+        """Working memory of one call on ``rows`` rows of ``samples`` samples each, in bytes."""
+        raise NotImplementedError

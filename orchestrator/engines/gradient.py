@@ -1,0 +1,80 @@
+"""What an engine is handed and what it returns: a shard in, a GradientSum out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A slice of the mini-batch of each of R rows (a row: a trial, or a trial and step when probing).
+
+    Attributes:
+        inputs: [R, B, F] features; F = 0 for a model without data.
+        targets: [R, B] class index or value, 0 for a loss that needs none.
+        weights: [R, B] p_i, normalised to 1 over the whole mini-batch (not over the shard).
+        axes: [R, A] int8 axis (0 X, 1 Y, 2 Z) of each rotation whose axis is drawn; A = 0 for most models.
+    """
+
+    inputs: Array
+    targets: Array
+    weights: Array
+    axes: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class GradientSum:
+    """Sums over the samples of a shard, for R rows; ``+`` joins two shards, in shard order only.
+
+    All on unclipped gradients. p_i: weight of sample i, l_i its loss, v_i the variance that finite
+    shots add to ∂l_i (0 when exact), δ_i the back-propagated signal dl_i/da of a layer.
+
+    Attributes:
+        weight: [R] Σ p_i
+        weight_square: [R] Σ p_i²
+        loss: [R] Σ p_i l_i
+        gradient: [R, P] Σ p_i ∂l_i
+        square: [R, P] Σ p_i (∂l_i)²
+        noise: [R, P] Σ p_i² v_i
+        noise_first: [R, P] Σ p_i v_i
+        signal: [R, S] Σ p_i δ_i, all layers side by side; S = 0 where the model has none
+        signal_square: [R, S] Σ p_i δ_i²
+        executions: [R] circuits executed
+        shots: [R] shots taken
+        qpu_seconds: [R] seconds of quantum processor
+    """
+
+    weight: Array
+    weight_square: Array
+    loss: Array
+    gradient: Array
+    square: Array
+    noise: Array
+    noise_first: Array
+    signal: Array
+    signal_square: Array
+    executions: Array
+    shots: Array
+    qpu_seconds: Array
+
+    def __add__(self, other: GradientSum) -> GradientSum:
+        return GradientSum(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Differentiator(Protocol):
+    """An engine made ready for one model and loss; what training calls."""
+
+    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+        """Gradient of each row's weighted loss: ``parameters`` float64 [R, P]."""
+
+    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """What the loss is computed from, float64 [R, B, K]: logits of a network, expectation values.
+
+        ``inputs`` is [R, B, F]; no gradient is computed.
+        """

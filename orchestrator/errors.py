@@ -1,0 +1,78 @@
+"""Every exception that this package raises on purpose.
+
+OrchestratorError                  exit code
+├── InputError                     2   what the user wrote cannot run; carries every fault found
+├── RunDirectoryError              2   the output directory is taken, foreign, or not writable
+├── FleetError                     2   no Ray cluster to be had as asked for
+├── WorkerLost                     –   a worker died under its work; the work is tried again
+└── CertificateError               –   an engine disagrees with its independent check
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with what the user wrote.
+
+    Attributes:
+        path: dotted path inside the sweep file or trial (``model.layers``), or "".
+        message: what is wrong, with the value and what would be legal.
+        file: the file's name as the user gave it, or "".
+        line: line in that file, counted from 1; 0 where there is none.
+    """
+
+    path: str
+    message: str
+    file: str = ""
+    line: int = 0
+
+    @property
+    def order(self) -> tuple[str, int, str, str]:
+        """Sorts faults as a reader goes through the file."""
+        return self.file, self.line, self.path, self.message
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.file and self.line else self.file
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class OrchestratorError(Exception):
+    """Root of the tree above."""
+
+
+class InputError(OrchestratorError):
+    """Bad input, every fault of it at once.
+
+    Example:
+        >>> print(InputError([Fault("steps", "is 0, must be at least 1", "a.yaml", 7)]))
+        a.yaml:7: steps: is 0, must be at least 1
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+    @classmethod
+    def at(cls, path: str, message: str) -> InputError:
+        """The error of a single fault at ``path``."""
+        return cls([Fault(path, message)])
+
+
+class RunDirectoryError(OrchestratorError):
+    """The run directory cannot be used as it is; the message says why and what to do."""
+
+
+class FleetError(OrchestratorError):
+    """The cluster that was asked for is not there, not reachable, or too small."""
+
+
+class WorkerLost(OrchestratorError):  # noqa: N818 - an event, and named as Ray names it
+    """A worker died (killed, preempted, out of memory) before it answered."""
+
+
+class CertificateError(OrchestratorError):
+    """A gradient differs from its independent evaluation."""

@@ -1,0 +1,75 @@
+"""The family of models (key ``model`` of a trial) and what they build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.config import Config
+from orchestrator.streams import Streams
+
+
+@dataclass(frozen=True)
+class Group:
+    """A named slice [start, stop) of the parameter vector, or of the signal vector.
+
+    Attributes:
+        depth: position from the input, counted from 0.
+        kind: ``parameter``, or ``signal`` for the back-propagated dl/da of a layer.
+    """
+
+    name: str
+    start: int
+    stop: int
+    depth: int
+    kind: Literal["parameter", "signal"] = "parameter"
+
+
+class Built(Protocol):
+    """A model built for the data at hand. Picklable and immutable.
+
+    Attributes:
+        parameters: P, length of the flat parameter vector.
+        groups: slices of the parameter vector that cover it, in order.
+        signals: slices of the signal vector; empty where the model has none.
+        dead: bool [P], true where the gradient is zero by structure.
+        head: what the predictions are to the loss: sigmoid, softmax, tanh, linear, relu
+            (logits, before that function) or expectation.
+        outputs: K, predictions per sample.
+        axes: A, number of rotations whose axis is drawn anew in every step; 0 for most.
+    """
+
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def groups(self) -> tuple[Group, ...]: ...
+    @property
+    def signals(self) -> tuple[Group, ...]: ...
+    @property
+    def dead(self) -> NDArray[np.bool_]: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def axes(self) -> int: ...
+
+    def initial(self, streams: Streams) -> NDArray[np.float64]:
+        """Fresh parameters, float64 [R, P], one row for each stream (Purpose.PARAMETERS)."""
+
+
+class Model(Config):
+    """What is differentiated. A member's tag is its key ``kind``."""
+
+    tags: ClassVar[tuple[str, ...]] = ("kind",)
+
+    def build(self, features: int, classes: int) -> Built:
+        """The model for data of ``features`` columns and ``classes`` classes (0: regression or no data).
+
+        Raises:
+            InputError: it cannot take such data; paths start with ``model``.
+        """
+        raise NotImplementedError

@@ -1,0 +1,88 @@
+"""Counter-based random numbers, drawn for a whole pack in one call.
+
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11). A number depends
+on its key and counter alone: the trial's seed, the purpose, the step and two further coordinates.
+So a trial draws the same numbers alone, in any pack, on any worker, after any interruption.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_LOW = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+
+
+class Purpose(IntEnum):
+    """What a stream is for. Values are part of the bits of every run: append, never renumber."""
+
+    PARAMETERS = 1
+    BATCHES = 2
+    AXES = 3
+    DATA = 4
+    SAMPLING = 5
+
+
+def philox(counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: ArrayLike) -> NDArray[np.uint32]:
+    """Philox4x32-10.
+
+    Args:
+        counter: four words below 2**32, broadcast against each other and the key.
+        key: 64-bit keys, any shape.
+
+    Returns:
+        uint32 [..., 4].
+    """
+    key = np.asarray(key, np.uint64)
+    words = np.broadcast_arrays(*(np.asarray(word, np.uint64) for word in counter), key)
+    x0, x1, x2, x3 = (word.copy() for word in words[:4])
+    k0, k1 = key & _LOW, key >> _SHIFT
+    for _ in range(10):
+        a, b = x0 * np.uint64(0xD2511F53), x2 * np.uint64(0xCD9E8D57)
+        x0, x1, x2, x3 = (b >> _SHIFT) ^ x1 ^ k0, b & _LOW, (a >> _SHIFT) ^ x3 ^ k1, a & _LOW
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
+    return np.stack([x0, x1, x2, x3], axis=-1).astype(np.uint32)
+
+
+class Streams:
+    """The streams of the rows of one call.
+
+    Args:
+        seeds: [R] seed of each row's trial, 0 … 2**63-1.
+        steps: [R] or a number: the step of each row (0 where there is none).
+
+    Example:
+        >>> Streams([7, 8], 0).uniform(Purpose.PARAMETERS, 3).shape
+        (2, 3)
+    """
+
+    def __init__(self, seeds: ArrayLike, steps: ArrayLike) -> None:
+        self.seeds = np.asarray(seeds, np.uint64)
+        self.steps = np.broadcast_to(np.asarray(steps, np.uint64), self.seeds.shape)
+
+    def bits(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.uint64]:
+        """Random words, uint64 [R, count]; ``lane`` tells apart streams of one purpose (shard, circuit)."""
+        blocks = np.arange((count + 1) // 2, dtype=np.uint64)
+        counter = (blocks[None, :], self.steps[:, None], np.uint64(lane), np.uint64(purpose))
+        words = philox(counter, self.seeds[:, None]).astype(np.uint64)
+        pairs = words[..., 0::2] << _SHIFT | words[..., 1::2]
+        return np.ascontiguousarray(pairs.reshape(len(self.seeds), -1)[:, :count])
+
+    def uniform(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.float64]:
+        """Uniform in [0, 1) with 53 bits, float64 [R, count]."""
+        return np.asarray((self.bits(purpose, count, lane) >> np.uint64(11)) * 2.0**-53, np.float64)
+
+    def normal(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.float64]:
+        """Standard normal by Box and Muller (1958), float64 [R, count]."""
+        pairs = self.uniform(purpose, 2 * count, lane).reshape(len(self.seeds), count, 2)
+        radius = np.sqrt(-2.0 * np.log1p(-np.ascontiguousarray(pairs[..., 0])))
+        angle = 2.0 * math.pi * np.ascontiguousarray(pairs[..., 1])
+        return np.asarray(radius * np.cos(angle), np.float64)
+
+    def permutations(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.int64]:
+        """Random permutations of range(count), int64 [R, count]."""
+        return np.argsort(self.bits(purpose, count, lane), axis=1, kind="stable")

@@ -1,0 +1,102 @@
+"""One fully resolved trial, composed from the configurations beside the code they configure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from orchestrator.config import Config, Field, OneOf
+from orchestrator.data.base import Data
+from orchestrator.engines.base import Engine
+from orchestrator.errors import Fault
+from orchestrator.models.base import Model
+from orchestrator.models.losses import LOSSES
+from orchestrator.updates.base import Clip, Optimizer, Update
+
+FORMAT = 1
+"""Version of the canonical form; part of every id."""
+
+
+class Batch(Config):
+    """A mini-batch and the number of slices that it is summed in."""
+
+    size: int = Field(default=1, ge=1)
+    shards: int = Field(default=1, ge=1)
+
+
+class Record(Config):
+    """What the trace keeps. Never part of a trial's id."""
+
+    every: int = Field(default=1, ge=1, description="record every k-th step; the last one always")
+    histogram: bool = Field(default=False, description="keep the histogram of log2|g| of each group")
+    evaluate: int = Field(
+        default=0, ge=0, description="test loss and accuracy every k steps; 0: at the end only"
+    )
+    parameters: Literal["none", "final"] = Field(default="none", description="keep the trained parameters")
+    components: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(), strict=False, description="components that are groups of their own"
+    )
+
+
+class Trial(Config):
+    """One configuration with its seed: everything that decides its numbers, and what to record."""
+
+    mode: Literal["train", "probe"] = "train"
+    data: Annotated[Data, OneOf()] | None = None
+    model: Annotated[Model, OneOf()]
+    loss: Literal[LOSSES]  # type: ignore[valid-type]
+    gradient: Annotated[Engine, OneOf()]
+    updates: tuple[Annotated[Update, OneOf()], ...] = Field(default=(), strict=False)
+    batch: Batch = Batch()
+    steps: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    record: Record = Record()
+
+    def identity(self) -> dict[str, Any]:
+        """What takes part in the id: everything but what is recorded."""
+        return {name: value for name, value in super().identity().items() if name != "record"}
+
+    def check(self) -> list[Fault]:
+        """Faults between parts that are legal by themselves."""
+        return [*self._check_updates(), *self._check_batch()]
+
+    def _check_updates(self) -> list[Fault]:
+        optimizers = [i for i, update in enumerate(self.updates) if isinstance(update, Optimizer)]
+        if self.mode == "train" and len(optimizers) != 1:
+            return [Fault("updates", f"has {len(optimizers)} optimizers; mode: train needs exactly one")]
+        if self.mode == "train":
+            return []
+        return [
+            Fault(f"updates.{i}", "means nothing in a probe, which applies no updates; take it out")
+            for i, update in enumerate(self.updates)
+            if isinstance(update, Optimizer) or (isinstance(update, Clip) and update.stateful)
+        ]
+
+    def _check_batch(self) -> list[Fault]:
+        if self.batch.size < self.batch.shards:
+            return [Fault("batch.shards", f"is {self.batch.shards}, more than batch.size {self.batch.size}")]
+        if self.data is None and self.batch.size > 1:
+            return [Fault("batch.size", f"is {self.batch.size}, but without data a batch has one sample")]
+        return []
+
+
+def trial_id(identity: dict[str, Any]) -> str:
+    """First 16 hex digits of SHA-256 over the canonical JSON of ``Trial.identity()``."""
+    return _sha256({"format": FORMAT, **identity})[:16]
+
+
+def structure_key(trial: Trial) -> str:
+    """What trials must share to be computed in one call: all but seed and the updates' numbers."""
+    identity = trial.identity()
+    identity.pop("seed", None)
+    identity["updates"] = [
+        {k: v for k, v in update.identity().items() if k not in update.number_names()}
+        for update in trial.updates
+    ]
+    return _sha256(identity)[:16]
+
+
+def _sha256(value: dict[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

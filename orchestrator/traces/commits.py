@@ -1,0 +1,94 @@
+"""How a run grows: commits of rows and states, merged sixteen at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from orchestrator.traces import parquet
+from orchestrator.traces.arrow import STATE, TEXT, states_to_arrow, table_schema, trial_numbers
+from orchestrator.traces.manifest import COMPLETE, Commit, Snapshot, commit_numbers
+from orchestrator.traces.rows import KeyColumn, SavedState
+from orchestrator.traces.schema import TABLES
+from orchestrator.traces.storage import Folder
+
+_TRIAL = pa.schema([("trial", TEXT)])
+
+
+def write_commit(
+    folder: Folder, follows: int, tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]
+) -> Commit:
+    """Writes a commit behind ``follows``; it counts once this returns."""
+    contents = {table: (data.schema, [data]) for table, data in tables.items()}
+    return _write(folder, Commit(_next(folder, follows), follows, 0, (), {}), contents, states)
+
+
+def merge(folder: Folder, commits: Sequence[Commit], keys: Iterable[KeyColumn]) -> Commit:
+    """Joins commits that follow each other into one, then removes them.
+
+    Rows pass through in pieces; states that are superseded, or of ended trials, are left behind.
+    """
+    joined = Snapshot(None, tuple(commits))
+    schemas = {table: table_schema(table, keys) for table in TABLES if joined.files(table)}
+    contents = {
+        table: (schema, parquet.read(folder, joined.files(table), schema))
+        for table, schema in schemas.items()
+    }
+    follows, level = commits[0].follows, commits[0].level + 1
+    replaces = tuple(commit.number for commit in commits)
+    merged = Commit(_next(folder, follows), follows, level, replaces, {})
+    merged = _write(folder, merged, contents, read_states(folder, joined))
+    for commit in commits:
+        folder.delete(commit.folder)
+    return merged
+
+
+def read_states(folder: Folder, run: Snapshot) -> dict[str, SavedState]:
+    """The newest state of every trial that has one and has not ended."""
+    states = {}
+    for piece in parquet.read(folder, run.files("state"), STATE):
+        steps, vectors = piece["step"].to_pylist(), piece["vector"].combine_chunks()
+        for row, trial in enumerate(piece["trial"].to_pylist()):
+            states[trial] = SavedState(steps[row], vectors[row].values.to_numpy().copy())
+    if states:
+        for piece in parquet.read(folder, run.files("trials"), _TRIAL):
+            for trial in states.keys() & set(piece["trial"].to_pylist()):
+                del states[trial]
+    return states
+
+
+def read_ended(folder: Folder, run: Snapshot) -> NDArray[np.uint64]:
+    """Sorted numbers of the trials that have ended, uint64 [trials]."""
+    pieces = [trial_numbers(piece["trial"]) for piece in parquet.read(folder, run.files("trials"), _TRIAL)]
+    return np.sort(np.concatenate([np.empty(0, np.uint64), *pieces]))
+
+
+def _write(
+    folder: Folder,
+    commit: Commit,
+    tables: Mapping[str, tuple[pa.Schema, Iterable[pa.Table]]],
+    states: Mapping[str, SavedState],
+) -> Commit:
+    if states:
+        tables = {**tables, "state": (STATE, [states_to_arrow(states)])}
+    try:
+        files = {
+            f"{table}.parquet": parquet.write(folder, f"{commit.folder}/{table}.parquet", *content)
+            for table, content in tables.items()
+        }
+        commit = replace(commit, files=files)
+        folder.replace(f"{commit.folder}/{COMPLETE}", commit.dump())
+    except OSError:
+        with suppress(OSError):  # it would not count, but a full disk needs the room
+            folder.delete(commit.folder)
+        raise
+    return commit
+
+
+def _next(folder: Folder, follows: int) -> int:
+    return max([follows, *commit_numbers(folder)]) + 1

@@ -1,0 +1,185 @@
+"""Finishing a run: its rows sorted into parts, with the swept keys of the whole sweep attached.
+
+An external sort by ranges of trial ids. Ids are hashes, so equal ranges hold about equally many rows;
+a range that does not fit in memory is cut again. A row is read and written once per cut and once for
+its part, however large the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from orchestrator.traces import parquet
+from orchestrator.traces.arrow import (
+    conform,
+    key_arrays,
+    key_schema,
+    order_by,
+    plain,
+    table_schema,
+    trial_numbers,
+)
+from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
+from orchestrator.traces.rows import KeyColumn, KeyValue
+from orchestrator.traces.schema import SORT, TABLES
+from orchestrator.traces.storage import Folder
+
+MEMORY_BYTES = 256 << 20
+"""What the rows of one table in one range may take; sorting them takes about three times that."""
+
+PIECES = 64
+"""Pieces of one cut, at most: so many files are open at once."""
+
+KEYS = "keys"
+"""The plan's swept keys, cut like the tables that they are attached to."""
+
+Plan = Iterable[tuple[str, Sequence[KeyValue]]]
+"""Every trial of the sweep with the values of its swept keys."""
+
+Files = Mapping[str, Sequence[str]]
+
+
+def compact(
+    folder: Folder,
+    run: Snapshot,
+    info: RunInfo,
+    sweep: str,
+    plan: Plan,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Complete:
+    """Sorts all rows of ended trials into a new generation of parts and lists it.
+
+    Rows of a trial without a row in ``trials`` are left out: its state goes with the commits, so it
+    would start again from step 0. A trial that ``plan`` does not name keeps the swept keys that it has.
+
+    Args:
+        sweep: SHA-256 of the sweep file that ``plan`` belongs to.
+    """
+    folder.delete(SCRATCH)
+    compaction = _Compaction(folder, info.keys, memory_bytes)
+    files = {table: run.files(table) for table in TABLES} | {KEYS: compaction.write_keys(plan)}
+    generation = run.complete.generation + 1 if run.complete else 1
+    parts = {}
+    for number, piece in enumerate(compaction.ranges(files, 0, 1 << 64)):
+        for table, data in compaction.finished(piece):
+            if data.num_rows or (number == 0 and table != "parameters"):
+                name = f"{table}/part-{generation:04d}-{number:05d}.parquet"
+                parts[name] = parquet.write(folder, name, data.schema, [data])
+    complete = Complete(generation, run.last, sweep, parts)
+    folder.replace(COMPLETE, complete.dump(info))
+    return complete
+
+
+@dataclass(frozen=True)
+class _Compaction:
+    folder: Folder
+    keys: tuple[KeyColumn, ...]
+    memory_bytes: int
+
+    def write_keys(self, plan: Plan) -> list[str]:
+        """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
+        name = f"{SCRATCH}/{KEYS}.parquet"
+        parquet.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
+        return [name]
+
+    def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
+        """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory, in order.
+
+        One trial is never cut.
+        """
+        size = max(parquet.memory(self.folder, names, self._schema(t)) for t, names in files.items())
+        if size <= self.memory_bytes or parquet.count(self.folder, files["trials"]) <= 1:
+            yield files
+            return
+        pieces = min(PIECES, 1 + 2 * size // self.memory_bytes)  # half full: ids scatter
+        step = -(-width // pieces)
+        place = f"{SCRATCH}/{low:016x}-{width:x}"
+        for table, names in files.items():
+            self._scatter(table, names, low, step, place)
+        for piece in range(pieces):
+            yield from self.ranges(self._pieces(place, piece), low + piece * step, step)
+        self.folder.delete(place)
+
+    def finished(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
+        """The tables of one range as they are to be written."""
+        swept = self._read(KEYS, files)
+        ended = trial_numbers(self._read("trials", files)["trial"])
+        for table in TABLES:
+            data = self._read(table, files)
+            data = data.filter(pa.array(np.isin(trial_numbers(data["trial"]), ended)))
+            data = self._attach(table, data, swept)
+            data = data.take(order_by(data, SORT[table]))
+            yield table, conform(data, table_schema(table, self.keys))
+
+    def _scatter(self, table: str, names: Sequence[str], low: int, step: int, place: str) -> None:
+        schema = self._schema(table)
+        rows = parquet.read(self.folder, names, schema)
+        with ExitStack() as stack:
+            files = {}
+            for block in parquet.regrouped(rows, self.memory_bytes, lambda table: table.nbytes):
+                pieces = (trial_numbers(block["trial"]) - np.uint64(low)) // np.uint64(step)
+                for piece, data in _split(block, pieces):
+                    if piece not in files:
+                        name = f"{place}/{piece:02d}/{table}.parquet"
+                        files[piece], _ = stack.enter_context(parquet.writer(self.folder, name, schema))
+                    files[piece].write_table(data)
+
+    def _pieces(self, place: str, piece: int) -> Files:
+        present = self.folder.names(f"{place}/{piece:02d}")
+        return {
+            table: [f"{place}/{piece:02d}/{table}.parquet"] if f"{table}.parquet" in present else []
+            for table in (*TABLES, KEYS)
+        }
+
+    def _attach(self, table: str, data: pa.Table, swept: pa.Table) -> pa.Table:
+        found, position = _find(trial_numbers(data["trial"]), trial_numbers(swept["trial"]))
+        for key in self.keys:
+            if name := key.column(table):
+                place = data.column_names.index(name)
+                planned = swept[key.name].take(pa.array(position, mask=~found))
+                column = pc.if_else(pa.array(found), planned, data[name])
+                data = data.set_column(place, data.schema.field(name), column)
+        return data
+
+    def _key_tables(self, plan: Plan) -> Iterator[pa.Table]:
+        trials = iter(plan)
+        while chunk := list(islice(trials, parquet.GROUP_ROWS)):
+            names, values = zip(*chunk, strict=True)
+            keys = self.keys[: len(values[0])]
+            arrays = [pa.array(names), *key_arrays(keys, values)]
+            yield conform(pa.table(arrays, ["trial", *(key.name for key in keys)]), self._schema(KEYS))
+
+    def _read(self, table: str, files: Files) -> pa.Table:
+        schema = self._schema(table)
+        return pa.concat_tables([schema.empty_table(), *parquet.read(self.folder, files[table], schema)])
+
+    def _schema(self, table: str) -> pa.Schema:
+        # Dictionaries would be written in full with every piece of a table: plain text until the end.
+        return plain(key_schema(self.keys) if table == KEYS else table_schema(table, self.keys))
+
+
+def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa.Table]]:
+    order = np.argsort(pieces, kind="stable")
+    data, pieces = data.take(pa.array(order)), pieces[order]
+    numbers, starts = np.unique(pieces, return_index=True)
+    for piece, start, stop in zip(numbers, starts, [*starts[1:], len(pieces)], strict=True):
+        yield int(piece), data.slice(start, stop - start)
+
+
+def _find(
+    wanted: NDArray[np.uint64], among: NDArray[np.uint64]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Whether and where each of ``wanted`` is; the first place if there are several."""
+    if not len(among):
+        return np.zeros(len(wanted), bool), np.zeros(len(wanted), np.int64)
+    order = np.argsort(among, kind="stable")
+    position = order[np.searchsorted(among, wanted, sorter=order).clip(max=len(among) - 1)]
+    return among[position] == wanted, position

@@ -1,0 +1,72 @@
+"""The digest of a run: equal for equal results, however they were computed and stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.traces.arrow import order_by
+from orchestrator.traces.read import Run
+from orchestrator.traces.schema import SORT, TABLES
+
+_ROWS = 1 << 20  # hashed at a time; part of the definition, as each piece is hashed nulls first
+
+
+@dataclass(frozen=True)
+class Digest:
+    """SHA-256, hexadecimal, over the deterministic columns.
+
+    Attributes:
+        tables: table -> digest of its swept keys and deterministic columns.
+        total: digest of those.
+    """
+
+    tables: dict[str, str]
+    total: str
+
+
+def digest(run: Run) -> Digest:
+    """Digest of values, sorted by each table's sort key; one column at a time is in memory.
+
+    Neither the order of rows and columns nor files, row groups and dictionaries take part.
+    """
+    tables = {table: _table(run, table) for table in TABLES}
+    return Digest(tables, hashlib.sha256("".join(tables.values()).encode()).hexdigest())
+
+
+def _table(run: Run, table: str) -> str:
+    left_out = {column.name for column in TABLES[table] if not column.deterministic}
+    order = order_by(run.read(table, SORT[table]), SORT[table])
+    sha = hashlib.sha256()
+    for name in sorted(set(run.schema(table).names) - left_out):
+        column = run.read(table, [name])[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string())
+        sha.update(f"{name} {column.type} {len(order)}\n".encode())
+        for start in range(0, len(order), _ROWS):
+            for values in _values(column.take(order.slice(start, _ROWS)).combine_chunks()):
+                sha.update(values)
+    return sha.hexdigest()
+
+
+def _values(column: pa.Array) -> Iterator[bytes]:
+    """The values as bytes, little-endian: which are there, how long they are, what they are."""
+    yield column.is_valid().cast(pa.uint8()).to_numpy().tobytes()
+    if pa.types.is_list(column.type):
+        yield _numbers(pc.list_value_length(column))
+        yield _numbers(pc.list_flatten(column))
+    elif pa.types.is_string(column.type):
+        yield _numbers(pc.binary_length(column))
+        yield "".join(text or "" for text in column.to_pylist()).encode()
+    else:
+        yield _numbers(column)
+
+
+def _numbers(column: pa.Array) -> bytes:
+    values = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+    array = values.fill_null(0).to_numpy(zero_copy_only=False)
+    return array.astype(array.dtype.newbyteorder("<")).tobytes()

@@ -1,0 +1,159 @@
+"""One driver per run: a lock file with host, process and heartbeat.
+
+On one machine, and wherever a file system carries ``flock`` between machines, the kernel decides: the
+lock is held by an open file and released with its process, however that ends. Where ``flock`` does
+not reach another host, the heartbeat (the file's modification time) decides. The file is never
+removed, since two processes could then hold locks on two files of one name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestrator.errors import RunDirectoryError
+
+NAME = "lock"
+BEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that drives a run.
+
+    Attributes:
+        boot: which start of the host; a process number means nothing in another one. "" if unknown.
+        started: when the process started, in clock ticks since then, as a process number may come back.
+    """
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    @classmethod
+    def myself(cls) -> Owner:
+        """This process."""
+        return cls(socket.gethostname(), _boot(), os.getpid(), _started(os.getpid()) or "")
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Lock:
+    """The lock of one run, held from ``acquire`` to ``release`` or to the end of the process.
+
+    A daemon thread keeps the heartbeat, so a driver that is deep in a commit does not lose the run.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._claim = json.dumps(asdict(Owner.myself())).encode()
+        self._released = threading.Event()
+        self._write(self._claim)
+        threading.Thread(target=self._beat, name="run lock heartbeat", daemon=True).start()
+
+    @classmethod
+    def acquire(cls, folder: Path) -> Lock:
+        """Takes the lock of the run in ``folder``, also from a driver that is gone.
+
+        Raises:
+            RunDirectoryError: another driver is alive; nothing was changed.
+        """
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if holder := owner(folder):
+                raise _taken(folder, holder)
+            return cls(folder / NAME, descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise _taken(folder, owner(folder)) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def check(self) -> None:
+        """Raises RunDirectoryError if the lock was lost: the file removed, or taken over while we slept."""
+        there = self._path.stat() if self._path.exists() else None
+        ours = os.fstat(self._descriptor)
+        if not (there and os.path.samestat(there, ours) and self._path.read_bytes() == self._claim):
+            raise RunDirectoryError(
+                f"{self._path.parent}: another driver has taken the lock over; nothing more is written here"
+            )
+
+    def release(self) -> None:
+        """Gives the run free; a second call does nothing."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        with suppress(RunDirectoryError):
+            self.check()
+            self._write(b"")
+        os.close(self._descriptor)
+
+    def _write(self, claim: bytes) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, claim, 0)
+
+    def _beat(self) -> None:
+        while not self._released.wait(BEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(self._path)
+
+
+def owner(folder: Path) -> Owner | None:
+    """The driver that is at work on the run in ``folder``; None if there is none.
+
+    On this host: whether its process is there. On another: whether its heartbeat is younger than
+    ``STALE_SECONDS``, by clocks that agree about as well as that.
+    """
+    try:
+        claim = (folder / NAME).read_bytes()
+        age = time.time() - (folder / NAME).stat().st_mtime
+        holder = Owner(**json.loads(claim))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    if (holder.host, holder.boot) == (socket.gethostname(), _boot()):
+        return holder if _started(holder.pid) == holder.started else None
+    return holder if age < STALE_SECONDS else None
+
+
+def _taken(folder: Path, holder: Owner | None) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{folder}: another driver is at work here ({holder or 'just starting'}); wait for its end or stop it"
+    )
+
+
+def _boot() -> str:
+    with suppress(FileNotFoundError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def _started(pid: int) -> str | None:
+    """When process ``pid`` started; None if it is gone; "" where the system does not say (no /proc)."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state in "ZX" else fields[18]
+    except (FileNotFoundError, ProcessLookupError):
+        return None if Path("/proc/self/stat").exists() else _signalled(pid)
+
+
+def _signalled(pid: int) -> str | None:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # it is there, but another user's
+    return ""

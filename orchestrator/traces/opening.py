@@ -1,0 +1,109 @@
+"""What a directory holds when it is opened: whether a driver may go on there, and what a killed one left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.lock import NAME as LOCK
+from orchestrator.traces.manifest import (
+    COMMITS,
+    COMPLETE,
+    RUN,
+    SCRATCH,
+    RunInfo,
+    Snapshot,
+    commit_numbers,
+    same_content,
+)
+from orchestrator.traces.schema import TABLES
+from orchestrator.traces.storage import Folder
+
+
+def examine(folder: Folder, wanted: RunInfo, mixed_versions: bool) -> RunInfo | None:
+    """Whose run the directory holds; None if it is new or empty. Changes nothing.
+
+    Raises:
+        RunDirectoryError: it cannot be used for the run ``wanted``.
+    """
+    root = folder.root
+    there = next(place for place in (root.absolute(), *root.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise RunDirectoryError(f"{there} is a file; name a directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunDirectoryError(f"{there} is not writable; name a directory that is")
+    old = RunInfo.load(folder)
+    if old is None:
+        _check_empty(folder)
+    else:
+        _check_same(root, old, wanted, mixed_versions)
+    return old
+
+
+def _check_empty(folder: Folder) -> None:
+    foreign = [name for name in folder.names() if name not in (LOCK, f"{RUN}.tmp")]
+    if foreign:
+        raise RunDirectoryError(
+            f"{folder.root} holds {foreign[0]!r} and is no run (it has no {RUN}); name an empty directory"
+        )
+
+
+def _check_same(root: Path, old: RunInfo, wanted: RunInfo, mixed_versions: bool) -> None:
+    if old.name != wanted.name:
+        raise RunDirectoryError(
+            f"{root} holds the sweep {old.name!r}, not {wanted.name!r}; name another directory"
+        )
+    if old.record != wanted.record:
+        raise RunDirectoryError(
+            f"{root} was recorded with {old.record}, not {wanted.record}; "
+            f"set `record` back, or name another directory"
+        )
+    if old.versions != wanted.versions and not mixed_versions:
+        raise RunDirectoryError(
+            f"{root} was computed with {_difference(old.versions, wanted.versions)}; "
+            f"install those versions, or give --mixed-versions"
+        )
+
+
+def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return ", ".join(f"{name} {old.get(name, 'absent')} (here {new.get(name, 'absent')})" for name in names)
+
+
+def check_parts(folder: Folder, run: Snapshot) -> None:
+    """Raises RunDirectoryError if a finished part is not what the list says: it cannot be computed again."""
+    for name, record in run.parts.items():
+        if not same_content(folder, name, record):
+            raise RunDirectoryError(
+                f"{folder.path(name)} is missing or damaged; restore it from a copy or start a new run"
+            )
+
+
+def lost_commits(folder: Folder, run: Snapshot) -> tuple[int, ...]:
+    """Numbers of the marked commits that do not count because they, or one before them, are damaged."""
+    counted = {number for commit in run.commits for number in (commit.number, *commit.replaces)}
+    through = run.complete.through if run.complete else 0
+    return tuple(
+        number
+        for number in commit_numbers(folder)
+        if number > through
+        and number not in counted
+        and folder.size(f"{COMMITS}/{number:06d}/{COMPLETE}") is not None
+    )
+
+
+def tidy(folder: Folder, run: Snapshot) -> None:
+    """Removes what does not count: scratch files, parts that are not listed, commits outside the chain."""
+    folder.delete(SCRATCH)
+    for table in TABLES:
+        for name in folder.names(table):
+            if name.endswith(".parquet") and f"{table}/{name}" not in run.parts:
+                folder.delete(f"{table}/{name}")
+    counted = {commit.folder for commit in run.commits}
+    for name in folder.names(COMMITS):
+        if f"{COMMITS}/{name}" not in counted:
+            folder.delete(f"{COMMITS}/{name}")
+    if not counted:
+        folder.delete(COMMITS)

@@ -1,0 +1,72 @@
+"""Parquet in and out of a run's folder, as streams of tables of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.traces.arrow import conform
+from orchestrator.traces.storage import FileRecord, Folder, Sink
+
+GROUP_ROWS = 1 << 17
+"""Rows of a row group, at least, where there are as many."""
+
+
+def write(folder: Folder, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> FileRecord:
+    """Writes a file, durably, and returns what a marker must say of it."""
+    with writer(folder, name, schema) as (file, sink):
+        for table in regrouped(tables, GROUP_ROWS, lambda table: table.num_rows):
+            file.write_table(table.unify_dictionaries(), row_group_size=8 * GROUP_ROWS)
+    return sink.record()
+
+
+@contextmanager
+def writer(folder: Folder, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
+    """A new file to be written piece by piece; each piece is a row group."""
+    with folder.create(name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as file:
+        yield file, sink
+
+
+def read(folder: Folder, names: Iterable[str], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of files in order, in tables of ``schema`` of at most ``GROUP_ROWS`` rows."""
+    for name in names:
+        with pq.ParquetFile(folder.path(name)) as file:
+            present = set(file.schema_arrow.names)
+            wanted = [name for name in schema.names if name in present]
+            for batch in file.iter_batches(GROUP_ROWS, columns=wanted):
+                yield conform(pa.Table.from_batches([batch]), schema)
+
+
+def count(folder: Folder, names: Iterable[str]) -> int:
+    """Number of rows in files."""
+    return sum(pq.read_metadata(folder.path(name)).num_rows for name in names)
+
+
+def memory(folder: Folder, names: Iterable[str], schema: pa.Schema) -> int:
+    """Bytes that the rows of files take as tables of ``schema``, estimated from the first rows of each."""
+    total = 0.0
+    for name in names:
+        with pq.ParquetFile(folder.path(name)) as file:
+            if first := next(file.iter_batches(1024), None):
+                sample = conform(pa.Table.from_batches([first]), schema)
+                total += sample.nbytes / sample.num_rows * file.metadata.num_rows
+    return round(total)
+
+
+def regrouped(
+    tables: Iterable[pa.Table], least: int, measure: Callable[[pa.Table], int]
+) -> Iterator[pa.Table]:
+    """Joins tables until they measure ``least`` together; what is left at the end may be less."""
+    pending: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        pending.append(table)
+        size += measure(table)
+        if size >= least:
+            yield pa.concat_tables(pending)
+            pending, size = [], 0
+    if pending:
+        yield pa.concat_tables(pending)

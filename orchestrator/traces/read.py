@@ -1,0 +1,105 @@
+"""Reading a run, finished or not, also beside the driver that writes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from orchestrator.errors import RunDirectoryError
+from orchestrator.traces import parquet
+from orchestrator.traces.arrow import table_schema
+from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, snapshot
+from orchestrator.traces.storage import Folder, explained
+
+
+class Run:
+    """A run directory, read through its lists: what is not marked or listed is not seen.
+
+    Tables are read anew each time; while a run goes on they hold the rows of unfinished trials as well.
+    Finished parts are sorted; rows of commits follow in the order in which they came.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        RunDirectoryError: there is no run.
+
+    Example::
+
+        Run("runs/depth").steps.to_pandas().groupby("model.layers").gradient_norm.mean()
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._folder = Folder(Path(path))
+        self._info()
+
+    @property
+    def trials(self) -> pa.Table:
+        """One row per trial that has ended."""
+        return self.read("trials")
+
+    @property
+    def steps(self) -> pa.Table:
+        """One row per trial and recorded step."""
+        return self.read("steps")
+
+    @property
+    def gradients(self) -> pa.Table:
+        """One row per trial, recorded step and group."""
+        return self.read("gradients")
+
+    @property
+    def parameters(self) -> pa.Table:
+        """One row per trial and component of its trained parameters, where they were recorded."""
+        return self.read("parameters")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the swept keys, in the order of the sweep file; a column each in every table."""
+        return tuple(key.name for key in self._info().keys)
+
+    @property
+    def sweep(self) -> str:
+        """Text of the sweep file, as resolved."""
+        return (self._folder.read(SWEEP) or b"").decode()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rows are in the finished parts, so that their folders may be read directly."""
+        run = snapshot(self._folder)
+        return run.complete is not None and not run.commits
+
+    def files(self, table: str) -> list[str]:
+        """Paths of the Parquet files that hold ``table`` now."""
+        return [self._folder.path(name) for name in snapshot(self._folder).files(table)]
+
+    def schema(self, table: str) -> pa.Schema:
+        """Arrow schema of ``table``, swept keys included."""
+        return table_schema(table, self._info().keys)
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of ``table``; all columns, or those named.
+
+        A merge or a compaction may remove a file that was just listed: its rows are then in the new list.
+        """
+        schema = self.schema(table)
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        while True:
+            names = snapshot(self._folder).files(table)
+            try:
+                pieces = list(parquet.read(self._folder, names, schema))
+                return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
+            except FileNotFoundError as error:
+                if names == snapshot(self._folder).files(table):
+                    raise RunDirectoryError(f"{error.filename or error} is listed but missing") from error
+
+    def _info(self) -> RunInfo:
+        with explained(self._folder.root, "name the directory of a run"):
+            info = RunInfo.load(self._folder)
+        if info is None:
+            raise RunDirectoryError(f"{self._folder.root} is no run: there is no {RUN} in it")
+        return info

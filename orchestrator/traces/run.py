@@ -1,0 +1,187 @@
+"""The writer of a run: one driver holds it, and what it commits is kept whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.arrow import to_arrow
+from orchestrator.traces.commits import merge, read_ended, read_states, write_commit
+from orchestrator.traces.compaction import Plan, compact
+from orchestrator.traces.lock import Lock
+from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
+from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
+from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState, unite
+from orchestrator.traces.schema import TABLES
+from orchestrator.traces.storage import Folder, explained
+
+_SAFE = "what was committed is kept: remove the cause, then run the same command again"
+
+
+class RunWriter:
+    """The one writer of a run directory.
+
+    Attributes:
+        lost: numbers of the commits that were found damaged, or that came after a damaged one; they were
+            swept away, and their trials go on from their last intact state.
+
+    Example::
+
+        keys = [KeyColumn.of("model.layers", [2, 4])]
+        with RunWriter.open(path, name="depth", sweep=text, record="{}", keys=keys, versions={}) as run:
+            run.commit(rows, {trial: (4,)}, {trial: SavedState(step=10, vector=vector)})
+            run.commit(last_rows, {trial: (4,)}, {})
+            run.compact([(trial, (4,))])
+    """
+
+    def __init__(self, folder: Folder, lock: Lock, info: RunInfo, keys: int, sweep: str) -> None:
+        """Use ``open``."""
+        self._folder = folder
+        self._lock = lock
+        self._info = info
+        self._keys = info.keys[:keys]
+        self._sweep = hashlib.sha256(sweep.encode()).hexdigest()
+        self._run = snapshot(folder, same_content)
+        check_parts(folder, self._run)
+        self.lost = lost_commits(folder, self._run)
+        tidy(folder, self._run)
+        _update(folder, RUN, info.dump())
+        _update(folder, SWEEP, sweep.encode())
+        self._merge()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        name: str,
+        sweep: str,
+        record: str,
+        keys: Sequence[KeyColumn],
+        versions: Mapping[str, str],
+        mixed_versions: bool = False,
+    ) -> Self:
+        """Takes hold of the run in the directory ``path``: a new one, or one to be completed or grown.
+
+        Finishes what a killed driver left: damaged or unmarked commits and unlisted parts are removed.
+
+        Args:
+            name: of the sweep.
+            sweep: text of the sweep file, as resolved.
+            record: what the traces keep, as canonical JSON.
+            keys: the swept keys; the values of a trial come in this order.
+            versions: of the package and of the libraries that compute.
+            mixed_versions: whether the run may hold results of other versions.
+
+        Raises:
+            RunDirectoryError: the directory cannot be used, or is in use; nothing was changed.
+        """
+        if "://" in str(path):
+            raise RunDirectoryError(f"{path}: a run is kept in a local directory; name one")
+        folder = Folder(Path(path))
+        wanted = RunInfo(name, record, dict(versions), tuple(keys))
+        with explained(folder.root, "name a directory that can be written"):
+            examine(folder, wanted, mixed_versions)
+            folder.make()
+            lock = Lock.acquire(folder.root)
+            try:
+                old = examine(folder, wanted, mixed_versions)  # again: it may have changed before we held it
+                info = replace(wanted, keys=unite(wanted.keys, old.keys if old else ()))
+                return cls(folder, lock, info, len(wanted.keys), sweep)
+            except BaseException:
+                lock.release()
+                raise
+
+    def ended(self) -> NDArray[np.uint64]:
+        """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
+        return read_ended(self._folder, self._run)
+
+    def states(self) -> dict[str, SavedState]:
+        """The last state of each trial that has begun and not ended, by id."""
+        return read_states(self._folder, self._run)
+
+    def commit(
+        self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]], states: Mapping[str, SavedState]
+    ) -> None:
+        """Adds rows and the states that go with them, durably: all of it is there afterwards, or none.
+
+        Args:
+            rows: of some steps; a row of ``trials`` ends its trial.
+            keys: values of the swept keys of every trial in ``rows``.
+            states: of every trial in ``rows`` that has not ended.
+
+        Raises:
+            RunDirectoryError: the disk is full or fails, or another driver has taken over.
+            ValueError: rows of a trial that neither ends nor has a state, which would come twice after a
+                restart; or columns that do not fit the tables.
+        """
+        if unknown := rows.keys() - TABLES.keys():
+            raise ValueError(f"no such tables: {sorted(unknown)}")
+        data = {table: to_arrow(table, rows, self._keys, keys) for table in TABLES if table in rows}
+        tables = {table: rows for table, rows in data.items() if rows.num_rows}
+        _check_resumable(tables, states)
+        if not tables and not states:
+            return
+        with explained(self._folder.root, _SAFE):
+            self._lock.check()
+            commit = write_commit(self._folder, self._run.last, tables, states)
+            self._run = replace(self._run, commits=(*self._run.commits, commit))
+            self._merge()
+
+    def compact(self, plan: Plan) -> None:
+        """Finishes the run: all rows of ended trials, sorted, in parts that any tool reads.
+
+        Does nothing if nothing came since the last time.
+
+        Args:
+            plan: every trial of the sweep with the values of its swept keys; gone through once.
+
+        Raises:
+            RunDirectoryError: the disk is full or fails, or another driver has taken over.
+        """
+        complete = self._run.complete
+        if complete and complete.sweep == self._sweep and not self._run.commits:
+            return
+        with explained(self._folder.root, _SAFE):
+            self._lock.check()
+            complete = compact(self._folder, self._run, self._info, self._sweep, plan)
+            self._run = Snapshot(complete, ())
+            tidy(self._folder, self._run)
+
+    def close(self) -> None:
+        """Gives the run free for another driver."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _merge(self) -> None:
+        while tail := due(self._run.commits):
+            merged = merge(self._folder, tail, self._info.keys)
+            self._run = replace(self._run, commits=(*self._run.commits[: -len(tail)], merged))
+
+
+def _check_resumable(tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]) -> None:
+    named = {table: set(data["trial"].unique().to_pylist()) for table, data in tables.items()}
+    if orphans := set().union(*named.values()) - named.get("trials", set()) - states.keys():
+        raise ValueError(f"rows of trials that neither end nor have a state: {sorted(orphans)}")
+
+
+def _update(folder: Folder, name: str, content: bytes) -> None:
+    if folder.read(name) != content:
+        folder.replace(name, content)

@@ -1,0 +1,71 @@
+"""Which rows of the data each trial sees in each step."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.data.base import Dataset
+from orchestrator.engines.gradient import Shard
+from orchestrator.streams import Purpose, Streams
+from orchestrator.sweep.trial import Batch
+
+
+class Batches:
+    """Mini-batches from permutations: each epoch shuffles anew, its remainder is dropped.
+
+    Args:
+        seeds: [R] seeds of the trials.
+    """
+
+    def __init__(self, data: Dataset, batch: Batch, seeds: NDArray[np.uint64]) -> None:
+        self._data, self._batch, self._seeds = data, batch, seeds
+        self._per_epoch = len(data.inputs) // batch.size
+        self._permutations = lru_cache(maxsize=2)(self._shuffle)
+
+    def _shuffle(self, epoch: int) -> NDArray[np.int64]:
+        return Streams(self._seeds, epoch).permutations(Purpose.BATCHES, len(self._data.inputs))
+
+    def indices(self, steps: range) -> NDArray[np.int64]:
+        """Rows of the training part, int64 [R, steps, B]."""
+        chosen = [self._one(step) for step in steps]
+        return np.stack(chosen, axis=1)
+
+    def _one(self, step: int) -> NDArray[np.int64]:
+        epoch, slot = divmod(step, self._per_epoch)
+        size = self._batch.size
+        return self._permutations(epoch)[:, slot * size : (slot + 1) * size]
+
+    def shards(self, steps: range, axes: int) -> list[Shard]:
+        """The mini-batches of ``steps``, one row for each trial and step, trials outermost.
+
+        ``axes`` is the number of rotation axes drawn for each row.
+        """
+        rows = self.indices(steps).reshape(-1, self._batch.size)
+        weights = self._data.weights[rows]
+        weights = weights / weights.sum(-1, keepdims=True)
+        drawn = draw_axes(self._seeds, steps, axes)
+        cuts = [self._batch.size * k // self._batch.shards for k in range(self._batch.shards + 1)]
+        return [
+            Shard(
+                inputs=self._data.inputs[rows[:, a:b]],
+                targets=self._data.targets[rows[:, a:b]],
+                weights=np.ascontiguousarray(weights[:, a:b]),
+                axes=drawn,
+            )
+            for a, b in pairwise(cuts)
+        ]
+
+
+def draw_axes(seeds: NDArray[np.uint64], steps: range, count: int) -> NDArray[np.int8]:
+    """Axes of rotations, 0 … 2, int8 [R·steps, count], one row for each trial and step."""
+    words = row_streams(seeds, steps).bits(Purpose.AXES, count)
+    return (words % np.uint64(3)).astype(np.int8)
+
+
+def row_streams(seeds: NDArray[np.uint64], steps: range) -> Streams:
+    """The streams of each (trial, step), trials outermost."""
+    return Streams(np.repeat(seeds, len(steps)), np.tile(np.asarray(steps), len(seeds)))

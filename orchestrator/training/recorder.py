@@ -1,0 +1,126 @@
+"""Rows of the trace: recorded steps are gathered and turned into statistics many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.models.base import Group
+from orchestrator.sweep.problem import Problem
+from orchestrator.sweep.trial import Record
+from orchestrator.traces.statistics import Recorded, group_statistics, step_statistics
+
+Columns = dict[str, NDArray[Any]]
+Rows = dict[str, Columns]
+_GATHER_BYTES = 16 << 20
+"""Recorded steps are turned into statistics when they take this much memory."""
+
+
+@dataclass(frozen=True)
+class StepRows:
+    """N rows to be recorded.
+
+    Attributes:
+        trial: [N] ids.
+        step: [N]
+        columns: [N] each, the columns of ``steps`` that need no statistics.
+        recorded: what the statistics are computed from.
+    """
+
+    trial: NDArray[np.str_]
+    step: NDArray[np.int64]
+    columns: Columns
+    recorded: Recorded
+
+    def take(self, keep: NDArray[np.bool_]) -> StepRows:
+        """Some of the rows."""
+        columns = {name: values[keep] for name, values in self.columns.items()}
+        kept = {name: _take(value, keep) for name, value in vars(self.recorded).items()}
+        return StepRows(self.trial[keep], self.step[keep], columns, Recorded(**kept))
+
+
+def _take(value: Any, keep: NDArray[np.bool_]) -> Any:
+    return value[keep] if isinstance(value, np.ndarray) else value
+
+
+class Recorder:
+    """Collects what one chunk of a pack leaves in the tables ``steps`` and ``gradients``."""
+
+    def __init__(self, problem: Problem, record: Record) -> None:
+        self._groups: tuple[Group, ...] = problem.groups(record.components)
+        self._signals, self._dead = problem.model.signals, problem.model.dead
+        self._histogram = record.histogram
+        self._waiting: list[StepRows] = []
+        self._waiting_bytes = 0
+        self._done: list[Rows] = []
+        self.bytes = 0
+
+    def add(self, rows: StepRows) -> None:
+        """Records rows; all of one recorder come from one structure."""
+        self._waiting.append(rows)
+        arrays = (value for value in vars(rows.recorded).values() if isinstance(value, np.ndarray))
+        self._waiting_bytes += sum(array.nbytes for array in arrays)
+        if self._waiting_bytes > _GATHER_BYTES:
+            self._digest()
+
+    def rows(self) -> Rows:
+        """Everything recorded so far, by table."""
+        self._digest()
+        return join_rows(self._done)
+
+    def _digest(self) -> None:
+        if not self._waiting:
+            return
+        steps = _joined(self._waiting)
+        tables = {"steps": self._step_rows(steps), "gradients": self._gradient_rows(steps)}
+        self._waiting, self._waiting_bytes = [], 0
+        self._done.append(tables)
+        self.bytes += sum(column.nbytes for table in tables.values() for column in table.values())
+
+    def _step_rows(self, rows: StepRows) -> Columns:
+        statistics = step_statistics(rows.recorded, self._dead)
+        return {"trial": rows.trial, "step": rows.step, **rows.columns, **statistics}
+
+    def _gradient_rows(self, rows: StepRows) -> Columns:
+        groups = (*self._groups, *self._signals)
+        count = len(rows.trial)
+        statistics = group_statistics(rows.recorded, self._groups, self._signals, self._dead, self._histogram)
+        return {
+            "trial": np.repeat(rows.trial, len(groups)),
+            "step": np.repeat(rows.step, len(groups)),
+            "group": np.tile([group.name for group in groups], count),
+            "kind": np.tile([group.kind for group in groups], count),
+            "depth": np.tile([group.depth for group in groups], count),
+            **{name: values.reshape(-1, *values.shape[2:]) for name, values in statistics.items()},
+        }
+
+
+def _joined(parts: list[StepRows]) -> StepRows:
+    if len(parts) == 1:
+        return parts[0]
+    recorded = {f.name: _join([getattr(p.recorded, f.name) for p in parts]) for f in fields(Recorded)}
+    return StepRows(
+        np.concatenate([part.trial for part in parts]),
+        np.concatenate([part.step for part in parts]),
+        join_columns([part.columns for part in parts]),
+        Recorded(**recorded),
+    )
+
+
+def _join(values: list[Any]) -> Any:
+    return np.concatenate(values) if isinstance(values[0], np.ndarray) else values[0]
+
+
+def join_columns(parts: list[Columns]) -> Columns:
+    """Tables of equal columns, one below the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def join_rows(parts: list[Rows]) -> Rows:
+    """Rows of several tables, one below the other; a table may be missing in some parts."""
+    names: Mapping[str, None] = dict.fromkeys(name for part in parts for name in part)
+    return {name: join_columns([part[name] for part in parts if name in part]) for name in names}

@@ -1,0 +1,146 @@
+"""The updates of a pack, one after another, with the numbers of its trials side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.updates.base import Array, Optimizer, State, Update
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """What the updates of a chain remember between steps.
+
+    Attributes:
+        parts: one state per update, in chain order.
+    """
+
+    parts: tuple[State, ...]
+
+    def take(self, rows: NDArray[np.intp]) -> ChainState:
+        """The state of some rows of the pack, in the order given."""
+        return ChainState(tuple(_take(part, rows) for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one pass through a chain leaves.
+
+    Attributes:
+        clipped: [R, P] the gradient behind the clips that stand before the optimiser.
+        update: [R, P] the end of the chain, to be subtracted from the parameters.
+        state: for the next step.
+    """
+
+    clipped: Array
+    update: Array
+    state: ChainState
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The chains of R trials that differ in numbers only.
+
+    Attributes:
+        rows: R.
+        updates: the kinds, in order; their own numbers do not count.
+        numbers: for each update its hyper-parameters by name, [R, 1] each.
+
+    Example:
+        >>> from orchestrator.updates.optimizers import Sgd
+        >>> chain = Chain.of([[Sgd(optimizer="sgd", learning_rate=rate)] for rate in (0.1, 0.2)])
+        >>> chain.apply(np.ones((2, 1)), chain.init(1)).update.tolist()
+        [[0.1], [0.2]]
+    """
+
+    rows: int
+    updates: tuple[Update, ...]
+    numbers: tuple[Mapping[str, Array], ...]
+
+    @classmethod
+    def of(cls, chains: Sequence[Sequence[Update]]) -> Chain:
+        """Stacks the chains of the trials of a pack.
+
+        Raises:
+            ValueError: they are not of equal kinds.
+        """
+        if len({tuple(_kind(update) for update in chain) for chain in chains}) != 1:
+            raise ValueError("the chains of a pack must be of equal kinds")
+        numbers = tuple(_stack(updates) for updates in zip(*chains, strict=True))
+        return cls(len(chains), tuple(chains[0]), numbers)
+
+    @property
+    def learning_rate(self) -> Array:
+        """[R] the optimiser's learning rate; NaN without an optimiser."""
+        for update, numbers in zip(self.updates, self.numbers, strict=True):
+            if isinstance(update, Optimizer):
+                return numbers["learning_rate"][:, 0]
+        return np.full(self.rows, np.nan)
+
+    def take(self, rows: NDArray[np.intp]) -> Chain:
+        """The chain of some rows of the pack, in the order given."""
+        return Chain(len(rows), self.updates, tuple(_take(numbers, rows) for numbers in self.numbers))
+
+    def init(self, parameters: int) -> ChainState:
+        """The state before the first step of models of ``parameters`` parameters."""
+        return ChainState(tuple(update.init(self.rows, parameters) for update in self.updates))
+
+    def apply(self, gradient: Array, state: ChainState) -> Applied:
+        """Sends the gradient [R, P] through the chain.
+
+        Rows never mix: a row's numbers are the same to the last bit in any pack, whatever else is
+        in it, and no floating-point warning is raised.
+        """
+        clipped, vector = None, np.ascontiguousarray(gradient)
+        parts = []
+        with np.errstate(all="ignore"):
+            for update, numbers, part in zip(self.updates, self.numbers, state.parts, strict=True):
+                if isinstance(update, Optimizer):
+                    clipped = vector
+                vector, part = update.update(vector, part, numbers)  # noqa: PLW2901 - state in, state out
+                parts.append(part)
+        return Applied(vector if clipped is None else clipped, vector, ChainState(tuple(parts)))
+
+    def flatten(self, state: ChainState) -> Array:
+        """All that ``state`` holds, [R, W] float64; W = 0 if it remembers nothing."""
+        arrays = [part[name].reshape(self.rows, -1) for part in state.parts for name in sorted(part)]
+        return np.concatenate([np.empty((self.rows, 0)), *arrays], axis=1)
+
+    def unflatten(self, matrix: Array, parameters: int) -> ChainState:
+        """The state that ``flatten`` laid out as ``matrix`` [R, W], for ``parameters`` parameters.
+
+        Raises:
+            ValueError: the width is not that of this chain's state.
+        """
+        template = self.init(parameters)
+        width = self.flatten(template).shape[1]
+        if matrix.shape != (self.rows, width):
+            raise ValueError(f"the state's shape is {matrix.shape}, must be {(self.rows, width)}")
+        parts, start = [], 0
+        for part in template.parts:
+            filled = {}
+            for name in sorted(part):
+                stop = start + part[name][0].size
+                filled[name] = matrix[:, start:stop].reshape(part[name].shape).copy()
+                start = stop
+            parts.append(filled)
+        return ChainState(tuple(parts))
+
+
+def _kind(update: Update) -> tuple[object, ...]:
+    """What the updates at one place of a pack's chains share: all but their numbers."""
+    names = type(update).model_fields.keys() - update.number_names()
+    return (type(update), *((name, getattr(update, name)) for name in sorted(names)))
+
+
+def _stack(updates: Sequence[Update]) -> Mapping[str, Array]:
+    names = updates[0].number_names()
+    return {name: np.array([[getattr(update, name)] for update in updates], np.float64) for name in names}
+
+
+def _take(arrays: Mapping[str, Array], rows: NDArray[np.intp]) -> Mapping[str, Array]:
+    return {name: array[rows] for name, array in arrays.items()}

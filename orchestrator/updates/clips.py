@@ -1,0 +1,48 @@
+"""Clips without memory: by value and by norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from orchestrator.config import Field
+from orchestrator.updates.base import Array, Clip, State
+
+
+class ClipValue(Clip):
+    """Cuts each component to [-limit, limit]; NaN stays NaN."""
+
+    clip: Literal["value"]
+    limit: float = Field(gt=0.0, description="largest absolute value of a component")
+
+    def update(self, vector: Array, state: State, numbers: Mapping[str, Array]) -> tuple[Array, State]:
+        """Each component g becomes min(max(g, -limit), limit)."""
+        return np.clip(vector, -numbers["limit"], numbers["limit"]), state
+
+
+class ClipNorm(Clip):
+    """Shortens the whole vector to a Euclidean norm of at most ``limit`` (Pascanu et al. 2013)."""
+
+    clip: Literal["norm"]
+    limit: float = Field(gt=0.0, description="largest Euclidean norm of a trial's whole vector")
+
+    def update(self, vector: Array, state: State, numbers: Mapping[str, Array]) -> tuple[Array, State]:
+        """g min(1, limit/||g||). A vector with NaN or inf has no norm to bound and passes as it is."""
+        norm, limit = euclidean_norm(vector), numbers["limit"]
+        long = np.isfinite(vector).all(-1, keepdims=True) & (norm > limit)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(long, vector / norm * limit, vector), state
+
+
+def euclidean_norm(vector: Array) -> Array:
+    """Norm of each row of [R, P], as [R, 1].
+
+    Rows are scaled by a power of two, so squares neither overflow nor underflow and, where they
+    would not have, the bits are those of ``sqrt(sum(g²))``.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        _, exponent = np.frexp(np.abs(vector).max(-1, keepdims=True, initial=0.0))
+        scaled = np.ldexp(vector, -exponent)
+        return np.ldexp(np.sqrt((scaled * scaled).sum(-1, keepdims=True)), exponent)

@@ -1,0 +1,110 @@
+"""Small runs written by the real writer: what a driver would commit, as a function of trial and step."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState
+from orchestrator.traces.run import RunWriter
+
+KEYS = (KeyColumn("model.layers", "int64"), KeyColumn("updates.0", "string"), KeyColumn("seed", "int64"))
+GROUPS = ("weight", "bias")
+STEPS = 3
+SWEEP = "name: small\n"
+
+
+def trial_id(number: int) -> str:
+    """Id of the trial ``number``, spread like those of real trials."""
+    return hashlib.sha256(str(number).encode()).hexdigest()[:16]
+
+
+def key_values(number: int) -> tuple[KeyValue, ...]:
+    """Its values of ``KEYS``."""
+    return number % 4 + 1, ("none", "tight")[number % 2], number
+
+
+def plan(numbers: Iterable[int]) -> Iterator[tuple[str, tuple[KeyValue, ...]]]:
+    """What a sweep over these trials hands to ``compact``."""
+    return ((trial_id(number), key_values(number)) for number in numbers)
+
+
+def open_writer(path: Path, **changes: Any) -> RunWriter:
+    """A writer of the run that the other functions fill."""
+    options = {"name": "small", "sweep": SWEEP, "record": "{}", "keys": KEYS, "versions": {"numpy": "2.0"}}
+    return RunWriter.open(path, **{**options, **changes})
+
+
+def state(number: int, step: int) -> SavedState:
+    """The state of a trial before ``step``, with what a careless file would lose: -0.0, NaN, inf."""
+    return SavedState(step, np.array([number, step, -0.0, math.nan, math.inf, 1 / 3]))
+
+
+def rows(numbers: Sequence[int], start: int, stop: int) -> Rows:
+    """Rows of steps [start, stop) of each trial; the last of ``STEPS`` ends it."""
+    steps = [(number, step) for number in numbers for step in range(start, stop)]
+    groups = [(number, step, group) for number, step in steps for group in GROUPS]
+    return {
+        "steps": {
+            "trial": [trial_id(number) for number, _ in steps],
+            "step": np.array([step for _, step in steps]),
+            "loss": np.array([math.sin(number + step / 7) for number, step in steps]),
+            "clip_scale": np.array([math.nan if step == 0 else 0.5 for _, step in steps]),
+            "finite": np.array([True for _ in steps]),
+            "seconds_compute": np.random.default_rng().random(len(steps)),
+        },
+        "gradients": {
+            "trial": [trial_id(number) for number, _, _ in groups],
+            "step": [step for _, step, _ in groups],
+            "group": [group for _, _, group in groups],
+            "l2": np.array([math.cos(number + step) for number, step, _ in groups]),
+            "histogram": np.array([[number, step, 0, 9] for number, step, _ in groups]).reshape(-1, 4),
+        },
+        **(_ended(numbers) if stop == STEPS else {}),
+    }
+
+
+def _ended(numbers: Sequence[int]) -> Rows:
+    return {
+        "trials": {
+            "trial": [trial_id(number) for number in numbers],
+            "status": ["done" for _ in numbers],
+            "steps": [STEPS for _ in numbers],
+            "seed": list(numbers),
+            "configuration": [f'{{"seed":{number}}}' for number in numbers],
+        },
+        "parameters": {
+            "trial": [trial_id(number) for number in numbers],
+            "component": [0 for _ in numbers],
+            "value": [number / 3 for number in numbers],
+        },
+    }
+
+
+def advance(writer: RunWriter, numbers: Sequence[int], start: int, stop: int) -> None:
+    """Commits steps [start, stop) of trials, with the states after them."""
+    states = {} if stop == STEPS else {trial_id(number): state(number, stop) for number in numbers}
+    writer.commit(rows(numbers, start, stop), {trial_id(n): key_values(n) for n in numbers}, states)
+
+
+def run_missing(writer: RunWriter, numbers: Iterable[int]) -> None:
+    """What a driver does with an opened run: brings every trial to its end, one step per commit."""
+    ended, states = set(writer.ended().tolist()), writer.states()
+    for number in numbers:
+        if int(trial_id(number), 16) not in ended:
+            saved = states.get(trial_id(number), state(number, 0))
+            np.testing.assert_array_equal(saved.vector, state(number, saved.step).vector)
+            for step in range(saved.step, STEPS):
+                advance(writer, [number], step, step + 1)
+
+
+def finish(path: Path, numbers: Sequence[int]) -> None:
+    """The same ``run`` command, however often: what is missing is run, then the run is compacted."""
+    with open_writer(path) as writer:
+        run_missing(writer, numbers)
+        writer.compact(plan(numbers))

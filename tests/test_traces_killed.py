@@ -1,0 +1,47 @@
+"""A driver killed at any of its file operations leaves a run that the same command finishes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import stored_runs as small
+
+from orchestrator.traces.digest import digest
+from orchestrator.traces.read import Run
+
+STRIDE = 19
+"""Every 19th operation takes seconds; 1, every operation, takes two minutes and passes as well."""
+
+
+def kill_everywhere(base: Path, trials: int) -> list[tuple[int, int, str]]:
+    """Number of each operation that was killed, rows of `steps` readable then, digest after finishing."""
+    script = str(Path(__file__).with_name("killing.py"))
+    command = [sys.executable, "-W", "error", script, base, base.with_name("run"), trials, STRIDE]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = (line.split() for line in done.stdout.splitlines())
+    return [(int(point), int(rows), total) for point, rows, total in lines]
+
+
+def undisturbed(path: Path, trials: int) -> str:
+    small.finish(path, range(trials))
+    return digest(Run(path)).total
+
+
+def test_run_killed_anywhere_from_commit_to_last_part_ends_the_same(tmp_path: Path) -> None:
+    with small.open_writer(tmp_path / "base") as writer:
+        small.run_missing(writer, range(5))  # 15 commits: the next one makes a merge due
+    ends = kill_everywhere(tmp_path / "base", 6)
+    assert {total for _, _, total in ends} == {undisturbed(tmp_path / "whole", 6)}
+    assert min(rows for _, rows, _ in ends) == 15  # nothing that was committed is ever out of sight
+    assert ends[-1][0] > 150  # it died in commits, in the merge and in the compaction
+
+
+def test_growing_run_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
+    small.finish(tmp_path / "base", range(6))
+    ends = kill_everywhere(tmp_path / "base", 8)
+    assert {total for _, _, total in ends} == {undisturbed(tmp_path / "whole", 8)}
+    assert min(rows for _, rows, _ in ends) == 18
+    assert ends[-1][0] > 100

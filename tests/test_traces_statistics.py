@@ -1,0 +1,605 @@
+"""The statistics of gradients: closed forms, a slow reference, and the same bits in any company."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from orchestrator.models.base import Group
+from orchestrator.traces.schema import BINS, GRADIENTS, LOWEST_EXPONENT, STEPS
+from orchestrator.traces.statistics import TINY, Recorded, group_statistics, step_statistics
+
+Array = NDArray[np.float64]
+
+QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+NOT_FOR_SIGNALS = {"clipped_l2", "fraction_clipped", "fraction_tiny", "shot_variance", "snr"}
+NOT_FOR_SIGNALS |= {"update_l2", "parameter_l2", "cosine_previous"}
+
+
+def recorded(gradient: Any, **known: Any) -> Recorded:
+    """Rows with the given gradients: no clip, no update, one sample, exact, no signal; unless ``known``."""
+    gradient = np.atleast_2d(np.asarray(gradient, np.float64))
+    rows, zero = len(gradient), np.zeros_like(gradient)
+    with np.errstate(over="ignore"):
+        square = gradient**2
+    plain: dict[str, Any] = {
+        "gradient": gradient,
+        "clipped": gradient,
+        "update": zero,
+        "parameters": zero,
+        "previous": None,
+        "square": square,
+        "noise": zero,
+        "noise_first": zero,
+        "weight_square": np.ones(rows),
+        "signal": np.zeros((rows, 0)),
+        "signal_square": np.zeros((rows, 0)),
+        "exact": True,
+    }
+    return Recorded(**(plain | known))
+
+
+def from_samples(samples: Array, weights: Array) -> Recorded:
+    """Rows from per-sample gradients [N, B, P] and weights [N, B]."""
+    gradient = np.einsum("nb,nbp->np", weights, samples)
+    square = np.einsum("nb,nbp->np", weights, samples**2)
+    return recorded(gradient, square=square, weight_square=(weights**2).sum(1))
+
+
+def alive(parameters: int) -> NDArray[np.bool_]:
+    return np.zeros(parameters, bool)
+
+
+def of_steps(rows: Recorded) -> dict[str, Array]:
+    return step_statistics(rows, alive(rows.gradient.shape[1]))
+
+
+def of_whole(rows: Recorded, histogram: bool = False) -> dict[str, NDArray[Any]]:
+    """Statistics of the group that holds all parameters, [N]."""
+    parameters = rows.gradient.shape[1]
+    table = group_statistics(rows, [Group("all", 0, parameters, 0)], [], alive(parameters), histogram)
+    return {name: values[:, 0] for name, values in table.items()}
+
+
+# The tables
+
+
+def test_names_are_those_of_the_schema() -> None:
+    identifiers = {"trial", "step", "group", "kind", "depth"}
+    assert of_whole(recorded([1.0]), True).keys() == {column.name for column in GRADIENTS} - identifiers
+    assert of_steps(recorded([1.0])).keys() < {c.name for c in STEPS if c.type == "float64"}
+
+
+def test_histogram_is_left_out_unless_asked_for() -> None:
+    assert "histogram" not in of_whole(recorded([1.0]))
+
+
+def test_groups_come_first_and_signals_after_them() -> None:
+    rows = recorded([[1.0, 2.0, 3.0]], signal=np.array([[5.0]]), signal_square=np.array([[25.0]]))
+    groups = [Group("last", 2, 3, 1), Group("all", 0, 3, 0)]
+    table = group_statistics(rows, groups, [Group("units", 0, 1, 0, "signal")], alive(3), False)
+    assert table["l1"].tolist() == [[3.0, 6.0, 5.0]]
+    assert table["parameters"].tolist() == [[1, 3, 1]]
+    assert table["parameters"].dtype == np.int64
+
+
+def test_no_rows_and_no_groups_give_empty_tables() -> None:
+    rows = recorded(np.zeros((0, 2)))
+    assert of_steps(rows)["gradient_norm"].shape == (0,)
+    assert of_whole(rows, True)["histogram"].shape == (0, BINS)
+    assert group_statistics(recorded([1.0]), [], [], alive(1), True)["histogram"].shape == (1, 0, BINS)
+
+
+# Norms, clips, cosines
+
+
+def test_norms_and_clip_scale_are_those_of_a_3_4_5_triangle() -> None:
+    rows = recorded([3.0, 4.0], clipped=np.array([[0.75, 1.0]]), update=np.array([[0.0, 2.0]]))
+    steps = of_steps(replace(rows, parameters=np.array([[6.0, 8.0]])))
+    names = ("gradient_norm", "clipped_norm", "clip_scale", "update_norm", "parameter_norm")
+    assert [steps[name].item() for name in names] == [5.0, 1.25, 0.25, 2.0, 10.0]
+
+
+def test_clip_scale_of_a_zero_gradient_is_undefined() -> None:
+    assert np.isnan(of_steps(recorded([0.0, 0.0]))["clip_scale"])
+
+
+@pytest.mark.parametrize(
+    ("gradient", "clipped", "share"),
+    [
+        ([1.0, -4.0, 0.5, 2.0], [1.0, -2.0, 0.5, 2.0], 0.25),
+        ([1.0, 2.0], [1.0, 2.0], 0.0),
+        ([math.nan, 4.0], [math.nan, 2.0], 0.5),  # a NaN that a clip lets through is not changed
+        ([math.inf, 1.0], [2.0, 1.0], 0.5),
+    ],
+)
+def test_fraction_clipped_counts_changed_components(
+    gradient: list[float], clipped: list[float], share: float
+) -> None:
+    assert of_whole(recorded(gradient, clipped=np.array([clipped])))["fraction_clipped"] == share
+
+
+@pytest.mark.parametrize(
+    ("previous", "cosine"),
+    [
+        ([2.0, 0.0], 1.0),
+        ([-3.0, 0.0], -1.0),
+        ([0.0, 1.0], 0.0),
+        ([0.0, 0.0], math.nan),
+        ([math.nan, math.nan], math.nan),
+        (None, math.nan),
+    ],
+)
+def test_cosine_previous_is_that_of_the_two_gradients(previous: list[float] | None, cosine: float) -> None:
+    rows = recorded([1.0, 0.0], previous=None if previous is None else np.array([previous]))
+    np.testing.assert_array_equal(of_steps(rows)["cosine_previous"], [cosine])
+    np.testing.assert_array_equal(of_whole(rows)["cosine_previous"], [cosine])
+
+
+def test_cosine_previous_stays_within_one() -> None:
+    gradient = np.random.default_rng(0).normal(size=(1000, 7))
+    cosine = of_steps(recorded(gradient, previous=gradient * 3.0))["cosine_previous"]
+    assert cosine.max() <= 1.0
+    np.testing.assert_allclose(cosine, 1.0, rtol=1e-15)  # a few roundings
+
+
+def test_probe_has_no_update() -> None:
+    rows = recorded([1.0, 2.0], update=None)
+    assert np.isnan(of_steps(rows)["update_norm"])
+    assert np.isnan(of_whole(rows)["update_l2"])
+
+
+# Components
+
+
+def test_std_of_nearly_equal_components_keeps_its_digits() -> None:
+    assert of_whole(recorded([1e9 + 1, 1e9 + 3]))["std"] == 1.0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20, 101])
+def test_quantiles_equal_numpys(size: int) -> None:
+    gradient = np.random.default_rng(size).normal(size=(5, size))
+    group = of_whole(recorded(gradient))
+    for name, share in QUANTILES.items():
+        # Both interpolate between the same neighbours, in another order of operations.
+        np.testing.assert_allclose(group[name], np.quantile(np.abs(gradient), share, axis=1), rtol=1e-15)
+
+
+def test_quantiles_of_infinite_components_are_infinite_and_of_nan_undefined() -> None:
+    group = of_whole(recorded([[1.0, 2.0, np.inf, np.inf, -np.inf], [1.0, 2.0, 3.0, 4.0, np.nan]]))
+    np.testing.assert_array_equal(group["q25"], [2.0, np.nan])
+    np.testing.assert_array_equal(group["q50"], [np.inf, np.nan])
+    np.testing.assert_array_equal(group["q95"], [np.inf, np.nan])
+
+
+def test_fractions_count_zero_tiny_and_nonfinite_components() -> None:
+    group = of_whole(recorded([[0.0, -0.0, 1.0, 0.9 * TINY], [np.nan, np.inf, -np.inf, 0.0]]))
+    assert group["fraction_zero"].tolist() == [0.5, 0.25]
+    assert group["fraction_nonfinite"].tolist() == [0.0, 0.75]
+    np.testing.assert_array_equal(group["fraction_tiny"], [0.75, np.nan])
+
+
+def test_fraction_tiny_compares_with_the_whole_gradient() -> None:
+    gradient = [1.0, 0.5 * TINY, 2.0 * TINY]
+    groups = [Group("first", 0, 1, 0), Group("rest", 1, 3, 1)]
+    table = group_statistics(recorded(gradient), groups, [], alive(3), False)
+    assert table["fraction_tiny"].tolist() == [[0.0, 0.5]]
+
+
+def test_fraction_tiny_with_shots_compares_with_each_standard_error() -> None:
+    rows = recorded([1.0, -1.0, 3.0], noise=np.array([[4.0, 0.25, 4.0]]), exact=False)
+    assert of_whole(rows)["fraction_tiny"] == pytest.approx(1 / 3, rel=1e-15)
+
+
+def edge(exponent: int) -> float:
+    return math.ldexp(1.0, exponent)
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (5e-324, 0),
+        (edge(LOWEST_EXPONENT), 0),
+        (math.nextafter(edge(LOWEST_EXPONENT + 1), 0.0), 0),
+        (edge(LOWEST_EXPONENT + 1), 1),
+        (-1.0, -LOWEST_EXPONENT),
+        (math.nextafter(1.0, 0.0), -LOWEST_EXPONENT - 1),
+        (math.nextafter(edge(LOWEST_EXPONENT + BINS - 1), 0.0), BINS - 2),
+        (edge(LOWEST_EXPONENT + BINS - 1), BINS - 1),
+        (1.7e308, BINS - 1),
+        (0.0, None),
+        (-0.0, None),
+        (math.inf, None),
+        (math.nan, None),
+    ],
+)
+def test_histogram_bin_of_a_value_follows_its_exponent(value: float, place: int | None) -> None:
+    counts = of_whole(recorded([value]), True)["histogram"][0]
+    assert counts.dtype == np.int64
+    assert np.flatnonzero(counts).tolist() == ([] if place is None else [place])
+    assert counts.sum() == (0 if place is None else 1)
+
+
+# Noise
+
+
+def test_sample_variance_of_equal_weights_is_the_textbook_one() -> None:
+    samples = np.random.default_rng(1).normal(size=(3, 8, 5))
+    rows = from_samples(samples, np.full((3, 8), 1 / 8))
+    expected = samples.var(axis=1, ddof=1)
+    # A difference of two sums of eight terms: some roundings of size eps.
+    np.testing.assert_allclose(of_whole(rows)["sample_variance"], expected.mean(1), rtol=1e-13)
+    np.testing.assert_allclose(of_steps(rows)["noise_trace"], expected.sum(1), rtol=1e-13)
+
+
+def test_noise_trace_and_signal_square_are_unbiased() -> None:
+    population = np.random.default_rng(2).normal(size=(4, 3))
+    batches = population[np.array(list(itertools.product(range(4), repeat=3)))]  # every batch of three
+    weights = np.broadcast_to([0.5, 0.25, 0.25], batches.shape[:2])
+    steps = of_steps(from_samples(batches, weights))
+    # Means of 64 terms of order 1, which may cancel.
+    np.testing.assert_allclose(steps["noise_trace"].mean(), population.var(axis=0).sum(), atol=1e-14)
+    np.testing.assert_allclose(steps["signal_square"].mean(), (population.mean(0) ** 2).sum(), atol=1e-14)
+
+
+def test_one_sample_has_no_variance() -> None:
+    rows = recorded([1.0, 2.0], signal=np.array([[1.0]]), signal_square=np.array([[1.0]]))
+    # Roundings may differ between the two sums, and must not be divided by 0.
+    rows = replace(rows, square=np.nextafter(rows.square, 9.0))
+    steps = of_steps(rows)
+    assert np.isnan([steps["noise_trace"], steps["signal_square"]]).all()
+    table = group_statistics(rows, [Group("g", 0, 2, 0)], [Group("s", 0, 1, 0, "signal")], alive(2), False)
+    assert np.isnan(table["sample_variance"]).all()
+
+
+def test_sample_variance_takes_shot_noise_off_each_component_down_to_zero() -> None:
+    rows = recorded(
+        [1.0, 1.0],
+        square=np.array([[2.0, 2.0]]),  # (2 − 1)/(1 − ½) = 2 in each
+        weight_square=np.array([0.5]),
+        noise_first=np.array([[0.5, 7.0]]),
+        exact=False,
+    )
+    assert of_whole(rows)["sample_variance"] == 0.75
+    assert of_steps(rows)["noise_trace"] == 1.5
+
+
+def test_snr_compares_the_gradient_with_its_shot_noise() -> None:
+    noise = np.array([[2.0, 3.0], [16.0, 16.0]])
+    group = of_whole(recorded([[3.0, 4.0], [3.0, 4.0]], noise=noise, exact=False))
+    assert group["shot_variance"].tolist() == [2.5, 16.0]
+    assert group["snr"].tolist() == [2.0, 0.0]  # sqrt((25 − 5)/5); less signal than noise
+
+
+def test_exact_gradients_have_no_snr_and_no_shot_variance() -> None:
+    group = of_whole(recorded([3.0, 1.0]))
+    assert np.isnan(group["snr"])
+    assert group["shot_variance"] == 0.0
+
+
+# Signals
+
+
+def test_signal_units_are_root_mean_squares_over_the_mini_batch() -> None:
+    delta = np.array([[3.0, -1.0], [-3.0, 2.0]])  # [sample, unit]
+    weights = np.array([0.75, 0.25])
+    rows = recorded(
+        [1.0],
+        weight_square=np.array([0.625]),
+        signal=(weights @ delta)[None],
+        signal_square=(weights @ delta**2)[None],
+    )
+    table = group_statistics(rows, [], [Group("layer", 0, 2, 0, "signal")], alive(1), False)
+    signal = {name: values.item() for name, values in table.items()}
+    assert signal["linf"] == signal["max"] == 3.0
+    assert signal["min"] == pytest.approx(math.sqrt(1.75), rel=1e-15)
+    assert signal["l2"] ** 2 == pytest.approx(0.75 * 10 + 0.25 * 13, rel=1e-15)  # Σ p_i |δ_i|²
+    # Units: (9 − 1.5²)/0.375 = 18 and (1.75 − 0.25²)/0.375 = 4.5
+    assert signal["sample_variance"] == pytest.approx(11.25, rel=1e-15)
+    assert {name for name, value in signal.items() if math.isnan(value)} == NOT_FOR_SIGNALS
+
+
+# Dead parameters
+
+
+def test_dead_parameters_are_left_out() -> None:
+    rng = np.random.default_rng(3)
+    full = recorded(
+        rng.normal(size=(4, 6)), parameters=rng.normal(size=(4, 6)), weight_square=np.full(4, 0.1)
+    )
+    full = replace(full, square=full.gradient**2 + 1.0, previous=rng.normal(size=(4, 6)), noise=full.square)
+    dead = np.array([False, True, False, True, False, False])
+    full.gradient[:, dead] = 1e20  # not zero as it would be, so that it is seen wherever it counts
+    kept = select_columns(full, ~dead)
+    for name, values in step_statistics(full, dead).items():
+        np.testing.assert_array_equal(values, of_steps(kept)[name], name)
+    table = group_statistics(full, [Group("all", 0, 6, 0)], [], dead, True)
+    for name, values in of_whole(kept, True).items():
+        np.testing.assert_array_equal(table[name][:, 0], values, name)
+
+
+def select_columns(rows: Recorded, keep: NDArray[np.bool_]) -> Recorded:
+    names = ("gradient", "clipped", "update", "parameters", "previous", "square", "noise", "noise_first")
+    return replace(rows, **{name: np.ascontiguousarray(getattr(rows, name)[:, keep]) for name in names})
+
+
+def test_wholly_dead_group_has_no_parameters_and_no_statistics() -> None:
+    groups = [Group("dead", 0, 2, 0), Group("live", 2, 3, 1)]
+    dead = np.array([True, True, False])
+    table = group_statistics(recorded([0.0, 0.0, 2.0]), groups, [], dead, True)
+    assert table.pop("parameters").tolist() == [[0, 1]]
+    assert table.pop("histogram").sum(-1).tolist() == [[0, 1]]
+    assert all(np.isnan(values[0, 0]) for values in table.values())
+    assert table["l2"][0, 1] == 2.0
+
+
+# Non-finite values
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e200, 5e-324])
+def test_extreme_gradients_neither_raise_nor_warn(value: float) -> None:
+    gradient = np.array([[value, 1.0, value], [value, value, value], [1.0, 2.0, 3.0]])
+    rows = recorded(gradient, previous=gradient, weight_square=np.full(3, 0.5))
+    steps, group = of_steps(rows), of_whole(rows, True)
+    assert steps["gradient_norm"][2] == group["l2"][2] == math.sqrt(14.0)
+    assert group["fraction_nonfinite"].tolist() == ([0, 0, 0] if math.isfinite(value) else [2 / 3, 1, 0])
+
+
+# A slow reference: one group of one row in plain Python, variances from the samples themselves
+
+THOUSANDTHS = st.integers(-8000, 8000).map(lambda value: value / 1000)  # no squares that underflow
+ORDINARY = THOUSANDTHS | st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-50, 1e-9, -3e4])
+ANY = ORDINARY | st.sampled_from([math.nan, math.inf, -math.inf])
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows, and the per-sample gradients [N, B, P] and weights [N, B] that they come from."""
+
+    rows: Recorded
+    samples: Array
+    weights: Array
+
+
+@st.composite
+def cases(draw: st.DrawFn, values: st.SearchStrategy[float]) -> Case:
+    rows, batch, parameters = (draw(st.integers(1, most)) for most in (3, 4, 7))
+
+    def array(*shape: int, of: st.SearchStrategy[float] = values) -> Array:
+        size = math.prod(shape)
+        return np.array(draw(st.lists(of, min_size=size, max_size=size))).reshape(shape)
+
+    weights = array(rows, batch, of=st.floats(0.1, 1.0))
+    weights /= weights.sum(1, keepdims=True)
+    samples = array(rows, batch, parameters)
+    with np.errstate(invalid="ignore"):
+        summed = from_samples(samples, weights)
+    known = {name: array(rows, parameters) for name in ("update", "parameters", "previous")}
+    known["clipped"] = np.clip(summed.gradient, -2.0, 2.0)
+    exact = draw(st.booleans())
+    if not exact:
+        known["noise"] = array(rows, parameters, of=st.floats(0.1, 2.0))
+        known["noise_first"] = array(rows, parameters, of=st.floats(0.1, 2.0))
+    return Case(replace(summed, exact=exact, **known), samples, weights)
+
+
+def norm(values: list[float]) -> float:
+    return math.sqrt(sum(value * value for value in values))
+
+
+def cosine(one: list[float], other: list[float]) -> float:
+    norms = norm(one) * norm(other)
+    return sum(a * b for a, b in zip(one, other, strict=True)) / norms if norms else math.nan
+
+
+def snr(l2: float, noise: float) -> float:
+    if noise == 0.0 or math.isnan(l2):
+        return math.nan
+    return math.sqrt(max(0.0, l2 * l2 - noise) / noise)
+
+
+def extreme(best: Callable[[list[float]], float], values: list[float]) -> float:
+    return math.nan if any(map(math.isnan, values)) else best(values)
+
+
+def quantile(values: list[float], share: float) -> float:
+    if any(map(math.isnan, values)):
+        return math.nan
+    ordered = sorted(values)
+    place, rest = divmod(share * (len(values) - 1), 1)
+    low, high = ordered[int(place)], ordered[min(int(place) + 1, len(values) - 1)]
+    return low if rest == 0 or low == high else low + (high - low) * rest
+
+
+def variance(samples: list[float], weights: list[float], shot_noise: float) -> float:
+    """In two passes: Σ p (x − mean)² / (1 − Σ p²) without the shots' part."""
+    if len(weights) == 1:
+        return math.nan
+    mean = sum(p * x for p, x in zip(weights, samples, strict=True))
+    spread = sum(p * (x - mean) ** 2 for p, x in zip(weights, samples, strict=True))
+    result = spread / (1.0 - sum(p * p for p in weights)) - shot_noise
+    return 0.0 if result < 0.0 else result
+
+
+def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[str, float]:
+    """Components ``chosen`` of one row, ``live`` being those of the whole gradient."""
+
+    def of(name: str, components: list[int] = chosen) -> list[float]:
+        return [float(value) for value in getattr(case.rows, name)[row, components]]
+
+    g, clipped, noise, size = of("gradient"), of("clipped"), of("noise"), len(chosen)
+    size_of = [abs(x) for x in g]
+    mean, weights = sum(g) / size, case.weights[row].tolist()
+    limit = TINY * extreme(max, [abs(x) for x in of("gradient", live)])
+    limits = [limit] * size if case.rows.exact else [math.sqrt(value) for value in noise]
+    changed = [a != b and not (math.isnan(a) and math.isnan(b)) for a, b in zip(g, clipped, strict=True)]
+    samples = case.samples[row, :, chosen].tolist()
+    variances = [variance(x, weights, v) for x, v in zip(samples, of("noise_first"), strict=True)]
+    return {
+        "mean": mean,
+        "std": math.sqrt(sum((x - mean) ** 2 for x in g) / size),
+        "min": extreme(min, g),
+        "max": extreme(max, g),
+        "l1": sum(size_of),
+        "l2": norm(g),
+        "linf": extreme(max, size_of),
+        **{name: quantile(size_of, share) for name, share in QUANTILES.items()},
+        "fraction_zero": sum(x == 0.0 for x in g) / size,
+        "fraction_nonfinite": sum(not math.isfinite(x) for x in g) / size,
+        "fraction_tiny": sum(x < y for x, y in zip(size_of, limits, strict=True)) / size + 0.0 * sum(limits),
+        "fraction_clipped": sum(changed) / size,
+        "clipped_l2": norm(clipped),
+        "sample_variance": sum(variances) / size,
+        "shot_variance": sum(noise) / size,
+        "snr": snr(norm(g), sum(noise)),
+        "update_l2": norm(of("update")),
+        "parameter_l2": norm(of("parameters")),
+        "cosine_previous": cosine(g, of("previous")),
+    }
+
+
+def reference_histogram(values: list[float]) -> list[int]:
+    """Bins by comparison with their edges."""
+    edges = [math.ldexp(1.0, LOWEST_EXPONENT + k) for k in range(1, BINS)]
+    counted = [abs(value) for value in values if value != 0.0 and math.isfinite(value)]
+    places = Counter(sum(value >= edge for edge in edges) for value in counted)
+    return [places[k] for k in range(BINS)]
+
+
+def rounding(case: Case, row: int, chosen: list[int]) -> dict[str, float]:
+    """Size of the terms that may cancel in a statistic; nothing cancels in the others."""
+    samples, noise = np.abs(case.samples[row][:, chosen]), case.rows.noise[row, chosen].sum()
+    largest = samples.max(initial=0.0, where=np.isfinite(samples))
+    return {
+        "mean": largest,
+        "std": largest,
+        "cosine_previous": 1.0,
+        "sample_variance": 10.0 * largest**2,  # 1/(1 − Σp²) is below 7 for weights of 0.1 to 1
+        "snr": len(chosen) * largest**2 / noise if noise else 0.0,
+    }
+
+
+def check_groups(case: Case, dead: NDArray[np.bool_]) -> None:
+    rows, count = case.rows, case.rows.gradient.shape[1]
+    groups = [Group("all", 0, count, 0), Group("half", count // 2, count, 1), Group("one", 0, 1, 2)]
+    table = group_statistics(rows, groups, [], dead, True)
+    live = np.flatnonzero(~dead).tolist()
+    for row, (place, group) in itertools.product(range(len(rows.gradient)), enumerate(groups)):
+        chosen = [k for k in live if group.start <= k < group.stop]
+        found = {name: values[row, place] for name, values in table.items()}
+        assert found.pop("parameters") == len(chosen)
+        assert found.pop("histogram").tolist() == reference_histogram(rows.gradient[row, chosen].tolist())
+        if chosen:
+            compare(found, reference(case, row, chosen, live), rounding(case, row, chosen))
+        else:
+            assert np.isnan(list(found.values())).all()
+
+
+def compare(found: dict[str, float], expected: dict[str, float], scales: dict[str, float]) -> None:
+    """Up to a few roundings (of at most seven terms) of what is summed."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        power = 2 if name == "snr" else 1  # next to 0 a root has half of the digits only
+        tolerance = {"rtol": 1e-13, "atol": 1e-14 * scales.get(name, 0.0)}
+        np.testing.assert_allclose(found[name] ** power, value**power, **tolerance, err_msg=name)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases(ORDINARY), st.data())
+def test_group_statistics_equal_a_slow_reference(case: Case, data: st.DataObject) -> None:
+    count = case.rows.gradient.shape[1]
+    dead = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    check_groups(case, np.array(dead))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases(ANY))
+def test_group_statistics_equal_a_slow_reference_where_values_are_not_finite(case: Case) -> None:
+    check_groups(case, alive(case.rows.gradient.shape[1]))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases(ANY))
+def test_step_statistics_are_those_of_a_group_of_everything(case: Case) -> None:
+    rows, steps, group = case.rows, of_steps(case.rows), of_whole(case.rows)
+    pairs = {"gradient_norm": "l2", "clipped_norm": "clipped_l2", "update_norm": "update_l2"}
+    pairs |= {"parameter_norm": "parameter_l2", "cosine_previous": "cosine_previous"}
+    for name, like in pairs.items():
+        np.testing.assert_array_equal(steps[name], group[like], name)
+    with np.errstate(all="ignore"):
+        scale = np.where(group["l2"] > 0.0, group["clipped_l2"] / group["l2"], np.nan)
+        trace = group["sample_variance"] * group["parameters"]
+        square = group["l2"] ** 2 - trace * rows.weight_square
+        size = np.nan_to_num(group["l2"] ** 2 + trace, posinf=0.0).max()  # what may cancel in `square`
+    np.testing.assert_array_equal(steps["clip_scale"], scale)
+    np.testing.assert_allclose(steps["noise_trace"], trace, rtol=1e-15)
+    np.testing.assert_allclose(steps["signal_square"], square, rtol=1e-15, atol=1e-15 * size)
+
+
+# The same bits in any company
+
+
+def random_rows(rng: np.random.Generator, rows: int, parameters: int, units: int) -> Recorded:
+    """Rows of all sizes, some with zeros and values that are not finite; slices of wider arrays."""
+
+    def array(count: int) -> Array:
+        wide = rng.normal(size=(rows, count + 3)) * 10.0 ** rng.integers(-9, 9, size=(rows, 1))
+        odd = rng.random(wide.shape) < 0.01
+        wide[odd] = rng.choice([0.0, -0.0, np.nan, np.inf, 5e-324], size=odd.sum())
+        return wide[:, 1 : count + 1]
+
+    per_parameter = [f.name for f in fields(Recorded)[:8]]
+    arrays = {name: array(parameters) for name in per_parameter}
+    signals = {name: np.abs(array(units)) for name in ("signal", "signal_square")}
+    return Recorded(**arrays, weight_square=rng.random(rows), **signals, exact=bool(rng.integers(2)))
+
+
+def row_of(rows: Recorded, row: int) -> Recorded:
+    arrays = {f.name: getattr(rows, f.name) for f in fields(rows) if f.name != "exact"}
+    return replace(rows, **{name: values[row : row + 1].copy() for name, values in arrays.items()})
+
+
+def bits(table: dict[str, NDArray[Any]], row: int) -> dict[str, bytes]:
+    """A row's bytes; there is one NaN, as null has no bits."""
+    return {name: np.where(v[row] == v[row], v[row], np.nan).tobytes() for name, v in table.items()}
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    size=st.sampled_from([1, 2, 7, 8, 9, 16, 33, 127, 129, 300]),
+    units=st.sampled_from([1, 5, 40]),
+    order=st.sampled_from(["C", "F"]),
+    some_dead=st.booleans(),
+)
+@example(seed=0, size=129, units=5, order="F", some_dead=True)
+@example(seed=0, size=300, units=40, order="C", some_dead=False)
+def test_bits_of_a_row_are_the_same_alone_and_among_257(
+    seed: int, size: int, units: int, order: Literal["C", "F"], some_dead: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    together = random_rows(rng, 257, 2 * size, units)
+    together = replace(together, gradient=np.array(together.gradient, order=order))
+    dead = np.zeros(2 * size, bool)
+    dead[: size - 1 : 3] = some_dead
+    groups = [Group("first", 0, size, 0), Group("second", size, 2 * size, 1), Group("one", 1, 2, 1)]
+    signals = [Group("units", 0, units, 0, "signal")]
+
+    def all_of(rows: Recorded) -> tuple[dict[str, NDArray[Any]], ...]:
+        return step_statistics(rows, dead), group_statistics(rows, groups, signals, dead, True)
+
+    tables = all_of(together)
+    for row in (0, 1, 100, 255, 256):
+        alone = all_of(row_of(together, row))
+        for one, many in zip(alone, tables, strict=True):
+            assert bits(one, 0) == bits(many, row)
