@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,12 +52,14 @@ class Counts:
         begun: trials of the sweep that go on from a saved state.
         new: the others.
         abandoned: ended trials that the sweep no longer names; their rows stay.
+        damaged: commits that were swept away; their trials count as they were before.
     """
 
     kept: int
     begun: int
     new: int
     abandoned: int
+    damaged: int = 0
 
 
 class Watcher:
@@ -91,16 +93,18 @@ class Result:
 
     Attributes:
         finished: whether all trials have ended; if not, it was stopped and can go on.
+        failed: trials in the run that failed, now or before.
     """
 
     out: Path
     progress: Progress
     finished: bool
+    failed: int
 
     @property
     def exit_code(self) -> int:
         """0: all trials done or diverged; 1: some failed."""
-        return 1 if self.progress.failed else 0
+        return 1 if self.failed else 0
 
 
 def run(
@@ -135,7 +139,7 @@ def run(
     folder = Path(out) if out is not None else Path("runs") / planned.name
     with _open(planned, folder, mixed_versions) as writer:
         done = Done(writer.ended(), writer.states())
-        counts = count(planned.plan, done)
+        counts = replace(count(planned.plan, done), damaged=len(writer.lost))
         watcher.opened(planned, folder, counts)
         progress = Progress(planned.plan.count, kept=counts.kept)
         if counts.begun or counts.new:
@@ -144,7 +148,8 @@ def run(
         if finished:
             watcher.compacting()
             writer.compact((trial.id, trial.keys) for trial in planned.plan.trials())
-        return Result(folder, progress, finished)
+        failed = Run(folder).read("trials", ["status"])["status"].to_pylist().count("failed")
+        return Result(folder, progress, finished, failed)
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -209,7 +214,7 @@ def _drive(
 
 def _size(sweep: Sweep, workers: int, structure: Structure) -> int:
     chosen = sweep.placement.pack
-    return pack_size(sweep.plan, structure, workers) if chosen == "auto" else chosen
+    return pack_size(sweep.plan, structure, workers) if chosen is None else chosen
 
 
 @contextmanager
@@ -221,10 +226,11 @@ def _fleet(where: Where, threads: int, watcher: Watcher) -> Iterator[Fleet]:
         watcher.placed("in this process", 1)
         yield InlineFleet(prepare)
         return
-    from orchestrator.fleet import ray
+    from orchestrator.fleet.cluster import joined
+    from orchestrator.fleet.ray import RayFleet
 
-    with ray.joined(where.address, where.workers, threads) as (place, workers):
-        fleet = ray.RayFleet(workers, threads, prepare)
+    with joined(where.address, where.workers, threads) as (place, workers):
+        fleet = RayFleet(workers, threads, prepare)
         watcher.placed(place, workers)
         try:
             yield fleet

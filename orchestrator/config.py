@@ -60,15 +60,23 @@ class Config(BaseModel):
         Overridden where a value stands for something else (a path stands for a file's content).
         """
         return {
-            name: _identity(getattr(self, name))
-            for name, field in type(self).model_fields.items()
-            if field.is_required() or getattr(self, name) != field.get_default(call_default_factory=True)
+            name: _identity(value)
+            for name, default in _defaults(type(self))
+            if (value := getattr(self, name)) != default
         }
 
     @classmethod
     def parse(cls, value: Mapping[str, Any], **context: Any) -> Self:
         """Validates plain data; raises ConfigError (with all faults) if it is not legal."""
         return cls.model_validate(value, context=context)
+
+
+@cache
+def _defaults(config: type[Config]) -> tuple[tuple[str, Any], ...]:
+    """Fields and their defaults; that of a required one equals nothing."""
+    return tuple(
+        (name, field.get_default(call_default_factory=True)) for name, field in config.model_fields.items()
+    )
 
 
 def _identity(value: Any) -> Any:
@@ -112,25 +120,27 @@ class OneOf:
     def __get_pydantic_core_schema__(self, family: type[Config], handler: GetCoreSchemaHandler) -> Any:
         members = discover(family)
 
-        def tag(value: Any) -> str | None:
-            return _tag(value, family)
-
         return core_schema.tagged_union_schema(
             {f"<{tag}>": handler.generate_schema(member) for tag, member in members.items()},
-            discriminator=tag,
+            discriminator=lambda value: _tag(value, family),
         )
 
 
 def _tag(value: Any, family: type[Config]) -> str | None:
     """``<kind=mlp>`` for a mapping or an instance; None if it names none or several."""
-    read = value.get if isinstance(value, Mapping) else lambda name: getattr(value, name, None)
-    given = [f"{name}={read(name)}" for name in family.tags if read(name) is not None]
-    return f"<{given[0]}>" if len(given) == 1 else None
+    fields = value if isinstance(value, Mapping) else vars(value) if isinstance(value, family) else {}
+    given = [f"<{name}={fields[name]}>" for name in family.tags if fields.get(name) is not None]
+    return given[0] if len(given) == 1 else None
 
 
 def explain(error: ConfigError, root: type[Config]) -> list[tuple[tuple[str | int, ...], str]]:
     """The faults of a failed ``root.parse`` as (path, message), with what would be legal."""
-    return [_explain_one(item, root) for item in error.errors(include_url=False)]
+    return [_explain_one(item, root) for item in error.errors(include_url=False) if not _follows(item)]
+
+
+def _follows(item: ErrorDetails) -> bool:
+    """Whether a list is called too short only because items of it are faulty."""
+    return item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]
 
 
 def _explain_one(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | int, ...], str]:
@@ -141,32 +151,58 @@ def _explain_one(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | in
     if kind == "missing":
         return place, "is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return place, _explain_tag(value, context)
+        key, message = _explain_tag(value, _class_at(item["loc"], root))
+        return (*place, *key), message
     if kind == "literal_error":
-        return (
-            place,
-            f"is {show(value)}; legal: {context['expected'].replace(chr(39), '').replace(' or ', ', ')}",
+        return place, f"is {show(value)}" + near(
+            str(value), re.split(", | or ", context["expected"].replace("'", ""))
         )
     if kind == "refused":
         return place, item["msg"]
-    return (
-        place,
-        f"is {show(value)}; {item['msg'][0].lower()}{item['msg'][1:].replace('Input', 'it')}".replace(
-            "; input should be", ", must be"
-        ),
-    )
+    if kind in _LEGAL:
+        bounds = {name: show(bound).removesuffix(".0") for name, bound in context.items()}
+        return place, f"is {show(value)}, must be {_LEGAL[kind].format(**bounds)}"
+    return place, f"is {show(value)}: {item['msg']}"
 
 
-def _explain_tag(value: Any, context: Mapping[str, Any]) -> str:
-    names = re.findall(r"<(\w+)=([^>]+)>", str(context.get("expected_tags", "")))
-    keys = list(dict.fromkeys(key for key, _ in names)) or context["discriminator"]
+_LEGAL = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "a list of at least {min_length}",
+    "string_too_short": "text of at least {min_length} character(s)",
+}
+"""What must have been given, by pydantic's type of error."""
+
+
+def _explain_tag(value: Any, family: type[Config]) -> tuple[tuple[str, ...], str]:
+    """What is wrong with the key that names the member of a family: its place in ``value``, and a message."""
     if not isinstance(value, Mapping):
-        return f"is {show(value)}, must be a mapping"
-    for key in keys:
-        if key in value and names:
-            legal = [name for tag, name in names if tag == key]
-            return f"{key} is {show(value[key])}" + near(str(value[key]), legal)
-    return "needs exactly one of the keys that say which kind it is"
+        return (), f"is {show(value)}, must be a mapping"
+    given = [tag for tag in family.tags if value.get(tag) is not None]
+    legal = {
+        tag: [_value(name) for name in discover(family) if name.startswith(f"{tag}=")] for tag in family.tags
+    }
+    if len(given) > 1:
+        return (), f"has {' and '.join(given)}, must have one of them"
+    if given:
+        return (given[0],), f"is {show(value[given[0]])}" + near(str(value[given[0]]), legal[given[0]])
+    keys = " or ".join(f"{tag} (legal: {', '.join(names)})" for tag, names in legal.items())
+    return (), f"needs the key {keys}"
+
+
+def _value(tag: str) -> str:
+    return tag.partition("=")[2]
 
 
 def _class_at(loc: tuple[str | int, ...], root: type[Config]) -> type[Config]:
@@ -187,7 +223,12 @@ def _config_in(annotation: Any) -> Any:
 
 
 def near(name: str, legal: Iterable[str]) -> str:
-    """``; did you mean 'x'? (legal: …)`` for a name that is not among the legal ones."""
+    """What to say behind a name that is not among the legal ones.
+
+    Example:
+        >>> near("adm", ["adam", "sgd"])
+        "; did you mean 'adam'? (legal: adam, sgd)"
+    """
     legal = list(legal)
     close = difflib.get_close_matches(name, legal, 1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -195,6 +236,13 @@ def near(name: str, legal: Iterable[str]) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as a message quotes it: short, on one line."""
+    """A value as a message quotes it: as in YAML, short, on one line.
+
+    Example:
+        >>> show("ten"), show(None), show(float("inf"))
+        ('"ten"', 'null', '.inf')
+    """
+    if isinstance(value, float):
+        return str(value).replace("inf", ".inf").replace("nan", ".nan")
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."

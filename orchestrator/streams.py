@@ -24,7 +24,6 @@ class Purpose(IntEnum):
     BATCHES = 2
     AXES = 3
     DATA = 4
-    SAMPLING = 5
 
 
 def philox(counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: ArrayLike) -> NDArray[np.uint32]:

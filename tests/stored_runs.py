@@ -34,10 +34,15 @@ def plan(numbers: Iterable[int]) -> Iterator[tuple[str, tuple[KeyValue, ...]]]:
     return ((trial_id(number), key_values(number)) for number in numbers)
 
 
-def open_writer(path: Path, **changes: Any) -> RunWriter:
+def open_writer(path: Path | str, **changes: Any) -> RunWriter:
     """A writer of the run that the other functions fill."""
     options = {"name": "small", "sweep": SWEEP, "record": "{}", "keys": KEYS, "versions": {"numpy": "2.0"}}
     return RunWriter.open(path, **{**options, **changes})
+
+
+def commits(path: Path) -> list[str]:
+    """Names of the commit folders of a run, sorted."""
+    return sorted(place.name for place in (path / "commits").iterdir())
 
 
 def state(number: int, step: int) -> SavedState:

@@ -104,7 +104,7 @@ def _gpu() -> Check:
 
 
 def _ray() -> Check:
-    from orchestrator.fleet.ray import running_cluster
+    from orchestrator.fleet.cluster import running_cluster
 
     found = running_cluster()
     return (

@@ -98,6 +98,9 @@ class Terminal(Watcher):
         parts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]
         if counts.abandoned:
             parts.append(f"{counts.abandoned:,} no longer in the sweep")
+        if counts.damaged:
+            lost = show.count(counts.damaged, "damaged commit")
+            click.echo(f"swept away {lost}; their trials go on from the state before", err=True)
         click.echo(f"{sweep.name}: {show.count(sweep.plan.count, 'trial')} ({', '.join(parts)}) → {out}")
 
     def placed(self, where: str, workers: int) -> None:

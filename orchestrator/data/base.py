@@ -37,6 +37,14 @@ class Data(Config):
 
     tags: ClassVar[tuple[str, ...]] = ("source",)
 
+    def fingerprint(self) -> str:
+        """Changes when what ``load`` returns does; constant for data that are part of the program.
+
+        Raises:
+            InputError: the data cannot be had.
+        """
+        return ""
+
     def load(self) -> Dataset:
         """The prepared data set, loaded once per process and configuration.
 

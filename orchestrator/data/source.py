@@ -72,10 +72,6 @@ class Source(Data):
         """
         raise NotImplementedError
 
-    def fingerprint(self) -> str:
-        """Changes when what ``read`` returns does; constant for data that are part of the program."""
-        return ""
-
     def load(self) -> Dataset:
         """The prepared data set, loaded once per process and configuration.
 

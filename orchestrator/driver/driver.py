@@ -34,6 +34,8 @@ class Outcome(Protocol):
 class Fleet(Protocol):
     """Where work runs."""
 
+    @property
+    def size(self) -> int: ...
     def idle(self) -> int: ...
     def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int: ...
     def wait(self, timeout_s: float) -> list[Any]: ...
@@ -86,8 +88,8 @@ class Driver:
     def run(self) -> None:
         """The loop."""
         committed = time.monotonic()
-        while not self.scheduler.finished or self._out:
-            for assignment in self.scheduler.start(self.fleet.idle()):
+        while not self.scheduler.finished:
+            for assignment in self.scheduler.start(self.fleet.idle(), self.fleet.size):
                 self._submit(assignment)
             for outcome in self.fleet.wait(_WAIT_S):
                 self._receive(outcome)
@@ -101,8 +103,8 @@ class Driver:
             self.watch(self.progress)
 
     def _submit(self, assignment: Assignment) -> None:
-        work = assignment.work
-        ticket = self.fleet.submit(advance, work.pack, self.limits, helpers=assignment.helpers)
+        work, limits = assignment.work, Limits(1, 0.0) if assignment.one_step else self.limits
+        ticket = self.fleet.submit(advance, work.pack, limits, helpers=assignment.helpers)
         self._out[ticket] = work
 
     def _receive(self, outcome: Outcome) -> None:

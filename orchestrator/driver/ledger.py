@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +15,18 @@ from orchestrator.training.ended import failed_rows
 from orchestrator.training.recorder import Columns, Rows, join_rows
 from orchestrator.training.walk import Chunk
 
-_NO_TIME = "1970-01-01T00:00:00Z"
-
 
 class Ledger:
-    """Collects rows, states and key values until the next commit takes them."""
+    """Collects rows, states and key values until the next commit takes them.
+
+    Args:
+        versions: of what computes, as JSON.
+
+    Attributes:
+        keys: values of the swept keys, by trial.
+        states: of the trials that go on, by trial.
+        bytes: size of the rows.
+    """
 
     def __init__(self, versions: str) -> None:
         self._versions = versions
@@ -50,20 +58,19 @@ class Ledger:
     def fail(self, given_up: GivenUp) -> None:
         """Takes in trials that failed."""
         work = given_up.work
-        error = np.full(len(work.pack.ids), given_up.error, object)
-        table = self._completed({**failed_rows(work.pack), "error": error}, work)
+        table = self._completed(failed_rows(work.pack), work, given_up.error)
         self._parts.append({"trials": table})
         self._note_keys(work.planned)
         for trial in work.pack.ids:
             self.states.pop(trial, None)
 
-    def _completed(self, table: Columns, work: Work) -> Columns:
+    def _completed(self, table: Columns, work: Work, error: str | None = None) -> Columns:
         """The columns of ``trials`` that only the driver knows."""
         count = len(table["trial"])
         planned = [work.planned[str(trial)] for trial in table["trial"]]
-        table.setdefault("error", np.full(count, None, object))
         return {
             **table,
+            "error": np.full(count, error, object),
             "index": np.array([trial.index for trial in planned]),
             "attempts": np.full(count, work.attempts),
             "pack": np.full(count, work.number),
@@ -81,5 +88,5 @@ class Ledger:
         return taken
 
 
-def _iso(seconds: float) -> str:
-    return f"{np.datetime64(int(seconds * 1000), 'ms')}Z" if seconds else _NO_TIME
+def _iso(seconds: float) -> str | None:
+    return None if math.isnan(seconds) else f"{np.datetime64(int(seconds * 1000), 'ms')}Z"

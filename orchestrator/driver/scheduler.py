@@ -22,7 +22,7 @@ class Work:
         number: of the pack, counted from 0.
         attempts: how often it was handed to a worker anew; its continuation is no new attempt.
         losses: workers lost since it last got further.
-        shard_seconds: what computing one shard cost last time; 0 before.
+        shard_seconds: what computing one shard cost last time; None before.
     """
 
     number: int
@@ -30,15 +30,20 @@ class Work:
     planned: Mapping[str, PlannedTrial]
     attempts: int = 1
     losses: int = 0
-    shard_seconds: float = 0.0
+    shard_seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Work for one worker and the helpers lent to it."""
+    """Work for one worker and the helpers lent to it.
+
+    Attributes:
+        one_step: hand back after the first step, as its cost decides whether helpers are worth it.
+    """
 
     work: Work
     helpers: int
+    one_step: bool
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,14 @@ class GivenUp:
 class Scheduler:
     """Hands out packs until there are none.
 
+    Whatever ``start`` hands out comes back through ``advanced``, ``lost`` or ``raised``, once.
+
     Args:
         packs: the packs of the plan, drawn one by one.
         shard_seconds: a shard is worth a helper if it costs more than this.
+
+    Attributes:
+        stopping: set it, and nothing more is started.
     """
 
     def __init__(self, packs: Iterator[PlannedPack], shard_seconds: float) -> None:
@@ -62,24 +72,28 @@ class Scheduler:
         self._shard_seconds = shard_seconds
         self._waiting: deque[Work] = deque()
         self._numbers = 0
+        self._out = 0
         self._exhausted = False
         self.stopping = False
 
-    def start(self, idle: int) -> list[Assignment]:
-        """What to start on ``idle`` workers: a pack each; what is left over helps."""
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is out, and nothing is left to start."""
+        return not self._out and (self.stopping or (self._exhausted and not self._waiting))
+
+    def start(self, idle: int, workers: int) -> list[Assignment]:
+        """What to start on ``idle`` of ``workers`` workers: a pack each; what is left over helps."""
         while not self.stopping and len(self._waiting) < idle and not self._exhausted:
             self._draw()
-        if self.stopping or not idle or not self._waiting:
+        if self.stopping:
             return []
-        count = min(idle, len(self._waiting))
-        chosen = [self._waiting.popleft() for _ in range(count)]
-        spare = idle - count
+        chosen = [self._waiting.popleft() for _ in range(min(idle, len(self._waiting)))]
+        self._out += len(chosen)
+        spare = idle - len(chosen)
         assignments = []
-        for position, work in enumerate(chosen):
-            fair = -(-spare // (count - position))
-            helpers = min(fair, self._useful_helpers(work))
-            spare -= helpers
-            assignments.append(Assignment(work, helpers))
+        for work in chosen:
+            assignments.append(self._assigned(work, spare, workers))
+            spare -= assignments[-1].helpers
         return assignments
 
     def _draw(self) -> None:
@@ -93,47 +107,44 @@ class Scheduler:
         self._numbers += 1
         return self._numbers - 1
 
-    def _useful_helpers(self, work: Work) -> int:
-        if work.shard_seconds <= self._shard_seconds and self._shard_seconds > 0:
-            return 0
-        return work.pack.template.batch.shards - 1
+    def _assigned(self, work: Work, spare: int, workers: int) -> Assignment:
+        """The work with its fair share of the workers, as far as they are free and of use."""
+        fair = -(-workers // self._out) - 1
+        helpers = max(0, min(spare, fair, work.pack.template.batch.shards - 1))
+        unknown = work.shard_seconds is None and self._shard_seconds > 0
+        worth = not unknown and (work.shard_seconds or 0.0) >= self._shard_seconds
+        return Assignment(work, helpers if worth else 0, one_step=helpers > 0 and unknown)
 
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is left to start; work that is out may still come back."""
-        return self.stopping or (self._exhausted and not self._waiting)
-
-    def advanced(self, work: Work, rest: Pack | None, shard_seconds: float) -> Work | None:
-        """A worker got further; ``rest`` goes on before any new pack. Returns what was queued."""
-        if rest is None:
-            return None
-        queued = replace(work, pack=rest, losses=0, shard_seconds=shard_seconds)
-        self._waiting.appendleft(queued)
-        return queued
+    def advanced(self, work: Work, rest: Pack | None, shard_seconds: float) -> None:
+        """A worker got further; ``rest`` goes on before any new pack."""
+        self._out -= 1
+        if rest is not None:
+            self._waiting.appendleft(replace(work, pack=rest, losses=0, shard_seconds=shard_seconds))
 
     def lost(self, work: Work, reason: str) -> GivenUp | None:
         """A worker died under the work: it is tried again, in halves if that keeps happening."""
-        again = replace(work, attempts=work.attempts + 1, losses=work.losses + 1)
-        if again.losses < MOST_LOSSES:
-            self._waiting.appendleft(again)
-            return None
-        return self._split(again, f"workers died under it {again.losses} times; the last said: {reason}")
+        self._out -= 1
+        losses = work.losses + 1
+        if losses == MOST_LOSSES:
+            return self._split(work, f"{losses} workers died under it; the last one: {reason}")
+        self._waiting.appendleft(replace(work, attempts=work.attempts + 1, losses=losses))
+        return None
 
     def raised(self, work: Work, trace: str, hopeless: bool = False) -> GivenUp | None:
         """The work raised: halves are tried until only what fails alone fails.
 
         ``hopeless``: the error holds for every trial of the pack.
         """
-        if hopeless:
-            return GivenUp(work, trace)
-        return self._split(replace(work, attempts=work.attempts + 1), trace)
+        self._out -= 1
+        return GivenUp(work, trace) if hopeless else self._split(work, trace)
 
     def _split(self, work: Work, error: str) -> GivenUp | None:
         if len(work.pack.trials) == 1:
             return GivenUp(work, error)
         for half in reversed(work.pack.halves()):
             planned = {trial: work.planned[trial] for trial in half.ids}
+            number, attempts = self._new_number(), work.attempts + 1
             self._waiting.appendleft(
-                replace(work, number=self._new_number(), pack=half, planned=planned, losses=0)
+                replace(work, number=number, pack=half, planned=planned, attempts=attempts, losses=0)
             )
         return None

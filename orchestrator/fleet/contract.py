@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,7 +18,8 @@ class Team(Protocol):
     def map(self, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> list[Any]:
         """``[function(shared, item) for item in items]``, spread over the workers.
 
-        ``shared`` travels once to each worker. Raises WorkerLost if one of them dies.
+        ``shared`` travels once to each worker. What ``function`` raises, ``map`` raises. Raises
+        WorkerLost if a worker dies.
         """
 
 
@@ -49,10 +51,27 @@ class Fleet(Protocol):
         """Number of workers that could start a task now."""
 
     def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
-        """Starts a task on an idle worker and lends it ``helpers`` more; returns its ticket."""
+        """Starts a task on an idle worker and lends it ``helpers`` more; returns its ticket.
+
+        Raises ValueError if fewer are idle.
+        """
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """The tasks that ended, as soon as there is one, or none after ``timeout_s``."""
 
     def close(self) -> None:
         """Ends the workers. Tasks still running are given up."""
+
+
+def attempt(ticket: int, function: Callable[..., Any], *arguments: Any) -> Outcome:
+    """Calls ``function``; what it raises is an outcome too.
+
+    So is a call of ``sys.exit``, which would end the worker. KeyboardInterrupt passes: it is meant
+    for the process, not for the task.
+    """
+    try:
+        return Outcome(ticket, function(*arguments))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Outcome(ticket, error=error, trace=traceback.format_exc())

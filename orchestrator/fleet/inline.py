@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from orchestrator.fleet.contract import Outcome
+from orchestrator.fleet.contract import Outcome, attempt
 
 
 class Alone:
@@ -21,37 +21,35 @@ class Alone:
 
 
 class InlineFleet:
-    """Runs one task at a time in the calling process; see ``contract.Fleet``."""
+    """Runs one task at a time in the calling process; see ``contract.Fleet``.
+
+    Args:
+        prepare: called once, before the first task.
+    """
 
     size = 1
 
     def __init__(self, prepare: Callable[[], None]) -> None:
         prepare()
-        self._queue: deque[tuple[int, Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._queue: deque[Callable[[], Outcome]] = deque()
         self._tickets = 0
 
     def idle(self) -> int:
         """1 until a task is submitted."""
-        return 1 - len(self._queue)
+        return self.size - len(self._queue)
 
     def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
-        """Queues a task; there is nobody to lend."""
-        if helpers:
-            raise ValueError("an inline fleet has no helpers")
+        """Keeps a task for ``wait``; there is nobody to lend."""
+        if 1 + helpers > self.idle():
+            raise ValueError(f"{1 + helpers} workers are wanted, {self.idle()} idle")
         self._tickets += 1
-        self._queue.append((self._tickets, function, arguments))
+        self._queue.append(partial(attempt, self._tickets, function, Alone(), *arguments))
         return self._tickets
 
     def wait(self, timeout_s: float) -> list[Outcome]:  # noqa: ARG002 - there is nothing to wait for
         """Runs the task that was submitted, however long it takes."""
-        if not self._queue:
-            return []
-        ticket, function, arguments = self._queue.popleft()
-        try:
-            return [Outcome(ticket, function(Alone(), *arguments))]
-        except Exception as error:
-            return [Outcome(ticket, error=error, trace=traceback.format_exc())]
+        return [self._queue.popleft()()] if self._queue else []
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Forgets a task that has not run."""
         self._queue.clear()

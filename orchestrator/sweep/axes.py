@@ -1,21 +1,16 @@
-"""The key ``sweep``: axes that multiply, keys that advance together, samples, named cases."""
+"""What varies in a sweep: axes that multiply, keys that advance together, named cases."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.config import show
 from orchestrator.errors import Fault
-from orchestrator.sweep.document import Document, Place, dotted
-from orchestrator.sweep.draws import Draws, distribution
-
-Path = tuple[str, ...]
-_CASE_NAME = re.compile(r"[\w.-]+")
+from orchestrator.sweep.document import Document
+from orchestrator.sweep.paths import Path, Place, dotted
 
 
 @dataclass(frozen=True)
@@ -31,11 +26,18 @@ class Key:
     values: Sequence[Any]
     place: Place
     bounds: Sequence[Any] | None = None
-    discrete: bool = True
+
+    @property
+    def telling(self) -> Sequence[Any]:
+        """Values that are legal only if all are."""
+        return self.values if self.bounds is None else self.bounds
 
     def value_place(self, index: int) -> Place:
         """Where value ``index`` stands."""
-        return (*self.place, index) if self.bounds is None else self.place
+        if self.bounds is not None:
+            return self.place
+        place = (*self.place, index)
+        return (*place, "value") if is_labelled(self.values[index]) else place
 
 
 @dataclass(frozen=True)
@@ -66,189 +68,74 @@ class Branch:
     case: str = ""
 
 
+def is_labelled(value: Any) -> bool:
+    """Whether a listed value is ``{label: …, value: …}``."""
+    return isinstance(value, dict) and value.keys() == {"label", "value"}
+
+
 def label(value: Any) -> tuple[Any, Any]:
-    """A listed value as (value, what its column shows): a number, or a string."""
-    if isinstance(value, dict) and set(value) == {"label", "value"}:
-        return value["value"], str(value["label"])
-    return value, _describe(value)
+    """A listed value as (value, what its column shows): a number, or a string.
+
+    Example:
+        >>> label({"clip": "norm", "limit": 1.0})[1], label({"label": "tight", "value": 1})[1]
+        ('clip=norm limit=1.0', 'tight')
+    """
+    if type(value) in (int, float):
+        return value, value
+    if is_labelled(value):
+        return value["value"], str(_described(value["label"]))
+    return value, _described(value)
 
 
-def _describe(value: Any) -> Any:
+def _described(value: Any) -> Any:
     if isinstance(value, dict):
-        return " ".join(f"{key}={_describe(item)}" for key, item in value.items())
+        return " ".join(f"{key}={_described(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return "[" + ", ".join(str(_describe(item)) for item in value) + "]"
+        return "[" + ", ".join(str(_described(item)) for item in value) + "]"
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def branches(scope: Scope) -> Iterator[Branch]:
+def comparable(value: Any) -> Any:
+    """A hashable stand-in for a listed value: equal for equal values, numbers by their size (1 is 1.0)."""
+    value, _ = label(value)
+    return value if type(value) in (int, float) else json.dumps(value, sort_keys=True)
+
+
+def choices(scope: Scope, counts: Callable[[Axis], bool]) -> int:
+    """Number of ways to choose cases and a position of each axis that ``counts``; lists none of them."""
+    factors = (
+        (len(item) if counts(item) else 1)
+        if isinstance(item, Axis)
+        else sum(choices(sub, counts) for sub in item.values())
+        for item in scope.items
+    )
+    return math.prod(factors)
+
+
+def branches(scope: Scope) -> list[Branch]:
     """Every choice of cases, in the order of the file."""
     found = [Branch(scope.sets)]
     for item in scope.items:
         if isinstance(item, Axis):
             found = [Branch(b.sets, (*b.axes, item), b.case) for b in found]
         else:
-            inner = [(name, b) for name, sub in item.items() for b in branches(sub)]
-            found = [
-                Branch(o.sets + b.sets, o.axes + b.axes, "/".join(filter(None, (o.case, name, b.case))))
-                for o in found
-                for name, b in inner
-            ]
-    return iter(found)
+            inner = [(name, branch) for name, sub in item.items() for branch in branches(sub)]
+            found = [_joined(outer, name, branch) for outer in found for name, branch in inner]
+    return found
 
 
-@dataclass
-class AxisReader:
-    """Reads the key ``sweep``; collects faults instead of stopping at the first."""
-
-    document: Document
-    sampling_seed: int
-    faults: list[Fault] = field(default_factory=list)
-
-    def scope(self, items: Any, place: Place, sets: tuple[Key, ...] = ()) -> Scope:
-        """The scope whose items stand at ``place``."""
-        if not isinstance(items, list):
-            self.fault(place, f"is {show(items)}, must be a list of items")
-            return Scope(sets)
-        read = [self.item(item, (*place, index)) for index, item in enumerate(items)]
-        return Scope(sets, tuple(item for item in read if item is not None))
-
-    def item(self, item: Any, place: Place) -> Axis | dict[str, Scope] | None:
-        """One item; None if it is faulty."""
-        if not isinstance(item, dict) or not item:
-            return self.fault(place, f"is {show(item)}, must be a mapping such as `seed: [0, 1]`")
-        if "cases" in item:
-            return self.cases(item, place)
-        if "samples" in item:
-            return self.samples(item, place)
-        return self.zipped(item, place)
-
-    def zipped(self, item: Mapping[str, Any], place: Place) -> Axis | None:
-        """Keys with listed values or a range, all of one length."""
-        keys = [self.listed(path, values, (*place, path)) for path, values in item.items()]
-        good = [key for key in keys if key is not None]
-        if len(good) < len(keys):
-            return None
-        if len({len(key.values) for key in good}) > 1:
-            lengths = ", ".join(f"{dotted(key.path)}: {len(key.values)}" for key in good)
-            return self.fault(place, f"keys that advance together need lists of equal length ({lengths})")
-        if all(key.bounds is None for key in good):
-            self.refuse_repeats(good)
-        return Axis(tuple(good), range(len(good[0].values)))
-
-    def refuse_repeats(self, keys: Sequence[Key]) -> None:
-        seen: dict[str, int] = {}
-        for index in range(len(keys[0].values)):
-            text = json.dumps([label(key.values[index])[0] for key in keys], sort_keys=True)
-            if text in seen:
-                self.fault(keys[0].value_place(index), f"{show(keys[0].values[index])} is listed twice")
-            seen[text] = index
-
-    def listed(self, name: str, values: Any, place: Place) -> Key | None:
-        path = self.path(name, place)
-        if path is None:
-            return None
-        if isinstance(values, dict) and set(values) == {"range"}:
-            return self.range(path, values["range"], place)
-        if not isinstance(values, list):
-            return self.fault(place, f"is {show(values)}, must be a list of values or {{range: …}}")
-        if not values:
-            return self.fault(place, "has no values; an empty axis leaves no trials")
-        return Key(path, values, place)
-
-    def range(self, path: Path, spec: Any, place: Place) -> Key | None:
-        arguments = spec if isinstance(spec, list) else [spec]
-        if not 1 <= len(arguments) <= 3 or not all(type(part) is int for part in arguments):
-            return self.fault(
-                place, f"range is {show(spec)}, must be n, [start, stop] or [start, stop, step]"
-            )
-        if len(arguments) == 3 and arguments[2] == 0:
-            return self.fault(place, "range has step 0")
-        values = range(*arguments)
-        if not values:
-            return self.fault(place, f"range {show(spec)} is empty; an empty axis leaves no trials")
-        return Key(path, values, place, bounds=(values[0], values[-1]))
-
-    def samples(self, item: Mapping[str, Any], place: Place) -> Axis | None:
-        """Keys sampled jointly."""
-        count = item["samples"]
-        if type(count) is not int or count < 1:
-            return self.fault((*place, "samples"), f"is {show(count)}, must be a whole number of at least 1")
-        names = [name for name in item if name != "samples"]
-        if not names:
-            return self.fault(place, "samples needs at least one key with a distribution")
-        keys = [self.sampled(name, item[name], count, (*place, name)) for name in names]
-        good = tuple(key for key in keys if key is not None)
-        if len(good) < len(keys):
-            return None
-        return Axis(good, _distinct(good, count))
-
-    def sampled(self, name: str, spec: Any, count: int, place: Place) -> Key | None:
-        path = self.path(name, place)
-        try:
-            transform, discrete, bounds = distribution(spec)
-        except ValueError as error:
-            return self.fault(place, str(error))
-        if path is None:
-            return None
-        draws = Draws(name, self.sampling_seed, count, transform, discrete)
-        if not bounds:
-            bounds = [f(draws) for f in (min, max)]
-        return Key(path, draws, place, bounds=bounds, discrete=discrete)
-
-    def cases(self, item: Mapping[str, Any], place: Place) -> dict[str, Scope] | None:
-        """Named alternatives, each with values of its own and perhaps a sweep."""
-        cases = item["cases"]
-        if len(item) > 1:
-            other = next(name for name in item if name != "cases")
-            return self.fault((*place, other), "stands beside `cases`; give it an item of its own")
-        if not isinstance(cases, dict) or not cases:
-            return self.fault((*place, "cases"), f"is {show(cases)}, must map names to what they change")
-        return {name: self.case(name, body, (*place, "cases", name)) for name, body in cases.items()}
-
-    def case(self, name: str, body: Any, place: Place) -> Scope:
-        if not _CASE_NAME.fullmatch(name):
-            self.fault(place, f"case name {show(name)} may hold letters, digits, '_', '-' and '.' only")
-        if body is None:
-            return Scope()
-        if not isinstance(body, dict):
-            self.fault(place, f"is {show(body)}, must be a mapping ({{}} changes nothing)")
-            return Scope()
-        sets = []
-        for key, value in body.items():
-            path = self.path(key, (*place, key)) if key != "sweep" else None
-            if path is not None:
-                sets.append(Key(path, [value], (*place, key), bounds=(value,)))
-        return self.scope(body.get("sweep", []), (*place, "sweep"), tuple(sets))
-
-    def path(self, name: str, place: Place) -> Path | None:
-        path = tuple(name.split("."))
-        if path[0] == "record":
-            return self.fault(place, "what is recorded is no part of a trial; it can only be set in base")
-        return path
-
-    def fault(self, place: Place, message: str) -> Any:
-        """Notes a fault; returns None, so that a reader can end with it."""
-        self.faults.append(self.document.fault(place, message))
-
-
-def _distinct(keys: tuple[Key, ...], count: int) -> Sequence[int]:
-    """Positions of the distinct joint draws: all of them unless every key is discrete."""
-    if not all(key.discrete for key in keys):
-        return range(count)
-    seen: dict[str, int] = {}
-    for index in range(count):
-        seen.setdefault(json.dumps([key.values[index] for key in keys], sort_keys=True), index)
-    return tuple(seen.values())
+def _joined(outer: Branch, name: str, inner: Branch) -> Branch:
+    case = "/".join(filter(None, (outer.case, name, inner.case)))
+    return Branch(outer.sets + inner.sets, outer.axes + inner.axes, case)
 
 
 def clashes(branch: Branch, document: Document) -> Iterator[Fault]:
     """Keys of a branch that would overwrite one another.
 
-    An axis may refine what a case sets (``gradient``, then ``gradient.backend.shots``); two axes
-    never touch, and nothing replaces what was set or varied before it.
+    A case or an axis may refine what a case sets (``gradient``, then ``gradient.backend.shots``); two
+    axes never touch, and nothing replaces what was set or varied before it.
     """
     axes = [key for axis in branch.axes for key in axis.keys]
     ordered = [*branch.sets, *axes]
@@ -260,8 +147,3 @@ def clashes(branch: Branch, document: Document) -> Iterator[Fault]:
                 line = document.fault(other.place, "").line
                 same = "is varied twice" if key.path == other.path else f"overlaps {dotted(other.path)}"
                 yield document.fault(key.place, f"{same} (also in line {line}); give each key one place")
-
-
-def total(branch: Branch) -> int:
-    """Number of trials of a branch."""
-    return math.prod(len(axis) for axis in branch.axes)

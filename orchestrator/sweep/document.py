@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
 from orchestrator.config import show
 from orchestrator.errors import Fault, InputError
+from orchestrator.sweep.paths import Place, dotted
 
-Place = tuple[str | int, ...]
+_MOST_VALUES = 200_000
+"""Aliases of aliases could otherwise unfold into more than any memory holds."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +25,28 @@ class Document:
     Attributes:
         file: its name as the user gave it.
         data: mappings, lists and scalars.
-        lines: the line, from 1, of every place in ``data``.
+        lines: the line, from 1, of every place in ``data`` that the file has.
+        overrides: places that were written over later, and what the user wrote to do so.
     """
 
     file: str
     data: Any
-    lines: dict[Place, int]
+    lines: Mapping[Place, int]
+    overrides: Mapping[Place, str] = field(default_factory=dict)
 
     def fault(self, place: Iterable[str | int], message: str) -> Fault:
         """A fault at ``place``, with the line of the nearest place that the file has."""
         place = tuple(place)
-        known = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in self.lines)
-        return Fault(dotted(place), message, self.file, self.lines[known])
-
-
-def dotted(place: Iterable[str | int]) -> str:
-    """``("updates", 0, "limit")`` as ``updates.0.limit``."""
-    return ".".join(str(part) for part in place)
+        for known in (place[:length] for length in range(len(place), -1, -1)):
+            if known in self.overrides:
+                return Fault(dotted(place), message, self.overrides[known])
+            if known in self.lines:
+                return Fault(dotted(place), message, self.file, self.lines[known])
+        return Fault(dotted(place), message, self.file)
 
 
 def read(path: str | Path) -> Document:
-    """Reads a sweep file.
+    """Reads a YAML file.
 
     Raises:
         InputError: it is not there, not text, not YAML, or gives a key twice.
@@ -53,43 +56,86 @@ def read(path: str | Path) -> Document:
         text = Path(path).read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise InputError([Fault("", "is not a text file (UTF-8); a sweep file is YAML", name)]) from None
-    except OSError as error:
-        raise InputError([Fault("", f"cannot be read: {error.strerror}", name)]) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError([Fault("", f"cannot be read: {reason}", name)]) from None
     return parse(text, name)
 
 
 def parse(text: str, name: str) -> Document:
-    """Parses YAML text; ``name`` is what messages call it."""
+    """Parses YAML text; ``name`` is what messages call it.
+
+    Raises:
+        InputError: it is not YAML, or gives a key twice.
+
+    Example:
+        >>> parse("steps: 1e2", "a.yaml").data
+        {'steps': 100.0}
+    """
+    reader = _Reader(name)
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        data = reader.value(yaml.compose(text, Loader=_Loader), ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = f"is not YAML: {error.problem or error.context}"
-        raise InputError([Fault("", message, name, mark.line + 1 if mark else 0)]) from None
-    except yaml.YAMLError as error:
-        raise InputError([Fault("", f"is not YAML: {' '.join(str(error).split())}", name)]) from None
-    reader = _Reader(name)
-    data = reader.value(node, ())
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise InputError([Fault("", f"is not YAML: {reason}", name, mark.line + 1 if mark else 0)]) from None
+    except yaml.YAMLError:  # only the check for characters knows no line
+        raise InputError([Fault("", "is not a text file; a sweep file is YAML", name)]) from None
+    except RecursionError:
+        raise InputError([Fault("", "is nested too deeply", name)]) from None
     if reader.faults:
         raise InputError(reader.faults)
-    return Document(name, data, reader.lines or {(): 1})
+    return Document(name, data, reader.lines)
+
+
+def dump(data: Any) -> str:
+    """YAML text that ``parse`` reads back as ``data``."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` a string."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes what ``_Loader`` would not read as a string; no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base's signature
+        return True
 
 
-for _tag, _pattern, _first in (
+_SCALARS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
-):
-    _first_list = [c if c != "\0" else "" for c in _first]
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_list)
+)
+"""Core schema, chapter 10.3.2 of YAML 1.2.2: tag, pattern, first characters."""
+
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {}
+    for _tag, _pattern, _first in _SCALARS:
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+        )
+
+
+def _integer(text: str) -> int:
+    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "null": lambda text: None,  # noqa: ARG005 - one signature for all
+    "bool": lambda text: text.lower() == "true",
+    "int": _integer,
+    "float": _float,
+    "str": str,
+}
 
 
 class _Reader:
@@ -99,22 +145,31 @@ class _Reader:
         self.name = name
         self.lines: dict[Place, int] = {}
         self.faults: list[Fault] = []
+        self.values = 0
 
     def value(self, node: yaml.Node | None, place: Place) -> Any:
         if node is None:
             return None
         self.lines.setdefault(place, node.start_mark.line + 1)
+        self.values += 1
+        if self.values > _MOST_VALUES:
+            raise yaml.MarkedYAMLError(problem="too many values", problem_mark=node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
+            self.check_tag(node, "seq", place)
             return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
         return self.scalar(node, place)
 
     def mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        self.check_tag(node, "map", place)
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.fault(place, "has a key that is no plain word", line)
+                continue
+            key = str(key_node.value)
             if key in result:
                 first = self.lines[(*place, key)]
                 self.fault((*place, key), f"key given twice (first in line {first})", line)
@@ -125,21 +180,18 @@ class _Reader:
 
     def scalar(self, node: yaml.Node, place: Place) -> Any:
         kind, text = node.tag.rpartition(":")[2], str(node.value)
-        if kind == "null":
-            return None
-        if kind == "bool":
-            return text.lower() == "true"
-        if kind == "int":
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-        if kind == "float":
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        if kind != "str":
-            self.fault(
-                place,
-                f"{show(text)} has the tag {node.tag}, which a sweep file does not know",
-                node.start_mark.line + 1,
-            )
+        try:
+            return _CONVERTERS[kind](text)
+        except KeyError:
+            self.check_tag(node, "str", place)
+        except ValueError:
+            self.fault(place, f"{show(text)} is no {kind}", node.start_mark.line + 1)
         return text
+
+    def check_tag(self, node: yaml.Node, expected: str, place: Place) -> None:
+        if node.tag != f"tag:yaml.org,2002:{expected}":
+            message = f"has the tag {node.tag}, which a sweep file does not know"
+            self.fault(place, message, node.start_mark.line + 1)
 
     def fault(self, place: Place, message: str, line: int) -> None:
         self.faults.append(Fault(dotted(place), message, self.name, line))

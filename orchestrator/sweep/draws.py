@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, overload
+
+import numpy as np
 
 from orchestrator.config import near, show
 from orchestrator.streams import philox
 
 Transform = Callable[[float, float], Any]
+"""From two independent numbers, uniform in [0, 1) with 53 bits, to a value."""
+
+_BLOCK = 512
+"""Draws whose uniform numbers are computed in one call."""
 
 
 @dataclass(frozen=True)
 class Draws(Sequence[Any]):
     """The first ``length`` draws of one key, computed when asked for.
 
-    Draws are Philox4x32-10 with the sampling seed as key and (i, SHA-256 of the path) as counter,
-    turned into values by ``math`` alone and rounded to 10 significant digits: a longer sequence
+    Draw i is Philox4x32-10 with the sampling seed as key and (i, SHA-256 of the path) as counter,
+    turned into a value by ``math`` alone and rounded to 10 significant digits: a longer sequence
     begins with the shorter one, and no other key changes it.
+
+    Example:
+        >>> list(Draws("batch.size", 0, 3, distribution({"integers": [1, 9]})[0]))
+        [2, 5, 4]
     """
 
     path: str
     seed: int
     length: int
     transform: Transform
-    discrete: bool
 
     def __len__(self) -> int:
         return self.length
@@ -38,87 +49,119 @@ class Draws(Sequence[Any]):
     def __getitem__(self, index: slice) -> Sequence[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self.length))]
-        digest = hashlib.sha256(self.path.encode()).digest()
-        high, low = int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
-        words = philox((index & 0xFFFFFFFF, index >> 32, high, low), self.seed).tolist()
-        first, second = ((a << 32 | b) >> 11 for a, b in (words[:2], words[2:]))
-        return self.transform(first * 2.0**-53, second * 2.0**-53)
+            return [self[i] for i in range(self.length)[index]]
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        block, place = divmod(index, _BLOCK)
+        return self.transform(*_uniforms(self.path, self.seed, block)[place])
 
 
-def distribution(spec: Any) -> tuple[Transform, bool, list[Any]]:
+@lru_cache(maxsize=64)
+def _uniforms(path: str, seed: int, block: int) -> list[tuple[float, float]]:
+    """The pairs of uniform numbers that the draws of a block are made from."""
+    digest = hashlib.sha256(path.encode()).digest()
+    high, low = int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
+    index = np.arange(block * _BLOCK, (block + 1) * _BLOCK, dtype=np.uint64)
+    words = philox((index & np.uint64(0xFFFFFFFF), index >> np.uint64(32), high, low), seed).astype(np.uint64)
+    bits = (words[:, 0::2] << np.uint64(32) | words[:, 1::2]) >> np.uint64(11)
+    return [(first, second) for first, second in (bits * 2.0**-53).tolist()]
+
+
+def distinct(columns: Sequence[Sequence[Any]], key: Callable[[Any], Any]) -> Sequence[int]:
+    """Positions of the joint values that no earlier position has.
+
+    Goes through all of them, and holds some 30 bytes for each meanwhile.
+
+    Args:
+        columns: sequences of one length.
+        key: what decides whether two values are equal; hashable.
+    """
+
+    def joint(position: int) -> tuple[Any, ...]:
+        return tuple(key(column[position]) for column in columns)
+
+    count = len(columns[0])
+    hashes = np.fromiter((hash(joint(position)) for position in range(count)), np.int64, count)
+    ordered = np.sort(hashes)
+    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(shared):
+        return range(count)
+    first: dict[Any, int] = {}
+    suspects = np.flatnonzero(np.isin(hashes, shared)).tolist()
+    repeated = {position for position in suspects if first.setdefault(joint(position), position) != position}
+    return array("q", (position for position in range(count) if position not in repeated))
+
+
+def distribution(spec: Any) -> tuple[Transform, Sequence[Any]]:
     """Reads ``{uniform: [a, b]}`` and its kin.
 
     Returns:
-        The transform of two uniform numbers into a value, whether its values are discrete, and
-        the extreme values that a draw can take (for ``normal``: none, it has no bounds).
+        The transform of two uniform numbers into a value, and values that are legal only if all
+        draws are: the least and the greatest, or every choice. (``normal`` has no bounds: none.)
 
     Raises:
         ValueError: the message says what would be legal.
     """
     if not isinstance(spec, dict) or len(spec) != 1:
-        raise ValueError(f"is {show(spec)}; a sampled key needs one of {', '.join(_DISTRIBUTIONS)}")
+        raise ValueError(f"is {show(spec)}; a sampled key needs one of {', '.join(DISTRIBUTIONS)}")
     ((name, arguments),) = spec.items()
-    if name not in _DISTRIBUTIONS:
-        raise ValueError(f"unknown distribution {name!r}" + near(name, _DISTRIBUTIONS))
+    if name not in DISTRIBUTIONS:
+        raise ValueError(f"unknown distribution {name!r}" + near(name, DISTRIBUTIONS))
     if not isinstance(arguments, list) or not arguments:
         raise ValueError(f"{name} needs a list, got {show(arguments)}")
     if name != "choice" and (len(arguments) != 2 or not all(map(_is_number, arguments))):
         raise ValueError(f"{name} needs two numbers, got {show(arguments)}")
-    return _DISTRIBUTIONS[name](arguments)
+    return DISTRIBUTIONS[name](arguments)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < 1e300
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.10g}")
 
 
-def _ordered(name: str, low: float, high: float) -> None:
+def _uniform(arguments: list[float]) -> tuple[Transform, Sequence[Any]]:
+    low, high = arguments
     if not low < high:
-        raise ValueError(f"{name} needs its lower bound first, got [{low}, {high}]")
+        raise ValueError(f"uniform needs [low, high] with low < high, got {show(arguments)}")
+    return lambda u, _: _rounded(low + (high - low) * u), [_rounded(low), _rounded(high)]
 
 
-def _uniform(arguments: list[float]) -> tuple[Transform, bool, list[Any]]:
+def _log_uniform(arguments: list[float]) -> tuple[Transform, Sequence[Any]]:
     low, high = arguments
-    _ordered("uniform", low, high)
-    return lambda u, _: _rounded(low + (high - low) * u), False, [_rounded(low), _rounded(high)]
+    if not 0 < low < high:
+        raise ValueError(f"log_uniform needs [low, high] with 0 < low < high, got {show(arguments)}")
+    start, span = math.log(low), math.log(high) - math.log(low)
+    return lambda u, _: _rounded(math.exp(start + span * u)), [_rounded(low), _rounded(high)]
 
 
-def _log_uniform(arguments: list[float]) -> tuple[Transform, bool, list[Any]]:
-    low, high = arguments
-    _ordered("log_uniform", low, high)
-    if low <= 0:
-        raise ValueError(f"log_uniform needs positive bounds, got {show(arguments)}")
-    ratio = math.log(high / low)
-    return lambda u, _: _rounded(low * math.exp(ratio * u)), False, [_rounded(low), _rounded(high)]
-
-
-def _normal(arguments: list[float]) -> tuple[Transform, bool, list[Any]]:
+def _normal(arguments: list[float]) -> tuple[Transform, Sequence[Any]]:
     mean, deviation = arguments
     if deviation <= 0:
-        raise ValueError(f"normal needs [mean, positive standard deviation], got {show(arguments)}")
+        raise ValueError(
+            f"normal needs [mean, standard deviation] with a positive one, got {show(arguments)}"
+        )
 
     def draw(u: float, v: float) -> float:  # Box and Muller (1958)
         return _rounded(mean + deviation * math.sqrt(-2 * math.log1p(-u)) * math.cos(2 * math.pi * v))
 
-    return draw, False, []
+    return draw, []
 
 
-def _integers(arguments: list[int]) -> tuple[Transform, bool, list[Any]]:
+def _integers(arguments: list[int]) -> tuple[Transform, Sequence[Any]]:
     low, high = arguments
-    if not all(isinstance(bound, int) for bound in arguments) or low > high:
-        raise ValueError(f"integers needs two whole numbers [low, high], got {show(arguments)}")
-    return lambda u, _: low + math.floor(u * (high - low + 1)), True, [low, high]
+    if not all(type(bound) is int for bound in arguments) or low > high:
+        raise ValueError(f"integers needs whole numbers [low, high], both included, got {show(arguments)}")
+    return lambda u, _: low + math.floor(u * (high - low + 1)), [low, high]
 
 
-def _choice(arguments: list[Any]) -> tuple[Transform, bool, list[Any]]:
-    return lambda u, _: arguments[math.floor(u * len(arguments))], True, arguments
+def _choice(arguments: list[Any]) -> tuple[Transform, Sequence[Any]]:
+    return lambda u, _: arguments[math.floor(u * len(arguments))], arguments
 
 
-_DISTRIBUTIONS: dict[str, Callable[[list[Any]], tuple[Transform, bool, list[Any]]]] = {
+DISTRIBUTIONS: dict[str, Callable[[list[Any]], tuple[Transform, Sequence[Any]]]] = {
     "uniform": _uniform,
     "log_uniform": _log_uniform,
     "normal": _normal,

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import yaml
-
-from orchestrator.config import Config, ConfigError, Field, explain, near, show
+from orchestrator.config import Config, ConfigError, Field, explain, field_validator, refuse, show
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep import document
-from orchestrator.sweep.axes import AxisReader, branches, clashes
 from orchestrator.sweep.document import Document
+from orchestrator.sweep.items import ItemReader
+from orchestrator.sweep.overrides import overridden
 from orchestrator.sweep.plan import Plan
 from orchestrator.sweep.planner import Planner
 from orchestrator.sweep.resolved import Resolved
 from orchestrator.sweep.trial import Record
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_MOST_ALIKE = 10
+"""Faults at one place that are shown; a faulty range would fill the screen."""
 
 
 class Placement(Config):
     """Where and in what portions a sweep is computed. Changes no number of it."""
 
-    pack: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        default="auto", description="trials advanced together"
+    pack: int | None = Field(
+        default=None,
+        ge=1,
+        description="trials advanced together; null: as many as memory and workers suggest",
     )
     threads: int = Field(default=1, ge=1, description="threads of a worker; as many CPUs of the cluster")
     chunk_steps: int | None = Field(
@@ -41,6 +45,24 @@ class Placement(Config):
     shard_seconds: float = Field(
         default=0.01, ge=0, description="a shard is worth a worker of its own if it costs more than this"
     )
+
+
+class SweepFile(Config):
+    """What stands in a sweep file; ``base`` and ``sweep`` are read elsewhere."""
+
+    name: str = Field(description="names the run directory", json_schema_extra={"pattern": NAME})
+    sampling_seed: int = Field(default=0, ge=0, lt=2**63, description="seed of `samples`")
+    base: dict[str, Any]
+    sweep: Any = Field(default_factory=list)
+    placement: Placement = Placement()
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not re.fullmatch(NAME, name):
+            legal = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
+            raise refuse(f"is {show(name)}, must be a plain name ({legal}), not a path")
+        return name
 
 
 @dataclass(frozen=True)
@@ -74,99 +96,45 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
         >>> load("jobs/quickstart.yaml").plan.count
         18
     """
-    return plan(document.read(path), Path(path).resolve().parent, overrides)
+    return plan(overridden(document.read(path), overrides), Path(path).resolve().parent)
 
 
-def plan(source: Document, folder: Path, overrides: Iterable[str] = ()) -> Sweep:
+def plan(source: Document, folder: Path) -> Sweep:
     """Plans a sweep that has been read; see ``load``."""
     if not isinstance(source.data, dict):
-        raise InputError(
-            [source.fault((), f"is {show(source.data)}, must be a mapping with name, base, sweep")]
-        )
-    source = _overridden(source, overrides)
-    data: dict[str, Any] = source.data
-    placement, faults = _placement(source)
-    faults += [*_top_faults(source), *_base_faults(source, folder)]
-    reader = AxisReader(source, _sampling_seed(data))
+        message = f"is {show(source.data)}, must be a mapping with the keys name and base"
+        raise InputError([source.fault((), message)])
+    data = source.data
+    head, faults = _head(source)
+    reader = ItemReader(source, head.sampling_seed)
     scope = reader.scope(data.get("sweep", []), ("sweep",))
     faults += reader.faults
-    found = list(branches(scope))
-    faults += {str(f): f for branch in found for f in clashes(branch, source)}.values()
-    if faults:
-        raise InputError(sorted(faults, key=lambda fault: fault.order))
-    planned = Planner(source, data["base"], folder).plan(found)
+    planned = None
+    if isinstance(base := data.get("base"), dict):
+        alone = Resolved(source, folder, copy.deepcopy(base))
+        alone.trial()
+        faults += alone.faults
+        planned = Planner(source, base, folder, faults).plan(scope)
+    if faults or planned is None:
+        raise InputError(_shown(faults))
     record = planned.structures[0].template.record
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
-    return Sweep(data["name"], planned, record, placement, text, folder)
+    return Sweep(head.name, planned, record, head.placement, document.dump(data), folder)
 
 
-def _top_faults(source: Document) -> list[Fault]:
-    legal = ("name", "sampling_seed", "base", "sweep", "placement")
-    data = source.data
-    faults = [source.fault((key,), "unknown key" + near(key, legal)) for key in data if key not in legal]
-    faults += [source.fault((key,), "is missing") for key in ("name", "base") if key not in data]
-    name = data.get("name", "x")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        faults.append(
-            source.fault(
-                ("name",),
-                f"is {show(name)}, must be a plain name (letters, digits, '.', '_', '-'), not a path",
-            )
-        )
-    seed = data.get("sampling_seed", 0)
-    if type(seed) is not int or not 0 <= seed < 2**63:
-        faults.append(source.fault(("sampling_seed",), f"is {show(seed)}, must be a whole number, 0 or more"))
-    return faults
-
-
-def _sampling_seed(data: dict[str, Any]) -> int:
-    seed = data.get("sampling_seed", 0)
-    return seed if type(seed) is int and 0 <= seed < 2**63 else 0
-
-
-def _base_faults(source: Document, folder: Path) -> list[Fault]:
-    base = source.data.get("base", {})
-    if not isinstance(base, dict):
-        return [source.fault(("base",), f"is {show(base)}, must be a mapping: one complete trial")]
-    if "base" not in source.data:
-        return []
-    resolved = Resolved(source, folder, copy.deepcopy(base))
-    resolved.trial()
-    return resolved.faults
-
-
-def _placement(source: Document) -> tuple[Placement, list[Fault]]:
-    raw = source.data.get("placement", {})
+def _head(source: Document) -> tuple[SweepFile, list[Fault]]:
+    """What stands around base and sweep; a stand-in if it is faulty."""
     try:
-        placement = Placement.parse(raw)
+        return SweepFile.parse(source.data), []
     except ConfigError as error:
-        return Placement(), [
-            source.fault(("placement", *place), message) for place, message in explain(error, Placement)
-        ]
-    return placement, []
+        faults = [source.fault(place, message) for place, message in explain(error, SweepFile)]
+        return SweepFile(name="faulty", base={}), faults
 
 
-def _overridden(source: Document, overrides: Iterable[str]) -> Document:
-    """The document with ``path=value`` pairs applied."""
-    data = copy.deepcopy(source.data)
-    for text in overrides:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            raise InputError([Fault("", f"{text!r} is not path=value, e.g. base.steps=10", "--set")])
-        _write(data, path.split("."), document.parse(value, f"--set {path}").data, text)
-    return Document(source.file, data, source.lines)
-
-
-def _write(data: Any, parts: list[str], value: Any, text: str) -> None:
-    for part in parts[:-1]:
-        data = _inside(data, part, text)
-    _inside(data, parts[-1], text, missing=True)
-    data[int(parts[-1]) if isinstance(data, list) else parts[-1]] = value
-
-
-def _inside(data: Any, part: str, text: str, missing: bool = False) -> Any:
-    if isinstance(data, dict):
-        return None if missing else data.setdefault(part, {})
-    if isinstance(data, list) and part.isdigit() and int(part) < len(data):
-        return data[int(part)]
-    raise InputError([Fault("", f"{text!r}: there is nothing at {part!r}", "--set")])
+def _shown(faults: Iterable[Fault]) -> Iterator[Fault]:
+    """Every fault once, as a reader goes through the file."""
+    ordered = sorted(set(faults), key=lambda fault: fault.order)
+    for _, group in groupby(ordered, key=lambda fault: fault.order[:3]):
+        alike = list(group)
+        yield from alike[:_MOST_ALIKE]
+        if len(alike) > _MOST_ALIKE:
+            yield replace(alike[0], message=f"… and {len(alike) - _MOST_ALIKE:,} more like this")

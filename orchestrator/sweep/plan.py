@@ -8,13 +8,14 @@ trials cost no memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from orchestrator.sweep.axes import Axis, label
-from orchestrator.sweep.trial import Trial, trial_id
+from orchestrator.sweep.axes import label
+from orchestrator.sweep.trial import Trial, digest, members
+from orchestrator.updates.base import Update
 
 KeyType = Literal["int64", "float64", "string"]
 """Type of a swept key's column."""
@@ -38,10 +39,31 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a free axis writes into a trial: the seed, or a number of one update."""
+    """Where a free key writes into a trial: the seed (update None), or a number of one update."""
 
     update: int | None
     name: str
+
+
+@dataclass(frozen=True)
+class FreeKey:
+    """A key that varies inside a combination.
+
+    Attributes:
+        column: its position among the key columns.
+    """
+
+    slot: Slot
+    column: int
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class FreeAxis:
+    """Keys that advance together inside a combination; ``positions`` picks from their values."""
+
+    keys: tuple[FreeKey, ...]
+    positions: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -51,52 +73,57 @@ class Combination:
     Attributes:
         template: the trial at the first value of every free axis.
         axes: the free axes, outermost first.
-        slots: for each free axis, where each of its keys writes.
         keys: what the key columns show; free ones are filled in per trial.
-        free: for each key of each free axis, its position among the key columns.
     """
 
     template: Trial
-    axes: tuple[Axis, ...]
-    slots: tuple[tuple[Slot, ...], ...]
+    axes: tuple[FreeAxis, ...]
     keys: tuple[Any, ...]
-    free: tuple[tuple[int, ...], ...]
 
     @cached_property
     def count(self) -> int:
         """Number of trials."""
-        return math.prod(len(axis) for axis in self.axes)
+        return math.prod(len(axis.positions) for axis in self.axes)
 
     @cached_property
-    def _identity(self) -> dict[str, Any]:
-        return self.template.identity()
+    def slots(self) -> frozenset[Slot]:
+        """What varies inside."""
+        return frozenset(key.slot for axis in self.axes for key in axis.keys)
 
     def trial(self, position: int, index: int) -> PlannedTrial:
         """Trial ``position`` of this combination, which is trial ``index`` of the plan."""
-        keys, seed, updates = list(self.keys), self.template.seed, list(self.template.updates)
-        for axis, slots, columns in zip(
-            reversed(self.axes), reversed(self.slots), reversed(self.free), strict=True
-        ):
-            position, place = divmod(position, len(axis))
+        keys, seed = list(self.keys), self.template.seed
+        numbers: dict[int, dict[str, float]] = {}
+        for axis in reversed(self.axes):
+            position, place = divmod(position, len(axis.positions))
             chosen = axis.positions[place]
-            for key, slot, column in zip(axis.keys, slots, columns, strict=True):
-                value, keys[column] = label(key.values[chosen])
-                if slot.update is None:
+            for key in axis.keys:
+                value, keys[key.column] = label(key.values[chosen])
+                if key.slot.update is None:
                     seed = value
                 else:
-                    changed = {slot.name: float(value)}
-                    updates[slot.update] = updates[slot.update].model_copy(update=changed)
-        trial = self.template.model_copy(update={"seed": seed, "updates": tuple(updates)})
-        return PlannedTrial(trial_id(self._identified(trial)), index, trial, tuple(keys))
+                    numbers.setdefault(key.slot.update, {})[key.slot.name] = float(value)
+        updates = self._updates(numbers)
+        trial = self.template.model_copy(update={"seed": seed, "updates": updates})
+        return PlannedTrial(self._id(seed, updates), index, trial, tuple(keys))
 
-    def _identified(self, trial: Trial) -> dict[str, Any]:
-        """``trial.identity()``, from the template's: only the seed and the updates can differ."""
-        identity = {key: value for key, value in self._identity.items() if key not in ("seed", "updates")}
-        if trial.seed:
-            identity["seed"] = trial.seed
-        if trial.updates:
-            identity["updates"] = [update.identity() for update in trial.updates]
-        return identity
+    def _updates(self, numbers: dict[int, dict[str, float]]) -> tuple[Update, ...]:
+        updates = list(self.template.updates)
+        for position, changed in numbers.items():
+            updates[position] = updates[position].model_copy(update=changed)
+        return tuple(updates)
+
+    def _id(self, seed: int, updates: tuple[Update, ...]) -> str:
+        """``trial_id``, for trials that differ from the template in the seed and the updates only."""
+        varied: dict[str, Any] = {"seed": seed} if seed else {}
+        if updates:
+            varied["updates"] = [update.identity() for update in updates]
+        return digest({**self._fixed, **members(varied)})
+
+    @cached_property
+    def _fixed(self) -> dict[str, str]:
+        parts = members(self.template.identity())
+        return {name: text for name, text in parts.items() if name not in ("seed", "updates")}
 
 
 @dataclass(frozen=True)

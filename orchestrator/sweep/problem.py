@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
+from orchestrator.config import ConfigError, discover
 from orchestrator.data.base import Data, Dataset
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.errors import Fault, InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built, Group, Model
+from orchestrator.sweep.axes import label
 from orchestrator.sweep.trial import Trial
 
 _CERTIFICATE_SEED = 0
@@ -55,37 +59,59 @@ def problem(trial: Trial) -> Problem:
     """The problem of a trial.
 
     Raises:
-        InputError: its parts do not fit together; all faults of the part that fails first.
+        InputError: its parts do not fit together.
     """
-    ready = _problem(trial.data, trial.model, trial.loss, trial.gradient)
-    faults = [*_batch_faults(trial, ready), *_component_faults(trial, ready), *_memory_faults(trial, ready)]
+    faults = _batch_faults(trial, _dataset(trial.data))
+    fingerprint = trial.data.fingerprint() if trial.data else ""
+    try:
+        ready = _problem(trial.data, fingerprint, trial.model, trial.loss, trial.gradient)
+    except InputError as error:
+        raise InputError([*error.faults, *faults]) from None
+    faults += [*_component_faults(trial, ready), *_memory_faults(trial, ready)]
     if faults:
         raise InputError(faults)
     return ready
 
 
 @lru_cache(maxsize=64)
-def _problem(data: Data | None, model: Model, loss: str, engine: Engine) -> Problem:
-    dataset = data.load() if data is not None else _no_data()
+def _problem(data: Data | None, fingerprint: str, model: Model, loss: str, engine: Engine) -> Problem:  # noqa: ARG001 - the fingerprint is there for the cache
+    dataset = _dataset(data)
     built = model.build(dataset.inputs.shape[1], dataset.classes)
     if data is None and loss != "expectation":
-        raise InputError.at("loss", f"is {loss}, but there are no data; legal: expectation")
+        raise InputError.at("loss", f"is {loss}, but there are no data (legal: expectation)")
     losses.check(loss, built.head, built.outputs, dataset.classes)
     if not engine.differentiates(built):
-        raise InputError.at("gradient.engine", f"is {engine.engine}, which does not take this kind of model")
+        legal = ", ".join(_engines_for(built))
+        raise InputError.at(
+            "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
+        )
     return Problem(dataset, built, engine, loss)
 
 
-def _no_data() -> Dataset:
+def _engines_for(model: Built) -> Iterator[str]:
+    """Engines that can take the model, of those that need nothing but their name."""
+    for tag, member in discover(Engine).items():
+        name = tag.partition("=")[2]
+        with suppress(ConfigError):
+            if member.parse({"engine": name}).differentiates(model):
+                yield name
+
+
+def _dataset(data: Data | None) -> Dataset:
+    """The data set; one sample of no features where there are no data."""
+    if data is not None:
+        return data.load()
     one, none = np.zeros(1), np.zeros((0, 0))
     return Dataset(np.zeros((1, 0)), one, np.ones(1), none, np.zeros(0), classes=0)
 
 
-def _batch_faults(trial: Trial, ready: Problem) -> list[Fault]:
-    rows = len(ready.data.inputs)
-    if trial.batch.size <= rows:
-        return []
-    return [Fault("batch.size", f"is {trial.batch.size}, but the training part has {rows} rows")]
+def _batch_faults(trial: Trial, dataset: Dataset) -> list[Fault]:
+    size, rows = trial.batch.size, len(dataset.inputs)
+    if trial.data is None and size > 1:
+        return [Fault("batch.size", f"is {size}, but without data a batch has one sample")]
+    if size > rows:
+        return [Fault("batch.size", f"is {size}, must be at most the {rows} rows of the training part")]
+    return []
 
 
 def _component_faults(trial: Trial, ready: Problem) -> list[Fault]:
@@ -102,7 +128,11 @@ def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed <= memory:
         return []
-    message = f"a shard of one trial needs {size(needed)}, this machine has {size(memory)}; make it smaller"
+    _, model = label(trial.model.identity())
+    message = (
+        f"{model} needs {size(needed)} for a shard of one trial, this machine has {size(memory)}; "
+        "take a smaller model, a smaller batch.size or more batch.shards"
+    )
     return [Fault("model", message)]
 
 
@@ -113,11 +143,15 @@ def shard_bytes(trial: Trial, ready: Problem, rows: int) -> int:
 
 
 def size(count: float) -> str:
-    """A number of bytes for people: ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if count < 1024 or unit == "PiB":
-            break
-        count /= 1024
-    if unit == "PiB" and count >= 1024:
-        return "far more than any machine has"
-    return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+    """A number of bytes for people.
+
+    Example:
+        >>> size(1000), size(1610612736), size(2**100)
+        ('1000 B', '1.5 GiB', 'over 1024 EiB')
+    """
+    if count >= 2**70:
+        return "over 1024 EiB"
+    power = max(0, (int(count).bit_length() - 1) // 10)
+    scaled = count / 1024**power
+    unit = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")[power]
+    return f"{scaled:.0f} {unit}" if scaled >= 10 or not power else f"{scaled:.1f} {unit}"

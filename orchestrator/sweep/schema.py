@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.sweep.file import Placement
+from orchestrator.sweep.draws import DISTRIBUTIONS
+from orchestrator.sweep.file import SweepFile
 from orchestrator.sweep.trial import Trial
 
-_PATH = {"type": "string", "pattern": r"^[\w-]+(\.[\w-]+)*$"}
+_INTEGER = {"type": "integer"}
 _RANGE = {
     "type": "object",
     "properties": {
-        "range": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
+        "range": {"anyOf": [_INTEGER, {"type": "array", "items": _INTEGER, "minItems": 1, "maxItems": 3}]}
     },
     "required": ["range"],
     "additionalProperties": False,
 }
 _DISTRIBUTION = {
     "type": "object",
-    "properties": {
-        name: {"type": "array", "minItems": 1}
-        for name in ("uniform", "log_uniform", "normal", "integers", "choice")
-    },
+    "properties": {name: {"type": "array", "minItems": 1} for name in DISTRIBUTIONS},
     "minProperties": 1,
     "maxProperties": 1,
     "additionalProperties": False,
 }
+_CASE = {
+    "type": ["object", "null"],
+    "description": "what this case changes, by dotted path; `sweep` holds axes of its own",
+    "properties": {"sweep": {"type": "array", "items": {"$ref": "#/$defs/item"}}},
+}
 _ITEM = {
     "type": "object",
+    "description": "dotted paths and their values: items multiply, keys inside one item advance together",
     "minProperties": 1,
     "properties": {
         "samples": {"type": "integer", "minimum": 1},
-        "cases": {"type": "object", "additionalProperties": {"type": ["object", "null"]}},
+        "cases": {"type": "object", "minProperties": 1, "additionalProperties": _CASE},
     },
     "additionalProperties": {"anyOf": [{"type": "array", "minItems": 1}, _RANGE, _DISTRIBUTION]},
 }
@@ -44,28 +48,13 @@ def json_schema() -> dict[str, Any]:
         >>> json_schema()["required"]
         ['name', 'base']
     """
-    definitions: dict[str, Any] = {}
-    base, placement = (_hoisted(model.model_json_schema(), definitions) for model in (Trial, Placement))
+    schema, base = SweepFile.model_json_schema(), Trial.model_json_schema()
+    definitions = {**schema.pop("$defs"), **base.pop("$defs"), "item": _ITEM}
     updates = base["properties"]["updates"]
     updates["items"] = {"anyOf": [{"type": "null"}, updates["items"]]}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+    schema["properties"] |= {"base": base, "sweep": {"type": "array", "items": {"$ref": "#/$defs/item"}}}
+    schema |= {
         "title": "orchestrator sweep",
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
-            "sampling_seed": {"type": "integer", "minimum": 0},
-            "base": base,
-            "sweep": {"type": "array", "items": _ITEM},
-            "placement": placement,
-        },
-        "required": ["name", "base"],
-        "additionalProperties": False,
-        "$defs": definitions,
+        "description": "a base trial and the axes along which it varies",
     }
-
-
-def _hoisted(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """``schema`` without its own definitions, which move up beside those of the others."""
-    definitions |= schema.pop("$defs", {})
-    return schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from orchestrator.config import Config, Field, OneOf
@@ -74,16 +75,14 @@ class Trial(Config):
         ]
 
     def _check_batch(self) -> list[Fault]:
-        if self.batch.size < self.batch.shards:
-            return [Fault("batch.shards", f"is {self.batch.shards}, more than batch.size {self.batch.size}")]
-        if self.data is None and self.batch.size > 1:
-            return [Fault("batch.size", f"is {self.batch.size}, but without data a batch has one sample")]
-        return []
+        if self.batch.size >= self.batch.shards:
+            return []
+        return [Fault("batch.shards", f"is {self.batch.shards}, more than batch.size {self.batch.size}")]
 
 
-def trial_id(identity: dict[str, Any]) -> str:
-    """First 16 hex digits of SHA-256 over the canonical JSON of ``Trial.identity()``."""
-    return _sha256({"format": FORMAT, **identity})[:16]
+def trial_id(trial: Trial) -> str:
+    """First 16 hex digits of SHA-256 over the canonical JSON of ``trial.identity()`` and ``FORMAT``."""
+    return digest(members(trial.identity()))
 
 
 def structure_key(trial: Trial) -> str:
@@ -94,9 +93,21 @@ def structure_key(trial: Trial) -> str:
         {k: v for k, v in update.identity().items() if k not in update.number_names()}
         for update in trial.updates
     ]
-    return _sha256(identity)[:16]
+    return digest(members(identity))
 
 
-def _sha256(value: dict[str, Any]) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+_canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
+def members(identity: Mapping[str, Any]) -> dict[str, str]:
+    """The canonical JSON of each member of an identity."""
+    return {name: _canonical(value) for name, value in identity.items()}
+
+
+def digest(texts: Mapping[str, str]) -> str:
+    """First 16 hex digits of SHA-256 over the canonical JSON of these members and ``FORMAT``."""
+    texts = {**texts, "format": str(FORMAT)}
+    text = ",".join([f'"{name}":{texts[name]}' for name in sorted(texts)])
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]

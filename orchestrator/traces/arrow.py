@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from orchestrator.traces.schema import SORT, TABLES
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 """Arrow type of trial ids and of swept keys that are text: few values, many rows."""
+
+_ID = re.compile("[0-9a-f]{16}")
 
 _TYPES = {
     "string": pa.string(),
@@ -59,8 +62,9 @@ def to_arrow(
     if unknown or not given.keys() >= set(SORT[table]):
         raise ValueError(f"{table}: unknown columns {sorted(unknown)}, or not all of {SORT[table]} given")
     trials = pa.array(given["trial"], pa.string()).dictionary_encode()
-    trial_numbers(trials)
     names = trials.dictionary.to_pylist()
+    if trials.null_count or not all(map(_ID.fullmatch, names)):
+        raise ValueError(f"{table}: a trial's id must be 16 hexadecimal digits")
     swept = key_arrays(keys, [values[name] for name in names])
     arrays = {c.name: _array(given[c.name], c.type) for c in TABLES[table] if c.name in given}
     arrays |= {
@@ -103,16 +107,14 @@ def plain(schema: pa.Schema) -> pa.Schema:
 
 
 def trial_numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
-    """Trial ids as numbers, uint64 [rows]: their order is that of the ids. Raises ValueError for no id."""
+    """Trial ids as numbers, uint64 [rows]: their order is that of the ids."""
     if isinstance(column, pa.ChunkedArray):
         chunks = [trial_numbers(chunk) for chunk in column.chunks]
         return np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
     if not pa.types.is_dictionary(column.type):
         return trial_numbers(column.dictionary_encode())
-    names = column.dictionary.to_pylist()
-    if column.null_count or any(len(name) != 16 for name in names):
-        raise ValueError("a trial's id must be 16 hexadecimal digits")
-    numbers = np.frombuffer(bytes.fromhex("".join(names)), ">u8").astype(np.uint64)
+    digits = "".join(column.dictionary.to_pylist())
+    numbers = np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
     return numbers[column.indices.to_numpy()]
 
 

@@ -8,7 +8,7 @@ its part, however large the run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,10 +30,10 @@ from orchestrator.traces.arrow import (
 from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
-from orchestrator.traces.storage import Folder
+from orchestrator.traces.storage import FileRecord, Folder
 
 MEMORY_BYTES = 256 << 20
-"""What the rows of one table in one range may take; sorting them takes about three times that."""
+"""What the rows of one table in one range may take; sorting them takes about four times that."""
 
 PIECES = 64
 """Pieces of one cut, at most: so many files are open at once."""
@@ -63,19 +63,31 @@ def compact(
     Args:
         sweep: SHA-256 of the sweep file that ``plan`` belongs to.
     """
-    folder.delete(SCRATCH)
-    compaction = _Compaction(folder, info.keys, memory_bytes)
-    files = {table: run.files(table) for table in TABLES} | {KEYS: compaction.write_keys(plan)}
     generation = run.complete.generation + 1 if run.complete else 1
-    parts = {}
-    for number, piece in enumerate(compaction.ranges(files, 0, 1 << 64)):
-        for table, data in compaction.finished(piece):
-            if data.num_rows or (number == 0 and table != "parameters"):
-                name = f"{table}/part-{generation:04d}-{number:05d}.parquet"
-                parts[name] = parquet.write(folder, name, data.schema, [data])
+    folder.delete(SCRATCH)
+    try:
+        parts = dict(_parts(_Compaction(folder, info.keys, memory_bytes), run, generation, plan))
+    except OSError:
+        with suppress(OSError):  # the next try begins anew, but a full disk needs the room
+            folder.delete(SCRATCH)
+        raise
     complete = Complete(generation, run.last, sweep, parts)
     folder.replace(COMPLETE, complete.dump(info))
     return complete
+
+
+def _parts(
+    compaction: _Compaction, run: Snapshot, generation: int, plan: Plan
+) -> Iterator[tuple[str, FileRecord]]:
+    files = {table: run.files(table) for table in TABLES} | {KEYS: compaction.write_keys(plan)}
+    missing = set(TABLES) - {"parameters"}
+    for number, piece in enumerate(compaction.ranges(files, 0, 1 << 64)):
+        for table, data in compaction.finished(piece):
+            if data.num_rows:
+                missing.discard(table)
+                yield compaction.write_part(table, generation, number, data)
+    for table in missing:
+        yield compaction.write_part(table, generation, 0, table_schema(table, compaction.keys).empty_table())
 
 
 @dataclass(frozen=True)
@@ -90,15 +102,24 @@ class _Compaction:
         parquet.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
         return [name]
 
+    def write_part(self, table: str, generation: int, number: int, data: pa.Table) -> tuple[str, FileRecord]:
+        """Writes one part; returns its name and what the list must say of it."""
+        name = f"{table}/part-{generation:04d}-{number:05d}.parquet"
+        return name, parquet.write(self.folder, name, data.schema, [data])
+
     def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
         """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory, in order.
 
-        One trial is never cut.
+        One trial is never cut, and ranges where none has ended are left out.
         """
         size = max(parquet.memory(self.folder, names, self._schema(t)) for t, names in files.items())
-        if size <= self.memory_bytes or parquet.count(self.folder, files["trials"]) <= 1:
+        trials = parquet.count(self.folder, files["trials"])
+        if trials and (size <= self.memory_bytes or trials == 1 or width == 1):
             yield files
-            return
+        elif trials:
+            yield from self._cut(files, low, width, size)
+
+    def _cut(self, files: Files, low: int, width: int, size: int) -> Iterator[Files]:
         pieces = min(PIECES, 1 + 2 * size // self.memory_bytes)  # half full: ids scatter
         step = -(-width // pieces)
         place = f"{SCRATCH}/{low:016x}-{width:x}"
@@ -124,7 +145,7 @@ class _Compaction:
         rows = parquet.read(self.folder, names, schema)
         with ExitStack() as stack:
             files = {}
-            for block in parquet.regrouped(rows, self.memory_bytes, lambda table: table.nbytes):
+            for block in parquet.regrouped(rows, self.memory_bytes // 4, lambda table: table.nbytes):
                 pieces = (trial_numbers(block["trial"]) - np.uint64(low)) // np.uint64(step)
                 for piece, data in _split(block, pieces):
                     if piece not in files:

@@ -13,7 +13,9 @@ from orchestrator.traces.arrow import order_by
 from orchestrator.traces.read import Run
 from orchestrator.traces.schema import SORT, TABLES
 
-_ROWS = 1 << 20  # hashed at a time; part of the definition, as each piece is hashed nulls first
+_ROWS = 1 << 16  # hashed at a time; part of the definition, as each piece begins with what is null
+
+_LARGE = {pa.string(): pa.large_string(), pa.list_(pa.int64()): pa.large_list(pa.int64())}  # beyond 2 GiB
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,22 @@ def _table(run: Run, table: str) -> str:
     sha = hashlib.sha256()
     for name in sorted(set(run.schema(table).names) - left_out):
         column = run.read(table, [name])[name]
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(pa.string())
-        sha.update(f"{name} {column.type} {len(order)}\n".encode())
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        values = column.cast(_LARGE.get(kind, kind)).combine_chunks()
+        sha.update(f"{name} {kind} {len(order)}\n".encode())
         for start in range(0, len(order), _ROWS):
-            for values in _values(column.take(order.slice(start, _ROWS)).combine_chunks()):
-                sha.update(values)
+            for content in _bytes(values.take(order.slice(start, _ROWS))):
+                sha.update(content)
     return sha.hexdigest()
 
 
-def _values(column: pa.Array) -> Iterator[bytes]:
-    """The values as bytes, little-endian: which are there, how long they are, what they are."""
+def _bytes(column: pa.Array) -> Iterator[bytes]:
+    """A column's content, little-endian: which values are there, how long they are, what they are."""
     yield column.is_valid().cast(pa.uint8()).to_numpy().tobytes()
-    if pa.types.is_list(column.type):
+    if pa.types.is_large_list(column.type):
         yield _numbers(pc.list_value_length(column))
         yield _numbers(pc.list_flatten(column))
-    elif pa.types.is_string(column.type):
+    elif pa.types.is_large_string(column.type):
         yield _numbers(pc.binary_length(column))
         yield "".join(text or "" for text in column.to_pylist()).encode()
     else:

@@ -14,6 +14,8 @@ from orchestrator.traces.storage import FileRecord, Folder, Sink
 GROUP_ROWS = 1 << 17
 """Rows of a row group, at least, where there are as many."""
 
+_BATCH_ROWS = 1 << 15
+
 
 def write(folder: Folder, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> FileRecord:
     """Writes a file, durably, and returns what a marker must say of it."""
@@ -26,17 +28,19 @@ def write(folder: Folder, name: str, schema: pa.Schema, tables: Iterable[pa.Tabl
 @contextmanager
 def writer(folder: Folder, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
     """A new file to be written piece by piece; each piece is a row group."""
-    with folder.create(name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as file:
+    repeating = [field.name for field in schema if field.type != pa.float64()]  # a statistic rarely does
+    options = {"compression": "zstd", "use_dictionary": repeating}
+    with folder.create(name) as sink, pq.ParquetWriter(sink, schema, **options) as file:
         yield file, sink
 
 
 def read(folder: Folder, names: Iterable[str], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of files in order, in tables of ``schema`` of at most ``GROUP_ROWS`` rows."""
+    """The rows of files in order, as small tables of ``schema``."""
     for name in names:
         with pq.ParquetFile(folder.path(name)) as file:
             present = set(file.schema_arrow.names)
             wanted = [name for name in schema.names if name in present]
-            for batch in file.iter_batches(GROUP_ROWS, columns=wanted):
+            for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
                 yield conform(pa.Table.from_batches([batch]), schema)
 
 

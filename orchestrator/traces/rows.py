@@ -23,7 +23,7 @@ A column left out is null; NaN in a ``float64`` or ``int64`` column is null; inf
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SavedState:
     """What an unfinished trial goes on from.
 

@@ -90,7 +90,7 @@ class RunWriter:
             raise RunDirectoryError(f"{path}: a run is kept in a local directory; name one")
         folder = Folder(Path(path))
         wanted = RunInfo(name, record, dict(versions), tuple(keys))
-        with explained(folder.root, "name a directory that can be written"):
+        with explained(folder.root, "make it usable, or name another directory"):
             examine(folder, wanted, mixed_versions)
             folder.make()
             lock = Lock.acquire(folder.root)
@@ -124,6 +124,7 @@ class RunWriter:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
             ValueError: rows of a trial that neither ends nor has a state, which would come twice after a
                 restart; or columns that do not fit the tables.
+            KeyError: a trial that is not in ``keys``.
         """
         if unknown := rows.keys() - TABLES.keys():
             raise ValueError(f"no such tables: {sorted(unknown)}")

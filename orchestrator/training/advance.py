@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
+from orchestrator.errors import WorkerLost
 from orchestrator.training.pack import Pack
 from orchestrator.training.probe import Probe
 from orchestrator.training.train import Training
-from orchestrator.training.walk import Chunk, Team
+from orchestrator.training.walk import Chunk, Team, Walk
 
 _CHUNK_BYTES = 32 << 20
 
@@ -22,16 +24,34 @@ class Limits:
 
 
 def advance(team: Team, pack: Pack, limits: Limits) -> Chunk:
-    """Takes a pack further by at least one step.
+    """Takes a pack further by at least one step, as far as the limits allow.
+
+    An error is raised only where it comes in the first step. Later, the steps before it are done anew
+    and handed back, so where a trial fails does not depend on the size of chunks.
 
     Raises:
         CertificateError: the engine fails its independent check.
         WorkerLost: a helper died; the pack is as it was.
+        Exception: whatever computing the first step raised.
     """
     walk = (Probe if pack.template.mode == "probe" else Training)(team, pack)
+    done = 0
     deadline = time.monotonic() + limits.seconds
-    while walk.left and (limits.steps is None or walk.done < limits.steps):
-        walk.go(limits.steps)
-        if time.monotonic() >= deadline or walk.recorder.bytes > _CHUNK_BYTES:
-            break
+    try:
+        while _goes_on(walk, limits, deadline):
+            done = walk.done
+            walk.go(limits.steps)
+    except WorkerLost:
+        raise
+    except Exception:
+        if limits.steps == 1:
+            raise
+        return advance(team, pack, Limits(max(1, done), math.inf))
     return walk.chunk()
+
+
+def _goes_on(walk: Walk, limits: Limits, deadline: float) -> bool:
+    if not walk.done:
+        return True
+    within = limits.steps is None or walk.done < limits.steps
+    return bool(walk.left and within and walk.recorder.bytes <= _CHUNK_BYTES and time.monotonic() < deadline)

@@ -9,54 +9,43 @@ from numpy.typing import NDArray
 
 from orchestrator.models.base import Built
 from orchestrator.sweep.problem import problem
+from orchestrator.training.evaluate import Scores, untested
 from orchestrator.training.pack import Array, Pack
 from orchestrator.training.recorder import Columns
 from orchestrator.training.state import Totals
 
 
-def trial_rows(
-    pack: Pack,
-    rows: NDArray[np.intp],
-    status: str,
-    totals: Totals,
-    tests: tuple[Array, Array],
-    certificate: float | None,
-) -> Columns:
-    """The columns of ``trials`` that the training loop knows, for some rows of a pack.
+def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certificate: float | None) -> Columns:
+    """The columns of ``trials`` that the training loop knows, for the R trials of a pack.
 
     Args:
-        pack: R trials; its step is the number of steps that ran.
-        totals: of all R.
-        tests: loss and accuracy on the test part, [R] each.
+        status: of all of them.
+        totals: [R] each.
+        scores: on the test part, [R] each.
+        certificate: of their structure; None where none was due.
     """
-    model = problem(pack.template).model
-    count = len(rows)
-    trials = [pack.trials[row] for row in rows]
+    model, count = problem(pack.template).model, len(pack.trials)
+    configurations = [json.dumps(trial.model_dump(mode="json"), sort_keys=True) for trial in pack.trials]
     return {
-        "trial": np.array([pack.ids[row] for row in rows]),
+        "trial": np.array(pack.ids),
         "status": np.full(count, status),
-        "steps": np.full(count, pack.step),
-        "test_loss": tests[0][rows],
-        "test_accuracy": tests[1][rows],
-        "seed": np.array([trial.seed for trial in trials]),
+        "test_loss": scores[0],
+        "test_accuracy": scores[1],
+        "seed": np.array([trial.seed for trial in pack.trials]),
         "parameters": np.full(count, model.parameters),
         "parameters_dead": np.full(count, np.count_nonzero(model.dead)),
-        "configuration": np.array(
-            [json.dumps(trial.model_dump(mode="json"), sort_keys=True) for trial in trials], object
-        ),
+        "configuration": np.array(configurations, object),
         "bias": np.zeros(count, bool),
         "certificate": np.full(count, np.nan if certificate is None else certificate),
-        **{name: values[rows] for name, values in vars(totals).items()},
+        **vars(totals),
     }
 
 
 def failed_rows(pack: Pack) -> Columns:
-    """The rows of all trials of a pack that cannot go on."""
+    """The rows of all trials of a pack that cannot go on: what they did before is counted."""
     count = len(pack.trials)
-    undefined = np.full(count, np.nan)
-    return trial_rows(
-        pack, np.arange(count), "failed", Totals.start(count, 0.0), (undefined, undefined), None
-    )
+    totals = Totals.start(count, np.nan) if pack.vectors is None else Totals.restore(pack.vectors)
+    return trial_rows(pack, "failed", totals, untested(count), None)
 
 
 def parameter_rows(model: Built, ids: NDArray[np.str_], parameters: Array) -> Columns:

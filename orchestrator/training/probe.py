@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from orchestrator.engines.gradient import GradientSum
 from orchestrator.sweep.problem import shard_bytes
 from orchestrator.training.batches import row_streams
+from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Array, Pack
-from orchestrator.training.recorder import StepRows
+from orchestrator.training.recorder import Cost, StepRows, recorded, step_columns
 from orchestrator.training.state import State
-from orchestrator.training.walk import Cost, Team, Walk, all_finite, recorded, start_totals, step_columns
+from orchestrator.training.walk import Team, Walk, all_finite
 
 _CALL_BYTES = 128 << 20
 _FIRST_ROWS = 64
@@ -27,8 +28,7 @@ class Probe(Walk):
     def __init__(self, team: Team, pack: Pack) -> None:
         super().__init__(team, pack)
         if pack.vectors is None:
-            nothing = np.zeros((len(self.ids), 0))
-            self.state = State.start(nothing, self.chain, start_totals(len(self.ids)))
+            self.state = State.start(np.zeros((len(self.ids), 0)), self.chain, time.time())
         else:
             self.state = State.restore(pack.vectors, self.chain, 0)
         self._block = min(self._most_steps(), max(1, _FIRST_ROWS // len(self.ids)))
@@ -46,23 +46,45 @@ class Probe(Walk):
         steps = range(self.pack.step, self.pack.step + count)
         parameters = self.problem.model.initial(row_streams(self.seeds, steps))
         total, cost = self.gradient(parameters, self.batches.shards(steps, self.problem.model.axes))
-        finite = all_finite(total)
-        self._record(steps, parameters, total, finite, cost)
-        self.count(total, cost, count)
-        if not self.left:
-            self.end(np.arange(len(self.ids)), "done", self.untested())
+        finite = all_finite(total).reshape(-1, count)
+        ran = until_first_false(finite)
+        self._record(steps, parameters, total, finite, ran, cost)
+        self.count(total, ran, cost)
+        self.settle(np.logical_and.reduce(finite, axis=1))
         if time.perf_counter() - started < _CALL_SECONDS:
             self._block = min(2 * self._block, self._most_steps())
 
     def _record(
-        self, steps: range, parameters: Array, total: GradientSum, finite: NDArray[np.bool_], cost: Cost
+        self,
+        steps: range,
+        parameters: Array,
+        total: GradientSum,
+        finite: NDArray[np.bool_],
+        ran: NDArray[np.bool_],
+        cost: Cost,
     ) -> None:
-        number = np.tile(np.asarray(steps), len(self.ids))
+        trials, count = finite.shape
+        number = np.tile(np.asarray(steps), trials)
         regular = (number % self.template.record.every == 0) | (number == self.template.steps - 1)
-        chain = self.chain.take(np.repeat(np.arange(len(self.ids)), len(steps)))
+        chain = self.chain.take(np.repeat(np.arange(trials), count))
         clipped = chain.apply(total.gradient, chain.init(total.gradient.shape[1])).clipped
         undefined = np.full(len(number), np.nan)
-        columns = step_columns(total, finite, (undefined, undefined), undefined, cost)
+        columns = step_columns(total, finite.ravel(), untested(len(number)), undefined, cost)
         taken = recorded(total, clipped, None, parameters, None)
-        rows = StepRows(np.repeat(self.ids, len(steps)), number, columns, taken)
-        self.recorder.add(rows.take(regular | ~finite))
+        rows = StepRows(np.repeat(self.ids, count), number, columns, taken)
+        self.recorder.add(rows.take(ran.ravel() & (regular | ~finite.ravel())))
+
+    def complete(self) -> None:
+        """There are no trained parameters to be tested."""
+        self.end(untested(len(self.ids)))
+
+
+def until_first_false(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[R, k] true up to and including the first false of each row.
+
+    Example:
+        >>> until_first_false(np.array([[True, False, True]]))
+        array([[ True,  True, False]])
+    """
+    before = np.logical_and.accumulate(good, axis=1)[:, :-1]
+    return np.concatenate([np.ones((len(good), 1), bool), before], axis=1)

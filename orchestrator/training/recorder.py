@@ -9,15 +9,65 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.engines.gradient import GradientSum
 from orchestrator.models.base import Group
 from orchestrator.sweep.problem import Problem
 from orchestrator.sweep.trial import Record
 from orchestrator.traces.statistics import Recorded, group_statistics, step_statistics
+from orchestrator.training.evaluate import Scores
+from orchestrator.training.pack import Array
 
 Columns = dict[str, NDArray[Any]]
 Rows = dict[str, Columns]
 _GATHER_BYTES = 16 << 20
 """Recorded steps are turned into statistics when they take this much memory."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that a call took: computing, and waiting for it beyond that."""
+
+    compute: float
+    wait: float
+
+
+def step_columns(
+    total: GradientSum, finite: NDArray[np.bool_], scores: Scores, learning_rate: Array, cost: Cost
+) -> Columns:
+    """The columns of ``steps`` that need no statistics."""
+    rows = len(total.loss)
+    return {
+        "loss": total.loss,
+        "test_loss": scores[0],
+        "test_accuracy": scores[1],
+        "learning_rate": learning_rate,
+        "finite": finite,
+        "executions": total.executions,
+        "shots": total.shots,
+        "qpu_seconds": total.qpu_seconds,
+        "seconds_compute": np.full(rows, cost.compute / rows),
+        "seconds_wait": np.full(rows, cost.wait / rows),
+    }
+
+
+def recorded(
+    total: GradientSum, clipped: Array, update: Array | None, parameters: Array, previous: Array | None
+) -> Recorded:
+    """What the statistics are computed from."""
+    return Recorded(
+        gradient=total.gradient,
+        clipped=clipped,
+        update=update,
+        parameters=parameters,
+        previous=previous,
+        square=total.square,
+        noise=total.noise,
+        noise_first=total.noise_first,
+        weight_square=total.weight_square,
+        signal=total.signal,
+        signal_square=total.signal_square,
+        exact=not total.shots.any(),
+    )
 
 
 @dataclass(frozen=True)
@@ -42,13 +92,22 @@ class StepRows:
         kept = {name: _take(value, keep) for name, value in vars(self.recorded).items()}
         return StepRows(self.trial[keep], self.step[keep], columns, Recorded(**kept))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        return sum(value.nbytes for value in vars(self.recorded).values() if isinstance(value, np.ndarray))
+
 
 def _take(value: Any, keep: NDArray[np.bool_]) -> Any:
     return value[keep] if isinstance(value, np.ndarray) else value
 
 
 class Recorder:
-    """Collects what one chunk of a pack leaves in the tables ``steps`` and ``gradients``."""
+    """Collects what one chunk of a pack leaves in the tables ``steps`` and ``gradients``.
+
+    Attributes:
+        bytes: size of the finished rows.
+    """
 
     def __init__(self, problem: Problem, record: Record) -> None:
         self._groups: tuple[Group, ...] = problem.groups(record.components)
@@ -62,8 +121,7 @@ class Recorder:
     def add(self, rows: StepRows) -> None:
         """Records rows; all of one recorder come from one structure."""
         self._waiting.append(rows)
-        arrays = (value for value in vars(rows.recorded).values() if isinstance(value, np.ndarray))
-        self._waiting_bytes += sum(array.nbytes for array in arrays)
+        self._waiting_bytes += rows.nbytes
         if self._waiting_bytes > _GATHER_BYTES:
             self._digest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,11 @@ class Totals:
     """Running totals of R trials, each float64 [R].
 
     Attributes:
-        started_at: seconds since 1970.
+        steps: steps that ran.
+        started_at: seconds since 1970; NaN if unknown.
     """
 
+    steps: Array
     final_loss: Array
     best_loss: Array
     executions: Array
@@ -31,25 +34,39 @@ class Totals:
     started_at: Array
 
     @classmethod
-    def start(cls, rows: int, now: float) -> Totals:
+    def start(cls, rows: int, now: float) -> Self:
         """Before the first step."""
         zeros, undefined = np.zeros(rows), np.full(rows, np.nan)
-        return cls(undefined, undefined, zeros, zeros, zeros, zeros, zeros, np.full(rows, now))
+        return cls(zeros, undefined, undefined, zeros, zeros, zeros, zeros, zeros, np.full(rows, now))
 
-    def after(self, total: GradientSum, compute: float, wait: float) -> Totals:
-        """After steps that took ``compute`` and ``wait`` seconds of each trial.
+    @classmethod
+    def restore(cls, vectors: Array) -> Self:
+        """The totals at the end of what ``State.flatten`` made."""
+        return cls(*np.ascontiguousarray(vectors[:, -len(fields(cls)) :].T))
 
-        ``total`` holds R·k rows, trials outermost: k steps of each trial, in order.
+    def after(self, total: GradientSum, ran: NDArray[np.bool_], compute: float, wait: float) -> Totals:
+        """After up to k steps of each trial.
+
+        Args:
+            total: of R·k rows: k steps of each trial in order, trials outermost.
+            ran: [R, k] true for the steps that count, the first ones of each trial, at least one.
+            compute: seconds that each trial took.
+            wait: seconds that each trial waited.
         """
-        rows = len(self.started_at)
-        loss = total.loss.reshape(rows, -1)
-        finite = np.where(np.isfinite(loss), loss, np.nan)
+        loss = total.loss.reshape(ran.shape)
+        finite = np.where(ran & np.isfinite(loss), loss, np.nan)
+        last = ran.sum(-1, keepdims=True) - 1
+
+        def counted(values: Array) -> Array:
+            return np.asarray(np.where(ran, values.reshape(ran.shape), 0.0).sum(-1))
+
         return Totals(
-            final_loss=loss[:, -1],
+            steps=self.steps + ran.sum(-1),
+            final_loss=np.take_along_axis(loss, last, 1)[:, 0],
             best_loss=np.fmin(self.best_loss, np.fmin.reduce(finite, axis=1)),
-            executions=self.executions + total.executions.reshape(rows, -1).sum(-1),
-            shots=self.shots + total.shots.reshape(rows, -1).sum(-1),
-            qpu_seconds=self.qpu_seconds + total.qpu_seconds.reshape(rows, -1).sum(-1),
+            executions=self.executions + counted(total.executions),
+            shots=self.shots + counted(total.shots),
+            qpu_seconds=self.qpu_seconds + counted(total.qpu_seconds),
             seconds_compute=self.seconds_compute + compute,
             seconds_wait=self.seconds_wait + wait,
             started_at=self.started_at,
@@ -68,6 +85,7 @@ class State:
         parameters: [R, P]; P = 0 for a probe, which keeps none.
         previous: [R, P] gradient of the step before, NaN before the first.
         chain: what the updates remember.
+        totals: what the trials have cost and reached so far.
     """
 
     parameters: Array
@@ -76,22 +94,20 @@ class State:
     totals: Totals
 
     @classmethod
-    def start(cls, parameters: Array, chain: Chain, totals: Totals) -> State:
-        """Before the first step."""
+    def start(cls, parameters: Array, chain: Chain, now: float) -> State:
+        """Before the first step, ``now`` seconds after 1970."""
         rows, count = parameters.shape
-        return cls(parameters, np.full((rows, count), np.nan), chain.init(count), totals)
+        return cls(parameters, np.full((rows, count), np.nan), chain.init(count), Totals.start(rows, now))
 
     @classmethod
     def restore(cls, vectors: Array, chain: Chain, count: int) -> State:
         """The inverse of ``flatten``, for ``count`` parameters."""
-        tail = vectors.shape[1] - len(fields(Totals))
-        totals = Totals(*np.ascontiguousarray(vectors[:, tail:].T))
-        remembered = chain.unflatten(vectors[:, 2 * count : tail], count)
         parameters, previous = (np.ascontiguousarray(vectors[:, k * count : (k + 1) * count]) for k in (0, 1))
-        return cls(parameters, previous, remembered, totals)
+        remembered = vectors[:, 2 * count : vectors.shape[1] - len(fields(Totals))]
+        return cls(parameters, previous, chain.unflatten(remembered, count), Totals.restore(vectors))
 
     def flatten(self, chain: Chain) -> Array:
-        """[R, W]"""
+        """All of it, float64 [R, W], a row for each trial."""
         totals = np.stack(list(vars(self.totals).values()), axis=1)
         return np.concatenate([self.parameters, self.previous, chain.flatten(self.chain), totals], axis=1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,19 +11,11 @@ from orchestrator.engines.gradient import GradientSum
 from orchestrator.streams import Streams
 from orchestrator.training.batches import draw_axes
 from orchestrator.training.ended import parameter_rows
-from orchestrator.training.pack import Array, Pack
-from orchestrator.training.recorder import StepRows
+from orchestrator.training.evaluate import Scores, evaluate, untested
+from orchestrator.training.pack import Pack
+from orchestrator.training.recorder import Cost, StepRows, recorded, step_columns
 from orchestrator.training.state import State
-from orchestrator.training.walk import (
-    Cost,
-    Pair,
-    Team,
-    Walk,
-    all_finite,
-    recorded,
-    start_totals,
-    step_columns,
-)
+from orchestrator.training.walk import Team, Walk, all_finite
 from orchestrator.updates.chain import Applied
 
 
@@ -33,51 +27,51 @@ class Training(Walk):
         model = self.problem.model
         if pack.vectors is None:
             parameters = model.initial(Streams(self.seeds, 0))
-            self.state = State.start(parameters, self.chain, start_totals(len(self.ids)))
+            self.state = State.start(parameters, self.chain, time.time())
         else:
             self.state = State.restore(pack.vectors, self.chain, model.parameters)
 
     def go(self, most: int | None) -> None:  # noqa: ARG002 - one step is the least anyone can ask for
         """One step of every trial."""
-        step = self.pack.step
-        state, shards = self.state, self.batches.shards(range(step, step + 1), self.problem.model.axes)
-        tests = self._evaluated(state.parameters, shards[0].axes)
+        step, state = self.pack.step, self.state
+        shards = self.batches.shards(range(step, step + 1), self.problem.model.axes)
         total, cost = self.gradient(state.parameters, shards)
         applied = self.chain.apply(total.gradient, state.chain)
         finite = all_finite(total)
-        self._record(total, applied, finite, tests, cost)
+        self._record(total, applied, finite, shards[0].axes, cost)
         with np.errstate(all="ignore"):
             after = state.parameters - applied.update
         self.state = State(after, total.gradient, applied.state, state.totals)
-        self.count(total, cost, steps=1)
-        self._end(finite)
-
-    def _evaluated(self, parameters: Array, axes: NDArray[np.int8]) -> Pair:
-        every = self.template.record.evaluate
-        return self.test(parameters, axes) if every and self.pack.step % every == 0 else self.untested()
+        self.count(total, np.ones((len(finite), 1), bool), cost)
+        self.settle(finite)
 
     def _record(
-        self, total: GradientSum, applied: Applied, finite: NDArray[np.bool_], tests: Pair, cost: Cost
+        self,
+        total: GradientSum,
+        applied: Applied,
+        finite: NDArray[np.bool_],
+        axes: NDArray[np.int8],
+        cost: Cost,
     ) -> None:
         step = self.pack.step
         regular = step % self.template.record.every == 0 or step == self.template.steps - 1
         if not regular and finite.all():
             return
-        columns = step_columns(total, finite, tests, self.chain.learning_rate, cost)
+        columns = step_columns(total, finite, self._scores(axes), self.chain.learning_rate, cost)
         taken = recorded(total, applied.clipped, applied.update, self.state.parameters, self.state.previous)
         rows = StepRows(self.ids, np.full(len(self.ids), step), columns, taken)
         self.recorder.add(rows if regular else rows.take(~finite))
 
-    def _end(self, finite: NDArray[np.bool_]) -> None:
-        if not finite.all():
-            self.end(np.flatnonzero(~finite), "diverged", self.untested())
-            self.keep(np.flatnonzero(finite))
-        if self.pack.step == self.template.steps and len(self.ids):
-            self._end_done()
+    def _scores(self, axes: NDArray[np.int8]) -> Scores:
+        every = self.template.record.evaluate
+        if not every or self.pack.step % every:
+            return untested(len(self.ids))
+        return evaluate(self.problem, self.state.parameters, axes)
 
-    def _end_done(self) -> None:
+    def complete(self) -> None:
+        """Tests the trained parameters, and keeps them if asked to."""
         model, step, parameters = self.problem.model, self.pack.step, self.state.parameters
         axes = draw_axes(self.seeds, range(step, step + 1), model.axes)
-        self.end(np.arange(len(self.ids)), "done", self.test(parameters, axes))
+        self.end(evaluate(self.problem, parameters, axes))
         if self.template.record.parameters == "final":
-            self.leave("parameters", parameter_rows(model, self.ids, parameters))
+            self.keep("parameters", parameter_rows(model, self.ids, parameters))

@@ -1,0 +1,167 @@
+"""Adjoint differentiation of a program's loss, on the batched kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.batched import kernel
+from orchestrator.engines.batched.lanes import LANES
+from orchestrator.engines.batched.schedule import Schedule, schedule
+from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.models import losses
+from orchestrator.models.program import Program
+
+JACOBIAN_BYTES = 32 << 20
+"""At most so much of dE/dθ is held at once (or one block of rows, if that is more)."""
+
+_CACHE_LINE = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive samples of a call, counted over all R·B.
+
+    Attributes:
+        span: which ones.
+        expectation: [N] E
+        jacobian: [N, P] dE/dθ
+    """
+
+    span: slice
+    expectation: Array
+    jacobian: Array
+
+
+@dataclass(frozen=True, eq=False)
+class BatchedProgram:
+    """A program made ready for the kernel."""
+
+    program: Program
+
+    @cached_property
+    def plan(self) -> Schedule:
+        """What the kernel executes."""
+        return schedule(self.program)
+
+    def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        count = inputs.shape[0] * inputs.shape[1]
+        nothing = np.empty((0, self.program.parameters))
+        part = Part(slice(0, count), np.empty(count), nothing)
+        self._evaluate(parameters, inputs, axes, part)
+        return part.expectation.reshape(inputs.shape[:2])
+
+    def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
+        """E and dE/dθ of all samples, in order, in parts that bound the memory."""
+        count = inputs.shape[0] * inputs.shape[1]
+        width = self.program.parameters
+        size = _samples_at_once(width)
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            part = Part(slice(start, stop), np.empty(stop - start), np.zeros((stop - start, width)))
+            self._evaluate(parameters, inputs, axes, part)
+            yield part
+
+    def _evaluate(self, parameters: Array, inputs: Array, axes: NDArray[np.int8], part: Part) -> None:
+        samples, features = inputs.shape[1:]
+        threads = _threads(len(part.expectation))
+        kernel.evaluate(
+            _aligned((threads, 2, 1 << self.program.qubits, 2, LANES)),
+            self.plan.turns,
+            self.plan.rotations,
+            self.plan.terms,
+            self.plan.first,
+            _plain(parameters, np.float64),
+            _plain(inputs, np.float64).reshape(inputs.shape[0] * samples, features),
+            _plain(axes, np.int8),
+            part.span.start,
+            samples,
+            part.expectation,
+            part.jacobian,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AdjointDifferentiator:
+    """The Differentiator of one circuit and loss."""
+
+    batched: BatchedProgram
+    loss: str
+    classes: int
+
+    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+        """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
+        p = _plain(shard.weights, np.float64)
+        rows, samples = p.shape
+        gradient, square = np.zeros(parameters.shape), np.zeros(parameters.shape)
+        value, targets = np.empty(rows * samples), shard.targets.reshape(-1)
+        for part in self.batched.parts(parameters, shard.inputs, shard.axes):
+            value[part.span], slope = self._loss(part.expectation, targets[part.span])
+            weights = p.reshape(-1)[part.span]
+            kernel.contract(part.span.start, samples, weights, slope, part.jacobian, gradient, square)
+        none = np.zeros(rows)
+        return GradientSum(
+            weight=p.sum(-1),
+            weight_square=(p * p).sum(-1),
+            loss=(p * value.reshape(p.shape)).sum(-1),
+            gradient=gradient,
+            square=square,
+            noise=np.zeros_like(gradient),
+            noise_first=np.zeros_like(gradient),
+            signal=np.zeros((rows, 0)),
+            signal_square=np.zeros((rows, 0)),
+            executions=np.full(rows, float(samples)),
+            shots=none,
+            qpu_seconds=none,
+        )
+
+    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """Expectation values [R, B, 1] for ``inputs`` [R, B, F]."""
+        return self.batched.expectation(parameters, inputs, axes)[..., None]
+
+    def _loss(self, expectation: Array, targets: Array) -> tuple[Array, Array]:
+        """l [N] and l' [N] of N samples."""
+        head = self.batched.program.head
+        prediction = expectation[None, :, None]
+        value, slope = losses.value_and_slope(self.loss, head, prediction, targets[None], self.classes)
+        return value[0], _plain(slope[0, :, 0], np.float64)
+
+
+def working_bytes(program: Program, rows: int, samples: int) -> int:
+    """Memory of one gradient of R rows of B samples, beside the shard, on this process's threads."""
+    count, width = rows * samples, program.parameters
+    states = 8 * 2 * 2 * LANES * 2**program.qubits
+    tables = 8 * (4 * LANES + 2 + 4 * LANES) * len(program.gates)
+    jacobian = 8 * width * min(count, _samples_at_once(width))
+    sums = 8 * (4 * rows * width + 8 * count)
+    return _threads(count) * (states + tables) + jacobian + sums
+
+
+def _samples_at_once(width: int) -> int:
+    return max(LANES, JACOBIAN_BYTES // (8 * max(width, 1)))
+
+
+def _threads(samples: int) -> int:
+    """Threads that the kernel uses for so many samples."""
+    return max(1, min(numba.get_num_threads(), -(-samples // LANES)))
+
+
+def _plain(array: Any, kind: type) -> Any:
+    """The array as the one kind that the kernel is compiled for; what comes from Ray is read-only."""
+    return np.require(array, kind, ["C", "A", "W"])
+
+
+def _aligned(shape: tuple[int, ...]) -> Array:
+    """An uninitialised array that starts on a cache line, so that no vector lies across two."""
+    spare = _CACHE_LINE // 8
+    memory = np.empty(math.prod(shape) + spare)
+    start = -(memory.ctypes.data // 8) % spare
+    return memory[start : start + math.prod(shape)].reshape(shape)

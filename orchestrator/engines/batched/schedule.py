@@ -1,0 +1,128 @@
+"""From a program to what the kernel executes: turns, one for each run of rotations on a qubit.
+
+CX and CZ are never executed. They map computational basis states to basis states up to a sign, so
+instead of the state we keep χ with ψ = Vχ, V the product of all of them so far: a rotation on qubit q
+acts on χ as the same rotation about V†X_qV and V†Z_qV, in place of X_q and Z_q. Those stay of the form
+
+    V†X_qV = ± X^flip Z^signs        V†Z_qV = Z^parity
+
+(Gottesman's Heisenberg picture, arXiv quant-ph/9807006), where X^m is X on the qubits in the bit mask
+m. Gates that the observable cannot feel are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.models.gates import GATE, NONE, Opcode, Term
+from orchestrator.models.program import Program
+
+
+class Pauli(NamedTuple):
+    """i^phase X^x Z^z, Z first."""
+
+    phase: int
+    x: int
+    z: int
+
+    def __matmul__(self, first: Pauli) -> Pauli:
+        """The product, ``first`` applied first."""
+        swaps = (self.z & first.x).bit_count()
+        return Pauli((self.phase + first.phase + 2 * swaps) % 4, self.x ^ first.x, self.z ^ first.z)
+
+
+TURN = np.dtype(
+    [(name, np.int64) for name in ("flip", "signs", "negative", "parity", "pivot", "start", "stop")]
+)
+"""One run of rotations on a qubit.
+
+flip, signs, parity: masks as above; negative: 1 for the minus sign; pivot: place of the highest bit of
+flip; start, stop: its slice of the rotations.
+"""
+
+TERM = np.dtype([("flip", np.int64), ("signs", np.int64), ("real", np.float64), ("imag", np.float64)])
+"""One term (real + i imag) X^flip Z^signs of the observable, as χ sees it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """What the kernel executes.
+
+    Attributes:
+        qubits: n.
+        turns: [S] records of ``TURN``, in order of application.
+        rotations: [K] records of ``GATE``, those of a turn side by side.
+        terms: [T] records of ``TERM``.
+        first: the first turn with a trainable rotation; S if there is none.
+    """
+
+    qubits: int
+    turns: NDArray[np.void]
+    rotations: NDArray[np.void]
+    terms: NDArray[np.void]
+    first: int
+
+
+def schedule(program: Program) -> Schedule:
+    """The turns of a program, and its observable behind them. Needs at most 62 qubits."""
+    builder = _Builder(program.qubits)
+    gates = program.gates[program.live]
+    for index, gate in enumerate(gates):
+        if gate["opcode"] == Opcode.ROTATION:
+            builder.pending[int(gate["qubit"])].append(index)
+        else:
+            builder.entangle(int(gate["opcode"]), int(gate["qubit"]), int(gate["other"]))
+    for qubit in range(program.qubits):
+        builder.turn(qubit)
+    rotations = np.array(gates[builder.order], GATE)
+    turns = np.array(builder.turns, TURN)
+    terms = np.array([builder.seen(term) for term in program.observable], TERM)
+    trainable = [bool((rotations["parameter"][t["start"] : t["stop"]] != NONE).any()) for t in turns]
+    return Schedule(program.qubits, turns, rotations, terms, [*trainable, True].index(True))
+
+
+class _Builder:
+    """Follows a circuit from the front, with V†X_qV and V†Z_qV of every qubit."""
+
+    def __init__(self, qubits: int) -> None:
+        self.x = [Pauli(0, 1 << qubit, 0) for qubit in range(qubits)]
+        self.z = [Pauli(0, 0, 1 << qubit) for qubit in range(qubits)]
+        self.pending: list[list[int]] = [[] for _ in range(qubits)]
+        self.order: list[int] = []
+        self.turns: list[tuple[int, ...]] = []
+
+    def turn(self, qubit: int) -> None:
+        """Closes the run of rotations that waits on a qubit."""
+        run, x, z = self.pending[qubit], self.x[qubit], self.z[qubit]
+        if run:
+            start = len(self.order)
+            self.order += run
+            pivot = x.x.bit_length() - 1
+            self.turns.append((x.x, x.z, x.phase // 2, z.z, pivot, start, len(self.order)))
+        self.pending[qubit] = []
+
+    def entangle(self, opcode: int, a: int, b: int) -> None:
+        """CX (X_a to X_a X_b, Z_b to Z_a Z_b) or CZ (X_a to X_a Z_b, X_b to X_b Z_a)."""
+        self.turn(a)
+        self.turn(b)
+        if opcode == Opcode.CX:
+            self.x[a], self.z[b] = self.x[a] @ self.x[b], self.z[a] @ self.z[b]
+        else:
+            self.x[a], self.x[b] = self.x[a] @ self.z[b], self.x[b] @ self.z[a]
+
+    def seen(self, term: Term) -> tuple[int, int, float, float]:
+        """V†PV of a Pauli string P; on each qubit Y = iXZ."""
+        product = Pauli((term.x & term.z).bit_count() % 4, 0, 0)
+        for qubit in range(len(self.x)):
+            if term.x >> qubit & 1:
+                product = product @ self.x[qubit]
+            if term.z >> qubit & 1:
+                product = product @ self.z[qubit]
+        angle = product.phase * math.pi / 2
+        real, imag = term.coefficient * round(math.cos(angle)), term.coefficient * round(math.sin(angle))
+        return product.x, product.z, real, imag

@@ -1,0 +1,144 @@
+"""The independent check of a circuit engine: Qiskit's own circuit on Aer against what the engine computes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import CertificateError
+from orchestrator.models.ansatz import DRAWN, Drawing
+from orchestrator.models.program import Program
+from orchestrator.streams import Purpose, Streams
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+Array = NDArray[np.float64]
+Rule = list[tuple[float, float]]
+"""Pairs (shift of a parameter, factor): dE/dθ is the sum of factor · E(shifted)."""
+
+MOST_QUBITS = 16
+"""Above, no certificate is due."""
+
+TOLERANCE = 1e-9
+"""On E and its derivatives; rounding errors are below 1e-12."""
+
+_BASIS = ["u", "rx", "ry", "rz", "cx", "cz"]
+
+
+def certify(program: Program, seed: int) -> float | None:
+    """Compares E and its derivatives by the first and the last live parameter at one random point.
+
+    The point (parameters, inputs, axes) is drawn from ``seed``. Aer runs the circuit as Qiskit draws it
+    from the configuration, not as it was read; its derivatives are by parameter shift.
+
+    Returns:
+        The largest deviation; None above ``MOST_QUBITS`` qubits.
+
+    Raises:
+        CertificateError: it is above ``TOLERANCE``, or not a number.
+    """
+    if program.qubits > MOST_QUBITS:
+        return None
+    from orchestrator.engines.batched.differentiator import BatchedProgram
+
+    parameters, inputs, axes = _point(program, seed)
+    (part,) = BatchedProgram(program).parts(parameters, inputs, axes)
+    rules = _shift_rules(program)
+    points = [parameters[0], *(_moved(parameters[0], k, by) for k, rule in rules.items() for by, _ in rule)]
+    value, *shifted = _on_aer(program.redraw(), points, inputs[0, 0], axes[0])
+    deviations = [_deviation(program.name, "E", float(part.expectation[0]), value)]
+    for k, rule in rules.items():
+        slope = sum(factor * shifted.pop(0) for _, factor in rule)
+        deviations.append(_deviation(program.name, f"dE/dθ_{k}", float(part.jacobian[0, k]), slope))
+    return max(deviations)
+
+
+def _point(program: Program, seed: int) -> tuple[Array, Array, NDArray[np.int8]]:
+    """Random parameters [1, P], inputs [1, 1, F] in [0, π) and axes [1, A]."""
+    streams = Streams([seed], 0)
+    inputs = math.pi * streams.uniform(Purpose.DATA, program.inputs)
+    axes = streams.bits(Purpose.AXES, program.axes) % np.uint64(3)
+    return program.initial(streams), inputs[:, None], axes.astype(np.int8)
+
+
+def _shift_rules(program: Program) -> dict[int, Rule]:
+    """The shift rules of the first and the last live parameter that has one."""
+    live = np.flatnonzero(~program.dead).tolist()
+    found = (
+        next(((k, rule) for k in order if (rule := _shift_rule(program, k))), None)
+        for order in (live, live[::-1])
+    )
+    return dict(pair for pair in found if pair)
+
+
+def _shift_rule(program: Program, k: int) -> Rule | None:
+    """How to get dE/dθ_k from values of E: Wierichs et al. 2022 (arXiv 2107.12390), equidistant frequencies.
+
+    As a function of θ_k, E has frequencies up to the sum of its gates' scales. There is a rule if the
+    scales are multiples of the smallest, u. One gate of scale 1 gives ½E(θ + π/2) - ½E(θ + 3π/2).
+    """
+    scales = np.abs(program.gates["scale"][program.gates["parameter"] == k])
+    multiples = np.round(scales / scales.min())
+    if not np.allclose(multiples * scales.min(), scales, rtol=1e-12, atol=0.0):
+        return None
+    unit, count = float(scales.min()), int(multiples.sum())
+    angles = [(2 * index + 1) * math.pi / (2 * count) for index in range(2 * count)]
+    return [
+        (angle / unit, unit * (-1) ** index / (4 * count * math.sin(angle / 2) ** 2))
+        for index, angle in enumerate(angles)
+    ]
+
+
+def _moved(parameters: Array, k: int, by: float) -> Array:
+    moved = parameters.copy()
+    moved[k] += by
+    return moved
+
+
+def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDArray[np.int8]) -> list[float]:
+    """E at each of some parameter vectors.
+
+    All angles are bound before the run, fusion is off and one thread is used: run-time binding of
+    controlled rotations (qiskit-aer issue 2403) and fusion (2245) give wrong values.
+    """
+    from qiskit import transpile
+    from qiskit_aer import AerSimulator
+
+    simulator = AerSimulator(method="statevector", max_parallel_threads=1, fusion_enable=False)
+    circuit = transpile(_with_axes(drawing.circuit, axes), basis_gates=_BASIS, optimization_level=0)
+    circuit.save_expectation_value(drawing.observable, range(circuit.num_qubits))
+    trainable = [parameter for layer in drawing.layers for parameter in layer]
+    symbols = [*trainable, *drawing.inputs]
+    bound = [
+        circuit.assign_parameters(dict(zip(symbols, [*point, *inputs], strict=True))) for point in points
+    ]
+    result = simulator.run(bound).result()
+    return [float(result.data(index)["expectation_value"]) for index in range(len(points))]
+
+
+def _with_axes(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircuit:
+    """The circuit with each rotation about a drawn axis replaced by RX, RY or RZ."""
+    replaced = circuit.copy_empty_like()
+    for item in circuit.data:
+        if item.operation.name == DRAWN:
+            angle, index = item.operation.params
+            rotate: Any = (replaced.rx, replaced.ry, replaced.rz)[axes[int(index)]]
+            rotate(angle, item.qubits[0])
+        else:
+            replaced.append(item)
+    return replaced
+
+
+def _deviation(name: str, what: str, found: float, expected: float) -> float:
+    deviation = abs(found - expected)
+    if not deviation <= TOLERANCE:
+        raise CertificateError(
+            f"{name}: {what} is {found!r}, Aer gives {expected!r}; they differ by {deviation:.1e}, "
+            f"more than {TOLERANCE:g}, so no result of this structure can be trusted"
+        )
+    return deviation

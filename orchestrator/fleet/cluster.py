@@ -1,0 +1,169 @@
+"""Joining a Ray cluster, or starting one here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private.utils import read_ray_address
+from ray.exceptions import RayError
+
+from orchestrator.errors import FleetError
+
+_CONNECT_S = 5.0
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+_ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1"}
+"""Ray asks a cluster that refuses it twenty times, for 20 s."""
+
+
+@contextmanager
+def joined(address: str | None, workers: int | None, cpus: int) -> Iterator[tuple[str, int]]:
+    """Joins the running Ray cluster if there is one, else starts a local one, for the time of ``with``.
+
+    Only clusters that were started as such (``ray start``) are found: not the private one of another
+    program on this machine, which would end with it.
+
+    Args:
+        address: of the cluster, host:port; None or ``auto``: RAY_ADDRESS, else the one that runs
+            here, else (None only) a new one; ``local``: always a new one.
+        workers: how many are wanted; None: as many as there are CPUs for.
+        cpus: CPUs of a worker.
+
+    Yields:
+        A sentence saying where it is, and the number of workers.
+
+    Raises:
+        FleetError: no cluster at ``address``, or it refuses us.
+    """
+    if ray.is_initialized():
+        yield "on the Ray cluster that this process is connected to", workers or max(1, capacity(cpus))
+        return
+    where = _connect(address, workers, cpus)
+    try:
+        yield where, workers or max(1, capacity(cpus))
+    finally:
+        ray.shutdown()
+
+
+def capacity(cpus: int) -> int:
+    """How many workers of ``cpus`` CPUs fit into the cluster; a worker is on one node."""
+    nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    return int(sum(node.get("CPU", 0.0) // cpus for node in nodes))
+
+
+def _connect(address: str | None, workers: int | None, cpus: int) -> str:
+    wanted = (os.environ.get("RAY_ADDRESS") or None) if address in (None, "auto") else address
+    if wanted not in (None, "auto", "local"):
+        return _join(wanted)
+    found = _running() if wanted != "local" else None
+    if found:
+        return _join(found)
+    if "auto" in (address, wanted):
+        raise FleetError("no Ray cluster runs here; start one (`ray start --head`), or leave the address out")
+    return _start(workers, cpus)
+
+
+def _running() -> str | None:
+    """The cluster that ``ray start`` has left word of on this machine, unless it is gone."""
+    address = read_ray_address()
+    return address if address and not _unreachable(address) else None
+
+
+def _unreachable(address: str) -> str:
+    """Why nothing answers at host:port; "" if something does. Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return "an address is host:port, as `ray start` prints it"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""
+
+
+def _join(address: str) -> str:
+    if reason := _unreachable(address):
+        raise FleetError(
+            f"no Ray cluster at {address}: {reason}; correct --address (or RAY_ADDRESS), "
+            "or take it away to run on this machine"
+        )
+    _send_token()
+    try:
+        _init(_ONE_TRY, address=address)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        raise FleetError(f"cannot join the Ray cluster at {address}: {_explain(error)}") from None
+    return f"on the Ray cluster at {address}"
+
+
+def _start(workers: int | None, cpus: int) -> str:
+    """A local cluster that fits; Ray counts the CPUs if that is left to it, a container's limit included."""
+    wanted = (workers or 1) * cpus
+    number = wanted if workers or wanted > (os.cpu_count() or 1) else None
+    try:
+        _init({}, address="local", num_cpus=number, include_dashboard=False)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        raise FleetError(f"cannot start Ray here: {one_line(error)}; --inline runs without it") from None
+    return f"on a local Ray with {ray.cluster_resources().get('CPU', 0.0):g} CPUs"
+
+
+def _init(environment: dict[str, str], **options: Any) -> None:
+    """``ray.init`` that leaves the SIGTERM handler and the environment as they were."""
+    handler = signal.getsignal(signal.SIGTERM)
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        ray.init(**options, **_QUIET)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        if handler is not None and signal.getsignal(signal.SIGTERM) is not handler:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _send_token() -> None:
+    """Ray sends its token to an explicit address only if told to; a cluster without tokens ignores it."""
+    places = (os.environ.get("RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or any(place and Path(place).is_file() for place in places):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _explain(error: BaseException) -> str:
+    text = f"{error} {error.__cause__ or ''}".lower()
+    if "unauthenticated" in text or "authentication" in text:
+        return (
+            "it wants a token that is missing or wrong here; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
+            "to the file that holds it, and RAY_AUTH_MODE=token"
+        )
+    return one_line(error)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line of at most 500 characters."""
+    return " ".join(str(error).split())[:500]
+
+
+def running_cluster() -> str | None:
+    """What the cluster that ``joined`` would find has to offer; None if there is none."""
+    if ray.is_initialized():
+        return _resources()
+    try:
+        _connect("auto", None, 1)
+    except FleetError:
+        return None
+    try:
+        return _resources()
+    finally:
+        ray.shutdown()
+
+
+def _resources() -> str:
+    found = ray.cluster_resources()
+    return f"{found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g} GPUs, {len(ray.nodes())} nodes"

@@ -1,0 +1,216 @@
+"""Reading a Qiskit circuit into a ``Program``.
+
+Single-qubit gates become rotations (up to a global phase, which no expectation value sees), two-qubit
+gates CX and CZ. Any other gate is read through its Qiskit definition, down to these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import InputError
+from orchestrator.models.ansatz import DRAWN, Drawing
+from orchestrator.models.base import Group
+from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
+from orchestrator.models.program import Program
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
+
+_PATH = "model"
+_X, _Y, _Z = Axis.X, Axis.Y, Axis.Z
+
+_ROTATIONS: Mapping[str, Callable[..., tuple[tuple[Axis, Any], ...]]] = {
+    "id": lambda: (),
+    "x": lambda: ((_X, math.pi),),
+    "y": lambda: ((_Y, math.pi),),
+    "z": lambda: ((_Z, math.pi),),
+    "h": lambda: ((_Z, math.pi), (_Y, math.pi / 2)),
+    "s": lambda: ((_Z, math.pi / 2),),
+    "sdg": lambda: ((_Z, -math.pi / 2),),
+    "t": lambda: ((_Z, math.pi / 4),),
+    "tdg": lambda: ((_Z, -math.pi / 4),),
+    "sx": lambda: ((_X, math.pi / 2),),
+    "sxdg": lambda: ((_X, -math.pi / 2),),
+    "rx": lambda theta: ((_X, theta),),
+    "ry": lambda theta: ((_Y, theta),),
+    "rz": lambda theta: ((_Z, theta),),
+    "p": lambda theta: ((_Z, theta),),
+    "u": lambda theta, phi, lam: ((_Z, lam), (_Y, theta), (_Z, phi)),
+}
+"""Axis and angle of the rotations that make up a gate, in order of application."""
+
+_ENTANGLERS = {"cx": Opcode.CX, "cz": Opcode.CZ}
+_WITHOUT_EFFECT = ("barrier", "delay", "global_phase")
+
+
+def read(redraw: Callable[[], Drawing], name: str) -> Program:
+    """The program of the circuit that ``redraw`` draws.
+
+    Raises:
+        InputError: a gate is not unitary, or its angle is not linear in one parameter or input.
+    """
+    drawing = redraw()
+    gates = [tuple(gate) for gate in _Reader(drawing).gates(drawing.circuit)]
+    return Program(
+        name=name,
+        qubits=drawing.circuit.num_qubits,
+        inputs=len(drawing.inputs),
+        axes=drawing.axes,
+        gates=_frozen(np.array(gates, GATE)),
+        observable=terms(drawing.observable),
+        groups=_groups([len(layer) for layer in drawing.layers]),
+        redraw=redraw,
+    )
+
+
+def terms(observable: SparsePauliOp) -> tuple[Term, ...]:
+    """The Pauli strings of an observable with their coefficients."""
+    return tuple(
+        Term(float(coefficient.real), _mask(pauli.x), _mask(pauli.z))
+        for pauli, coefficient in zip(observable.paulis, observable.coeffs, strict=True)
+    )
+
+
+def _mask(bits: NDArray[np.bool_]) -> int:
+    return sum(1 << int(qubit) for qubit in np.flatnonzero(bits))
+
+
+def _groups(sizes: Sequence[int]) -> tuple[Group, ...]:
+    bounds = pairwise(accumulate(sizes, initial=0))
+    return tuple(Group(f"layer{depth}", start, stop, depth) for depth, (start, stop) in enumerate(bounds))
+
+
+def _frozen(array: NDArray[np.void]) -> NDArray[np.void]:
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, order=True)
+class _Angle:
+    """scale · (parameter or input) + offset."""
+
+    parameter: int = NONE
+    input: int = NONE
+    scale: float = 0.0
+    offset: float = 0.0
+
+
+class _Reader:
+    """Knows which of a circuit's parameters are trainable and which are inputs."""
+
+    def __init__(self, drawing: Drawing) -> None:
+        trainable = [parameter for layer in drawing.layers for parameter in layer]
+        self._symbols = {symbol: _Angle(parameter=k, scale=1.0) for k, symbol in enumerate(trainable)}
+        self._symbols |= {symbol: _Angle(input=k, scale=1.0) for k, symbol in enumerate(drawing.inputs)}
+
+    def gates(self, circuit: QuantumCircuit) -> Iterator[Gate]:
+        """The gates of the whole circuit."""
+        for number, item in enumerate(circuit.data):
+            qubits = [circuit.find_bit(qubit).index for qubit in item.qubits]
+            place = f"gate {number} ({item.operation.name} on {', '.join(f'q{qubit}' for qubit in qubits)})"
+            for value in getattr(item.operation, "params", ()):
+                if len(getattr(value, "parameters", ())) > 1:
+                    raise _not_linear(value, place)
+            yield from self._gate(item.operation, qubits, place)
+
+    def _gate(self, operation: Any, qubits: list[int], place: str) -> Iterator[Gate]:
+        name = operation.name
+        if name in _WITHOUT_EFFECT:
+            return
+        if name == DRAWN:
+            angle, axis = operation.params
+            yield from self._rotation(qubits[0], Axis.DRAWN + int(axis), angle, place)
+        elif name in _ROTATIONS and _is_standard(operation):
+            for axis, angle in _ROTATIONS[name](*operation.params):
+                yield from self._rotation(qubits[0], axis, angle, place)
+        elif name in _ENTANGLERS and _is_standard(operation):
+            yield Gate(_ENTANGLERS[name], *qubits)
+        else:
+            yield from self._definition(operation, qubits, place)
+
+    def _definition(self, operation: Any, qubits: list[int], place: str) -> Iterator[Gate]:
+        definition = _definition_of(operation)
+        if definition is None or operation.num_clbits:
+            raise InputError.at(_PATH, f"{place}: {operation.name} is no unitary gate")
+        for item in definition.data:
+            inner = [qubits[definition.find_bit(qubit).index] for qubit in item.qubits]
+            yield from self._gate(item.operation, inner, place)
+
+    def _rotation(self, qubit: int, axis: int, value: Any, place: str) -> Iterator[Gate]:
+        """One rotation for each parameter or input in the angle: definitions of gates contain sums of two."""
+        for angle in self._angles(value, place):
+            if not math.isfinite(angle.scale) or not math.isfinite(angle.offset):
+                raise _not_linear(value, place)
+            yield Gate(
+                Opcode.ROTATION, qubit, NONE, axis, angle.parameter, angle.input, angle.scale, angle.offset
+            )
+
+    def _angles(self, value: Any, place: str) -> list[_Angle]:
+        """The summands of an angle, in an order of their own (a Qiskit expression has none)."""
+        symbols = getattr(value, "parameters", ())
+        if not symbols:
+            return [_Angle(offset=_real(value))]
+        if value in self._symbols:
+            return [self._symbols[value]]
+        scales = {symbol: _slope(value, symbol) for symbol in symbols}
+        if not symbols <= self._symbols.keys() or None in scales.values():
+            raise _not_linear(value, place)
+        parts = [replace(self._symbols[symbol], scale=scale) for symbol, scale in scales.items() if scale]
+        first, *others = sorted(parts) or [_Angle()]
+        return [replace(first, offset=_real(value.bind(dict.fromkeys(symbols, 0)))), *others]
+
+
+def _definition_of(operation: Any) -> QuantumCircuit | None:
+    """The circuit that an operation stands for; None for measurements, resets and the like."""
+    from qiskit import QuantumCircuit, transpile
+    from qiskit.circuit import Instruction
+
+    if isinstance(operation, Instruction):
+        return operation.definition
+    # An annotated gate, a Clifford: left to Qiskit's synthesis.
+    circuit = QuantumCircuit(operation.num_qubits)
+    circuit.append(operation, circuit.qubits)
+    return transpile(circuit, basis_gates=["rx", "ry", "rz", "u", "cx", "cz"], optimization_level=0)
+
+
+def _not_linear(value: Any, place: str) -> InputError:
+    return InputError.at(
+        _PATH, f"{place}: the angle is {value}; legal: a number, or linear in one parameter or one input"
+    )
+
+
+def _slope(expression: Any, symbol: Any) -> float | None:
+    """The derivative of an expression, if it is a number."""
+    try:
+        slope = expression.gradient(symbol)
+    except RuntimeError:  # Qiskit cannot differentiate everything
+        return None
+    return None if getattr(slope, "parameters", None) else _real(slope)
+
+
+def _is_standard(operation: Any) -> bool:
+    """Whether the operation is Qiskit's own gate of that name, not merely called so."""
+    return operation.base_class is _standard_gates().get(operation.name)
+
+
+@cache
+def _standard_gates() -> dict[str, type]:
+    from qiskit.circuit.library import get_standard_gate_name_mapping
+
+    return {name: gate.base_class for name, gate in get_standard_gate_name_mapping().items()}
+
+
+def _real(value: Any) -> float:
+    """A number, or NaN where Qiskit has a complex one."""
+    number = complex(value)
+    return number.real if number.imag == 0.0 else math.nan

@@ -1,0 +1,49 @@
+"""``--set path=value``: changes to a sweep file for one command."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.errors import Fault, InputError
+from orchestrator.sweep.document import Document, parse
+from orchestrator.sweep.paths import Place, write
+
+
+def overridden(source: Document, overrides: Iterable[str]) -> Document:
+    """The document with ``path=value`` pairs written over it, in their order; values are YAML.
+
+    Raises:
+        InputError: with every pair that cannot be read or leads nowhere.
+
+    Example:
+        >>> overridden(parse("base: {steps: 1}", "a.yaml"), ["base.steps=10"]).data
+        {'base': {'steps': 10}}
+    """
+    data, lines, said = copy.deepcopy(source.data), dict(source.lines), dict(source.overrides)
+    faults: list[Fault] = []
+    for text in overrides:
+        try:
+            place = _apply(text, data)
+        except InputError as error:
+            faults += error.faults
+            continue
+        lines = {known: line for known, line in lines.items() if known[: len(place)] != place}
+        said[place] = f"--set {text}"
+    if faults:
+        raise InputError(faults)
+    return replace(source, data=data, lines=lines, overrides=said)
+
+
+def _apply(text: str, data: Any) -> Place:
+    path, equals, value = text.partition("=")
+    if not path or not equals:
+        raise InputError([Fault("", "must be path=value, e.g. base.steps=10", f"--set {text}")])
+    try:
+        return write(data, path.split("."), parse(value, f"--set {text}").data)
+    except InputError as error:
+        raise InputError([replace(fault, line=0) for fault in error.faults]) from None
+    except LookupError as error:
+        raise InputError([Fault("", f"leads nowhere: {error}", f"--set {text}")]) from None

@@ -1,0 +1,51 @@
+"""Equal trials in two combinations, found without listing those that cannot be."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from orchestrator.sweep.plan import Combination, PlannedTrial, Slot, Structure
+
+
+def twins(structure: Structure) -> tuple[PlannedTrial, PlannedTrial] | None:
+    """Two trials of a structure with one id; None if all differ. Holds 8 bytes for each trial suspected."""
+    ids = np.fromiter((int(trial.id, 16) for trial in _suspects(structure)), np.uint64)
+    ids.sort()
+    shared = ids[1:][ids[1:] == ids[:-1]]
+    if not len(shared):
+        return None
+    twin = f"{int(shared[0]):016x}"
+    first, second = itertools.islice((trial for trial in _suspects(structure) if trial.id == twin), 2)
+    return first, second
+
+
+def _suspects(structure: Structure) -> Iterator[PlannedTrial]:
+    """The trials of the combinations that may share one.
+
+    Inside a combination all trials differ. Two combinations of a structure differ in the seed and the
+    updates' numbers only; where the same of these vary, they can share a trial only if the others are equal.
+    """
+    alike: dict[tuple[Any, ...], int] = {}
+    for combination in structure.combinations:
+        alike[_constants(combination)] = alike.get(_constants(combination), 0) + 1
+    comparable = len({combination.slots for combination in structure.combinations}) == 1
+    first = structure.first
+    for combination in structure.combinations:
+        if not comparable or alike[_constants(combination)] > 1:
+            yield from (combination.trial(i, first + i) for i in range(combination.count))
+        first += combination.count
+
+
+def _constants(combination: Combination) -> tuple[Any, ...]:
+    """The seed and the numbers that no axis varies."""
+    trial = combination.template
+    values = {Slot(None, "seed"): trial.seed} | {
+        Slot(place, name): getattr(update, name)
+        for place, update in enumerate(trial.updates)
+        for name in update.number_names()
+    }
+    return tuple(value for slot, value in values.items() if slot not in combination.slots)

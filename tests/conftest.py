@@ -1,0 +1,74 @@
+"""What several tests share: one Ray cluster, and a small sweep that has something of everything."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)  # else Ray leaves one in the home folder
+
+MIXED = """\
+name: mixed
+base:
+  data: {source: moons, rows: 60, noise: 0.2, scale: angle}
+  model: {kind: mlp, hidden: [3], activation: tanh}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates:
+    - null
+    - {optimizer: sgd, learning_rate: 0.1}
+  batch: {size: 7, shards: 3}
+  steps: 9
+  record: {histogram: true, evaluate: 4, parameters: final, components: [1]}
+sweep:
+  - cases:
+      network:
+        sweep:
+          - updates.0: [null, {clip: norm, limit: 0.1}, {clip: value, limit: 0.01}]
+          - updates.1.learning_rate: [0.1, 1e+308]  # the larger one diverges
+      circuit:
+        model: {kind: circuit, qubits: 2, layers: 2}
+        loss: mse
+        gradient: {engine: adjoint}
+        updates.1: {optimizer: adam, learning_rate: 0.1}
+      probed network: {mode: probe, updates: [{clip: norm, limit: 0.1}]}
+      probed circuit:
+        mode: probe
+        data: null
+        model: {kind: circuit, qubits: 3, layers: 2, ansatz: random-pauli, observable: Z0 Z1}
+        loss: expectation
+        gradient: {engine: adjoint}
+        updates: []
+        batch: {size: 1, shards: 1}
+  - seed: {range: 3}
+"""
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray cluster of four CPUs, to which this process is connected."""
+    import ray
+
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # so that workers find the tests' functions
+    context = ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield context.address_info["gcs_address"]
+    ray.shutdown()
+
+
+@pytest.fixture
+def mixed_sweep(tmp_path: Path) -> Path:
+    """A sweep of both models in both modes, with clips, Adam and trials that diverge."""
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED)
+    return path

@@ -1,0 +1,102 @@
+"""The digest is of values: the same however they are stored, another for every value that differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stored_runs as small
+from stored_runs import KEYS, STEPS, advance, key_values, open_writer, plan, rows, trial_id
+
+from orchestrator.traces.digest import digest
+from orchestrator.traces.read import Run
+
+Table = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("digest")
+    small.finish(path, range(3))
+    return digest(Run(path))
+
+
+def stored(path: Path, change: Callable[[Table], object]) -> Run:
+    """A run of trials 0, 1, 2 with one thing changed."""
+    given = {table: dict(columns) for table, columns in rows(range(3), 0, STEPS).items()}
+    change(given)
+    with open_writer(path) as writer:
+        writer.commit(given, {trial_id(number): key_values(number) for number in range(3)}, {})
+    return Run(path)
+
+
+def test_digest_is_the_same_for_other_files_and_orders(tmp_path: Path, expected: Any) -> None:
+    assert digest(stored(tmp_path / "one commit", dict.copy)) == expected
+    with open_writer(tmp_path / "many") as writer:
+        for numbers, start, stop in (([2, 0], 0, 2), ([1], 0, STEPS), ([0, 2], 2, STEPS)):
+            advance(writer, numbers, start, stop)
+    assert digest(Run(tmp_path / "many")) == expected
+
+
+def test_digest_is_the_same_for_another_order_of_keys(tmp_path: Path, expected: Any) -> None:
+    with open_writer(tmp_path, keys=KEYS[::-1]) as writer:
+        keys = {trial_id(number): key_values(number)[::-1] for number in range(3)}
+        writer.commit(rows(range(3), 0, STEPS), keys, {})
+        writer.compact(keys.items())
+    assert digest(Run(tmp_path)) == expected
+
+
+def test_digest_of_growing_is_that_of_running_at_once(tmp_path: Path, expected: Any) -> None:
+    small.finish(tmp_path, range(1))
+    with open_writer(tmp_path) as writer:
+        small.run_missing(writer, range(3))
+        writer.compact(plan(range(3)))
+    assert digest(Run(tmp_path)) == expected
+
+
+def test_digest_leaves_out_what_is_not_deterministic(tmp_path: Path, expected: Any) -> None:
+    def change(given: Table) -> None:
+        given["trials"].update(index=[5, 6, 7], attempts=[1, 2, 3], started_at=["now"] * 3)
+
+    assert digest(stored(tmp_path, change)) == expected
+
+
+CHANGES: dict[str, Callable[[Table], None]] = {
+    "last bit": lambda given: given["steps"]["loss"].__setitem__(0, math.nextafter(0.0, 1.0)),
+    "sign of zero": lambda given: given["steps"]["loss"].__setitem__(0, -0.0),
+    "null": lambda given: given["steps"]["loss"].__setitem__(0, math.nan),
+    "integer": lambda given: given["trials"].__setitem__("executions", [0, 0, 0]),
+    "text": lambda given: given["trials"].__setitem__("status", ["done", "done", "failed"]),
+    "boolean": lambda given: given["steps"]["finite"].__setitem__(0, False),
+    "list": lambda given: given["gradients"]["histogram"].__setitem__((0, 0), 1),
+    "row": lambda given: given["parameters"].update({k: v[:2] for k, v in given["parameters"].items()}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_digest_of_one_table_differs_for_any_other_value(
+    tmp_path: Path, expected: Any, change: Callable[[Table], None]
+) -> None:
+    found = digest(stored(tmp_path, change))
+    assert len(set(found.tables.items()) ^ set(expected.tables.items())) == 2
+    assert found.total != expected.total
+
+
+def test_digest_differs_for_other_swept_keys(tmp_path: Path, expected: Any) -> None:
+    with open_writer(tmp_path) as writer:
+        keys = {trial_id(number): (9, *key_values(number)[1:]) for number in range(3)}
+        writer.commit(rows(range(3), 0, STEPS), keys, {})
+    found = digest(Run(tmp_path))
+    assert not set(found.tables.values()) & set(expected.tables.values())
+
+
+def test_digest_tells_texts_apart_by_where_they_end(tmp_path: Path) -> None:
+    def texts(*status: str) -> Callable[[Table], None]:
+        return lambda given: given["trials"].__setitem__("configuration", list(status))
+
+    one = digest(stored(tmp_path / "1", texts("ab", "c", "d")))
+    other = digest(stored(tmp_path / "2", texts("a", "bc", "d")))
+    assert one.tables["trials"] != other.tables["trials"]
