@@ -16,7 +16,7 @@ MIXED = """\
 name: mixed
 base:
   data: {source: moons, rows: 60, noise: 0.2, scale: angle}
-  model: {kind: mlp, hidden: [3], activation: tanh}
+  model: {kind: mlp, hidden: [3], activation: relu}
   loss: binary-cross-entropy
   gradient: {engine: backprop}
   updates:
@@ -36,8 +36,8 @@ sweep:
         loss: mse
         gradient: {engine: adjoint}
         updates.1: {optimizer: adam, learning_rate: 0.1}
-      probed network: {mode: probe, updates: [{clip: norm, limit: 0.1}]}
-      probed circuit:
+      probed-network: {mode: probe, updates: [{clip: norm, limit: 0.1}]}
+      probed-circuit:
         mode: probe
         data: null
         model: {kind: circuit, qubits: 3, layers: 2, ansatz: random-pauli, observable: Z0 Z1}

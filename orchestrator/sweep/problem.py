@@ -74,7 +74,13 @@ def problem(trial: Trial) -> Problem:
 
 
 @lru_cache(maxsize=64)
-def _problem(data: Data | None, fingerprint: str, model: Model, loss: str, engine: Engine) -> Problem:  # noqa: ARG001 - the fingerprint is there for the cache
+def _problem(
+    data: Data | None,
+    fingerprint: str,  # noqa: ARG001 - a key of the cache
+    model: Model,
+    loss: str,
+    engine: Engine,
+) -> Problem:
     dataset = _dataset(data)
     built = model.build(dataset.inputs.shape[1], dataset.classes)
     if data is None and loss != "expectation":
@@ -106,11 +112,11 @@ def _dataset(data: Data | None) -> Dataset:
 
 
 def _batch_faults(trial: Trial, dataset: Dataset) -> list[Fault]:
-    size, rows = trial.batch.size, len(dataset.inputs)
-    if trial.data is None and size > 1:
-        return [Fault("batch.size", f"is {size}, but without data a batch has one sample")]
-    if size > rows:
-        return [Fault("batch.size", f"is {size}, must be at most the {rows} rows of the training part")]
+    batch, rows = trial.batch.size, len(dataset.inputs)
+    if trial.data is None and batch > 1:
+        return [Fault("batch.size", f"is {batch}, but without data a batch has one sample")]
+    if batch > rows:
+        return [Fault("batch.size", f"is {batch}, must be at most the {rows} rows of the training part")]
     return []
 
 

@@ -32,7 +32,7 @@ def evaluate(problem: Problem, parameters: Array, axes: NDArray[np.int8]) -> Sco
         prediction = _predict(problem, parameters, axes)
         loss, _ = losses.value_and_slope(problem.loss, head, prediction, targets, data.classes)
         accuracy = losses.accuracy(head, prediction, targets) if data.classes else untested(rows)[1]
-    return loss.sum(-1) / loss.shape[1], accuracy
+        return loss.sum(-1) / loss.shape[1], accuracy
 
 
 def _predict(problem: Problem, parameters: Array, axes: NDArray[np.int8]) -> Array:

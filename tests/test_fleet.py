@@ -1,0 +1,289 @@
+"""One contract for both fleets; what only Ray's can lose; how a cluster is found."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import FleetError, WorkerLost
+from orchestrator.fleet.contract import Fleet, Outcome, Team
+from orchestrator.fleet.inline import InlineFleet
+
+WITHIN_S = 60.0
+"""Deadline of what takes a second; a test that reaches it has failed."""
+
+
+class OwnExit(BaseException):
+    """Not an Exception."""
+
+
+class Unpicklable(Exception):
+    """Holds what cannot be sent."""
+
+    def __init__(self, message: str, call: Callable[[], None]) -> None:
+        super().__init__(message)
+        self.call = call
+
+
+def nothing() -> None:
+    """Prepares nothing."""
+
+
+def double(team: Team, value: int) -> int:
+    return 2 * value
+
+
+def fail(team: Team, error: type[BaseException], *arguments: Any) -> None:
+    raise error(*arguments)
+
+
+def fail_unpicklable(team: Team) -> None:
+    raise Unpicklable("cannot be sent", lambda: None)
+
+
+def unsendable(team: Team) -> Any:
+    return lambda: (yield)
+
+
+def mapped(team: Team, items: list[int]) -> list[tuple[int, int]]:
+    return team.map(times, 10, items)
+
+
+def times(shared: int, item: int) -> tuple[int, int]:
+    return shared * item, os.getpid()
+
+
+def map_failing(team: Team, size: int) -> list[Any]:
+    return team.map(fail_in_helper, os.getpid(), range(size))
+
+
+def fail_in_helper(lead: int, item: int) -> None:
+    if os.getpid() != lead:
+        raise ValueError(f"helper of {lead} got {item}")
+
+
+def die(team: Team) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def map_killing(team: Team, size: int) -> list[Any]:
+    return team.map(die_in_helper, os.getpid(), range(size))
+
+
+def die_in_helper(lead: int, item: int) -> None:
+    if os.getpid() != lead:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def process(team: Team) -> int:
+    return os.getpid()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """The first true value of ``condition``, asked again and again."""
+    deadline = time.monotonic() + WITHIN_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
+    return value
+
+
+def end_of(fleet: Fleet, ticket: int) -> Outcome:
+    """The outcome of the only task that is out."""
+    (outcome,) = until(lambda: fleet.wait(1.0))
+    assert outcome.ticket == ticket
+    return outcome
+
+
+def run_on(fleet: Fleet, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> Outcome:
+    """Runs one task."""
+    until(lambda: fleet.idle() > helpers)
+    return end_of(fleet, fleet.submit(function, *arguments, helpers=helpers))
+
+
+@pytest.fixture(scope="module")
+def ray_fleet(cluster: str) -> Iterator[Any]:
+    from orchestrator.fleet.ray import RayFleet
+
+    fleet = RayFleet(3, 1, nothing)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture(params=["inline", "ray"])
+def fleet(request: pytest.FixtureRequest) -> Any:
+    return InlineFleet(nothing) if request.param == "inline" else request.getfixturevalue("ray_fleet")
+
+
+def test_outcome_carries_the_value(fleet: Fleet) -> None:
+    assert run_on(fleet, double, 21) == Outcome(fleet.submit(double, 0) - 1, 42)
+    until(lambda: fleet.wait(1.0))
+
+
+def test_tickets_differ_and_come_back(fleet: Fleet) -> None:
+    first, second = (run_on(fleet, double, value).ticket for value in (1, 2))
+    assert first != second
+
+
+def test_submitted_task_takes_a_worker_until_it_ends(fleet: Fleet) -> None:
+    until(lambda: fleet.idle() == fleet.size)
+    ticket = fleet.submit(double, 1)
+    assert fleet.idle() == fleet.size - 1
+    end_of(fleet, ticket)
+    assert fleet.idle() == fleet.size
+
+
+def test_submit_refuses_more_workers_than_are_idle(fleet: Fleet) -> None:
+    until(lambda: fleet.idle() == fleet.size)
+    with pytest.raises(ValueError, match=f"{fleet.size + 1} workers are wanted, {fleet.size} idle"):
+        fleet.submit(double, 1, helpers=fleet.size)
+
+
+def test_wait_with_nothing_out_returns_nothing(fleet: Fleet) -> None:
+    until(lambda: fleet.idle() == fleet.size)
+    assert fleet.wait(0.01) == []
+
+
+def test_map_keeps_the_order_of_items(fleet: Fleet) -> None:
+    for helpers in range(fleet.size):
+        for count in (0, 1, 5):
+            results = run_on(fleet, mapped, list(range(count)), helpers=helpers).value
+            assert [value for value, _ in results] == [10 * item for item in range(count)]
+            assert len({pid for _, pid in results}) == min(count, 1 + helpers)
+
+
+def test_error_comes_back_with_its_traceback(fleet: Fleet) -> None:
+    outcome = run_on(fleet, fail, ValueError, "too small")
+    assert isinstance(outcome.error, ValueError)
+    assert "in fail\n    raise error(*arguments)\nValueError: too small" in outcome.trace
+    assert run_on(fleet, double, 1).value == 2
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, OwnExit])
+def test_exit_is_an_error_of_the_task_not_the_end_of_the_worker(
+    fleet: Fleet, error: type[BaseException]
+) -> None:
+    worker = run_on(fleet, process).value
+    outcome = run_on(fleet, fail, error, 3)
+    assert not isinstance(outcome.error, WorkerLost)
+    assert f"{error.__name__}: 3" in outcome.trace
+    until(lambda: fleet.idle() == fleet.size)
+    assert worker in {pid for _, pid in run_on(fleet, mapped, [0, 1, 2], helpers=fleet.size - 1).value}
+
+
+def test_error_that_does_not_pickle_is_told(fleet: Fleet) -> None:
+    outcome = run_on(fleet, fail_unpicklable)
+    assert not isinstance(outcome.error, WorkerLost)
+    assert "cannot be sent" in str(outcome.error)
+    assert "Unpicklable: cannot be sent" in outcome.trace
+
+
+def test_interrupt_of_the_process_is_not_swallowed() -> None:
+    fleet = InlineFleet(nothing)
+    fleet.submit(fail, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fleet.wait(1.0)
+
+
+def test_value_that_does_not_pickle_is_an_error_of_the_task(ray_fleet: Fleet) -> None:
+    outcome = run_on(ray_fleet, unsendable)
+    assert outcome.error is None or not isinstance(outcome.error, WorkerLost)
+
+
+def test_error_in_a_helper_comes_back_with_its_traceback(ray_fleet: Fleet) -> None:
+    outcome = run_on(ray_fleet, map_failing, 3, helpers=2)
+    assert isinstance(outcome.error, ValueError)
+    assert "in map_failing" in outcome.trace
+    assert "in fail_in_helper" in outcome.trace
+
+
+def test_killed_worker_is_lost_and_replaced(ray_fleet: Fleet) -> None:
+    until(lambda: ray_fleet.idle() == 3)
+    outcome = run_on(ray_fleet, die)
+    assert isinstance(outcome.error, WorkerLost)
+    assert "\n" not in str(outcome.error)
+    assert ray_fleet.size == 3
+    until(lambda: ray_fleet.idle() == 3)
+    assert run_on(ray_fleet, double, 4).value == 8
+
+
+def test_killed_helper_is_lost_and_replaced(ray_fleet: Fleet) -> None:
+    outcome = run_on(ray_fleet, map_killing, 3, helpers=2)
+    assert isinstance(outcome.error, WorkerLost)
+    until(lambda: ray_fleet.idle() == 3)
+    assert len(run_on(ray_fleet, mapped, [1, 2, 3], helpers=2).value) == 3
+
+
+def test_worker_killed_while_idle_is_lost_with_its_next_task(ray_fleet: Fleet) -> None:
+    until(lambda: ray_fleet.idle() == 3)
+    workers = {pid for _, pid in run_on(ray_fleet, mapped, [0, 1, 2], helpers=2).value}
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert isinstance(run_on(ray_fleet, double, 1).error, WorkerLost)
+    until(lambda: run_on(ray_fleet, double, 1).value == 2)
+
+
+def test_closed_fleet_leaves_no_process_behind(cluster: str) -> None:
+    from orchestrator.fleet.ray import RayFleet
+
+    fleet = RayFleet(1, 1, nothing)
+    pid = run_on(fleet, process).value
+    fleet.close()
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    assert fleet.size == 0
+
+
+def test_workers_that_die_on_arrival_end_the_fleet(cluster: str) -> None:
+    from orchestrator.fleet.ray import RayFleet
+
+    fleet = RayFleet(1, 1, die_at_once)
+    with pytest.raises(
+        FleetError, match="workers die before they are up; the last one said: .*no such device"
+    ):
+        until(lambda: fleet.wait(1.0))
+    assert fleet.size == 0
+
+
+def die_at_once() -> None:
+    raise OSError("no such device")
+
+
+def test_more_workers_than_fit_are_refused_at_once(cluster: str) -> None:
+    from orchestrator.fleet.ray import RayFleet
+
+    with pytest.raises(
+        FleetError, match="3 workers with 2 CPU each do not fit: the cluster has 4 CPUs, room for 2"
+    ):
+        RayFleet(3, 2, nothing)
+
+
+def test_fleet_without_workers_gives_up_waiting(cluster: str) -> None:
+    from orchestrator.fleet.ray import RayFleet
+
+    busy = RayFleet(1, 1, nothing)
+    run_on(busy, double, 1)
+    starved = RayFleet(1, 4, nothing, patience_s=0.1)
+    with pytest.raises(FleetError, match="no worker has come up for 0 s; `ray status` says"):
+        until(lambda: starved.wait(1.0))
+    starved.close()
+    busy.close()
+
+
+def test_no_call_of_ray_waits_without_a_timeout() -> None:
+    for path in (Path(__file__).parents[1] / "orchestrator" / "fleet").glob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        for call in calls:
+            if ast.unparse(call.func) in ("ray.get", "ray.wait"):
+                assert "timeout" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
