@@ -136,8 +136,9 @@ def run(
     """
     watcher = watcher or Watcher()
     planned = load(Path(sweep), overrides)
-    folder = Path(out) if out is not None else Path("runs") / planned.name
-    with _open(planned, folder, mixed_versions) as writer:
+    place = f"runs/{planned.name}" if out is None else os.fspath(out)
+    folder = Path(place)
+    with _open(planned, place, mixed_versions) as writer:
         done = Done(writer.ended(), writer.states())
         counts = replace(count(planned.plan, done), damaged=len(writer.lost))
         watcher.opened(planned, folder, counts)
@@ -164,7 +165,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(path)
 
 
-def _open(sweep: Sweep, folder: Path, mixed_versions: bool) -> RunWriter:
+def _open(sweep: Sweep, folder: str, mixed_versions: bool) -> RunWriter:
     keys = tuple(
         KeyColumn(name, kind) for name, kind in zip(sweep.plan.keys, sweep.plan.key_types, strict=True)
     )

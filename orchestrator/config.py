@@ -188,7 +188,7 @@ _LEGAL = {
 def _explain_tag(value: Any, family: type[Config]) -> tuple[tuple[str, ...], str]:
     """What is wrong with the key that names the member of a family: its place in ``value``, and a message."""
     if not isinstance(value, Mapping):
-        return (), f"is {show(value)}, must be a mapping"
+        return (), f"is {show(value)}, must be a mapping with the key {' or '.join(family.tags)}"
     given = [tag for tag in family.tags if value.get(tag) is not None]
     legal = {
         tag: [_value(name) for name in discover(family) if name.startswith(f"{tag}=")] for tag in family.tags

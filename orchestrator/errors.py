@@ -21,7 +21,7 @@ class Fault:
     Attributes:
         path: dotted path inside the sweep file or trial (``model.layers``), or "".
         message: what is wrong, with the value and what would be legal.
-        file: the file's name as the user gave it, or "".
+        file: the file's name, or the option, as the user gave it; or "".
         line: line in that file, counted from 1; 0 where there is none.
     """
 

@@ -50,7 +50,7 @@ sweep:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster() -> Iterator[str]:
     """The address of a Ray cluster of four CPUs, to which this process is connected."""
     import ray
 
@@ -66,9 +66,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ray.shutdown()
 
 
-@pytest.fixture
-def mixed_sweep(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def mixed_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of both models in both modes, with clips, Adam and trials that diverge."""
-    path = tmp_path / "mixed.yaml"
+    path = tmp_path_factory.mktemp("mixed") / "mixed.yaml"
     path.write_text(MIXED)
     return path

@@ -298,8 +298,8 @@ def test_constant_columns_of_a_file_are_refused_where_they_are_scaled(tmp_path: 
         tmp_path, "rows.csv", {"x": [1.0, 2.0, 3.0], "c": [0.1] * 3, "d": [5] * 3, "y": [0.0, 1.0, 2.0]}
     )
     assert faults(source(path=str(path), target="y", test=0.0).load) == [
-        "data.inputs: column 'c' is constant where it trains",
-        "data.inputs: column 'd' is constant where it trains",
+        "data.inputs: column 'c' is constant where it trains; leave it out or set scale: none",
+        "data.inputs: column 'd' is constant where it trains; leave it out or set scale: none",
     ]
     assert load(path=str(path), target="y", test=0.0, scale="none").inputs.shape == (3, 3)
 

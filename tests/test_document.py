@@ -103,6 +103,11 @@ def test_dumped_data_are_read_back_as_they_were(data: Any) -> None:
     assert parse(dump({"data": data}), "a.yaml").data == {"data": data}
 
 
+def test_dumped_text_repeats_what_is_there_twice() -> None:
+    shared = [1, 2]
+    assert dump({"a": shared, "b": shared}) == "a:\n- 1\n- 2\nb:\n- 1\n- 2\n"
+
+
 # --- lines
 
 

@@ -22,7 +22,7 @@ _MOST_STRUCTURES = 12
 @click.command()
 @sweep_file
 @overrides
-@click.option("--trials", default=5, show_default=True, help="How many of the first trials to list.")
+@click.option("--trials", type=click.IntRange(0), default=5, help="How many trials to list.  [default: 5]")
 @click.option("--workers", type=click.IntRange(1), help="Workers to plan for.  [default: CPUs here]")
 def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | None) -> None:
     """Check a sweep file and say what it would run. Starts nothing, writes nothing.
@@ -43,7 +43,7 @@ def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | No
     _print_totals(planned, estimates)
     _print_trials(planned, trials)
     seconds = estimate_seconds(planned.plan, estimates, Alone(), workers)
-    click.echo(f"\nabout {show.duration(seconds)} on {show.count(workers, 'worker')} like this machine's")
+    click.echo(f"\ntakes {show.duration(seconds)} on {show.count(workers, 'worker')} like this machine's")
 
 
 def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:

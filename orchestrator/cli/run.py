@@ -27,7 +27,7 @@ _PLAIN_SECONDS = 5.0
 
 @click.command()
 @sweep_file
-@click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/<name>]")
+@click.option("--out", type=click.Path(), help="The run directory.  [default: runs/<name>]")
 @click.option("--inline", is_flag=True, help="In this process, without Ray.")
 @click.option("--address", help="Ray cluster to join.  [default: the one running here, else a local one]")
 @click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
@@ -35,7 +35,7 @@ _PLAIN_SECONDS = 5.0
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
 def run(
     sweep: Path,
-    out: Path | None,
+    out: str | None,
     inline: bool,
     address: str | None,
     workers: int | None,

@@ -58,17 +58,17 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(0.2), duration(75), duration(9000)
-        ('under a second', '75 s', '2 h 30 min')
+        ('under a second', 'about 75 s', 'about 2 h 30 min')
     """
     if seconds < 1:
         return "under a second"
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"about {seconds:.0f} s"
     if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
+        return f"about {seconds / 60:.0f} min"
     if seconds < 48 * 3600:
-        return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
-    return f"{seconds / 86400:.1f} days"
+        return f"about {seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
+    return f"about {seconds / 86400:.1f} days"
 
 
 def model(config: Any) -> str:

@@ -127,7 +127,11 @@ def _check(source: Source, table: Table, train: Indices, weights: Array) -> None
         constant = _constant(table.inputs[train])
         names = np.array(table.names)[constant] if table.names else ()
         faults += [
-            Fault("data.inputs", f"column {str(name)!r} is constant where it trains") for name in names
+            Fault(
+                "data.inputs",
+                f"column {str(name)!r} is constant where it trains; leave it out or set scale: none",
+            )
+            for name in names
         ]
     if faults:
         raise InputError(faults)

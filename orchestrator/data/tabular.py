@@ -38,7 +38,8 @@ def columns(path: str) -> Mapping[str, Column]:
     try:
         return _READERS[suffix](content)
     except Exception as error:  # parsers of foreign bytes raise whatever they like
-        reason = " ".join(str(error).split())
+        shown = "".join(letter if letter.isprintable() else " " for letter in str(error))
+        reason = " ".join(shown.split())
         raise InputError.at("data.path", f"{path} cannot be read as {suffix[1:]}: {reason}") from error
 
 

@@ -12,8 +12,8 @@ from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.walk import Team
 
-_STEP_ROW_BYTES = 110
-_GRADIENT_ROW_BYTES = 150
+_STEP_ROW_BYTES = 70
+_GRADIENT_ROW_BYTES = 130
 _HISTOGRAM_BYTES = 40
 _PARAMETER_ROW_BYTES = 10
 """Compressed size of a row, as measured on the sweeps in ``jobs/``."""

@@ -78,7 +78,7 @@ def _running() -> str | None:
 def _unreachable(address: str) -> str:
     """Why nothing answers at host:port; "" if something does. Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or "/" in host or not port.isdigit():
         return "an address is host:port, as `ray start` prints it"
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
@@ -133,6 +133,7 @@ def _send_token() -> None:
     places = (os.environ.get("RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray" / "auth_token")
     if os.environ.get("RAY_AUTH_TOKEN") or any(place and Path(place).is_file() for place in places):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+        ray._raylet.Config.initialize("")  # it has read the environment before
 
 
 def _explain(error: BaseException) -> str:

@@ -67,8 +67,8 @@ def _fetch(reference: Any, ticket: int) -> Outcome:
     try:
         outcome = ray.get(reference, timeout=_FETCH_S)
         return outcome if isinstance(outcome, Outcome) else Outcome(ticket)
-    except RayTaskError as error:  # the answer could not be sent
-        return Outcome(ticket, error=RuntimeError(one_line(error)), trace=str(error))
+    except RayTaskError as error:  # the answer could not be sent; the last line says why
+        return Outcome(ticket, error=RuntimeError(str(error).splitlines()[-1]), trace=str(error))
     except RayError as error:
         return Outcome(ticket, error=WorkerLost(one_line(error)), trace=str(error))
 

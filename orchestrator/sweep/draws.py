@@ -32,7 +32,7 @@ class Draws(Sequence[Any]):
 
     Example:
         >>> list(Draws("batch.size", 0, 3, distribution({"integers": [1, 9]})[0]))
-        [2, 5, 4]
+        [4, 5, 4]
     """
 
     path: str

@@ -70,7 +70,7 @@ class Sweep:
     """A sweep file, read and planned.
 
     Attributes:
-        text: the sweep as resolved, YAML; reading it again gives the same plan.
+        text: the sweep as resolved, YAML; read again from the same folder it gives the same plan.
         folder: relative file names in the sweep start here.
     """
 

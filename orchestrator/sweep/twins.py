@@ -13,6 +13,8 @@ from orchestrator.sweep.plan import Combination, PlannedTrial, Slot, Structure
 
 def twins(structure: Structure) -> tuple[PlannedTrial, PlannedTrial] | None:
     """Two trials of a structure with one id; None if all differ. Holds 8 bytes for each trial suspected."""
+    if len(structure.combinations) == 1:
+        return None
     ids = np.fromiter((int(trial.id, 16) for trial in _suspects(structure)), np.uint64)
     ids.sort()
     shared = ids[1:][ids[1:] == ids[:-1]]

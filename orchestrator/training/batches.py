@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from orchestrator.data.base import Dataset
 from orchestrator.engines.gradient import Shard
-from orchestrator.errors import InputError
 from orchestrator.streams import Purpose, Streams
 from orchestrator.sweep.trial import Batch
 

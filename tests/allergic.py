@@ -1,0 +1,56 @@
+"""An engine that cannot compute one value of the data: what an error in somebody's own code looks like.
+
+    python -c "import allergic; allergic.main()" SWEEP OUT [OVERRIDE …]
+
+Runs a sweep in this process, knowing that engine, and prints the exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.backprop import Backprop
+from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
+from orchestrator.models.base import Built
+
+
+class Allergic(Backprop):
+    """Backpropagation that raises ValueError where a sample's first input is ``to``."""
+
+    engine: Literal["allergic"]  # type: ignore[assignment]
+    to: float
+
+    def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:  # type: ignore[override]
+        """Makes ready for one model and loss."""
+        return AllergicDifferentiator(super().prepare(model, loss, classes), self.to)
+
+
+@dataclass(frozen=True)
+class AllergicDifferentiator:
+    """Its Differentiator."""
+
+    healthy: Differentiator
+    to: float
+
+    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+        """Raises ValueError where an input is ``to``."""
+        if (shard.inputs[..., 0] == self.to).any():
+            raise ValueError(f"cannot stand {self.to:g}")
+        return self.healthy.gradient(parameters, shard)
+
+    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """Predicts anything."""
+        return self.healthy.predict(parameters, inputs, axes)
+
+
+def main() -> None:
+    """Runs the sweep named on the command line."""
+    from orchestrator.api import Where, run
+
+    sweep, out, *overrides = sys.argv[1:]
+    print(run(sweep, out, where=Where(inline=True), overrides=overrides).exit_code)

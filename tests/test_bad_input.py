@@ -1,0 +1,519 @@
+"""What cannot run is refused by the command line: exit code 2, every fault with its line, nothing written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+from orchestrator.cli import main
+
+SWEEP = """\
+name: small
+base:
+  data: {source: file, path: rows.csv, target: y}
+  model:
+    kind: mlp
+    hidden: [2]
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates:
+    - {clip: norm, limit: 1.0}
+    - {optimizer: sgd, learning_rate: 0.1}
+  batch: {size: 4, shards: 2}
+  steps: 3
+sweep:
+  - seed: [0, 1]
+"""
+
+ROWS = [(k / 7 % 1, k / 5 % 1, "no" if k % 3 else "yes") for k in range(12)]
+FILES = {
+    "rows.csv": [f"{a},{b},{c}" for a, b, c in ROWS],
+    "constant.csv": [f"{a},1.0,{c}" for a, _, c in ROWS],
+    "nan.csv": [f"{a},{'nan' if k == 4 else b},{c}" for k, (a, b, c) in enumerate(ROWS)],
+    "values.csv": [f"{a},{b},{a + b}" for a, b, _ in ROWS],
+    "three.csv": [f"{a},{b},{'abc'[k % 3]}" for k, (a, b, _) in enumerate(ROWS)],
+    "alike.csv": [f"{a},{b},yes" for a, b, _ in ROWS],
+    "text.csv": [f"{a},high,{c}" for a, _, c in ROWS],
+    "negative.csv": [f"{a},{-b},{c}" for a, b, c in ROWS],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with data files; importing Ray fails in it."""
+    for name, rows in FILES.items():
+        (tmp_path / name).write_text("u,v,y\n" + "\n".join(rows) + "\n")
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)) * 4)
+    (tmp_path / "rows.xlsx").write_bytes(b"")
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 but not really")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "orchestrator.fleet.ray", raising=False)
+    monkeypatch.delattr("orchestrator.fleet.ray", raising=False)
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes | None]]:
+    """Every path below a folder, with its time and content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else None,
+        )
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What a command left: its exit code, and the lines that it said."""
+
+    code: object
+    out: str
+    lines: list[str]
+
+
+class Command:
+    """The console command, called in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> Refused:
+        self.monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = self.capsys.readouterr()
+        return Refused(left.value.code, said.out, said.err.splitlines())
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capsys)
+
+
+def check_refused(folder: Path, command: Command, arguments: list[str], said: list[str]) -> None:
+    """Exit code 2, one line for each fault, nothing on stdout, nothing changed on disk."""
+    before = contents(folder)
+    refused = command(*arguments)
+    assert (refused.code, refused.out) == (2, "")
+    assert len(refused.lines) == len(said), refused.lines
+    assert all(line.isprintable() for line in refused.lines), refused.lines
+    for line, pattern in zip(refused.lines, said, strict=True):
+        assert re.match(".*".join(map(re.escape, pattern.split("…"))), line), line
+    assert contents(folder) == before
+
+
+# --- the sweep file
+
+
+def edited(old: str, new: str) -> str:
+    assert SWEEP.count(old) == 1
+    return SWEEP.replace(old, new)
+
+
+def in_sweep(*lines: str) -> str:
+    return edited("  - seed: [0, 1]\n", "".join(f"  - {line}\n" for line in lines))
+
+
+def with_data(file: str, more: str = "") -> str:
+    return edited("path: rows.csv, target: y", f"path: {file}, target: y{more}")
+
+
+def circuit(qubits: int, more: str = "", data: str = "source: file, path: rows.csv, target: y") -> str:
+    text = edited(
+        "    kind: mlp\n    hidden: [2]\n", f"    kind: circuit\n    qubits: {qubits}\n    layers: 1\n{more}"
+    )
+    text = text.replace("source: file, path: rows.csv, target: y", data)
+    return text.replace("binary-cross-entropy", "mse").replace("backprop", "adjoint")
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A sweep file, and what each line that is said about it begins with; … stands for anything."""
+
+    text: str
+    said: list[str]
+
+
+BAD = {
+    "an unknown key at the top": Bad(
+        SWEEP + "seeds: 3\n",
+        ["a.yaml:16: seeds: unknown key; … (legal: name, sampling_seed, base, sweep, placement)"],
+    ),
+    "an unknown key in base": Bad(
+        edited("  steps: 3", "  steps: 3\n  sed: 3"),
+        ["a.yaml:14: sed: unknown key; did you mean 'seed'? (legal: mode,"],
+    ),
+    "an unknown key inside a model": Bad(
+        edited("hidden: [2]", "hiden: [2]"),
+        ["a.yaml:6: model.hiden: unknown key; did you mean 'hidden'? (legal: kind,"],
+    ),
+    "an unknown key in placement": Bad(
+        SWEEP + "placement: {gpus: 1}\n",
+        ["a.yaml:16: placement.gpus: unknown key (legal: pack, threads, chunk_steps"],
+    ),
+    "a key that is missing": Bad(edited("  steps: 3\n", ""), ["a.yaml:2: steps: is missing"]),
+    "no base": Bad("name: small\n", ["a.yaml:1: base: is missing"]),
+    "no name": Bad(edited("name: small\n", ""), ["a.yaml:1: name: is missing"]),
+    "an empty file": Bad("", ["a.yaml: is null, must be a mapping with the keys name and base"]),
+    "a list for a mapping": Bad(
+        edited("{clip: norm, limit: 1.0}", "[norm, 1.0]"),
+        ['a.yaml:10: updates.0: is ["norm", 1.0], must be a mapping with the key clip or optimizer'],
+    ),
+    "a number for a list": Bad(edited("[2]", "2"), ["a.yaml:6: model.hidden: is 2, must be a list"]),
+    "a fraction for a whole number": Bad(
+        edited("steps: 3", "steps: 2.5"), ["a.yaml:13: steps: is 2.5, must be a whole number"]
+    ),
+    "a number that is a word": Bad(
+        edited("steps: 3", "steps: ten"), ['a.yaml:13: steps: is "ten", must be a whole number']
+    ),
+    "a number in quotes": Bad(
+        edited("0.1", "'0.1'"), ['a.yaml:11: updates.1.learning_rate: is "0.1", must be a number']
+    ),
+    "an infinite number": Bad(
+        edited("limit: 1.0", "limit: .inf"), ["a.yaml:10: updates.0.limit: is .inf, must be a fin"]
+    ),
+    "a number out of range": Bad(
+        edited("limit: 1.0", "limit: 0"), ["a.yaml:10: updates.0.limit: is 0, must be more than 0"]
+    ),
+    "a name that is a path": Bad(
+        edited("name: small", "name: runs/small"),
+        ['a.yaml:1: name: is "runs/small", must be a plain name (letters, dig'],
+    ),
+    "a name that is a number": Bad(edited("name: small", "name: 3"), ["a.yaml:1: name: is 3, must be text"]),
+    "a model that there is not": Bad(
+        edited("kind: mlp", "kind: mpl"),
+        ["a.yaml:5: model.kind: is \"mpl\"; did you mean 'mlp'? (legal: circuit, mlp"],
+    ),
+    "a model without a kind": Bad(
+        edited("    kind: mlp\n", ""), ["a.yaml:4: model: needs the key kind (legal: circuit,"]
+    ),
+    "an update of two kinds": Bad(
+        edited("clip: norm,", "clip: norm, optimizer: sgd,"),
+        ["a.yaml:10: updates.0: has clip and optimizer, must have one of them"],
+    ),
+    "a loss that there is not": Bad(
+        edited("loss: binary-cross-entropy", "loss: cross_entropy"),
+        ["a.yaml:7: loss: is \"cross_entropy\"; did you mean 'cross-entropy'? (legal: mse,"],
+    ),
+    "a syntax error": Bad(
+        edited("size: 4, shards", "size: 4: shards"), ["a.yaml:12: is not YAML: while parsing a flow"]
+    ),
+    "a key given twice": Bad(
+        edited("  steps: 3\n", "  steps: 3\n  loss: mse\n"),
+        ["a.yaml:14: base.loss: key given twice (first in line 7)"],
+    ),
+    "an axis on a path that does not exist": Bad(
+        in_sweep("seed: [0, 1]", "model.layers: [1, 2]"),
+        ["a.yaml:16: model.layers: unknown key (legal: kind, hidden, activation, output, init)"],
+    ),
+    "an axis inside a number": Bad(
+        in_sweep("steps.more: [1, 2]"),
+        ["a.yaml:15: steps.more: does not exist: steps is 3, nothing is in it"],
+    ),
+    "an axis on an update that there is not": Bad(
+        in_sweep("updates.2.limit: [1, 2]"),
+        ["a.yaml:15: updates.2.limit: does not exist: updates is a list of 2 without item 2; let null hold"],
+    ),
+    "an axis with a value out of range": Bad(
+        in_sweep("updates.0.limit:\n      - 1\n      - -1"),
+        ["a.yaml:17: updates.0.limit: is -1, must be more than 0"],
+    ),
+    "an axis with a labelled value out of range": Bad(
+        in_sweep(
+            "updates.0:\n      - label: tight\n        value:\n          clip: norm\n          limit: -1"
+        ),
+        ["a.yaml:19: updates.0.limit: is -1, must be more than 0"],
+    ),
+    "zipped lists of unequal length": Bad(
+        in_sweep("{seed: [0, 1], steps: [1, 2, 3]}"),
+        ["a.yaml:15: sweep.0: keys that advance together need lists of equal length (seed: 2, steps: 3)"],
+    ),
+    "an empty axis": Bad(
+        in_sweep("seed: []"), ["a.yaml:15: sweep.0.seed: has no values; an empty axis leaves no trials"]
+    ),
+    "two axes on one key": Bad(
+        in_sweep("seed: [0, 1]", "seed: [2, 3]"),
+        ["a.yaml:16: sweep.1.seed: is varied twice (also in line 15); give each key one place"],
+    ),
+    "an axis on a prefix of another": Bad(
+        in_sweep("model.hidden: [[1]]", "model: [{kind: mlp}]"),
+        ["a.yaml:16: sweep.1.model: overlaps model.hidden (also in line 15); give each key one place"],
+    ),
+    "a value listed twice": Bad(in_sweep("seed: [0, 0]"), ["a.yaml:15: sweep.0.seed.1: 0 is listed twice"]),
+    "equal trials in two cases": Bad(
+        in_sweep("cases: {a: {}, b: {}}"),
+        ["a.yaml:14: sweep: trials 0 (case: a) and 1 (case: b) are the same; leave"],
+    ),
+    "a distribution that there is not": Bad(
+        in_sweep("{samples: 3, seed: {integer: [0, 9]}}"),
+        ["a.yaml:15: sweep.0.seed: unknown distribution 'integer'; did you mean 'integers'? (legal:"],
+    ),
+    "more combinations than are planned": Bad(
+        in_sweep("steps: {range: [1, 20000]}"),
+        ["a.yaml:14: sweep: has 19,999 combinations of structure, at most 10,000"],
+    ),
+    "a data file that is not there": Bad(
+        with_data("none.csv"), ["a.yaml:3: data.path: …none.csv is not there"]
+    ),
+    "a data file of no kind": Bad(
+        with_data("rows.xlsx"),
+        ["a.yaml:3: data.path: …rows.xlsx ends in '.xlsx' (legal: .parquet, .csv, .npz)"],
+    ),
+    "a data file that is binary": Bad(
+        with_data("binary.csv"), ["a.yaml:3: data.path: …binary.csv cannot be read as csv: "]
+    ),
+    "a data file that is damaged": Bad(
+        with_data("rows.parquet"), ["a.yaml:3: data.path: …rows.parquet cannot be read as parquet: "]
+    ),
+    "a data file that is a directory": Bad(
+        with_data("."), ["a.yaml:3: data.path: … is a directory, must be a file"]
+    ),
+    "a column that is missing": Bad(
+        with_data("rows.csv", ", inputs: [u, w]"),
+        ["a.yaml:3: data.inputs: there is no column 'w' (legal: u, v, y)"],
+    ),
+    "a column that is no name": Bad(
+        with_data("rows.csv", ", inputs: [3]"), ["a.yaml:3: data.inputs.0: is 3, must be text"]
+    ),
+    "no columns": Bad(
+        with_data("rows.csv", ", inputs: []"), ["a.yaml:3: data.inputs: is [], must be a list of at least 1"]
+    ),
+    "a target that is missing": Bad(
+        edited("target: y", "target: label"),
+        ["a.yaml:3: data.target: there is no column 'label' (legal: u, v, y)"],
+    ),
+    "a column that is constant": Bad(
+        with_data("constant.csv"),
+        ["a.yaml:3: data.inputs: column 'v' is constant where it trains; leave it out or set"],
+    ),
+    "a column with NaN": Bad(
+        with_data("nan.csv"),
+        ["a.yaml:3: data.inputs: column 'v' is NaN, missing or infinite, first in row 5"],
+    ),
+    "a column of text": Bad(
+        with_data("text.csv"), ["a.yaml:3: data.inputs: column 'v' is not numeric (it holds 'high')"]
+    ),
+    "labels that are all alike": Bad(
+        with_data("alike.csv"), ["a.yaml:3: data.target: the column has one class only, 'yes'"]
+    ),
+    "weights that are negative": Bad(
+        with_data("negative.csv", ", weights: v"),
+        ["a.yaml:3: data.weights: the column is negative, first in row 2"],
+    ),
+    "more features than columns": Bad(
+        with_data("rows.csv", ", features: 3"),
+        ["a.yaml:3: data.features: is 3, more than the 2 columns there are"],
+    ),
+    "values for a loss of classes": Bad(
+        with_data("values.csv"),
+        ["a.yaml:7: loss: binary-cross-entropy needs two classes, the data have none: use mse"],
+    ),
+    "three classes for a loss of two": Bad(
+        with_data("three.csv"),
+        ["a.yaml:7: loss: binary-cross-entropy with output: sigmoid needs two classes, the data"],
+    ),
+    "a loss that does not fit the model": Bad(
+        edited("loss: binary-cross-entropy", "loss: hinge"),
+        ["a.yaml:7: loss: hinge needs output: tanh, linear or relu"],
+    ),
+    "an engine that does not take the model": Bad(
+        edited("backprop", "adjoint"),
+        ["a.yaml:8: gradient.engine: is adjoint, which takes no such model (legal: backpr"],
+    ),
+    "a batch smaller than its shards": Bad(
+        edited("shards: 2", "shards: 5"), ["a.yaml:12: batch.shards: is 5, more than batch.size 4"]
+    ),
+    "a batch larger than the data": Bad(
+        edited("size: 4", "size: 40"),
+        ["a.yaml:12: batch.size: is 40, must be at most the 9 rows of the training part"],
+    ),
+    "a batch of no data": Bad(
+        circuit(2, data="").replace("  data: {}\n", ""),
+        ["a.yaml:7: loss: is mse, but there are no data", "a.yaml:12: batch.size: is 4, but without data"],
+    ),
+    "more features than qubits": Bad(
+        circuit(1),
+        ["a.yaml:6: model.qubits: is 1, but encoding: angle needs a qubit for each of the 2 features; use 2"],
+    ),
+    "sixty qubits": Bad(
+        circuit(60),
+        ["a.yaml:4: model: kind=circuit qubits=60 layers=1 needs 256 EiB for a shard of one trial, this"],
+    ),
+    "more qubits than numbers reach": Bad(
+        circuit(3000),
+        ["a.yaml:4: model: kind=circuit qubits=3000 layers=1 needs over 1024 EiB for a shard of one trial"],
+    ),
+    "an observable for other qubits": Bad(
+        circuit(3, "    observable: ZZ\n"), ['a.yaml:8: model.observable: "ZZ" has 2 letters for 3 qubits']
+    ),
+    "an optimiser in a probe": Bad(
+        edited("  steps: 3", "  steps: 3\n  mode: probe"),
+        ["a.yaml:11: updates.1: means nothing in a probe, which applies"],
+    ),
+    "no optimiser in training": Bad(
+        edited("    - {optimizer: sgd, learning_rate: 0.1}\n", ""),
+        ["a.yaml:9: updates: has 0 optimizers; mode: train nee"],
+    ),
+    "many faults at once": Bad(
+        edited("hidden: [2]", "hidden: [0]").replace("seed: [0, 1]", "seed: []")
+        + "placement: {threads: 0}\nnam: x\n",
+        [
+            "a.yaml:6: model.hidden.0: is 0, must be at least 1",
+            "a.yaml:15: sweep.0.seed: has no values",
+            "a.yaml:16: placement.threads: is 0, must be at least 1",
+            "a.yaml:17: nam: unknown key; did you mean 'name'?",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+@pytest.mark.parametrize("name", BAD)
+def test_sweep_file_is_refused_for(name: str, verb: str, folder: Path, command: Command) -> None:
+    (folder / "a.yaml").write_text(BAD[name].text)
+    check_refused(folder, command, [verb, "a.yaml"], BAD[name].said)
+
+
+@pytest.mark.parametrize("path", ["none.yaml", "binary.csv", "."])
+def test_file_that_cannot_be_read_is_refused(path: str, folder: Path, command: Command) -> None:
+    check_refused(folder, command, ["run", path], [f"{path}: "])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("base.steps=ten", '--set base.steps=ten: steps: is "ten", must be a whole number'),
+        ("base.step=1", "--set base.step=1: step: unknown key; did you mean 'steps'?"),
+        ("base.steps", "--set base.steps: must be path=value, e.g. base.steps=10"),
+        (
+            "base.updates.7=1",
+            "--set base.updates.7=1: leads nowhere: base.updates is a list of 2 without item 7",
+        ),
+        ("sweep=[seed: [1", "--set sweep=[seed: [1: is not YAML"),
+    ],
+)
+def test_change_on_the_command_line_is_refused(
+    change: str, said: str, folder: Path, command: Command
+) -> None:
+    (folder / "a.yaml").write_text(SWEEP)
+    check_refused(folder, command, ["run", "a.yaml", "--set", change], [said])
+
+
+# --- the run directory
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a sweep called ``small``."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "rows.csv").write_text("u,v,y\n" + "\n".join(FILES["rows.csv"]) + "\n")
+    (folder / "a.yaml").write_text(SWEEP)
+    orchestrator.run(folder / "a.yaml", folder / "run", where=orchestrator.Where(inline=True))
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("rows.csv", "rows.csv is a file; name a directory"),
+        ("rows.csv/below", "rows.csv is a file; name a directory"),
+        (".", "holds 'a.yaml' and is no run (it has no run.json); name an empty directory"),
+        (
+            "/proc/orchestrator/run",
+            "/proc/orchestrator/run: No such file or directory; make it usable, or name another",
+        ),
+        ("s3://bucket/run", "s3://bucket/run: a run is kept in a local directory; name one"),
+    ],
+)
+def test_run_directory_is_refused(out: str, said: str, folder: Path, command: Command) -> None:
+    (folder / "a.yaml").write_text(SWEEP)
+    before = contents(folder)
+    refused = command("run", "a.yaml", "--out", out)
+    assert (refused.code, refused.out) == (2, "")
+    assert said in "\n".join(refused.lines)
+    assert contents(folder) == before
+
+
+def test_directory_of_another_sweep_is_refused(folder: Path, command: Command, finished: Path) -> None:
+    (folder / "a.yaml").write_text(edited("name: small", "name: large"))
+    shutil.copytree(finished, folder / "run")
+    check_refused(
+        folder,
+        command,
+        ["run", "a.yaml", "--out", "run"],
+        ["run holds the sweep 'small', not 'large'; name another directory"],
+    )
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from orchestrator.traces.lock import Lock
+lock = Lock.acquire(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held(folder: Path, finished: Path) -> Iterator[Path]:
+    """A run on which another process is at work."""
+    shutil.copytree(finished, folder / "run")
+    command = [sys.executable, "-c", HOLD, str(folder / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield folder / "run"
+        process.communicate(timeout=30)
+
+
+def test_directory_in_use_is_refused(folder: Path, command: Command, held: Path) -> None:
+    (folder / "a.yaml").write_text(SWEEP)
+    said = [f"{held.name}: another driver is at work here (process "]
+    check_refused(folder, command, ["run", "a.yaml", "--out", held.name], said)
+
+
+# --- from outside
+
+
+FROM_OUTSIDE = """
+import sys
+from orchestrator.cli import main
+try:
+    main()
+finally:
+    print("ray" in sys.modules)
+"""
+
+
+def outside(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own; says whether Ray was imported."""
+    command = [sys.executable, "-W", "error", "-c", FROM_OUTSIDE, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_process_leaves_with_code_2_before_ray_is_even_imported(folder: Path) -> None:
+    (folder / "a.yaml").write_text(edited("steps: 3", "steps: ten"))
+    before = contents(folder)
+    done = outside(folder, "run", "a.yaml")
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert done.stderr == 'a.yaml:13: steps: is "ten", must be a whole number\n'
+    assert contents(folder) == before
+
+
+def test_process_with_a_wrong_option_leaves_with_code_2(folder: Path) -> None:
+    done = outside(folder, "run", "--inlin", "a.yaml")
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert "No such option '--inlin'. Did you mean '--inline'?" in done.stderr
+    assert "Traceback" not in done.stderr

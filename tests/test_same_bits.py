@@ -1,0 +1,77 @@
+"""The same sweep gives the same bits, wherever and in whatever portions it is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import orchestrator
+from orchestrator.traces.digest import digest
+
+INLINE = orchestrator.Where(inline=True)
+
+
+@pytest.fixture(scope="module")
+def expected(mixed_sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of the mixed sweep, computed here in one go."""
+    return computed(mixed_sweep, tmp_path_factory.mktemp("expected"), INLINE)
+
+
+def computed(sweep: Path, out: Path, where: orchestrator.Where, *placement: str) -> str:
+    """The digest of a run."""
+    result = orchestrator.run(sweep, out, where=where, overrides=[f"placement.{text}" for text in placement])
+    assert result.finished
+    assert result.failed == 0
+    return digest(orchestrator.open_run(out)).total
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_bits_do_not_depend_on_the_number_of_workers(
+    mixed_sweep: Path, expected: str, cluster: str, workers: int, tmp_path: Path
+) -> None:
+    where = orchestrator.Where(address=cluster, workers=workers)
+    assert computed(mixed_sweep, tmp_path, where) == expected
+
+
+@pytest.mark.parametrize("pack", [1, 2, 3, 64])
+def test_bits_do_not_depend_on_the_size_of_packs(
+    mixed_sweep: Path, expected: str, pack: int, tmp_path: Path
+) -> None:
+    assert computed(mixed_sweep, tmp_path, INLINE, f"pack={pack}") == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bits_do_not_depend_on_the_number_of_threads(
+    mixed_sweep: Path, expected: str, threads: int, tmp_path: Path
+) -> None:
+    assert computed(mixed_sweep, tmp_path, INLINE, f"threads={threads}") == expected
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [("chunk_steps=1", "commit_seconds=0"), ("chunk_steps=4", "commit_seconds=0"), ("commit_seconds=1e9",)],
+    ids=["every step", "every fourth step", "once"],
+)
+def test_bits_do_not_depend_on_commits(
+    mixed_sweep: Path, expected: str, placement: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert computed(mixed_sweep, tmp_path, INLINE, *placement) == expected
+
+
+def test_bits_do_not_depend_on_who_computes_the_shards(
+    mixed_sweep: Path, expected: str, cluster: str, tmp_path: Path
+) -> None:
+    where = orchestrator.Where(address=cluster, workers=3)
+    assert computed(mixed_sweep, tmp_path, where, "shard_seconds=0", "chunk_steps=2") == expected
+
+
+def test_mixed_sweep_holds_trials_that_end_both_ways(mixed_sweep: Path, tmp_path: Path) -> None:
+    computed(mixed_sweep, tmp_path, INLINE)
+    assert set(pd.read_parquet(tmp_path / "trials").status) == {"done", "diverged"}
+
+
+def test_another_seed_gives_other_bits(mixed_sweep: Path, expected: str, tmp_path: Path) -> None:
+    orchestrator.run(mixed_sweep, tmp_path, where=INLINE, overrides=["sweep.1.seed={range: [1, 4]}"])
+    assert digest(orchestrator.open_run(tmp_path)).total != expected

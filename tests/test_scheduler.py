@@ -1,0 +1,235 @@
+"""The scheduler under random orders of events: nothing is lost, nothing done twice, only the guilty fail."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sweeps import plan
+
+from orchestrator.driver.packs import Packer, PlannedPack
+from orchestrator.driver.scheduler import MOST_LOSSES, Assignment, Scheduler, Work
+from orchestrator.training.pack import Pack
+
+STEPS = 3
+EXPENSIVE, CHEAP, THRESHOLD = 1.0, 0.001, 0.01
+
+
+def packs(trials: int, size: int, shards: int = 4) -> Iterator[PlannedPack]:
+    """Real packs of real trials, drawn one by one."""
+    base = {"batch.shards": [shards], "seed": {"range": trials}}
+    items = [f"{{{key}: {value}}}".replace("'", "") for key, value in base.items()]
+    return Packer(plan(*items), lambda _: size).packs()
+
+
+def scheduler(trials: int, size: int, shards: int = 4) -> Scheduler:
+    return Scheduler(packs(trials, size, shards), THRESHOLD)
+
+
+@dataclass
+class Bench:
+    """Plays the driver and its fleet: starts what it may, lets random work come back in random ways.
+
+    Attributes:
+        guilty: trials in whose company every attempt raises, or (``deadly``) kills its worker.
+        leavers: trials that end before their last step, as diverged ones do.
+        kills: how many workers die by chance.
+    """
+
+    scheduler: Scheduler
+    workers: int
+    random: Random
+    guilty: frozenset[str] = frozenset()
+    leavers: frozenset[str] = frozenset()
+    deadly: bool = False
+    kills: int = 0
+    out: list[Assignment] = field(default_factory=list)
+    ended: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    steps: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @property
+    def idle(self) -> int:
+        return self.workers - sum(1 + assignment.helpers for assignment in self.out)
+
+    def run(self) -> None:
+        """Until all is done, which takes a few hundred events."""
+        for _ in range(10_000):
+            if self.scheduler.finished:
+                return
+            self.start()
+            if self.out:
+                self.come_back(self.out.pop(self.random.randrange(len(self.out))).work)
+        raise AssertionError("it does not end")
+
+    def start(self) -> None:
+        idle = self.idle
+        started = self.scheduler.start(idle, self.workers)
+        assert sum(1 + assignment.helpers for assignment in started) <= idle
+        self.out += started
+
+    def come_back(self, work: Work) -> None:
+        if self.kills and self.random.random() < 0.2:
+            self.kills -= 1
+            given_up = self.scheduler.lost(work, "killed")
+        elif self.guilty & set(work.pack.ids):
+            report = self.scheduler.lost if self.deadly else self.scheduler.raised
+            given_up = report(work, "guilty")
+        else:
+            return self.advance(work)
+        if given_up is not None:
+            self.failed.update(given_up.work.pack.ids)
+        return None
+
+    def advance(self, work: Work) -> None:
+        self.steps.update((trial, work.pack.step) for trial in work.pack.ids)
+        stay = [row for row, trial in enumerate(work.pack.ids) if trial not in self.leavers]
+        self.ended.update(trial for trial in work.pack.ids if trial in self.leavers)
+        rest: Pack | None = replace(work.pack.take(stay), step=work.pack.step + 1)
+        if rest is not None and rest.step == STEPS:
+            self.ended.update(rest.ids)
+            rest = None
+        self.scheduler.advanced(work, rest if rest is not None and rest.ids else None, EXPENSIVE)
+
+
+@given(
+    trials=st.integers(1, 24),
+    size=st.integers(1, 9),
+    workers=st.integers(1, 6),
+    shards=st.integers(1, 4),
+    deadly=st.booleans(),
+    kills=st.integers(0, MOST_LOSSES - 1),
+    random=st.randoms(use_true_random=False),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_trial_ends_once_and_only_the_guilty_fail(
+    trials: int, size: int, workers: int, shards: int, deadly: bool, kills: int, random: Random
+) -> None:
+    ids = [trial for pack in packs(trials, size, shards) for trial in pack.pack.ids]
+    guilty = frozenset(trial for trial in ids if random.random() < 0.15)
+    leavers = frozenset(trial for trial in ids if random.random() < 0.15) - guilty
+    bench = Bench(scheduler(trials, size, shards), workers, random, guilty, leavers, deadly, kills)
+    bench.run()
+    assert bench.failed == Counter(guilty)
+    assert bench.ended == Counter(set(ids) - guilty)
+    assert set(bench.steps.values()) <= {1}
+    expected = {(trial, step) for trial in set(ids) - guilty - leavers for step in range(STEPS)}
+    assert {key for key in bench.steps if key[0] not in leavers} == expected
+
+
+@given(workers=st.integers(1, 9), trials=st.integers(1, 9), random=st.randoms(use_true_random=False))
+@settings(max_examples=30, deadline=None)
+def test_stopped_schedule_starts_nothing_and_waits_for_what_is_out(
+    workers: int, trials: int, random: Random
+) -> None:
+    bench = Bench(scheduler(trials, 1), workers, random)
+    bench.start()
+    bench.scheduler.stopping = True
+    while bench.out:
+        assert not bench.scheduler.finished
+        assert bench.scheduler.start(workers, workers) == []
+        bench.advance(bench.out.pop().work)
+    assert bench.scheduler.finished
+
+
+def test_packs_are_drawn_only_when_there_is_a_worker_for_them() -> None:
+    drawn = packs(6, 1)
+    Scheduler(drawn, THRESHOLD).start(2, 2)
+    assert len(list(drawn)) == 4
+
+
+def test_begun_pack_goes_on_before_a_new_one_starts() -> None:
+    one = scheduler(3, 1)
+    (assignment,) = one.start(1, 1)
+    one.advanced(assignment.work, assignment.work.pack, CHEAP)
+    assert one.start(1, 1)[0].work.pack == assignment.work.pack
+
+
+def test_attempts_count_what_was_handed_out_anew() -> None:
+    one = scheduler(2, 2)
+    (first,) = one.start(1, 1)
+    assert one.lost(first.work, "killed") is None
+    (second,) = one.start(1, 1)
+    assert one.raised(second.work, "guilty") is None
+    (half,) = one.start(1, 1)
+    given_up = one.raised(half.work, "guilty")
+    assert (first.work.attempts, second.work.attempts, half.work.attempts) == (1, 2, 3)
+    assert given_up is not None
+    assert (given_up.work.attempts, given_up.error) == (3, "guilty")
+
+
+def test_loss_budget_starts_anew_with_every_step_forward() -> None:
+    one = scheduler(1, 1)
+    for _ in range(3):
+        for _ in range(MOST_LOSSES - 1):
+            assert one.lost(one.start(1, 1)[0].work, "killed") is None
+        work = one.start(1, 1)[0].work
+        one.advanced(work, work.pack, CHEAP)
+    for _ in range(MOST_LOSSES - 1):
+        assert one.lost(one.start(1, 1)[0].work, "killed") is None
+    given_up = one.lost(one.start(1, 1)[0].work, "killed again")
+    assert given_up is not None
+    assert given_up.error == "3 workers died under it; the last one: killed again"
+
+
+def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
+    one = scheduler(4, 4)
+    (assignment,) = one.start(1, 1)
+    given_up = one.raised(assignment.work, "certificate", hopeless=True)
+    assert given_up is not None
+    assert given_up.work.pack.ids == assignment.work.pack.ids
+    one.start(1, 1)
+    assert one.finished
+
+
+def helpers_of(shard_seconds: float | None, packs_left: int, workers: int, shards: int) -> list[int]:
+    """Helpers of each pack when all of them start at once; ``shard_seconds`` is known from before."""
+    one = scheduler(packs_left, 1, shards)
+    started = one.start(packs_left, packs_left)
+    if shard_seconds is not None:
+        for assignment in reversed(started):
+            one.advanced(assignment.work, assignment.work.pack, shard_seconds)
+        started = one.start(workers, workers)
+    return [assignment.helpers for assignment in started]
+
+
+def test_workers_to_spare_are_shared_out_fairly() -> None:
+    assert helpers_of(EXPENSIVE, packs_left=2, workers=4, shards=4) == [1, 1]
+    assert helpers_of(EXPENSIVE, packs_left=2, workers=5, shards=4) == [2, 1]
+    assert helpers_of(EXPENSIVE, packs_left=1, workers=4, shards=4) == [3]
+    assert helpers_of(EXPENSIVE, packs_left=3, workers=3, shards=4) == [0, 0, 0]
+
+
+def test_pack_has_no_more_helpers_than_shards_to_give_away() -> None:
+    assert helpers_of(EXPENSIVE, packs_left=1, workers=9, shards=3) == [2]
+    assert helpers_of(EXPENSIVE, packs_left=1, workers=9, shards=1) == [0]
+
+
+def test_cheap_shards_stay_at_home() -> None:
+    assert helpers_of(CHEAP, packs_left=1, workers=4, shards=4) == [0]
+
+
+def test_busy_packs_keep_their_share_for_their_next_chunk() -> None:
+    one = scheduler(2, 1)
+    first, second = one.start(2, 4)
+    one.advanced(first.work, first.work.pack, EXPENSIVE)
+    (again,) = one.start(3, 4)
+    assert again.helpers == 1  # though three are idle: the other pack is owed its half
+    one.advanced(second.work, None, EXPENSIVE)
+    one.advanced(again.work, again.work.pack, EXPENSIVE)
+    assert one.start(4, 4)[0].helpers == 3
+
+
+def test_cost_of_a_shard_is_measured_by_one_step_if_helpers_are_free() -> None:
+    assert [a.one_step for a in scheduler(1, 1).start(2, 2)] == [True]
+    assert [a.one_step for a in scheduler(1, 1, shards=1).start(2, 2)] == [False]
+    assert [a.one_step for a in scheduler(2, 1).start(2, 2)] == [False, False]
+
+
+def test_threshold_of_zero_always_calls_for_help() -> None:
+    (assignment,) = Scheduler(packs(1, 1), 0.0).start(4, 4)
+    assert (assignment.helpers, assignment.one_step) == (3, False)

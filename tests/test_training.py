@@ -1,0 +1,467 @@
+"""Training and probing: bits that depend on nothing but the trial, and rows that say what happened."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sweeps import read
+
+from orchestrator.data.base import Dataset
+from orchestrator.driver.packs import Packer
+from orchestrator.errors import WorkerLost
+from orchestrator.fleet.inline import Alone
+from orchestrator.streams import Streams
+from orchestrator.sweep.problem import problem
+from orchestrator.sweep.trial import Batch
+from orchestrator.traces.schema import TABLES
+from orchestrator.training.advance import Limits, advance
+from orchestrator.training.batches import Batches
+from orchestrator.training.evaluate import evaluate
+from orchestrator.training.pack import Pack
+from orchestrator.training.probe import until_first_false
+from orchestrator.training.recorder import Columns, Rows, join_rows
+from orchestrator.training.state import State
+from orchestrator.training.walk import Chunk
+from orchestrator.updates.chain import Chain
+
+NETWORK = """\
+name: trained
+base:
+  data: {source: moons, rows: 40, noise: 0.1}
+  model: {kind: mlp, hidden: [3], activation: relu}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 5, shards: 2}
+  steps: 8
+  record: {histogram: true, evaluate: 3, parameters: final, components: [2, 0]}
+"""
+CIRCUIT = """\
+name: trained
+base:
+  data: {source: moons, rows: 40, noise: 0.1, scale: angle}
+  model: {kind: circuit, qubits: 2, layers: 1}
+  loss: mse
+  gradient: {engine: adjoint}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 5, shards: 2}
+  steps: 8
+  record: {histogram: true, evaluate: 3, parameters: final, components: [2, 0]}
+"""
+DRAWN_AXES = """\
+name: drawn
+base:
+  model: {kind: circuit, qubits: 3, layers: 2, ansatz: random-pauli, observable: Z0 Z1}
+  loss: expectation
+  gradient: {engine: adjoint}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  steps: 8
+"""
+CLIPS = ("{clip: norm, limit: 0.1}", "{clip: value, limit: 0.01}")
+OPTIMIZERS = (
+    "{optimizer: sgd, learning_rate: 0.1}",
+    "{optimizer: momentum, learning_rate: 0.1}",
+    "{optimizer: adam, learning_rate: 0.1}",
+)
+ALL = Limits(None, math.inf)
+
+Bits = dict[str, dict[str, bytes]]
+"""The deterministic columns of one trial, by table."""
+
+
+def pack_of(text: str, *items: str, overrides: Iterable[str] = ()) -> Pack:
+    """The only pack of a sweep over these items."""
+    sweep = read(text + f"sweep: [{', '.join(items)}]\n", *overrides)
+    (packed,) = Packer(sweep.plan, lambda _: 1000).packs()
+    return packed.pack
+
+
+def chunks(pack: Pack, cuts: Sequence[int]) -> Iterator[Chunk]:
+    """Brings a pack to its end: ``cuts`` steps at first, the rest in one go; each chunk by way of pickle."""
+    rest: Pack | None = pack
+    for steps in (*cuts, None):
+        if rest is None:
+            return
+        chunk = advance(Alone(), pickle.loads(pickle.dumps(rest)), Limits(steps, math.inf))
+        yield chunk
+        rest = chunk.pack
+    assert rest is None
+
+
+def rows_of(pack: Pack, cuts: Sequence[int] = ()) -> Rows:
+    return join_rows([chunk.rows for chunk in chunks(pack, cuts)])
+
+
+def bits_of(rows: Rows, trial: str) -> Bits:
+    """The bits of one trial's rows, which come in order of their steps."""
+    return {table: _bits(table, columns, trial) for table, columns in rows.items()}
+
+
+def _bits(table: str, columns: Columns, trial: str) -> dict[str, bytes]:
+    named = {column.name for column in TABLES[table] if column.deterministic}
+    mine = columns["trial"] == trial
+    return {
+        name: values[mine].tobytes() if values.dtype.kind in "biuf" else repr(values[mine].tolist()).encode()
+        for name, values in columns.items()
+        if name in named
+    }
+
+
+def steps_of(rows: Rows, table: str, column: str, trial: str) -> list[Any]:
+    mine = rows[table]["trial"] == trial
+    values: list[Any] = rows[table][column][mine].tolist()
+    return values
+
+
+@st.composite
+def packs(draw: st.DrawFn) -> Pack:
+    """Packs over all that decides how a step is computed; some of their trials diverge."""
+    text = draw(st.sampled_from([NETWORK, CIRCUIT, DRAWN_AXES]))
+    mode = draw(st.sampled_from(["train", "probe"]))
+    size = draw(st.integers(1, 9)) if text != DRAWN_AXES else 1
+    clips = draw(st.lists(st.sampled_from(CLIPS), max_size=2, unique=True))
+    optimizer = draw(st.sampled_from(OPTIMIZERS))
+    items = [f"seed: {{range: {draw(st.integers(1, 4))}}}"]
+    if mode == "train":
+        rates = draw(st.lists(st.sampled_from([0.1, 1.0, 1e308]), min_size=1, max_size=3, unique=True))
+        items.append(f"updates.{len(clips)}.learning_rate: {rates}")
+    return pack_of(
+        text,
+        *(f"{{{item}}}" for item in items),
+        overrides=(
+            f"base.mode={mode}",
+            f"base.updates=[{', '.join([*clips, *([optimizer] if mode == 'train' else [])])}]",
+            f"base.batch={{size: {size}, shards: {draw(st.integers(1, size))}}}",
+            f"base.record.every={draw(st.integers(1, 4))}",
+        ),
+    )
+
+
+@given(pack=packs(), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_trial_has_the_same_bits_in_any_company_and_any_chunks(pack: Pack, data: st.DataObject) -> None:
+    whole = rows_of(pack)
+    some = data.draw(st.permutations(range(len(pack.ids))))[: data.draw(st.integers(1, len(pack.ids)))]
+    cuts = data.draw(st.lists(st.integers(1, 4), max_size=8))
+    part = rows_of(pack.take(some), cuts)
+    for trial in pack.take(some).ids:
+        assert bits_of(part, trial) == bits_of(whole, trial)
+
+
+@given(pack=packs())
+@settings(max_examples=10, deadline=None)
+def test_state_survives_being_a_vector(pack: Pack) -> None:
+    rest = advance(Alone(), pack, Limits(2, math.inf)).pack
+    assert rest is None or rest.vectors is not None
+    if rest is not None and rest.vectors is not None:
+        chain = Chain.of([trial.updates for trial in rest.trials])
+        count = problem(rest.template).model.parameters if rest.template.mode == "train" else 0
+        again = State.restore(rest.vectors, chain, count).flatten(chain)
+        assert again.tobytes() == rest.vectors.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["train", "probe"])
+def test_time_limit_hands_back_after_one_call(mode: str) -> None:
+    pack = pack_of(NETWORK, overrides=[f"base.mode={mode}", "base.updates.0=null"] if mode == "probe" else [])
+    chunk = advance(Alone(), pack, Limits(None, 0.0))
+    assert chunk.steps == (1 if mode == "train" else 8)
+
+
+@pytest.mark.parametrize(("every", "steps"), [(1, [*range(8)]), (3, [0, 3, 6, 7]), (7, [0, 7]), (9, [0, 7])])
+@pytest.mark.parametrize("mode", ["train", "probe"])
+def test_record_every_leaves_steps_out_and_changes_no_other(mode: str, every: int, steps: list[int]) -> None:
+    changes = ["base.mode=probe", "base.updates=[]"] if mode == "probe" else []
+    full = rows_of(pack_of(NETWORK, overrides=changes))
+    few = rows_of(pack_of(NETWORK, overrides=[*changes, f"base.record.every={every}"]))
+    assert few["steps"]["step"].tolist() == steps
+    for table in ("steps", "gradients"):
+        kept = np.isin(full[table]["step"], steps)
+        for column in TABLES[table]:
+            if column.deterministic and column.name in full[table]:
+                assert full[table][column.name][kept].tobytes() == few[table][column.name].tobytes()
+
+
+def test_tests_are_made_when_they_are_due_and_at_the_end() -> None:
+    pack = pack_of(NETWORK)
+    rows = rows_of(pack)
+    assert np.flatnonzero(~np.isnan(rows["steps"]["test_loss"])).tolist() == [0, 3, 6]
+    ready, trial = problem(pack.template), pack.template
+    axes = np.zeros((1, 0), np.int8)
+    first = evaluate(ready, ready.model.initial(Streams([trial.seed], 0)), axes)
+    last = evaluate(ready, rows["parameters"]["value"][None], axes)
+    for column, before, after in zip(("test_loss", "test_accuracy"), first, last, strict=True):
+        assert rows["steps"][column][0] == before[0]
+        assert rows["trials"][column][0] == after[0]
+
+
+def test_large_test_part_is_scored_as_a_whole() -> None:
+    pack = pack_of(NETWORK, overrides=["base.data.rows=2000", "base.data.test=0.5"])
+    ready = problem(pack.template)
+    parameters = ready.model.initial(Streams([0, 1], 0))
+    loss, accuracy = evaluate(ready, parameters, np.zeros((2, 0), np.int8))
+    inputs = np.ascontiguousarray(np.broadcast_to(ready.data.test_inputs, (2, *ready.data.test_inputs.shape)))
+    logits = ready.differentiator.predict(parameters, inputs, np.zeros((2, 0), np.int8))[..., 0]
+    signs = 2.0 * ready.data.test_targets - 1.0
+    np.testing.assert_allclose(
+        loss, np.log1p(np.exp(-signs * logits)).mean(-1), rtol=1e-13
+    )  # rounding of a mean
+    np.testing.assert_array_equal(accuracy, ((logits > 0) == (signs > 0)).mean(-1))
+
+
+def test_parameters_are_the_initial_ones_minus_all_updates() -> None:
+    pack = pack_of(NETWORK, overrides=[f"base.record.components={[*range(13)]}"])
+    rows = rows_of(pack)
+    gradients = rows["gradients"]
+    single = np.char.startswith(gradients["group"], "component")
+    steps = gradients["mean"][single].reshape(8, 13)
+    expected = problem(pack.template).model.initial(Streams([0], 0))[0]
+    for step in steps:
+        expected = expected - 0.1 * step
+    np.testing.assert_array_equal(rows["parameters"]["value"], expected)
+    assert rows["parameters"]["component"].tolist() == [*range(13)]
+
+
+def test_histogram_and_parameters_are_kept_only_where_asked_for() -> None:
+    rows = rows_of(pack_of(NETWORK, overrides=["base.record={}"]))
+    assert "parameters" not in rows
+    assert "histogram" not in rows["gradients"]
+    counts = rows_of(pack_of(NETWORK))["gradients"]["histogram"]
+    assert (counts.sum(-1) <= 13).all()
+    assert counts.any()
+
+
+def test_last_row_of_a_diverged_trial_is_its_first_that_is_not_finite() -> None:
+    pack = pack_of(NETWORK, "{updates.0.learning_rate: [0.1, 1e308]}", "{seed: {range: 3}}")
+    rows = rows_of(pack)
+    status = dict(zip(rows["trials"]["trial"].tolist(), rows["trials"]["status"].tolist(), strict=True))
+    assert [status[trial] for trial in pack.ids] == ["done"] * 3 + ["diverged"] * 3
+    for trial in pack.ids[3:]:
+        finite = steps_of(rows, "steps", "finite", trial)
+        assert finite == [True] * (len(finite) - 1) + [False]
+        assert steps_of(rows, "trials", "steps", trial) == [len(finite)]
+        final, last = (
+            steps_of(rows, "trials", "final_loss", trial),
+            steps_of(rows, "steps", "loss", trial)[-1:],
+        )
+        np.testing.assert_array_equal(final, last)
+        assert np.isnan(steps_of(rows, "trials", "test_loss", trial)).all()
+
+
+def test_first_row_that_is_not_finite_is_kept_between_recorded_steps() -> None:
+    pack = pack_of(NETWORK, "{updates.0.learning_rate: [1e308]}", overrides=["base.record.every=100"])
+    rows = rows_of(pack)
+    assert rows["steps"]["finite"].tolist() == [True, False]
+    assert rows["steps"]["step"][-1] == rows["trials"]["steps"][0] - 1
+
+
+def huge_rows(folder: Path) -> Path:
+    """Ten rows, one of them so large that squares overflow."""
+    path = folder / "huge.csv"
+    rows = [f"{1e200 if i == 4 else i},{i}.5" for i in range(10)]
+    path.write_text("\n".join(["x,y", *rows]))
+    return path
+
+
+def test_probe_ends_at_its_first_step_that_is_not_finite(tmp_path: Path) -> None:
+    changes = [
+        f"base.data={{source: file, path: {huge_rows(tmp_path)}, target: y, scale: none, test: 0.0}}",
+        "base.model.output=linear",
+        "base.loss=mse",
+        "base.mode=probe",
+        "base.updates=[]",
+        "base.batch={size: 1}",
+    ]
+    pack = pack_of(NETWORK, "{seed: {range: 4}}", overrides=changes)
+    rows = rows_of(pack)
+    for trial in pack.ids:
+        finite = steps_of(rows, "steps", "finite", trial)
+        ended = steps_of(rows, "trials", "status", trial) == ["diverged"]
+        assert finite == ([True] * (len(finite) - 1) + [False] if ended else [True] * 8)
+        assert steps_of(rows, "trials", "steps", trial) == [len(finite)]
+    assert set(rows["trials"]["status"].tolist()) == {"done", "diverged"}
+    for trial in pack.ids:
+        assert bits_of(rows_of(pack, [1] * 8), trial) == bits_of(rows, trial)
+
+
+@given(good=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_until_first_false_counts_that_one_in(good: list[list[bool]]) -> None:
+    expected = [[all(row[:place]) for place in range(3)] for row in good]
+    assert until_first_false(np.array(good)).tolist() == expected
+
+
+def weighted_file(path: Path, weights: Sequence[float], copies: Sequence[int] = ()) -> Path:
+    """A table of y = x² - x in which row i has a weight and is there so many times."""
+    counts = copies or [1] * len(weights)
+    lines = [f"{i},{i * i - i}.0,{w}" for i, w in enumerate(weights) for _ in range(counts[i])]
+    path.write_text("\n".join(["x,y,w", *lines]))
+    return path
+
+
+def fitted(path: Path, size: int, *more: str) -> list[str]:
+    """Changes that fit a network to a weighted file."""
+    return [
+        f"base.data={{source: file, path: {path}, target: y, weights: w, scale: none, test: 0.0}}",
+        "base.model={kind: mlp, hidden: [3], activation: tanh, output: linear}",
+        "base.loss=mse",
+        f"base.batch={{size: {size}, shards: 2}}",
+        *more,
+    ]
+
+
+def test_weight_of_a_row_counts_like_copies_of_it(tmp_path: Path) -> None:
+    weighted = weighted_file(tmp_path / "weighted.csv", [1.0, 2.0, 1.0, 3.0])
+    copied = weighted_file(tmp_path / "copied.csv", [1.0] * 4, [1, 2, 1, 3])
+    one, many = (
+        rows_of(pack_of(NETWORK, overrides=fitted(path, size, "base.record={}")))
+        for path, size in ((weighted, 4), (copied, 7))
+    )
+    for table, column in (("steps", "loss"), ("steps", "gradient_norm"), ("gradients", "l2")):
+        # sums over the same terms in another order, through eight steps
+        np.testing.assert_allclose(one[table][column], many[table][column], rtol=1e-12)
+
+
+def failing(folder: Path) -> Pack:
+    """Trials whose engine raises when it comes to one of ten rows."""
+    from allergic import Allergic  # later than the sweep file's own list of engines was made
+
+    path = weighted_file(folder / "ten.csv", [1.0] * 10)
+    pack = pack_of(NETWORK, "{seed: {range: 6}}", overrides=fitted(path, 2))
+    engine = Allergic(engine="allergic", to=7.0)
+    return replace(pack, trials=tuple(trial.model_copy(update={"gradient": engine}) for trial in pack.trials))
+
+
+def brought_to_fail(pack: Pack, steps: int | None) -> tuple[Rows, int]:
+    """The rows of one trial until it raises or ends, and the step at which it stands."""
+    parts: list[Rows] = []
+    rest: Pack | None = pack
+    while rest is not None:
+        pack = rest
+        try:
+            chunk = advance(Alone(), pack, Limits(steps, math.inf))
+        except ValueError as error:
+            assert str(error) == "cannot stand 7"
+            return join_rows(parts), pack.step
+        parts.append(chunk.rows)
+        rest = chunk.pack
+    return join_rows(parts), pack.template.steps
+
+
+@pytest.mark.parametrize("mode", ["train", "probe"])
+def test_failing_trial_fails_at_the_same_step_in_any_chunks(tmp_path: Path, mode: str) -> None:
+    pack = failing(tmp_path)
+    if mode == "probe":
+        trials = (trial.model_copy(update={"mode": "probe", "updates": ()}) for trial in pack.trials)
+        pack = replace(pack, trials=tuple(trials))
+    stopped = set()
+    for row, trial in enumerate(pack.ids):
+        ends = [brought_to_fail(pack.take([row]), steps) for steps in (None, 1, 3)]
+        assert len({step for _, step in ends}) == 1
+        assert len({repr(bits_of(rows, trial)) for rows, _ in ends}) == 1
+        stopped.add(ends[0][1])
+    assert len(stopped) > 2
+
+
+class LosingTeam(Alone):
+    """Loses a helper in its third call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def map(self, function: Any, shared: Any, items: Sequence[Any]) -> list[Any]:
+        self.calls += 1
+        if self.calls == 3:
+            raise WorkerLost("killed")
+        return super().map(function, shared, items)
+
+
+def test_mini_batch_without_weight_is_a_step_without_gradient(tmp_path: Path) -> None:
+    path = weighted_file(tmp_path / "gaps.csv", [0.0, 1.0])
+    rows = rows_of(pack_of(NETWORK, overrides=[*fitted(path, 1), "base.batch={size: 1}"]))
+    norms = rows["steps"]["gradient_norm"].tolist()
+    assert [norm > 0 for norm in norms].count(True) == 4
+    assert rows["trials"]["status"].tolist() == ["done"]
+
+
+def test_lost_helper_ends_the_chunk_at_once() -> None:
+    team = LosingTeam()
+    with pytest.raises(WorkerLost):
+        advance(team, pack_of(NETWORK), ALL)
+    assert team.calls == 3
+
+
+def dataset(rows: int, weights: Sequence[float] = ()) -> Dataset:
+    """Rows whose only input is their number."""
+    inputs = np.arange(rows, dtype=np.float64)[:, None]
+    one = np.array(weights) if weights else np.ones(rows)
+    return Dataset(inputs, inputs[:, 0], one, inputs[:0], inputs[:0, 0], classes=0)
+
+
+@given(
+    rows=st.integers(2, 40),
+    size=st.integers(1, 40),
+    seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4),
+)
+def test_epoch_is_a_permutation_without_its_remainder(rows: int, size: int, seeds: list[int]) -> None:
+    size = min(size, rows)
+    per_epoch = rows // size
+    batches = Batches(dataset(rows), Batch(size=size), np.array(seeds, np.uint64))
+    seen = batches.indices(range(3 * per_epoch))
+    assert seen.shape == (len(seeds), 3 * per_epoch, size)
+    for epochs in seen.reshape(len(seeds), 3, per_epoch * size):
+        for epoch in epochs:
+            assert len(set(epoch.tolist())) == per_epoch * size
+            assert set(epoch.tolist()) <= set(range(rows))
+
+
+def test_epochs_and_trials_are_shuffled_differently() -> None:
+    batches = Batches(dataset(20), Batch(size=20), np.array([1, 2], np.uint64))
+    orders = batches.indices(range(3)).reshape(6, 20)
+    assert len({tuple(order) for order in orders.tolist()}) == 6
+
+
+def test_indices_do_not_depend_on_what_was_asked_before() -> None:
+    batches = Batches(dataset(10), Batch(size=3), np.array([1, 2], np.uint64))
+    forwards = batches.indices(range(12))
+    for step in reversed(range(12)):
+        assert batches.indices(range(step, step + 1))[:, 0].tolist() == forwards[:, step].tolist()
+
+
+@given(size=st.integers(1, 12), data=st.data())
+def test_shards_cut_the_mini_batch_into_even_pieces(size: int, data: st.DataObject) -> None:
+    shards = data.draw(st.integers(1, size))
+    weights = [1.0 + row % 3 for row in range(12)]
+    batches = Batches(dataset(12, weights), Batch(size=size, shards=shards), np.array([1, 2], np.uint64))
+    pieces = batches.shards(range(2), axes=2)
+    assert len(pieces) == shards
+    lengths = [piece.inputs.shape[1] for piece in pieces]
+    assert max(lengths) - min(lengths) <= 1
+    chosen = np.concatenate([piece.targets for piece in pieces], axis=1).astype(int)
+    assert chosen.tolist() == batches.indices(range(2)).reshape(4, size).tolist()
+    share = np.concatenate([piece.weights for piece in pieces], axis=1)
+    expected = np.array(weights)[chosen]
+    np.testing.assert_allclose(share, expected / expected.sum(-1, keepdims=True), rtol=1e-15)
+    assert {piece.axes.shape for piece in pieces} == {(4, 2)}
+
+
+def test_trials_row_holds_the_whole_configuration() -> None:
+    pack = pack_of(NETWORK, "{seed: [5]}")
+    columns = rows_of(pack)["trials"]
+    assert json.loads(columns["configuration"][0]) == pack.template.model_dump(mode="json")
+    assert (columns["seed"][0], columns["parameters"][0], columns["parameters_dead"][0]) == (5, 13, 0)
+
+
+def test_dead_parameters_are_counted() -> None:
+    columns = rows_of(pack_of(CIRCUIT))["trials"]
+    dead = problem(pack_of(CIRCUIT).template).model.dead
+    assert columns["parameters_dead"].tolist() == [dead.sum()]
+    assert dead.any()
