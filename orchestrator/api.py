@@ -52,6 +52,7 @@ class Counts:
         begun: trials of the sweep that go on from a saved state.
         new: the others.
         abandoned: ended trials that the sweep no longer names; their rows stay.
+        steps: trial-steps still to be done.
         damaged: commits that were swept away; their trials count as they were before.
     """
 
@@ -59,6 +60,7 @@ class Counts:
     begun: int
     new: int
     abandoned: int
+    steps: int
     damaged: int = 0
 
 
@@ -142,7 +144,7 @@ def run(
         done = Done(writer.ended(), writer.states())
         counts = replace(count(planned.plan, done), damaged=len(writer.lost))
         watcher.opened(planned, folder, counts)
-        progress = Progress(planned.plan.count, kept=counts.kept)
+        progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)
         if counts.begun or counts.new:
             _drive(planned, writer, done, where, progress, watcher)
         finished = counts.kept + progress.ended == planned.plan.count
@@ -182,15 +184,18 @@ def _open(sweep: Sweep, folder: str, mixed_versions: bool) -> RunWriter:
 
 def count(plan: Plan, done: Done) -> Counts:
     """Compares a plan with what a run directory holds."""
+    steps = sum(structure.count * structure.template.steps for structure in plan.structures)
     if not len(done.ended) and not done.begun:
-        return Counts(kept=0, begun=0, new=plan.count, abandoned=0)
+        return Counts(kept=0, begun=0, new=plan.count, abandoned=0, steps=steps)
     kept = begun = 0
     for trial in plan.trials():
         if done.has_ended(trial.id):
             kept += 1
+            steps -= trial.trial.steps
         elif trial.id in done.begun:
             begun += 1
-    return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept)
+            steps -= done.begun[trial.id].step
+    return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps)
 
 
 def _drive(

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from orchestrator.cli import orchestrator as command_line
@@ -59,12 +58,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 VERBS = command_line.commands
-
-
-@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
-def test_help_has_an_example(verb: click.Command) -> None:
-    assert "Example:" in verb.get_help(click.Context(verb))
-    assert f"orchestrator {verb.name}" in verb.get_help(click.Context(verb))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from waiting import WITHIN_S, until
 
 import orchestrator
+from orchestrator.api import Counts, Watcher
+from orchestrator.sweep.file import Sweep
 from orchestrator.traces.digest import digest
 
 LONG = """\
@@ -25,13 +28,15 @@ base:
   gradient: {engine: adjoint}
   updates: [{clip: norm, limit: 0.5}, {optimizer: adam, learning_rate: 0.01}]
   batch: {size: 8, shards: 2}
-  steps: 600
+  steps: 900
 sweep:
   - updates.1.learning_rate: [0.01, 0.02]
   - seed: {range: 4}
 placement: {pack: 2, chunk_steps: 20, commit_seconds: 0}
 """
-PATIENCE_S = 90.0
+"""Four packs; 45 chunks of each, and a commit for every one or two of them."""
+
+INLINE = orchestrator.Where(inline=True)
 
 
 @pytest.fixture(scope="module")
@@ -43,95 +48,154 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(sweep: Path) -> str:
+    """The digest of the undisturbed run."""
     out = sweep.parent / "undisturbed"
-    orchestrator.run(sweep, out, where=orchestrator.Where(inline=True))
+    orchestrator.run(sweep, out, where=INLINE, overrides=["placement={}"])
+    return digest_of(out)
+
+
+def digest_of(out: Path) -> str:
     return digest(orchestrator.open_run(out)).total
 
 
-def start(sweep: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    """The command line, in a process of its own."""
+@contextmanager
+def started(sweep: Path, out: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The command line in a process group of its own, as from a terminal; killed at the end."""
     command = [sys.executable, "-m", "orchestrator", "run", str(sweep), "--out", str(out), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
-def finish(sweep: Path, out: Path, *options: str) -> str:
-    """What the command line prints when it is run to the end."""
-    process = start(sweep, out, *options)
-    text, _ = process.communicate(timeout=PATIENCE_S)
+def said(process: subprocess.Popen[str]) -> str:
+    """All that it prints until its end."""
+    return process.communicate(timeout=WITHIN_S)[0]
+
+
+def wait_for_commit(process: subprocess.Popen[str], out: Path, number: int) -> None:
+    """Waits until a commit of at least this number is complete."""
+
+    def there() -> bool:
+        assert process.poll() is None, said(process)
+        return any(int(path.parent.name) >= number for path in out.glob("commits/*/complete.json"))
+
+    until(there)
+
+
+def test_driver_killed_again_and_again_leaves_the_same_bits(
+    sweep: Path, expected: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    for commit in (1, 30):
+        with started(sweep, out, "--inline") as process:
+            wait_for_commit(process, out, commit)
+    with started(sweep, out, "--inline") as process:
+        text = said(process)
     assert process.returncode == 0, text
-    return text
+    assert "(0 kept, 2 begun, 6 new)" in text
+    assert digest_of(out) == expected
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Waits until something is so, but not for ever, nor for a process that has ended."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        os.sched_yield()
+def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: str, tmp_path: Path) -> None:
+    """The terminal sends Ctrl-C to all processes of the group, Ray's as well."""
+    out = tmp_path / "run"
+    with started(sweep, out, "--address", "local", "--workers", "2") as process:
+        wait_for_commit(process, out, 2)
+        os.killpg(process.pid, signal.SIGINT)
+        text = said(process)
+    assert process.returncode == 130
+    assert text.splitlines()[1:] == [
+        "on a local Ray with 2 CPUs, 2 workers",
+        "",
+        "finishing what is under way (once more: leave at once)",
+        "stopped; everything that came back is committed. To go on:",
+        f"  orchestrator run {sweep} --out {out} --address local --workers 2",
+    ]
+    assert not orchestrator.open_run(out).finished
+    assert orchestrator.run(sweep, out, where=INLINE).finished
+    assert digest_of(out) == expected
 
 
-def commits(out: Path) -> int:
-    return len([*out.glob("commits/*/complete.json")])
+def test_second_signal_leaves_at_once(sweep: Path, expected: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    endless = ("--set", "placement.chunk_steps=null", "--set", "placement.chunk_seconds=1e9")
+    with started(sweep, out, "--inline", "--set", "base.steps=100000000", *endless) as process:
+        until((out / "run.json").exists)
+        until(lambda: signal_caught(process, signal.SIGTERM))
+        process.terminate()
+        assert process.stdout
+        until(lambda: "finishing what is under way" in process.stdout.readline())
+        process.terminate()
+        said(process)
+    assert process.returncode == 143
+    orchestrator.run(sweep, tmp_path / "other", where=INLINE)
+    assert digest_of(tmp_path / "other") == expected
 
 
-@pytest.mark.parametrize("after", [1, 5, 12])
-def test_driver_killed_and_run_again_gives_the_same_bits(
-    sweep: Path, expected: str, after: int, tmp_path: Path
-) -> None:
-    process = start(sweep, tmp_path / "run", "--inline")
-    wait_for(lambda: commits(tmp_path / "run") >= after, process)
-    process.kill()
-    process.communicate()
-    text = finish(sweep, tmp_path / "run", "--inline")
-    assert "begun" in text
-    assert digest(orchestrator.open_run(tmp_path / "run")).total == expected
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_signal_commits_and_says_how_to_go_on(
-    sweep: Path, expected: str, number: signal.Signals, tmp_path: Path
-) -> None:
-    process = start(sweep, tmp_path / "run", "--inline")
-    wait_for(lambda: commits(tmp_path / "run") >= 2, process)
-    process.send_signal(number)
-    text, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 128 + number
-    assert f"orchestrator run {sweep} --out {tmp_path / 'run'} --inline" in text
-    assert "Traceback" not in text
-    finish(sweep, tmp_path / "run", "--inline")
-    assert digest(orchestrator.open_run(tmp_path / "run")).total == expected
+def signal_caught(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    """Whether the process has a handler for a signal."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def test_worker_killed_leaves_the_same_bits(sweep: Path, expected: str, cluster: str, tmp_path: Path) -> None:
-    process = start(sweep, tmp_path / "run", "--address", cluster, "--workers", "2")
-    wait_for(lambda: commits(tmp_path / "run") >= 2 and busy_workers() != [], process)
-    os.kill(busy_workers()[0], signal.SIGKILL)
-    text, _ = process.communicate(timeout=PATIENCE_S)
+    out = tmp_path / "run"
+    with started(sweep, out, "--address", cluster, "--workers", "2") as process:
+        wait_for_commit(process, out, 2)
+        os.kill(worker_process(cluster), signal.SIGKILL)
+        text = said(process)
     assert process.returncode == 0, text
-    assert digest(orchestrator.open_run(tmp_path / "run")).total == expected
-    assert pd.read_parquet(tmp_path / "run" / "trials").attempts.max() > 1
+    assert digest_of(out) == expected
+    assert pd.read_parquet(out / "trials").attempts.max() > 1
 
 
-def busy_workers() -> list[int]:
-    """Processes of the actors that are at work: Ray names them after what they do."""
-    names = {int(place.parent.name): place for place in Path("/proc").glob("[0-9]*/cmdline")}
-    return [number for number, place in names.items() if read(place).startswith(b"ray::Worker.run")]
+def worker_process(cluster: str) -> int:
+    """The process of one of the actors that are alive."""
+    from ray.util.state import list_actors
+
+    alive = list_actors(address=cluster, filters=[("state", "=", "ALIVE"), ("class_name", "=", "Worker")])
+    return int(alive[0].pid)
 
 
-def read(place: Path) -> bytes:
-    """The content of a file of /proc; nothing if its process is gone."""
-    try:
-        return place.read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+class Told(Watcher):
+    """Remembers the counts."""
+
+    def opened(self, sweep: Sweep, out: Path, counts: Counts) -> None:  # noqa: ARG002
+        self.counts = counts
 
 
 def test_grown_sweep_runs_only_what_is_new(sweep: Path, expected: str, tmp_path: Path) -> None:
-    few = ("--inline", "--set", "sweep.1.seed={range: 3}")
-    assert "(0 kept, 0 begun, 6 new)" in finish(sweep, tmp_path / "run", *few)
-    before = pd.read_parquet(tmp_path / "run" / "trials").set_index("trial").started_at
-    assert "(6 kept, 0 begun, 2 new)" in finish(sweep, tmp_path / "run", "--inline")
-    after = pd.read_parquet(tmp_path / "run" / "trials").set_index("trial").started_at
-    assert after[before.index.to_list()].to_list() == before.to_list()
-    assert digest(orchestrator.open_run(tmp_path / "run")).total == expected
+    told = Told()
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["sweep.1.seed={range: 3}"], watcher=told)
+    assert told.counts == Counts(kept=0, begun=0, new=6, abandoned=0)
+    before = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
+    orchestrator.run(sweep, tmp_path, where=INLINE, watcher=told)
+    assert told.counts == Counts(kept=6, begun=0, new=2, abandoned=0)
+    after = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
+    assert (after[before.index] == before).all()
+    assert digest_of(tmp_path) == expected
+
+
+def test_finished_run_is_kept_as_it_is(sweep: Path, tmp_path: Path) -> None:
+    told = Told()
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=told)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=told)
+    assert told.counts == Counts(kept=8, begun=0, new=0, abandoned=0)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == files
+
+
+def test_shrunk_sweep_keeps_what_it_no_longer_names(sweep: Path, tmp_path: Path) -> None:
+    told = Told()
+    for seeds, counts in (("4", Counts(0, 0, 8, 0)), ("1", Counts(2, 0, 0, 6))):
+        overrides = ["base.steps=2", f"sweep.1.seed={{range: {seeds}}}"]
+        orchestrator.run(sweep, tmp_path, where=INLINE, overrides=overrides, watcher=told)
+        assert told.counts == counts
+    assert len(pd.read_parquet(tmp_path / "trials")) == 8

@@ -104,7 +104,8 @@ def rows_of(pack: Pack, cuts: Sequence[int] = ()) -> Rows:
 
 def bits_of(rows: Rows, trial: str) -> Bits:
     """The bits of one trial's rows, which come in order of their steps."""
-    return {table: _bits(table, columns, trial) for table, columns in rows.items()}
+    there = {table: columns for table, columns in rows.items() if trial in columns["trial"]}
+    return {table: _bits(table, columns, trial) for table, columns in there.items()}
 
 
 def _bits(table: str, columns: Columns, trial: str) -> dict[str, bytes]:

@@ -60,8 +60,10 @@ def _package(name: str) -> Check:
 
 
 def _memory() -> Check:
+    from orchestrator.sweep.problem import size
+
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return True, "CPUs, memory", f"{os.cpu_count()}, {show.size(memory)}"
+    return True, "CPUs, memory", f"{os.cpu_count()}, {size(memory)}"
 
 
 def _kernel_cache() -> Check:

@@ -68,6 +68,8 @@ def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 
 def _row(one: Estimate) -> tuple[str, ...]:
+    from orchestrator.sweep.problem import size
+
     template = one.structure.template
     updates = [str(getattr(u, "clip", None) or getattr(u, "optimizer", "")) for u in template.updates]
     return (
@@ -80,11 +82,13 @@ def _row(one: Estimate) -> tuple[str, ...]:
         f"{one.packs:,} × {one.pack_size}",
         f"{one.parameters:,}",
         f"{one.parameters_dead:,}",
-        show.size(one.shard_bytes),
+        size(one.shard_bytes),
     )
 
 
 def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
+    from orchestrator.sweep.problem import size
+
     click.echo()
     show.table(
         ("total", ""),
@@ -92,8 +96,8 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
             ("trials", f"{sweep.plan.count:,}"),
             ("packs", f"{sum(one.packs for one in estimates):,}"),
             ("gradient evaluations", f"{sum(one.evaluations for one in estimates):,}"),
-            ("largest shard memory", show.size(max(one.shard_bytes for one in estimates))),
-            ("size of the traces", "about " + show.size(sum(one.trace_bytes for one in estimates))),
+            ("largest shard memory", size(max(one.shard_bytes for one in estimates))),
+            ("size of the traces", "about " + size(sum(one.trace_bytes for one in estimates))),
         ],
     )
 

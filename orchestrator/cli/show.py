@@ -10,9 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.sweep.problem import size
-
-__all__ = ["count", "duration", "model", "number", "size", "table"]
+__all__ = ["count", "duration", "frame", "model", "number", "progress_bar", "table"]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -80,16 +78,11 @@ def model(config: Any) -> str:
 
 
 def progress_bar() -> Any:
-    """A bar with trials done, what the caller says, and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """A bar of steps done, what the caller says, and the time left."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    return Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
+    columns = (BarColumn(), TextColumn("{task.description}"), TextColumn("ETA"), TimeRemainingColumn())
+    return Progress(*columns)
 
 
 def frame(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

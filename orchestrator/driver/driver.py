@@ -53,6 +53,7 @@ class Progress:
 
     trials: int
     kept: int = 0
+    steps_left: int = 0
     ended: int = 0
     failed: int = 0
     diverged: int = 0
@@ -121,6 +122,7 @@ class Driver:
         self.ledger.add(work, chunk)
         self.scheduler.advanced(work, chunk.pack, chunk.shard_seconds)
         self.progress.steps += chunk.steps
+        self.progress.steps_left -= work.pack.steps_left - (chunk.pack.steps_left if chunk.pack else 0)
         if math.isfinite(chunk.loss):
             self.progress.loss = chunk.loss
         if "trials" in chunk.rows:
@@ -132,6 +134,7 @@ class Driver:
         if given_up is None:
             return
         self.ledger.fail(given_up)
+        self.progress.steps_left -= given_up.work.pack.steps_left
         self.progress.ended += len(given_up.work.pack.ids)
         self.progress.failed += len(given_up.work.pack.ids)
 

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from orchestrator.config import near
 from orchestrator.reports.query import Frame, QueryError, query, quoted
 from orchestrator.traces.read import Run
+from orchestrator.traces.rows import KeyColumn
 
 _SUMMARY = """
 with t as (
-  select {keys}, min(index) as first, count(*) as trials,
+  select {trials}, min(index) as first, count(*) as trials,
     count(*) filter (status = 'diverged') as diverged, count(*) filter (status = 'failed') as failed,
     avg(final_loss) filter (isfinite(final_loss)) as final_loss, avg(test_accuracy) as test_accuracy
   from trials group by all
 ), s as (
-  select {keys}, median(gradient_norm) as norm_median, max(gradient_norm) as norm_max,
+  select {steps}, median(gradient_norm) as norm_median, max(gradient_norm) as norm_max,
     100.0 * avg((clipped_norm < gradient_norm)::int) as steps_clipped
   from steps group by all
 ), g as (
-  select {keys}, 100.0 * sum(fraction_clipped * parameters) / sum(parameters) as components_clipped
+  select {gradients}, 100.0 * sum(fraction_clipped * parameters) / sum(parameters) as components_clipped
   from gradients where kind = 'parameter' group by all
 )
 select {shown}, trials, diverged, failed, final_loss, test_accuracy,
@@ -42,23 +43,33 @@ def summary(run: Run, by: Sequence[str] | None = None) -> Frame:
     Raises:
         QueryError: a key that was not swept.
     """
-    keys = run.keys
+    names = [key.name for key in run.keys]
     if by is None:
-        by = tuple(key for key in keys if key != "seed")
-    if unknown := [key for key in by if key not in keys]:
-        raise QueryError(f"{unknown[0]!r} is not swept in this run" + near(unknown[0], keys))
-    return _without_empty(query(run, _sql(by or ("'all'",), quote=bool(by))))
+        by = [name for name in names if name != "seed"]
+    if unknown := [name for name in by if name not in names]:
+        raise QueryError(f"{unknown[0]!r} is not swept in this run" + near(unknown[0], names))
+    chosen = [next(key for key in run.keys if key.name == name) for name in by]
+    return _without_empty(query(run, _sql(chosen)))
 
 
-def _sql(by: Sequence[str], quote: bool) -> str:
-    names = [quoted(key) if quote else key for key in by]
-    columns = names if quote else ["'all' as k"]
-    joined = names if quote else ["k"]
+def _sql(keys: Sequence[KeyColumn]) -> str:
+    aliases = [f"key{position}" for position in range(len(keys))] or ["everything"]
+
+    def selected(table: str) -> str:
+        columns = [quoted(key.column(table) or key.name) for key in keys] or ["'all'"]
+        return ", ".join(f"{column} as {alias}" for column, alias in zip(columns, aliases, strict=True))
+
+    def matches(table: str) -> str:
+        return " and ".join(f"t.{alias} is not distinct from {table}.{alias}" for alias in aliases)
+
+    names = [quoted(key.name) for key in keys] or ["sweep"]
     return _SUMMARY.format(
-        keys=", ".join(columns),
-        shown=", ".join(f"t.{name}" for name in joined),
-        s_matches=" and ".join(f"t.{name} is not distinct from s.{name}" for name in joined),
-        g_matches=" and ".join(f"t.{name} is not distinct from g.{name}" for name in joined),
+        trials=selected("trials"),
+        steps=selected("steps"),
+        gradients=selected("gradients"),
+        shown=", ".join(f"t.{alias} as {name}" for alias, name in zip(aliases, names, strict=True)),
+        s_matches=matches("s"),
+        g_matches=matches("g"),
     )
 
 

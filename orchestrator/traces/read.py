@@ -12,6 +12,7 @@ from orchestrator.errors import RunDirectoryError
 from orchestrator.traces import parquet
 from orchestrator.traces.arrow import table_schema
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, snapshot
+from orchestrator.traces.rows import KeyColumn
 from orchestrator.traces.storage import Folder, explained
 
 
@@ -57,9 +58,9 @@ class Run:
         return self.read("parameters")
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Names of the swept keys, in the order of the sweep file; a column each in every table."""
-        return tuple(key.name for key in self._info().keys)
+    def keys(self) -> tuple[KeyColumn, ...]:
+        """The swept keys, in the order of the sweep file; a column each in every table."""
+        return self._info().keys
 
     @property
     def sweep(self) -> str:

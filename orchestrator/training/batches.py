@@ -42,13 +42,12 @@ class Batches:
     def shards(self, steps: range, axes: int) -> list[Shard]:
         """The mini-batches of ``steps``, one row for each trial and step, trials outermost.
 
-        ``axes`` is the number of rotation axes drawn for each row. Raises InputError if a mini-batch has
-        no weight at all.
+        ``axes`` is the number of rotation axes drawn for each row.
         """
         rows = self.indices(steps).reshape(-1, self._batch.size)
         weights = self._data.weights[rows]
         total = weights.sum(-1, keepdims=True)
-        weights = weights / np.where(total > 0, total, 1)  # all zero: a step without a gradient
+        weights = weights / np.where(total > 0.0, total, 1.0)  # all zero: a step without a gradient
         drawn = draw_axes(self._seeds, steps, axes)
         cuts = [self._batch.size * k // self._batch.shards for k in range(self._batch.shards + 1)]
         return [
@@ -60,14 +59,6 @@ class Batches:
             )
             for a, b in pairwise(cuts)
         ]
-
-    def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """p_i [rows, B], normalised to 1 over each mini-batch."""
-        weights = self._data.weights[rows]
-        sums = weights.sum(-1, keepdims=True)
-        if not sums.all():
-            raise InputError.at("data.weights", "are all zero in a mini-batch; make batch.size larger")
-        return np.asarray(weights / sums)
 
 
 def draw_axes(seeds: NDArray[np.uint64], steps: range, count: int) -> NDArray[np.int8]:

@@ -34,6 +34,11 @@ class Pack:
         """A trial of this structure; its seed and numbers are those of the first."""
         return self.trials[0]
 
+    @property
+    def steps_left(self) -> int:
+        """Steps that its trials have before them, together."""
+        return len(self.trials) * (self.template.steps - self.step)
+
     def take(self, rows: Sequence[int]) -> Pack:
         """The pack of some of the trials."""
         return replace(
