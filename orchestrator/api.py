@@ -17,7 +17,7 @@ from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.engines.threads import use_threads
 from orchestrator.sweep.file import Sweep, load
-from orchestrator.sweep.plan import Plan, Structure
+from orchestrator.sweep.plan import Plan
 from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn
 from orchestrator.traces.run import RunWriter
@@ -203,7 +203,7 @@ def _drive(
 ) -> None:
     placement = sweep.placement
     with _fleet(where, placement.threads, watcher) as fleet:
-        packer = Packer(sweep.plan, partial(_size, sweep, fleet.size), done)
+        packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, fleet.size), done)
         driver = Driver(
             Scheduler(packer.packs(), placement.shard_seconds),
             fleet,
@@ -216,11 +216,6 @@ def _drive(
         )
         with watcher.running(driver.stop):
             driver.run()
-
-
-def _size(sweep: Sweep, workers: int, structure: Structure) -> int:
-    chosen = sweep.placement.pack
-    return pack_size(sweep.plan, structure, workers) if chosen is None else chosen
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from waiting import WITHIN_S, until
 
 import orchestrator
 from orchestrator.api import Counts, Watcher
+from orchestrator.driver.driver import Progress
 from orchestrator.sweep.file import Sweep
 from orchestrator.traces.digest import digest
 
@@ -28,13 +30,13 @@ base:
   gradient: {engine: adjoint}
   updates: [{clip: norm, limit: 0.5}, {optimizer: adam, learning_rate: 0.01}]
   batch: {size: 8, shards: 2}
-  steps: 900
+  steps: 600
 sweep:
   - updates.1.learning_rate: [0.01, 0.02]
   - seed: {range: 4}
-placement: {pack: 2, chunk_steps: 20, commit_seconds: 0}
+placement: {pack: 2, chunk_steps: 40, commit_seconds: 0}
 """
-"""Four packs; 45 chunks of each, and a commit for every one or two of them."""
+"""Four packs, fifteen chunks of each, and a commit for every one or two of them."""
 
 INLINE = orchestrator.Where(inline=True)
 
@@ -92,13 +94,15 @@ def test_driver_killed_again_and_again_leaves_the_same_bits(
     sweep: Path, expected: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    for commit in (1, 30):
+    for commit in (1, 20):
         with started(sweep, out, "--inline") as process:
             wait_for_commit(process, out, commit)
     with started(sweep, out, "--inline") as process:
         text = said(process)
     assert process.returncode == 0, text
-    assert "(0 kept, 2 begun, 6 new)" in text
+    kept, begun, new = map(int, re.findall(r"(\d) (?:kept|begun|new)", text))
+    assert kept + begun + new == 8
+    assert kept + begun > 0
     assert digest_of(out) == expected
 
 
@@ -122,11 +126,10 @@ def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: s
     assert digest_of(out) == expected
 
 
-def test_second_signal_leaves_at_once(sweep: Path, expected: str, tmp_path: Path) -> None:
+def test_second_signal_leaves_at_once(sweep: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     endless = ("--set", "placement.chunk_steps=null", "--set", "placement.chunk_seconds=1e9")
     with started(sweep, out, "--inline", "--set", "base.steps=100000000", *endless) as process:
-        until((out / "run.json").exists)
         until(lambda: signal_caught(process, signal.SIGTERM))
         process.terminate()
         assert process.stdout
@@ -134,8 +137,6 @@ def test_second_signal_leaves_at_once(sweep: Path, expected: str, tmp_path: Path
         process.terminate()
         said(process)
     assert process.returncode == 143
-    orchestrator.run(sweep, tmp_path / "other", where=INLINE)
-    assert digest_of(tmp_path / "other") == expected
 
 
 def signal_caught(process: subprocess.Popen[str], number: signal.Signals) -> bool:
@@ -145,41 +146,48 @@ def signal_caught(process: subprocess.Popen[str], number: signal.Signals) -> boo
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
+class Killer(Watcher):
+    """Kills a worker in the middle of the sweep."""
+
+    killed = False
+
+    def advanced(self, progress: Progress) -> None:
+        if progress.commits > 2 and not self.killed:
+            os.kill(self.workers()[0], signal.SIGKILL)
+            self.killed = True
+
+    @staticmethod
+    def workers() -> list[int]:
+        """The processes of Ray's actors."""
+        from ray._private.state import actors
+
+        return [actor["Pid"] for actor in actors().values() if actor["State"] == "ALIVE"]
+
+
 def test_worker_killed_leaves_the_same_bits(sweep: Path, expected: str, cluster: str, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    with started(sweep, out, "--address", cluster, "--workers", "2") as process:
-        wait_for_commit(process, out, 2)
-        os.kill(worker_process(cluster), signal.SIGKILL)
-        text = said(process)
-    assert process.returncode == 0, text
-    assert digest_of(out) == expected
-    assert pd.read_parquet(out / "trials").attempts.max() > 1
-
-
-def worker_process(cluster: str) -> int:
-    """The process of one of the actors that are alive."""
-    from ray.util.state import list_actors
-
-    alive = list_actors(address=cluster, filters=[("state", "=", "ALIVE"), ("class_name", "=", "Worker")])
-    return int(alive[0].pid)
+    where, killer = orchestrator.Where(address=cluster, workers=2), Killer()
+    assert orchestrator.run(sweep, tmp_path, where=where, watcher=killer).exit_code == 0
+    assert killer.killed
+    assert digest_of(tmp_path) == expected
+    assert pd.read_parquet(tmp_path / "trials").attempts.max() == 2
 
 
 class Told(Watcher):
-    """Remembers the counts."""
+    """Remembers how many trials were kept, begun, new and abandoned."""
 
     def opened(self, sweep: Sweep, out: Path, counts: Counts) -> None:  # noqa: ARG002
-        self.counts = counts
+        self.counts = (counts.kept, counts.begun, counts.new, counts.abandoned)
 
 
 def test_grown_sweep_runs_only_what_is_new(sweep: Path, expected: str, tmp_path: Path) -> None:
     told = Told()
     orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["sweep.1.seed={range: 3}"], watcher=told)
-    assert told.counts == Counts(kept=0, begun=0, new=6, abandoned=0)
+    assert told.counts == (0, 0, 6, 0)
     before = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
     orchestrator.run(sweep, tmp_path, where=INLINE, watcher=told)
-    assert told.counts == Counts(kept=6, begun=0, new=2, abandoned=0)
+    assert told.counts == (6, 0, 2, 0)
     after = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
-    assert (after[before.index] == before).all()
+    assert after[before.index].tolist() == before.tolist()
     assert digest_of(tmp_path) == expected
 
 
@@ -188,13 +196,13 @@ def test_finished_run_is_kept_as_it_is(sweep: Path, tmp_path: Path) -> None:
     orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=told)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
     orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=told)
-    assert told.counts == Counts(kept=8, begun=0, new=0, abandoned=0)
+    assert told.counts == (8, 0, 0, 0)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == files
 
 
 def test_shrunk_sweep_keeps_what_it_no_longer_names(sweep: Path, tmp_path: Path) -> None:
     told = Told()
-    for seeds, counts in (("4", Counts(0, 0, 8, 0)), ("1", Counts(2, 0, 0, 6))):
+    for seeds, counts in (("4", (0, 0, 8, 0)), ("1", (2, 0, 0, 6))):
         overrides = ["base.steps=2", f"sweep.1.seed={{range: {seeds}}}"]
         orchestrator.run(sweep, tmp_path, where=INLINE, overrides=overrides, watcher=told)
         assert told.counts == counts

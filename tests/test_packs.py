@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeps import ids, plan
+from sweeps import ids, plan, read, swept
 
 from orchestrator.driver.packs import Done, Packer, pack_size
-from orchestrator.sweep.plan import Plan
 from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.traces.rows import SavedState
 
@@ -65,19 +64,26 @@ def test_halves_share_the_trials_between_them() -> None:
     assert (len(first.trials), len(second.trials)) == (2, 3)
 
 
-def sizes(whole: Plan, workers: int) -> set[int]:
-    return {pack_size(whole, structure, workers) for structure in whole.structures}
+def size(*items: str, workers: int, placement: str = "{}") -> int:
+    """Trials in a pack of the only structure of a sweep."""
+    sweep = read(swept(*items), f"placement={placement}")
+    (structure,) = sweep.plan.structures
+    return pack_size(sweep, structure, workers)
 
 
 def test_pack_size_leaves_several_packs_to_every_worker() -> None:
-    assert sizes(plan("seed: {range: 32}"), workers=2) == {4}
-    assert sizes(plan("seed: {range: 2}"), workers=8) == {1}
+    assert size("seed: {range: 32}", workers=2) == 4
+    assert size("seed: {range: 2}", workers=8) == 1
+
+
+def test_pack_size_is_what_placement_says() -> None:
+    assert size("seed: {range: 32}", workers=2, placement="{pack: 7}") == 7
 
 
 def test_pack_size_is_bounded_by_count_and_by_memory() -> None:
-    assert sizes(plan("seed: {range: 100000}"), workers=1) == {64}
-    large = plan("model.hidden: [[500, 500]]", "batch.size: [16]", "seed: {range: 100000}")
-    template = large.structures[0].template
-    (size,) = sizes(large, workers=1)
-    assert 1 < size < 64
-    assert shard_bytes(template, problem(template), size) <= 256 << 20
+    assert size("seed: {range: 100000}", workers=1) == 64
+    items = ("model.hidden: [[500, 500]]", "batch.size: [16]", "seed: {range: 100000}")
+    template = plan(*items).structures[0].template
+    large = size(*items, workers=1)
+    assert 1 < large < 64
+    assert shard_bytes(template, problem(template), large) <= 256 << 20

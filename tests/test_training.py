@@ -333,7 +333,7 @@ def test_weight_of_a_row_counts_like_copies_of_it(tmp_path: Path) -> None:
 
 def failing(folder: Path) -> Pack:
     """Trials whose engine raises when it comes to one of ten rows."""
-    from allergic import Allergic  # later than the sweep file's own list of engines was made
+    from sick_engines import Allergic  # later than the sweep file's own list of engines was made
 
     path = weighted_file(folder / "ten.csv", [1.0] * 10)
     pack = pack_of(NETWORK, "{seed: {range: 6}}", overrides=fitted(path, 2))

@@ -38,7 +38,7 @@ def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | No
 
     planned = load(sweep, overrides)
     workers = workers or default_workers()
-    estimates = [estimate(planned.plan, structure, workers) for structure in planned.plan.structures]
+    estimates = [estimate(planned, structure, workers) for structure in planned.plan.structures]
     _print_structures(planned, estimates)
     _print_totals(planned, estimates)
     _print_trials(planned, trials)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.driver.packs import Packer, pack_size
+from orchestrator.sweep.file import Sweep
 from orchestrator.sweep.plan import Plan, Structure
 from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.training.advance import Limits, advance
@@ -43,11 +44,11 @@ class Estimate:
     trace_bytes: int
 
 
-def estimate(plan: Plan, structure: Structure, workers: int) -> Estimate:
+def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
     """Counts; runs nothing."""
     template = structure.template
     ready = problem(template)
-    size = pack_size(plan, structure, workers)
+    size = pack_size(sweep, structure, workers)
     return Estimate(
         structure=structure,
         packs=-(-structure.count // size),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.sweep.file import Sweep
 from orchestrator.sweep.plan import Plan, PlannedTrial, Structure
 from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.traces.rows import SavedState
@@ -50,9 +51,11 @@ class PlannedPack:
     planned: Mapping[str, PlannedTrial]
 
 
-def pack_size(plan: Plan, structure: Structure, workers: int) -> int:
-    """Trials to advance together: enough packs for every worker, and no more memory than is sane."""
-    spread = -(-plan.count // (workers * _PACKS_PER_WORKER))
+def pack_size(sweep: Sweep, structure: Structure, workers: int) -> int:
+    """Trials to advance together: as placement says, else enough packs for all workers in sane memory."""
+    if sweep.placement.pack is not None:
+        return sweep.placement.pack
+    spread = -(-sweep.plan.count // (workers * _PACKS_PER_WORKER))
     template = structure.template
     room = _PACK_BYTES // max(1, shard_bytes(template, problem(template), rows=1))
     return int(max(1, min(_MOST_TRIALS, spread, room)))

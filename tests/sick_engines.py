@@ -1,8 +1,8 @@
-"""An engine that cannot compute one value of the data: what an error in somebody's own code looks like.
+"""Engines that fail, as somebody's own code may.
 
-    python -c "import allergic; allergic.main()" SWEEP OUT [OVERRIDE …]
+    python -c "import sick_engines; sick_engines.main()" SWEEP OUT [OVERRIDE …]
 
-Runs a sweep in this process, knowing that engine, and prints the exit code.
+Runs a sweep in this process, knowing these engines, and prints the exit code.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.backprop import Backprop
 from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
+from orchestrator.errors import CertificateError
 from orchestrator.models.base import Built
 
 
@@ -48,9 +49,19 @@ class AllergicDifferentiator:
         return self.healthy.predict(parameters, inputs, axes)
 
 
+class Forged(Backprop):
+    """Backpropagation that fails its independent check."""
+
+    engine: Literal["forged"]  # type: ignore[assignment]
+
+    def certify(self, model: Built, seed: int) -> float | None:  # noqa: ARG002
+        """Always raises CertificateError."""
+        raise CertificateError("the gradient is 2, the check says 1")
+
+
 def main() -> None:
     """Runs the sweep named on the command line."""
     from orchestrator.api import Where, run
 
     sweep, out, *overrides = sys.argv[1:]
-    print(run(sweep, out, where=Where(inline=True), overrides=overrides).exit_code)
+    sys.stdout.write(f"{run(sweep, out, where=Where(inline=True), overrides=overrides).exit_code}\n")
