@@ -23,18 +23,21 @@ _I, _X, _Z, _Y = (1 << pauli for pauli in range(4))
 _ABOUT = (_X, _Y, _Z)
 
 
-def reached(gates: NDArray[np.void], qubits: int, observable: Iterable[Term]) -> NDArray[np.bool_]:
+def reached(
+    gates: NDArray[np.void], qubits: int, observable: Iterable[Term], projector: bool = False
+) -> NDArray[np.bool_]:
     """Whether each gate can change the expectation value.
 
     Args:
         gates: [G] records as in ``Program.gates``.
         qubits: n.
         observable: its Pauli strings.
+        projector: whether |0…0><0…0|, the mean of all products of Z, is added to them.
 
     Returns:
         bool [G]; where it is false, E is the same without the gate, for all angles, inputs and axes.
     """
-    support = _support(qubits, observable)
+    support = _support(qubits, observable, projector)
     live = np.zeros(len(gates), np.bool_)
     for index in range(len(gates) - 1, -1, -1):
         gate = Gate(*gates[index].item())
@@ -50,8 +53,8 @@ def reached(gates: NDArray[np.void], qubits: int, observable: Iterable[Term]) ->
     return live
 
 
-def _support(qubits: int, observable: Iterable[Term]) -> list[int]:
-    support = [0] * qubits
+def _support(qubits: int, observable: Iterable[Term], projector: bool) -> list[int]:
+    support = [_I | _Z if projector else 0] * qubits
     for term in observable:
         for qubit in range(qubits):
             support[qubit] |= 1 << ((term.x >> qubit & 1) + 2 * (term.z >> qubit & 1))
