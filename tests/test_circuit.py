@@ -88,7 +88,7 @@ def test_groups_cover_the_parameters_layer_by_layer(ansatz: str, qubits: int):
     assert [group.start for group in built.groups] == [0, *(group.stop for group in built.groups[:-1])]
     assert [group.name for group in built.groups] == [f"layer{k}" for k in range(len(built.groups))]
     assert [group.depth for group in built.groups] == list(range(len(built.groups)))
-    count = {"hardware-efficient": 3, "random-pauli": 3, "qaoa": 3, "identity-blocks": 6}.get(ansatz, 4)
+    count = {"hardware-efficient": 3, "random-pauli": 3, "qaoa": 3, "identity-blocks": 12}.get(ansatz, 4)
     assert len(built.groups) == count
     used = built.gates["parameter"]
     assert set(used[used != NONE].tolist()) == set(range(built.parameters))

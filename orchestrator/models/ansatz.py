@@ -142,24 +142,36 @@ def _qaoa(qubits: int, layers: int, *, cost: SparsePauliOp) -> Trainable:  # noq
     return Trainable(circuit, tuple(zip(gamma, beta, strict=True)))
 
 
-def _identity_blocks(qubits: int, layers: int) -> Trainable:
-    """Grant et al. 2019 (arXiv 1903.05076): RY(π/4), then blocks that start as the identity.
+def _identity_blocks(qubits: int, layers: int, *, block_layers: int = 2) -> Trainable:
+    """Grant et al. 2019 (arXiv 1903.05076): RY(π/4), then ``layers`` blocks that start as the identity.
 
-    A block is a layer of ``hardware-efficient`` and its mirror image: the same gates in reverse, their
-    angles negated. All parameters are independent; those of the mirror image start as the layer's.
+    A block is some layers of ``hardware-efficient`` and their mirror image: the same gates in reverse,
+    their angles negated. All parameters are independent; those of the mirror image start as the layers'.
+    In a block of a single layer its CX and their mirror image meet and cancel, for good.
     """
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
     circuit = QuantumCircuit(qubits)
     circuit.ry(math.pi / 4, range(qubits))
-    one = _hardware_efficient(qubits, 1)
-    halves = _cut(ParameterVector("θ", 4 * qubits * layers), 2 * qubits)
-    for index, half in enumerate(halves):
-        drawn = one.circuit.inverse() if index % 2 else one.circuit
-        circuit.compose(drawn.assign_parameters(dict(zip(one.layers[0], half, strict=True))), inplace=True)
-    twins = (pair for a, b in zip(halves[::2], halves[1::2], strict=True) for pair in zip(b, a, strict=True))
-    return Trainable(circuit, halves, tuple(twins))
+    half = _hardware_efficient(qubits, block_layers)
+    block = half.circuit.copy()
+    mirrored = _cut(ParameterVector("φ", half.circuit.num_parameters), 2 * qubits)
+    block.compose(half.circuit.inverse().assign_parameters(_paired(half.layers, mirrored)), inplace=True)
+    own = (*half.layers, *mirrored[::-1])
+    all_layers = _cut(ParameterVector("θ", 2 * qubits * len(own) * layers), 2 * qubits)
+    twins: dict[Parameter, Parameter] = {}
+    for start in range(0, len(all_layers), len(own)):
+        these = all_layers[start : start + len(own)]
+        circuit.compose(block.assign_parameters(_paired(own, these)), inplace=True)
+        twins |= _paired(these[block_layers:], these[:block_layers][::-1])
+    return Trainable(circuit, all_layers, tuple(twins.items()))
+
+
+def _paired(keys: Layers, values: Layers) -> dict[Parameter, Parameter]:
+    """The parameters of some layers with those of others."""
+    pairs = zip(keys, values, strict=True)
+    return {key: value for these, those in pairs for key, value in zip(these, those, strict=True)}
 
 
 def _random_pauli(qubits: int, layers: int) -> Trainable:

@@ -79,6 +79,7 @@ class Circuit(AnyCircuit):
         rotations: ``two-local``: gates on each qubit, in order.
         entangler: ``two-local``: gate on each pair.
         ansatz_seed: ``pauli-two-design``: the axes are drawn from it, once.
+        block_layers: ``identity-blocks``: layers in a block, before their mirror image.
         encoding: a name out of ``models.encoding.ENCODINGS``; there is none without data.
         encoding_repetitions: of ``iqp``, ``zz`` and ``pauli``.
         encoding_entanglement: Qiskit's pattern of pairs, for ``zz`` and ``pauli``.
@@ -94,6 +95,7 @@ class Circuit(AnyCircuit):
     rotations: tuple[Rotation, ...] | None = Field(default=None, strict=False, min_length=1)
     entangler: Entangler | None = None
     ansatz_seed: int | None = Field(default=None, ge=0, lt=2**63)
+    block_layers: int | None = Field(default=None, ge=1)
     encoding: Literal[ENCODING_NAMES] = "angle"  # type: ignore[valid-type]
     encoding_repetitions: int | None = Field(default=None, ge=1)
     encoding_entanglement: Entanglement | None = None
@@ -174,7 +176,11 @@ class Circuit(AnyCircuit):
     def _option_faults(self) -> Iterator[Fault]:
         """Options that the chosen ansatz or encoding does not have."""
         yield from _misplaced(
-            self, "ansatz", ANSATZE, "", ("entanglement", "rotations", "entangler", "ansatz_seed")
+            self,
+            "ansatz",
+            ANSATZE,
+            "",
+            ("entanglement", "rotations", "entangler", "ansatz_seed", "block_layers"),
         )
         given = ("repetitions", "entanglement", "paulis")
         yield from _misplaced(self, "encoding", ENCODINGS, "encoding_", given)
