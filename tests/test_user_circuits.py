@@ -366,3 +366,76 @@ def test_plan_names_the_line_of_what_is_wrong(folder: Path, model: str, place: s
     (fault,) = [fault for fault in error.value.faults if fault.path.startswith("model")]
     assert (fault.path, fault.line) == (place, 4)
     assert fragment in fault.message
+
+
+# Published variances, from probes.
+
+PRODUCT = """\
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+
+def product(qubits):
+    circuit = QuantumCircuit(qubits)
+    for qubit, angle in enumerate(ParameterVector("a", qubits)):
+        circuit.rx(angle, qubit)
+    return circuit
+"""
+
+PROBE = """\
+name: probe
+base:
+  mode: probe
+  model: {model}
+  loss: expectation
+  gradient: {{engine: adjoint}}
+  steps: {steps}
+  record: {{components: [{component}]}}
+sweep: [{axis}]
+"""
+
+
+def squares(folder: Path, component: int, **parts: object) -> pd.DataFrame:
+    """g² of a component in every step of a probe, with the swept keys."""
+    path = folder / "probe.yaml"
+    path.write_text(PROBE.format(component=component, **parts))
+    orchestrator.run(path, folder / "run", where=orchestrator.Where(inline=True))
+    table = pd.read_parquet(folder / "run" / "gradients")
+    return table[table.group == f"component{component}"].assign(square=lambda t: t.l2**2)
+
+
+def assert_mean(square: pd.Series, expected: float) -> None:
+    """Within four standard errors; the mean gradient is 0."""
+    assert abs(square.mean() - expected) < 4 * square.std() / math.sqrt(len(square))
+
+
+def test_variances_of_a_product_circuit_are_those_of_cerezo_et_al(tmp_path: Path):
+    """(1/8)(3/8)^(n-1) for the global cost, 1/(8n²) for the local one (arXiv 2001.00550)."""
+    (tmp_path / "products.py").write_text(PRODUCT)
+    local = ", ".join(f"Z{qubit}: -0.125" for qubit in range(4))
+    found = squares(
+        tmp_path,
+        component=0,
+        steps=4000,
+        model='{kind: circuit, python: "products:product", arguments: {qubits: 4}}',
+        axis="model.observable: [{label: global, value: {I: 1, zero-projector: -1}}, "
+        f"{{label: local, value: {{I: 0.5, {local}}}}}]",
+    )
+    by_cost = found.groupby("model.observable", observed=True).square
+    assert_mean(by_cost.get_group("global"), (3 / 8) ** 3 / 8)
+    assert_mean(by_cost.get_group("local"), 1 / (8 * 4**2))
+
+
+def test_variance_of_identity_blocks_does_not_fall_with_their_number(tmp_path: Path):
+    """Grant et al. 2019; a random circuit of as many layers would be far down its plateau."""
+    found = squares(
+        tmp_path,
+        component=8,
+        steps=500,
+        model="{kind: circuit, qubits: 4, layers: 1, ansatz: identity-blocks, observable: Z0 Z1}",
+        axis="model.layers: [1, 8]",
+    )
+    by_layers = found.groupby("model.layers").square
+    error, mean = by_layers.std() / math.sqrt(500), by_layers.mean()
+    assert abs(mean[8] - mean[1]) < 4 * math.hypot(error[1], error[8])
+    assert mean[8] > 0.08  # at d = 16, McClean's plateau is at 0.02
