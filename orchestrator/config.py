@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Field",
+    "FrozenDict",
     "OneOf",
     "ValidationInfo",
     "discover",
@@ -54,6 +55,9 @@ class Config(BaseModel):
     tags: ClassVar[tuple[str, ...]] = ()
     """Keys of which exactly one names the member of a family, e.g. ``("kind",)``."""
 
+    variant: ClassVar[str] = ""
+    """Key that tells a member from another one of the same name, which lacks it."""
+
     def identity(self) -> dict[str, Any]:
         """What takes part in a trial's id: JSON values, fields equal to their default left out.
 
@@ -69,6 +73,33 @@ class Config(BaseModel):
     def parse(cls, value: Mapping[str, Any], **context: Any) -> Self:
         """Validates plain data; raises ConfigError (with all faults) if it is not legal."""
         return cls.model_validate(value, context=context)
+
+
+class FrozenDict(dict[str, Any]):
+    """A mapping of text to JSON values that a configuration may hold: equal, and hashed, by its JSON text.
+
+    Example:
+        >>> FrozenDict(a=1, b=2) == FrozenDict(b=2, a=1), FrozenDict(a=1) == FrozenDict(a=True)
+        (True, False)
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and _text(self) == _text(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(_text(self))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        mapping = core_schema.dict_schema(core_schema.str_schema(strict=True), strict=True)
+        return core_schema.no_info_after_validator_function(cls, mapping)
+
+
+def _text(mapping: Mapping[Any, Any]) -> str:
+    return json.dumps(mapping, sort_keys=True, default=str)
 
 
 @cache
@@ -96,7 +127,10 @@ def refuse(message: str) -> PydanticCustomError:
 
 @cache
 def discover(family: type[Member]) -> dict[str, type[Member]]:
-    """All members of ``family`` by tag (``kind=mlp``), found in the modules of the family's package."""
+    """All members of ``family`` by tag, found in the modules of the family's package.
+
+    A tag is ``kind=circuit``, or ``kind=circuit+qasm`` for a variant that has the key ``qasm``.
+    """
     package = importlib.import_module(family.__module__.rpartition(".")[0])
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
@@ -107,9 +141,9 @@ def discover(family: type[Member]) -> dict[str, type[Member]]:
         queue.extend(member.__subclasses__())
         for tag in family.tags:
             if tag in member.model_fields:
-                members |= {
-                    f"{tag}={value}": member for value in get_args(member.model_fields[tag].annotation)
-                }
+                variant = f"+{member.variant}" if member.variant else ""
+                names = get_args(member.model_fields[tag].annotation)
+                members |= {f"{tag}={name}{variant}": member for name in names}
     return dict(sorted(members.items()))
 
 
@@ -129,8 +163,12 @@ class OneOf:
 def _tag(value: Any, family: type[Config]) -> str | None:
     """``<kind=mlp>`` for a mapping or an instance; None if it names none or several."""
     fields = value if isinstance(value, Mapping) else vars(value) if isinstance(value, family) else {}
-    given = [f"<{name}={fields[name]}>" for name in family.tags if fields.get(name) is not None]
-    return given[0] if len(given) == 1 else None
+    given = [f"{name}={fields[name]}" for name in family.tags if fields.get(name) is not None]
+    if len(given) != 1:
+        return None
+    variants = (tag for tag in discover(family) if tag.startswith(f"{given[0]}+"))
+    chosen = (tag for tag in variants if fields.get(tag.rpartition("+")[2]) is not None)
+    return f"<{next(chosen, given[0])}>"
 
 
 def explain(error: ConfigError, root: type[Config]) -> list[tuple[tuple[str | int, ...], str]]:
@@ -191,7 +229,8 @@ def _explain_tag(value: Any, family: type[Config]) -> tuple[tuple[str, ...], str
         return (), f"is {show(value)}, must be a mapping with the key {' or '.join(family.tags)}"
     given = [tag for tag in family.tags if value.get(tag) is not None]
     legal = {
-        tag: [_value(name) for name in discover(family) if name.startswith(f"{tag}=")] for tag in family.tags
+        tag: [_value(name) for name in discover(family) if name.startswith(f"{tag}=") and "+" not in name]
+        for tag in family.tags
     }
     if len(given) > 1:
         return (), f"has {' and '.join(given)}, must have one of them"

@@ -179,7 +179,7 @@ def test_derivatives_agree_with_central_differences_on_random_circuits(drawing: 
         np.testing.assert_allclose(jacobian[..., k], (above - below) / (2 * step), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("ansatz", sorted(ANSATZE))
+@pytest.mark.parametrize("ansatz", sorted(ANSATZE.keys() - {"qaoa"}))  # whose gates share parameters
 def test_derivatives_obey_the_parameter_shift_rule_on_qiskit(ansatz: str):
     program = circuit(3, 2, 3, ansatz=ansatz, observable="ZYX")
     drawing = program.redraw()

@@ -70,11 +70,13 @@ def duration(seconds: float) -> str:
 
 
 def model(config: Any) -> str:
-    """A model in a few words: ``mlp 10-10``, ``circuit 4×3``."""
+    """A model in a few words: ``mlp 10-10``, ``circuit 4 qubits × 3``, ``circuit file.qasm``."""
     fields = config.model_dump()
     if "qubits" in fields:
         return f"{fields['kind']} {fields['qubits']} qubits × {fields['layers']}"
-    return f"{fields['kind']} {'-'.join(map(str, fields.get('hidden', ()))) or 'no hidden layer'}"
+    if "hidden" in fields:
+        return f"{fields['kind']} {'-'.join(map(str, fields['hidden'])) or 'no hidden layer'}"
+    return str(config.label)
 
 
 def progress_bar() -> Any:

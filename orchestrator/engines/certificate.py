@@ -81,7 +81,10 @@ def _shift_rule(program: Program, k: int) -> Rule | None:
 
     As a function of θ_k, E has frequencies up to the sum of its gates' scales. There is a rule if the
     scales are multiples of the smallest, u. One gate of scale 1 gives ½E(θ + π/2) - ½E(θ + 3π/2).
+    There is none for a parameter of a computed angle.
     """
+    if any(k == index for angle in program.angles for index, _ in angle.slopes):
+        return None
     scales = np.abs(program.gates["scale"][program.gates["parameter"] == k])
     multiples = np.round(scales / scales.min())
     if not np.allclose(multiples * scales.min(), scales, rtol=1e-12, atol=0.0):
@@ -112,13 +115,17 @@ def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDAr
     simulator = AerSimulator(method="statevector", max_parallel_threads=1, fusion_enable=False)
     circuit = transpile(_with_axes(drawing.circuit, axes), basis_gates=_BASIS, optimization_level=0)
     circuit.save_expectation_value(drawing.observable, range(circuit.num_qubits))
+    circuit.save_amplitudes_squared([0])
     trainable = [parameter for layer in drawing.layers for parameter in layer]
     symbols = [*trainable, *drawing.inputs]
     bound = [
         circuit.assign_parameters(dict(zip(symbols, [*point, *inputs], strict=True))) for point in points
     ]
     result = simulator.run(bound).result()
-    return [float(result.data(index)["expectation_value"]) for index in range(len(points))]
+    found = [result.data(index) for index in range(len(points))]
+    return [
+        float(data["expectation_value"] + drawing.projector * data["amplitudes_squared"][0]) for data in found
+    ]
 
 
 def _with_axes(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircuit:

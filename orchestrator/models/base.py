@@ -66,6 +66,14 @@ class Model(Config):
 
     tags: ClassVar[tuple[str, ...]] = ("kind",)
 
+    def fingerprint(self) -> str:
+        """Changes when what ``build`` returns does; constant for models that come from no file.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return ""
+
     def build(self, features: int, classes: int) -> Built:
         """The model for data of ``features`` columns and ``classes`` classes (0: regression or no data).
 

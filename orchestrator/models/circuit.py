@@ -1,57 +1,126 @@
-"""A variational circuit."""
+"""A variational circuit, built by name."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.config import Field
+from orchestrator.config import Field, FrozenDict, field_validator, refuse, show
 from orchestrator.errors import Fault, InputError
+from orchestrator.models.ansatz import ANSATZE, Drawing, Trainable, with_encoding
 from orchestrator.models.base import Model
+from orchestrator.models.encoding import ENCODINGS
 from orchestrator.models.program import Program
 
 if TYPE_CHECKING:
-    from orchestrator.models.ansatz import Drawing
+    from qiskit import QuantumCircuit
+
+ANSATZ_NAMES: tuple[str, ...] = tuple(ANSATZE)
+ENCODING_NAMES: tuple[str, ...] = tuple(ENCODINGS)
+
+Entanglement = Literal["full", "linear", "reverse_linear", "circular", "sca", "pairwise"]
+Rotation = Literal["rx", "ry", "rz", "p", "h"]
+Entangler = Literal[
+    "cx", "cy", "cz", "ch", "swap", "iswap", "ecr", "crx", "cry", "crz", "cp", "rxx", "ryy", "rzz", "rzx"
+]
 
 
-class Circuit(Model):
-    """A feature map, an ansatz, and an observable whose expectation value is the prediction.
-
-    Trainable angles start uniform in [0, 2π). Groups are the ansatz's layers of rotations; Qiskit's
-    ``real-amplitudes`` and ``efficient-su2`` have one more than ``layers``, behind the last entanglement.
+class AnyCircuit(Model):
+    """What circuits have in common, wherever they come from.
 
     Attributes:
-        qubits: number of qubits.
-        layers: repetitions of the ansatz.
-        ansatz: ``hardware-efficient`` (RY and RZ on each qubit, then CX 0-1, 1-2, …), Qiskit's
-            ``real-amplitudes`` and ``efficient-su2``, or ``random-pauli`` of McClean et al. 2018
-            (arXiv 1803.11173), whose rotation axes are drawn anew in every step.
-        encoding: ``angle`` is RY(x_q) on qubit q for each feature; there is none without data.
-        observable: Pauli string as Qiskit writes it (``ZIII``: Z on qubit 3) or sparse (``Z0 Z1``);
-            Z on the last qubit if left out.
+        observable: what is measured: a Pauli string as Qiskit writes it (``ZIII``: Z on qubit 3) or sparse
+            (``Z0 Z1``), ``zero-projector`` (|0…0><0…0|), or a mapping of these to coefficients, their
+            weighted sum; Z on the last qubit if left out.
     """
 
-    kind: Literal["circuit"]
-    qubits: int = Field(ge=1)
-    layers: int = Field(ge=1)
-    ansatz: Literal["hardware-efficient", "real-amplitudes", "efficient-su2", "random-pauli"] = (
-        "hardware-efficient"
-    )
-    encoding: Literal["angle"] = "angle"
-    observable: str | None = None
+    observable: str | FrozenDict | None = None
+
+    @field_validator("observable", mode="before")
+    @classmethod
+    def _text_or_mapping(cls, value: Any) -> Any:
+        if value is None or isinstance(value, (str, dict)):
+            return value
+        raise refuse(f"is {show(value)}, must be text or a mapping of Pauli strings to coefficients")
 
     def build(self, features: int, classes: int) -> Program:  # noqa: ARG002 - one E, whatever the classes
         """The circuit for data of ``features`` columns; nothing of size 2^qubits is allocated.
 
         Raises:
-            InputError: at ``model.qubits`` or ``model.observable``.
+            InputError: with every fault of the configuration, or the first gate that has no derivative.
         """
         from orchestrator.models.reading import read
 
-        faults = [*self._too_few_qubits(features), *self._observable_faults()]
-        if faults:
-            raise InputError(faults)
         return read(partial(self.draw, features), self.label)
+
+    @property
+    def label(self) -> str:
+        """What a message calls it."""
+        raise NotImplementedError
+
+    def draw(self, features: int) -> Drawing:
+        """The circuit in Qiskit's terms."""
+        raise NotImplementedError
+
+
+class Circuit(AnyCircuit):
+    """A feature map, an ansatz, and an observable whose expectation value is the prediction.
+
+    Trainable angles start uniform in [0, 2π). Groups are the ansatz's layers. Options that are left out
+    are those of the ansatz or the encoding, as documented there.
+
+    Attributes:
+        qubits: number of qubits.
+        layers: repetitions of the ansatz.
+        ansatz: a name out of ``models.ansatz.ANSATZE``.
+        entanglement: ``real-amplitudes``, ``efficient-su2``, ``two-local``: Qiskit's pattern of pairs.
+        rotations: ``two-local``: gates on each qubit, in order.
+        entangler: ``two-local``: gate on each pair.
+        ansatz_seed: ``pauli-two-design``: the axes are drawn from it, once.
+        block_layers: ``identity-blocks``: layers in a block, before their mirror image.
+        encoding: a name out of ``models.encoding.ENCODINGS``; there is none without data.
+        encoding_repetitions: of ``iqp``, ``zz`` and ``pauli``.
+        encoding_entanglement: Qiskit's pattern of pairs, for ``zz`` and ``pauli``.
+        encoding_paulis: ``pauli``: strings such as ``Z`` and ``YY``.
+        reupload: before how many layers the encoding stands, from the first; true: before all.
+    """
+
+    kind: Literal["circuit"]
+    qubits: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    ansatz: Literal[ANSATZ_NAMES] = "hardware-efficient"  # type: ignore[valid-type]
+    entanglement: Entanglement | None = None
+    rotations: tuple[Rotation, ...] | None = Field(default=None, strict=False, min_length=1)
+    entangler: Entangler | None = None
+    ansatz_seed: int | None = Field(default=None, ge=0, lt=2**63)
+    block_layers: int | None = Field(default=None, ge=1)
+    encoding: Literal[ENCODING_NAMES] = "angle"  # type: ignore[valid-type]
+    encoding_repetitions: int | None = Field(default=None, ge=1)
+    encoding_entanglement: Entanglement | None = None
+    encoding_paulis: tuple[str, ...] | None = Field(default=None, strict=False, min_length=1)
+    reupload: int = Field(default=1, ge=1, json_schema_extra={"type": ["integer", "boolean"]})
+
+    @field_validator("reupload", mode="before")
+    @classmethod
+    def _counted(cls, value: Any, info: Any) -> Any:
+        return info.data.get("layers", 1) if value is True else 1 if value is False else value
+
+    @field_validator("rotations")
+    @classmethod
+    def _turning(cls, rotations: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if rotations is not None and set(rotations) == {"h"}:
+            raise refuse("has no parameter; add rx, ry, rz or p")
+        return rotations
+
+    @field_validator("encoding_paulis")
+    @classmethod
+    def _letters(cls, paulis: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for text in paulis or ():
+            if not text or set(text) - set("XYZ"):
+                raise refuse(f"has {show(text)}, must be strings of X, Y and Z")
+        return paulis
 
     @property
     def label(self) -> str:
@@ -62,23 +131,85 @@ class Circuit(Model):
         )
 
     def draw(self, features: int) -> Drawing:
-        """The circuit in Qiskit's terms."""
-        from orchestrator.models.ansatz import draw
-        from orchestrator.models.observable import pauli_string
+        """The circuit in Qiskit's terms.
 
-        return draw(self.ansatz, self.layers, features, pauli_string(self.observable, self.qubits))
+        Raises:
+            InputError: with every fault found.
+        """
+        from qiskit.quantum_info import SparsePauliOp
 
-    def _too_few_qubits(self, features: int) -> list[Fault]:
-        if features <= self.qubits:
-            return []
-        message = f"is {self.qubits}, but encoding: angle needs a qubit for each of the {features} features"
-        return [Fault("model.qubits", f"{message}; use {features} or more, or data.features: {self.qubits}")]
+        from orchestrator.models.observable import read_observable
 
-    def _observable_faults(self) -> tuple[Fault, ...]:
-        from orchestrator.models.observable import pauli_string
-
+        faults = [*self._option_faults(), *self._feature_faults(features)]
+        observable, projector = SparsePauliOp("I" * self.qubits), 0.0
         try:
-            pauli_string(self.observable, self.qubits)
+            observable, projector = read_observable(self.observable, self.qubits)
         except InputError as error:
-            return error.faults
-        return ()
+            faults += error.faults
+        if self.ansatz == "qaoa" and projector:
+            faults.append(Fault("model.observable", "must be Pauli strings: it is the cost of ansatz: qaoa"))
+        if faults:
+            raise InputError(faults)
+        trainable = self._trainable(observable)
+        encoding = self._encoding(features) if features else None
+        circuit, inputs = trainable.circuit, ()
+        if encoding is not None:
+            circuit, inputs = with_encoding(trainable, encoding, self.reupload), tuple(encoding.parameters)
+        return Drawing(
+            circuit, observable, inputs, trainable.layers, trainable.axes, projector, trainable.twins
+        )
+
+    def _trainable(self, observable: Any) -> Trainable:
+        ansatz = ANSATZE[self.ansatz]
+        cost = {"cost": observable} if "cost" in _options(ansatz) else {}
+        return ansatz(self.qubits, self.layers, **self._given(ansatz, ""), **cost)
+
+    def _encoding(self, features: int) -> QuantumCircuit:
+        encoding = ENCODINGS[self.encoding]
+        return encoding(features, **self._given(encoding, "encoding_"))
+
+    def _given(self, function: Callable[..., Any], prefix: str) -> dict[str, Any]:
+        """The options of an ansatz or encoding that are not left out."""
+        named = {option: getattr(self, prefix + option, None) for option in _options(function)}
+        return {option: value for option, value in named.items() if value is not None}
+
+    def _option_faults(self) -> Iterator[Fault]:
+        """Options that the chosen ansatz or encoding does not have."""
+        yield from _misplaced(
+            self,
+            "ansatz",
+            ANSATZE,
+            "",
+            ("entanglement", "rotations", "entangler", "ansatz_seed", "block_layers"),
+        )
+        given = ("repetitions", "entanglement", "paulis")
+        yield from _misplaced(self, "encoding", ENCODINGS, "encoding_", given)
+        if self.reupload > self.layers:
+            message = f"is {self.reupload}, more than the {self.layers} layers"
+            yield Fault("model.reupload", message)
+
+    def _feature_faults(self, features: int) -> Iterator[Fault]:
+        if features > self.qubits:
+            needs = f"encoding: {self.encoding} needs a qubit for each of the {features} features"
+            hint = f"use {features} or more, or data.features: {self.qubits}"
+            yield Fault("model.qubits", f"is {self.qubits}, but {needs}; {hint}")
+        for text in self.encoding_paulis or ():
+            if features and len(text) > features:
+                message = f"has {text}, longer than the {features} feature(s)"
+                yield Fault("model.encoding_paulis", message)
+
+
+def _misplaced(
+    config: Circuit, key: str, family: Any, prefix: str, options: tuple[str, ...]
+) -> Iterator[Fault]:
+    chosen = getattr(config, key)
+    for option in options:
+        if getattr(config, prefix + option) is not None and option not in _options(family[chosen]):
+            owners = ", ".join(name for name, function in family.items() if option in _options(function))
+            yield Fault(f"model.{prefix}{option}", f"means nothing to {key}: {chosen} (legal with: {owners})")
+
+
+def _options(function: Callable[..., Any]) -> list[str]:
+    """The keywords that an ansatz or an encoding takes."""
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

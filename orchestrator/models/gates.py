@@ -37,8 +37,8 @@ class Gate(NamedTuple):
         qubit: the rotated qubit, the control of a CX, one end of a CZ.
         other: target of a CX, other end of a CZ, else ``NONE``.
         axis: an ``Axis`` or ``Axis.DRAWN + k``, ``NONE`` for CX and CZ.
-        parameter: index of the trainable parameter, or ``NONE``.
-        input: index of the feature, or ``NONE``.
+        parameter: index of the trainable parameter or, behind those, of a computed angle; or ``NONE``.
+        input: index of the feature or, behind those, of a computed one; or ``NONE``.
         scale: factor of the parameter or input.
         offset: radians.
     """

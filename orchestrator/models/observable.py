@@ -1,73 +1,99 @@
-"""Reading an observable from the text that a user writes."""
+"""Reading an observable from what a user writes."""
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import show
-from orchestrator.errors import InputError
+from orchestrator.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from qiskit.quantum_info import SparsePauliOp
+
+ZERO_PROJECTOR = "zero-projector"
+"""Name of |0…0><0…0|, which has 2^n Pauli strings and is therefore none of the sum."""
 
 _PATH = "model.observable"
 _FACTOR = re.compile(r"([XYZ])([0-9]+)")
 
 
-def pauli_string(text: str | None, qubits: int) -> SparsePauliOp:
-    """The Pauli string that ``text`` names, as an operator on ``qubits`` qubits.
+def read_observable(observable: str | Mapping[str, Any] | None, qubits: int) -> tuple[SparsePauliOp, float]:
+    """The operator that ``observable`` names, as a sum of Pauli strings and a multiple of |0…0><0…0|.
 
     Args:
-        text: one letter per qubit as Qiskit writes them, qubit 0 on the right (``ZIII``), or the
-            factors that are not the identity (``Z0 Z1``). None: Z on the last qubit.
+        observable: a Pauli string, ``zero-projector``, or a mapping of these to real coefficients. A
+            string has one letter per qubit as Qiskit writes it, qubit 0 on the right (``ZIII``), or
+            the factors that are not the identity (``Z0 Z1``; ``I`` if there are none). None: Z on the
+            last qubit.
         qubits: n.
 
+    Returns:
+        The sum of Pauli strings, and the coefficient of the projector.
+
     Raises:
-        InputError: at ``model.observable``.
+        InputError: at ``model.observable``, with every fault found.
 
     Example:
-        >>> pauli_string("X0 Z2", 3).paulis.to_labels()
-        ['ZIX']
+        >>> paulis, projector = read_observable({"X0 Z2": 0.5, "zero-projector": -1.0}, 3)
+        >>> paulis.to_list(), projector
+        ([('ZIX', (0.5+0j))], -1.0)
     """
     from qiskit.quantum_info import SparsePauliOp
 
-    if text is None:
-        text = f"Z{qubits - 1}"
-    if any(letter.isdigit() for letter in text):
-        factors = _factors(text, qubits)
-        letters = "".join(letter for letter, _ in factors)
-        return SparsePauliOp.from_sparse_list(
-            [(letters, [qubit for _, qubit in factors], 1.0)], num_qubits=qubits
-        )
-    _check_letters(text, qubits)
-    return SparsePauliOp(text)
+    if observable is None:
+        observable = f"Z{qubits - 1}"
+    weighted = {observable: 1.0} if isinstance(observable, str) else observable
+    strings = [text for text in weighted if text != ZERO_PROJECTOR]
+    faults = [*_faults(weighted), *(fault for text in strings for fault in _string_faults(text, qubits))]
+    if faults:
+        raise InputError(faults)
+    terms = [(*_sparse(text, qubits), float(weighted[text])) for text in strings]
+    projector = float(weighted.get(ZERO_PROJECTOR, 0.0))
+    if not projector and not any(letters and coefficient for letters, _, coefficient in terms):
+        raise InputError.at(_PATH, f"{show(observable)} is a constant, whose expectation value never changes")
+    return SparsePauliOp.from_sparse_list(terms or [("", [], 0.0)], num_qubits=qubits), projector
 
 
-def _check_letters(text: str, qubits: int) -> None:
-    if not text or set(text) - set("IXYZ"):
-        raise _refused(text, "is no Pauli string", qubits)
-    if len(text) != qubits:
-        raise _refused(text, f"has {len(text)} letters for {qubits} qubits", qubits)
-    if set(text) == {"I"}:
-        raise _refused(text, "is the identity, whose expectation value is always 1", qubits)
+def _faults(weighted: Mapping[str, Any]) -> Iterator[Fault]:
+    if not weighted:
+        yield Fault(_PATH, "names no Pauli string")
+    for text, coefficient in weighted.items():
+        if type(coefficient) not in (int, float) or not math.isfinite(coefficient):
+            message = f"{show(text)} has coefficient {show(coefficient)}, must be a finite number"
+            yield Fault(_PATH, message)
 
 
-def _factors(text: str, qubits: int) -> list[tuple[str, int]]:
+def _string_faults(text: str, qubits: int) -> Iterator[Fault]:
+    if reason := _refusal(text, qubits):
+        letters = f"{qubits} letters out of I, X, Y, Z with qubit 0 on the right"
+        legal = f"{letters}, factors such as Z0 X{qubits - 1}, or {ZERO_PROJECTOR}"
+        yield Fault(_PATH, f"{show(text)} {reason}; legal: {legal}")
+
+
+def _refusal(text: str, qubits: int) -> str | None:
+    if not any(letter.isdigit() for letter in text):
+        if not text or set(text) - set("IXYZ"):
+            return "is no Pauli string"
+        wrong = len(text) != qubits and text != "I"
+        return f"has {len(text)} letters for {qubits} qubits" if wrong else None
     found = [_FACTOR.fullmatch(word) for word in text.split()]
-    factors = [(match[1], int(match[2])) for match in found if match]
-    if len(factors) < len(found):
-        raise _refused(text, "is no Pauli string", qubits)
-    places = [qubit for _, qubit in factors]
+    places = [int(match[2]) for match in found if match]
+    if len(places) < len(found):
+        return "is no Pauli string"
     if max(places) >= qubits:
-        raise _refused(text, f"names qubit {max(places)}, the last is {qubits - 1}", qubits)
-    if len(set(places)) < len(places):
-        raise _refused(text, "names a qubit twice", qubits)
-    return factors
+        return f"names qubit {max(places)}, the last is {qubits - 1}"
+    return "names a qubit twice" if len(set(places)) < len(places) else None
 
 
-def _refused(text: str, reason: str, qubits: int) -> InputError:
-    legal = (
-        f"{qubits} letters out of I, X, Y, Z with qubit 0 on the right, or factors such as Z0 X{qubits - 1}"
-    )
-    return InputError.at(_PATH, f"{show(text)} {reason}; legal: {legal}")
+def _sparse(text: str, qubits: int) -> tuple[str, list[int]]:
+    """The letters of a legal string that are not the identity, and their qubits."""
+    if text == "I":
+        return "", []
+    if any(letter.isdigit() for letter in text):
+        factors = [(word[0], int(word[1:])) for word in text.split()]
+    else:
+        factors = [(letter, qubits - 1 - place) for place, letter in enumerate(text) if letter != "I"]
+    return "".join(letter for letter, _ in factors), [qubit for _, qubit in factors]

@@ -6,18 +6,27 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.models.base import Group
+from orchestrator.models.expression import Array, Expression, evaluate
 from orchestrator.models.gates import NONE, Term
 from orchestrator.models.lightcone import reached
 from orchestrator.streams import Purpose, Streams
 
 if TYPE_CHECKING:
     from orchestrator.models.ansatz import Drawing
+
+
+class Point(NamedTuple):
+    """What the gates' angles are computed from: parameters [R, P], inputs [R, B, F], axes [R, A]."""
+
+    parameters: Array
+    inputs: Array
+    axes: NDArray[np.int8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +38,15 @@ class Program:
         qubits: n.
         inputs: F, features that enter.
         axes: A, axes that are drawn for each row.
-        gates: [G] records of ``GATE`` in order of application; read-only.
+        gates: [G] records of ``GATE`` in order of application; read-only. A ``parameter`` of P and more is
+            an angle, an ``input`` of F and more a feature, that ``expand`` computes.
         observable: Hermitian sum of Pauli strings.
         groups: one for each layer of the ansatz.
         redraw: draws the circuit anew from what the user wrote, for checks that must not rely on ``gates``.
+        projector: coefficient of |0…0><0…0|, added to the observable.
+        twins: pairs of parameters; the first starts with the value of the second.
+        angles: functions of parameters, and perhaps inputs.
+        features: functions of inputs alone.
     """
 
     name: str
@@ -43,6 +57,10 @@ class Program:
     observable: tuple[Term, ...]
     groups: tuple[Group, ...]
     redraw: Callable[[], Drawing]
+    projector: float = 0.0
+    twins: tuple[tuple[int, int], ...] = ()
+    angles: tuple[Expression, ...] = ()
+    features: tuple[Expression, ...] = ()
 
     head: ClassVar[str] = "expectation"
     outputs: ClassVar[int] = 1
@@ -56,16 +74,53 @@ class Program:
     @cached_property
     def live(self) -> NDArray[np.bool_]:
         """[G] false where a gate cannot change the expectation value, whatever the angles."""
-        return reached(self.gates, self.qubits, self.observable)
+        return reached(self.gates, self.qubits, self.observable, self.projector != 0.0)
 
     @cached_property
     def dead(self) -> NDArray[np.bool_]:
         """[P] true for parameters all of whose gates are outside the observable's light cone."""
-        dead = np.ones(self.parameters, np.bool_)
-        parameter = self.gates["parameter"][self.live]
-        dead[parameter[parameter != NONE]] = False
-        return dead
+        used = set(self.gates["parameter"][self.live].tolist()) - {NONE}
+        for index, angle in enumerate(self.angles, self.parameters):
+            if index in used:
+                used |= {k for k, _ in angle.slopes}
+        return np.array([k not in used for k in range(self.parameters)], np.bool_)
+
+    def expand(self, point: Point) -> Point:
+        """The point with computed angles and features behind its own.
+
+        Angles that are computed may differ from sample to sample, so with them each sample becomes a row:
+        parameters [R·B, P + angles], inputs [R·B, 1, F + features], axes [R·B, A].
+        """
+        if not self.angles and not self.features:
+            return point
+        rows, samples, width = point.inputs.shape
+        flat = point.inputs.reshape(-1, width)
+        each = np.repeat(point.parameters, samples, 0)
+        inputs = _beside(flat, self.features, each, flat)
+        if not self.angles:
+            return point._replace(inputs=inputs.reshape(rows, samples, -1))
+        angles = _beside(each, self.angles, each, flat)
+        return Point(angles, inputs[:, None], np.repeat(point.axes, samples, 0))
+
+    def chain(self, jacobian: Array, expanded: Point, span: slice) -> Array:
+        """dE/dθ [N, P] of a span of samples, from derivatives [N, P + angles] by all that gates may name."""
+        if not self.angles:
+            return jacobian
+        total = np.ascontiguousarray(jacobian[:, : self.parameters])
+        parameters, inputs = expanded.parameters[span], expanded.inputs[span, 0]
+        for index, angle in enumerate(self.angles, self.parameters):
+            for k, slope in angle.slopes:
+                total[:, k] += jacobian[:, index] * evaluate(slope, parameters, inputs)
+        return total
 
     def initial(self, streams: Streams) -> NDArray[np.float64]:
-        """Uniform in [0, 2π), float64 [R, P]."""
-        return 2.0 * math.pi * streams.uniform(Purpose.PARAMETERS, self.parameters)
+        """Uniform in [0, 2π) except for twins, which are equal; float64 [R, P]."""
+        values = 2.0 * math.pi * streams.uniform(Purpose.PARAMETERS, self.parameters)
+        for twin, other in self.twins:
+            values[:, twin] = values[:, other]
+        return values
+
+
+def _beside(values: Array, functions: tuple[Expression, ...], parameters: Array, inputs: Array) -> Array:
+    """The columns of ``values``, then one for each function."""
+    return np.column_stack([values, *(evaluate(f.value, parameters, inputs) for f in functions)])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from orchestrator.errors import InputError
 from orchestrator.models.ansatz import DRAWN, Drawing
 from orchestrator.models.base import Group
+from orchestrator.models.expression import Expression, read_expression
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
 from orchestrator.models.program import Program
 
@@ -57,10 +58,11 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
     """The program of the circuit that ``redraw`` draws.
 
     Raises:
-        InputError: a gate is not unitary, or its angle is not linear in one parameter or input.
+        InputError: a gate is not unitary, or its angle is no differentiable function.
     """
     drawing = redraw()
-    gates = [tuple(gate) for gate in _Reader(drawing).gates(drawing.circuit)]
+    reader = _Reader(drawing)
+    gates = [tuple(gate) for gate in reader.gates(drawing.circuit)]
     return Program(
         name=name,
         qubits=drawing.circuit.num_qubits,
@@ -70,14 +72,19 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
         observable=terms(drawing.observable),
         groups=_groups([len(layer) for layer in drawing.layers]),
         redraw=redraw,
+        projector=drawing.projector,
+        twins=_twins(drawing),
+        angles=tuple(reader.angles),
+        features=tuple(reader.features),
     )
 
 
 def terms(observable: SparsePauliOp) -> tuple[Term, ...]:
-    """The Pauli strings of an observable with their coefficients."""
+    """The Pauli strings of an observable whose coefficients are not 0."""
     return tuple(
         Term(float(coefficient.real), _mask(pauli.x), _mask(pauli.z))
         for pauli, coefficient in zip(observable.paulis, observable.coeffs, strict=True)
+        if coefficient
     )
 
 
@@ -88,6 +95,11 @@ def _mask(bits: NDArray[np.bool_]) -> int:
 def _groups(sizes: Sequence[int]) -> tuple[Group, ...]:
     bounds = pairwise(accumulate(sizes, initial=0))
     return tuple(Group(f"layer{depth}", start, stop, depth) for depth, (start, stop) in enumerate(bounds))
+
+
+def _twins(drawing: Drawing) -> tuple[tuple[int, int], ...]:
+    index = {symbol: k for k, symbol in enumerate(symbol for layer in drawing.layers for symbol in layer)}
+    return tuple((index[twin], index[other]) for twin, other in drawing.twins)
 
 
 def _frozen(array: NDArray[np.void]) -> NDArray[np.void]:
@@ -106,21 +118,27 @@ class _Angle:
 
 
 class _Reader:
-    """Knows which of a circuit's parameters are trainable and which are inputs."""
+    """Knows which of a circuit's parameters are trainable and which are inputs.
+
+    Attributes:
+        angles, features: the expressions that were met, each with the index that gates know it by.
+    """
 
     def __init__(self, drawing: Drawing) -> None:
         trainable = [parameter for layer in drawing.layers for parameter in layer]
         self._symbols = {symbol: _Angle(parameter=k, scale=1.0) for k, symbol in enumerate(trainable)}
         self._symbols |= {symbol: _Angle(input=k, scale=1.0) for k, symbol in enumerate(drawing.inputs)}
+        self._leaves = {symbol: ("parameter", k) for k, symbol in enumerate(trainable)}
+        self._leaves |= {symbol: ("input", k) for k, symbol in enumerate(drawing.inputs)}
+        self._counts = len(trainable), len(drawing.inputs)
+        self.angles: dict[Expression, int] = {}
+        self.features: dict[Expression, int] = {}
 
     def gates(self, circuit: QuantumCircuit) -> Iterator[Gate]:
         """The gates of the whole circuit."""
         for number, item in enumerate(circuit.data):
             qubits = [circuit.find_bit(qubit).index for qubit in item.qubits]
             place = f"gate {number} ({item.operation.name} on {', '.join(f'q{qubit}' for qubit in qubits)})"
-            for value in getattr(item.operation, "params", ()):
-                if len(getattr(value, "parameters", ())) > 1:
-                    raise _not_linear(value, place)
             yield from self._gate(item.operation, qubits, place)
 
     def _gate(self, operation: Any, qubits: list[int], place: str) -> Iterator[Gate]:
@@ -147,10 +165,10 @@ class _Reader:
             yield from self._gate(item.operation, inner, place)
 
     def _rotation(self, qubit: int, axis: int, value: Any, place: str) -> Iterator[Gate]:
-        """One rotation for each parameter or input in the angle: definitions of gates contain sums of two."""
+        """One rotation for each summand of the angle: they turn about the same axis."""
         for angle in self._angles(value, place):
             if not math.isfinite(angle.scale) or not math.isfinite(angle.offset):
-                raise _not_linear(value, place)
+                raise _refused(value, place, "it is not a finite number")
             yield Gate(
                 Opcode.ROTATION, qubit, NONE, axis, angle.parameter, angle.input, angle.scale, angle.offset
             )
@@ -162,12 +180,27 @@ class _Reader:
             return [_Angle(offset=_real(value))]
         if value in self._symbols:
             return [self._symbols[value]]
+        if unknown := symbols - self._symbols.keys():
+            names = ", ".join(sorted(symbol.name for symbol in unknown))
+            raise _refused(value, place, f"{names} is neither a parameter nor an input")
         scales = {symbol: _slope(value, symbol) for symbol in symbols}
-        if not symbols <= self._symbols.keys() or None in scales.values():
-            raise _not_linear(value, place)
+        if None in scales.values():
+            return [self._computed(value, place)]
         parts = [replace(self._symbols[symbol], scale=scale) for symbol, scale in scales.items() if scale]
         first, *others = sorted(parts) or [_Angle()]
         return [replace(first, offset=_real(value.bind(dict.fromkeys(symbols, 0)))), *others]
+
+    def _computed(self, value: Any, place: str) -> _Angle:
+        """An angle that is not linear: a function of its own, which the gate refers to."""
+        try:
+            expression = read_expression(value, self._leaves)
+        except ValueError as error:
+            raise _refused(value, place, str(error)) from error
+        if expression.slopes:
+            index = self.angles.setdefault(expression, self._counts[0] + len(self.angles))
+            return _Angle(parameter=index, scale=1.0)
+        index = self.features.setdefault(expression, self._counts[1] + len(self.features))
+        return _Angle(input=index, scale=1.0)
 
 
 def _definition_of(operation: Any) -> QuantumCircuit | None:
@@ -183,10 +216,9 @@ def _definition_of(operation: Any) -> QuantumCircuit | None:
     return transpile(circuit, basis_gates=["rx", "ry", "rz", "u", "cx", "cz"], optimization_level=0)
 
 
-def _not_linear(value: Any, place: str) -> InputError:
-    return InputError.at(
-        _PATH, f"{place}: the angle is {value}; legal: a number, or linear in one parameter or one input"
-    )
+def _refused(value: Any, place: str, reason: str) -> InputError:
+    legal = "a real number, or a differentiable function of the circuit's parameters and inputs"
+    return InputError.at(_PATH, f"{place}: the angle is {value}: {reason}; legal: {legal}")
 
 
 def _slope(expression: Any, symbol: Any) -> float | None:

@@ -64,7 +64,8 @@ def problem(trial: Trial) -> Problem:
     faults = _batch_faults(trial, _dataset(trial.data))
     fingerprint = trial.data.fingerprint() if trial.data else ""
     try:
-        ready = _problem(trial.data, fingerprint, trial.model, trial.loss, trial.gradient)
+        fingerprints = (fingerprint, trial.model.fingerprint())
+        ready = _problem(trial.data, fingerprints, trial.model, trial.loss, trial.gradient)
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
     faults += [*_component_faults(trial, ready), *_memory_faults(trial, ready)]
@@ -76,7 +77,7 @@ def problem(trial: Trial) -> Problem:
 @lru_cache(maxsize=64)
 def _problem(
     data: Data | None,
-    fingerprint: str,  # noqa: ARG001 - a key of the cache
+    fingerprints: tuple[str, str],  # noqa: ARG001 - a key of the cache
     model: Model,
     loss: str,
     engine: Engine,

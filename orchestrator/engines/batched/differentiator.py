@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from orchestrator.engines.batched.lanes import LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
 from orchestrator.engines.gradient import Array, GradientSum, Shard
 from orchestrator.models import losses
-from orchestrator.models.program import Program
+from orchestrator.models.program import Point, Program
 
 JACOBIAN_BYTES = 32 << 20
 """At most so much of dE/dθ is held at once (or one block of rows, if that is more)."""
@@ -54,21 +54,22 @@ class BatchedProgram:
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
         count = inputs.shape[0] * inputs.shape[1]
-        nothing = np.empty((0, self.program.parameters))
-        part = Part(slice(0, count), np.empty(count), nothing)
-        self._evaluate(parameters, inputs, axes, part)
+        point = self.program.expand(Point(parameters, inputs, axes))
+        part = Part(slice(0, count), np.empty(count), np.empty((0, point.parameters.shape[1])))
+        self._evaluate(*point, part)
         return part.expectation.reshape(inputs.shape[:2])
 
     def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
         """E and dE/dθ of all samples, in order, in parts that bound the memory."""
         count = inputs.shape[0] * inputs.shape[1]
-        width = self.program.parameters
+        point = self.program.expand(Point(parameters, inputs, axes))
+        width = point.parameters.shape[1]
         size = _samples_at_once(width)
         for start in range(0, count, size):
             stop = min(start + size, count)
             part = Part(slice(start, stop), np.empty(stop - start), np.zeros((stop - start, width)))
-            self._evaluate(parameters, inputs, axes, part)
-            yield part
+            self._evaluate(*point, part)
+            yield replace(part, jacobian=self.program.chain(part.jacobian, point, part.span))
 
     def _evaluate(self, parameters: Array, inputs: Array, axes: NDArray[np.int8], part: Part) -> None:
         samples, features = inputs.shape[1:]
@@ -78,6 +79,7 @@ class BatchedProgram:
             self.plan.turns,
             self.plan.rotations,
             self.plan.terms,
+            self.plan.projector,
             self.plan.first,
             _plain(parameters, np.float64),
             _plain(inputs, np.float64).reshape(inputs.shape[0] * samples, features),
@@ -137,12 +139,21 @@ class AdjointDifferentiator:
 
 def working_bytes(program: Program, rows: int, samples: int) -> int:
     """Memory of one gradient of R rows of B samples, beside the shard, on this process's threads."""
-    count, width = rows * samples, program.parameters
+    count, width = rows * samples, program.parameters + len(program.angles)
     states = 8 * 2 * 2 * LANES * 2**program.qubits
     tables = 8 * (4 * LANES + 2 + 4 * LANES) * len(program.gates)
     jacobian = 8 * width * min(count, _samples_at_once(width))
     sums = 8 * (4 * rows * width + 8 * count)
-    return _threads(count) * (states + tables) + jacobian + sums
+    return _threads(count) * (states + tables) + jacobian + sums + _expanded_bytes(program, count)
+
+
+def _expanded_bytes(program: Program, count: int) -> int:
+    """Memory of the computed angles and features of N samples, and of what they are computed from."""
+    if not program.angles and not program.features:
+        return 0
+    computed = len(program.angles) + len(program.features)
+    chained = program.parameters * min(count, _samples_at_once(program.parameters))
+    return 8 * (count * (2 * program.parameters + program.inputs + 2 * computed) + chained)
 
 
 def _samples_at_once(width: int) -> int:

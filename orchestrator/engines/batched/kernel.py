@@ -74,7 +74,7 @@ def _undo(psi: Any, lam: Any, turn: Any, product: Any, s: int) -> Any:
 
 
 @njit
-def _observe(psi: Any, lam: Any, terms: Any, keep: bool, value: Any) -> None:
+def _observe(psi: Any, lam: Any, terms: Any, projector: float, keep: bool, value: Any) -> None:
     """Writes E = <ψ|O|ψ> to value[0, 0, :] and, if ``keep``, λ = Oψ."""
     total = spread(0.0)
     for j in range(psi.shape[0]):
@@ -85,6 +85,9 @@ def _observe(psi: Any, lam: Any, terms: Any, keep: bool, value: Any) -> None:
             re, im = spread(sign * terms[t].real), spread(sign * terms[t].imag)
             l_re = l_re + (re * load(psi, i, 0) - im * load(psi, i, 1))
             l_im = l_im + (re * load(psi, i, 1) + im * load(psi, i, 0))
+        if j == 0:
+            l_re = l_re + spread(projector) * load(psi, 0, 0)
+            l_im = l_im + spread(projector) * load(psi, 0, 1)
         total = total + (load(psi, j, 0) * l_re + load(psi, j, 1) * l_im)
         if keep:
             store(lam, j, 0, l_re)
@@ -181,6 +184,7 @@ def _blocks(
     turns: Any,
     rotations: Any,
     terms: Any,
+    projector: float,
     first_turn: int,
     parameters: Any,
     features: Any,
@@ -215,7 +219,7 @@ def _blocks(
         for s in range(turns.shape[0]):
             _multiply(quaternions, turns[s].start, turns[s].stop, product, s)
             _apply(psi, turns[s], product, s)
-        _observe(psi, lam, terms, differentiate, value)
+        _observe(psi, lam, terms, projector, differentiate, value)
         expectation[begin:end] = value[0, 0, : end - begin]
         if differentiate:
             for s in range(turns.shape[0] - 1, first_turn - 1, -1):
@@ -229,6 +233,7 @@ def evaluate(
     turns: Any,
     rotations: Any,
     terms: Any,
+    projector: float,
     first_turn: int,
     parameters: Any,
     features: Any,
@@ -242,7 +247,7 @@ def evaluate(
 
     Args:
         states: float64 [threads, 2, 2^n, 2, LANES] working memory, best aligned to 64 bytes.
-        turns, rotations, terms, first_turn: of a ``Schedule``.
+        turns, rotations, terms, projector, first_turn: of a ``Schedule``.
         parameters: float64 [R, P].
         features: float64 [R·B, F]; F may be 0.
         axes: int8 [R, A].
@@ -261,6 +266,7 @@ def evaluate(
             turns,
             rotations,
             terms,
+            projector,
             first_turn,
             parameters,
             features,

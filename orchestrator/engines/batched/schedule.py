@@ -58,6 +58,7 @@ class Schedule:
         turns: [S] records of ``TURN``, in order of application.
         rotations: [K] records of ``GATE``, those of a turn side by side.
         terms: [T] records of ``TERM``.
+        projector: coefficient of |0…0><0…0|, which is the same for χ as for ψ: V leaves |0…0> alone.
         first: the first turn with a trainable rotation; S if there is none.
     """
 
@@ -65,6 +66,7 @@ class Schedule:
     turns: NDArray[np.void]
     rotations: NDArray[np.void]
     terms: NDArray[np.void]
+    projector: float
     first: int
 
 
@@ -83,7 +85,8 @@ def schedule(program: Program) -> Schedule:
     turns = np.array(builder.turns, TURN)
     terms = np.array([builder.seen(term) for term in program.observable], TERM)
     trainable = [bool((rotations["parameter"][t["start"] : t["stop"]] != NONE).any()) for t in turns]
-    return Schedule(program.qubits, turns, rotations, terms, [*trainable, True].index(True))
+    first = [*trainable, True].index(True)
+    return Schedule(program.qubits, turns, rotations, terms, program.projector, first)
 
 
 class _Builder:
