@@ -1,6 +1,7 @@
 """The contract of the circuit engines: the same circuits, the same numbers, whatever engine and backend."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 from functools import reduce
 from itertools import combinations
@@ -9,13 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error
+from test_adjoint import drawings
 
 from orchestrator.config import ConfigError, discover
+from orchestrator.engines.aer import adjoint as aer_adjoint
 from orchestrator.engines.aer.gates import append, operator
 from orchestrator.engines.aer.simulator import devices, options, simulator
 from orchestrator.engines.backends.aer import Aer
@@ -45,7 +50,7 @@ def engine(name: str, **others: Any) -> Engine:
 
 
 def ansatz(name: str, features: int = 2, qubits: int = 3) -> Program:
-    settings = {"kind": "circuit", "qubits": qubits, "layers": 2, "ansatz": name, "observable": "ZYX"}
+    settings = {"kind": "circuit", "qubits": qubits, "layers": 2, "ansatz": name, "observable": "Z2 Y1 X0"}
     return Circuit.parse(settings).build(features, 2)
 
 
@@ -118,6 +123,7 @@ def gradient(engine: Engine, program: Program, parameters, shard: Shard, loss: s
 
 EXACT_ENGINES = {
     "adjoint": engine("adjoint"),
+    "adjoint-aer": engine("adjoint", backend=AER),
     "shift": engine("parameter-shift"),
     "shift-aer": engine("parameter-shift", backend=AER),
     "shift-aer-density": engine("parameter-shift", backend={**AER, "method": "density_matrix"}),
@@ -198,6 +204,51 @@ def test_spsa_of_a_mini_batch_does_not_depend_on_its_shards():
     total = reduce(add, (gradient(spsa, program, parameters, half) for half in halves))
     whole = gradient(spsa, program, parameters, shard)
     np.testing.assert_allclose(total.gradient, whole.gradient, rtol=0.0, atol=EXACT)
+
+
+@given(drawings(), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_exact_engines_agree_on_random_circuits(drawing: Drawing, seed: int):
+    program = read(lambda: drawing, "random")
+    parameters, shard = part(program, 2, 3, seed)
+    expected = gradient(EXACT_ENGINES["adjoint"], program, parameters, shard)
+    for name in ("adjoint-aer", "shift", "shift-aer"):
+        found = gradient(EXACT_ENGINES[name], program, parameters, shard)
+        for field in ("loss", "gradient", "square"):
+            # Squares reach 1e3: up to 20 gates of scale 2 share a parameter.
+            np.testing.assert_allclose(
+                getattr(found, field), getattr(expected, field), rtol=EXACT, atol=EXACT
+            )
+
+
+def test_adjoint_on_aer_cuts_a_batch_that_is_too_large_for_one_state(monkeypatch: pytest.MonkeyPatch):
+    program = CIRCUITS["awkward"]
+    parameters, shard = part(program, samples=7)
+    whole = gradient(EXACT_ENGINES["adjoint-aer"], program, parameters, shard)
+    monkeypatch.setattr(aer_adjoint, "_LARGEST_STATE", 5)  # three qubits, the ancilla, two samples
+    cut = gradient(EXACT_ENGINES["adjoint-aer"], program, parameters, shard)
+    np.testing.assert_allclose(cut.gradient, whole.gradient, rtol=0.0, atol=EXACT)
+
+
+@pytest.mark.parametrize(
+    "backend", [{"kind": "batched", "shots": 10}, {**AER, "shots": 10}, {**AER, "method": "density_matrix"}]
+)
+def test_adjoint_needs_statevectors(backend: dict[str, Any]):
+    with pytest.raises(ConfigError, match="use engine: parameter-shift"):
+        engine("adjoint", backend=backend)
+
+
+@pytest.mark.parametrize("name", ["parameter-shift", "finite-difference", "spsa"])
+def test_shard_bytes_is_an_upper_bound_that_is_not_far_off(name: str):
+    program, one = ansatz("efficient-su2", features=6, qubits=6), engine(name)
+    parameters, shard = part(program, 20, 40)
+    ready = one.prepare(program, "mse", 2)
+    ready.gradient(parameters, shard)
+    tracemalloc.start()
+    ready.gradient(parameters, shard)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= one.shard_bytes(program, 20, 40) <= 3 * peak
 
 
 # Shots.
@@ -489,9 +540,10 @@ def test_missing_gpu_is_refused_by_the_plan_with_the_way_out():
 
 @GPU
 @pytest.mark.parametrize("circuit", CIRCUITS)
-def test_gpu_gives_the_numbers_of_the_kernel(circuit: str):
+@pytest.mark.parametrize("name", ["adjoint", "parameter-shift"])
+def test_gpu_gives_the_numbers_of_the_kernel(name: str, circuit: str):
     program = CIRCUITS[circuit]
     parameters, shard = part(program)
-    found = gradient(engine("parameter-shift", backend={**AER, "device": "GPU"}), program, parameters, shard)
+    found = gradient(engine(name, backend={**AER, "device": "GPU"}), program, parameters, shard)
     expected = gradient(engine("adjoint"), program, parameters, shard)
     np.testing.assert_allclose(found.gradient, expected.gradient, rtol=0.0, atol=EXACT)

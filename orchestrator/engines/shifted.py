@@ -40,4 +40,6 @@ class ShiftEngine(CircuitEngine):
         """
         from orchestrator.engines.measured.sums import working_bytes
 
-        return working_bytes(self.program(model), self.backend, rows, samples)
+        program = self.program(model)
+        settings = 2 * len(self.shifts(program).moved)
+        return working_bytes(program, self.backend, settings, rows, samples)

@@ -57,7 +57,7 @@ class Spsa(CircuitEngine):
         """
         from orchestrator.engines.measured.sums import working_bytes
 
-        return working_bytes(self.program(model), self.backend, rows, samples)
+        return working_bytes(self.program(model), self.backend, 1, rows, samples)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config import Config, Field, ValidationInfo, field_validator, refuse
-from orchestrator.engines.backends.base import Backend, Evaluator
+from orchestrator.engines.backends.base import Adjoint, Backend, Evaluator
 from orchestrator.errors import InputError
 from orchestrator.models.program import Program
 
@@ -80,6 +80,25 @@ class Aer(Backend):
 
         self.check()
         return AerProgram(program, simulator(self.device, self.method), self.noise, self.reached(program))
+
+    @property
+    def differentiates(self) -> bool:
+        """On ideal statevectors."""
+        return self.method == "statevector" and self.noise == Noise()
+
+    def adjoint(self, program: Program) -> Adjoint:
+        """The program, its samples side by side on an index register."""
+        from orchestrator.engines.aer.adjoint import AerAdjoint
+        from orchestrator.engines.aer.simulator import simulator
+
+        self.check()
+        return AerAdjoint(program, simulator(self.device, self.method))
+
+    def adjoint_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one adjoint gradient of R rows of B samples, in bytes."""
+        from orchestrator.engines.aer.adjoint import working_bytes
+
+        return working_bytes(program, rows, samples)
 
     def reached(self, program: Program) -> NDArray[np.bool_]:
         """[G] false where a gate cannot change the expectation value.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -17,6 +19,31 @@ class Evaluator(Protocol):
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]; no shots are taken."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive samples of a call, counted over all R·B.
+
+    Attributes:
+        span: which ones.
+        expectation: [N] E
+        jacobian: [N, P] dE/dθ
+    """
+
+    span: slice
+    expectation: Array
+    jacobian: Array
+
+
+class Adjoint(Evaluator, Protocol):
+    """A program made ready for adjoint differentiation."""
+
+    @property
+    def program(self) -> Program: ...
+
+    def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
+        """E and dE/dθ of all samples, in order, in parts that bound the memory."""
 
 
 class Backend(Config):
@@ -35,6 +62,19 @@ class Backend(Config):
 
     def prepare(self, program: Program) -> Evaluator:
         """Makes ready for one program."""
+        raise NotImplementedError
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether it takes adjoint derivatives."""
+        return False
+
+    def adjoint(self, program: Program) -> Adjoint:
+        """Makes ready for adjoint differentiation, if it ``differentiates``."""
+        raise NotImplementedError
+
+    def adjoint_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one adjoint gradient of R rows of B samples, in bytes."""
         raise NotImplementedError
 
     def reached(self, program: Program) -> NDArray[np.bool_]:

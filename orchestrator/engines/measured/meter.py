@@ -108,8 +108,8 @@ def settings_at_once(program: Program, rows: int, samples: int) -> int:
 
 
 def setting_bytes(program: Program, rows: int, samples: int) -> int:
-    """Memory of one setting: parameters and inputs, and for each sample values, variances, random words."""
-    return 8 * rows * (program.parameters + program.axes + samples * (program.inputs + 12))
+    """Memory of one setting: parameters and inputs, and for each sample what it is measured from."""
+    return 8 * rows * (program.parameters + program.axes + samples * (program.inputs + 6))
 
 
 def _repeated(array: NDArray[Any], times: int) -> NDArray[Any]:

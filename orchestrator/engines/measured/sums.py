@@ -44,12 +44,15 @@ def _over_samples(terms: Array) -> Array:
     return np.ascontiguousarray(terms.sum(-1).T)
 
 
-def working_bytes(program: Program, backend: Backend, rows: int, samples: int) -> int:
+def working_bytes(program: Program, backend: Backend, settings: int, rows: int, samples: int) -> int:
     """Memory of one gradient of R rows of B samples, beside the shard.
 
     Counted are ∂l and v of all samples and the products that are summed, and the largest call.
+
+    Args:
+        settings: of the parameters, that can go in one call.
     """
-    settings = settings_at_once(program, rows, samples)
-    call = settings * setting_bytes(program, rows, samples)
     derivatives = 8 * 6 * program.parameters * rows * samples
-    return derivatives + call + backend.bytes(program, settings * rows * samples)
+    size = min(settings, settings_at_once(program, rows, samples))
+    call = size * setting_bytes(program, rows, samples)
+    return derivatives + call + backend.bytes(program, size * rows * samples)
