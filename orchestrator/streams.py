@@ -24,6 +24,8 @@ class Purpose(IntEnum):
     BATCHES = 2
     AXES = 3
     DATA = 4
+    SHOTS = 5
+    DIRECTIONS = 6
 
 
 def philox(counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: ArrayLike) -> NDArray[np.uint32]:

@@ -443,7 +443,7 @@ def test_kernel_is_compiled_once_for_all_circuits_and_arrays():
         parameters, part = shard(program, 2, 3)
         ready = ADJOINT.prepare(program, "mse", 2)
         writable = ready.gradient(parameters, part)
-        for array in (parameters, *vars(part).values()):
+        for array in (parameters, part.inputs, part.targets, part.weights, part.axes):
             array.setflags(write=False)
         assert_same_bits(ready.gradient(np.asfortranarray(parameters), part), writable)
     assert len(kernel.evaluate.signatures) == len(kernel.contract.signatures) == 1

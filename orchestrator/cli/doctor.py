@@ -86,7 +86,7 @@ def _writable(place: Path) -> bool:
 
 
 def _aer() -> Check:
-    from orchestrator.engines.aer import devices
+    from orchestrator.engines.aer.simulator import devices
 
     try:
         return True, "Aer devices", ", ".join(devices())
@@ -95,7 +95,7 @@ def _aer() -> Check:
 
 
 def _gpu() -> Check:
-    from orchestrator.engines.aer import devices
+    from orchestrator.engines.aer.simulator import devices
 
     try:
         if "GPU" in devices():

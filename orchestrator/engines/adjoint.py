@@ -1,49 +1,38 @@
-"""Exact circuit gradients by adjoint differentiation on the batched kernel."""
+"""Exact circuit gradients by adjoint differentiation."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator.engines.base import Engine
+from orchestrator.config import field_validator, refuse
+from orchestrator.engines.backends.base import Backend
+from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator
-from orchestrator.errors import InputError
-from orchestrator.models import losses
 from orchestrator.models.base import Built
-from orchestrator.models.program import Program
-from orchestrator.process import keep_freed_memory
 
 
-class Adjoint(Engine):
+class Adjoint(CircuitEngine):
     """Exact gradients of a circuit: one simulation forwards, one back, for any number of parameters."""
 
     engine: Literal["adjoint"]
 
-    def differentiates(self, model: Built) -> bool:
-        """True for circuits."""
-        return isinstance(model, Program)
+    @field_validator("backend")
+    @classmethod
+    def _backend_has_states(cls, backend: Backend) -> Backend:
+        if backend.shots is not None or not backend.differentiates:
+            raise refuse("must give statevectors, without shots and noise; use engine: parameter-shift")
+        return backend
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
         """Makes ready for one circuit and loss.
 
         Raises:
-            InputError: the model is no circuit, or the loss does not go with it.
+            InputError: the model is no circuit, the loss does not go with it, or the backend is missing.
         """
-        from orchestrator.engines.batched.differentiator import AdjointDifferentiator, BatchedProgram
+        from orchestrator.engines.batched.differentiator import AdjointDifferentiator
 
-        program = _program(model)
-        losses.check(loss, program.head, program.outputs, classes)
-        keep_freed_memory()
-        return AdjointDifferentiator(BatchedProgram(program), loss, classes)
-
-    def certify(self, model: Built, seed: int) -> float | None:
-        """Largest deviation of one random row's value and two components from Aer; None above 16 qubits.
-
-        Raises:
-            CertificateError: it is larger than 1e-9.
-        """
-        from orchestrator.engines.certificate import certify
-
-        return certify(_program(model), seed)
+        program = self.checked(model, loss, classes)
+        return AdjointDifferentiator(self.backend.adjoint(program), loss, classes)
 
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
         """Working memory of one gradient beside the shard itself, in bytes.
@@ -53,12 +42,4 @@ class Adjoint(Engine):
             rows: R.
             samples: B.
         """
-        from orchestrator.engines.batched.differentiator import working_bytes
-
-        return working_bytes(_program(model), rows, samples)
-
-
-def _program(model: Built) -> Program:
-    if not isinstance(model, Program):
-        raise InputError.at("gradient.engine", "adjoint differentiates circuits only, not networks")
-    return model
+        return self.backend.adjoint_bytes(self.program(model), rows, samples)

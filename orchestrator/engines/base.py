@@ -19,6 +19,13 @@ class Engine(Config):
         """Whether this engine can take ``model``."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Raises InputError if this machine lacks what the engine needs."""
+
+    def biased(self, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
+        """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""
+        return False
+
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
         """Makes ready for one model and loss; called once per structure and process."""
         raise NotImplementedError

@@ -8,7 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.streams import Streams
+
 Array = NDArray[np.float64]
+
+NO_STREAMS = Streams((), 0)
+"""Enough for engines that draw nothing."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,16 @@ class Shard:
         targets: [R, B] class index or value, 0 for a loss that needs none.
         weights: [R, B] p_i, normalised to 1 over the whole mini-batch (not over the shard).
         axes: [R, A] int8 axis (0 X, 1 Y, 2 Z) of each rotation whose axis is drawn; A = 0 for most models.
+        streams: those of the rows, for engines that draw random numbers.
+        number: place of the shard in the mini-batch, counted from 0.
     """
 
     inputs: Array
     targets: Array
     weights: Array
     axes: NDArray[np.int8]
+    streams: Streams = NO_STREAMS
+    number: int = 0
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Batches:
         weights = self._data.weights[rows]
         total = weights.sum(-1, keepdims=True)
         weights = weights / np.where(total > 0.0, total, 1.0)  # all zero: a step without a gradient
-        drawn = draw_axes(self._seeds, steps, axes)
+        drawn, streams = draw_axes(self._seeds, steps, axes), row_streams(self._seeds, steps)
         cuts = [self._batch.size * k // self._batch.shards for k in range(self._batch.shards + 1)]
         return [
             Shard(
@@ -56,8 +56,10 @@ class Batches:
                 targets=self._data.targets[rows[:, a:b]],
                 weights=np.ascontiguousarray(weights[:, a:b]),
                 axes=drawn,
+                streams=streams,
+                number=number,
             )
-            for a, b in pairwise(cuts)
+            for number, (a, b) in enumerate(pairwise(cuts))
         ]
 
 

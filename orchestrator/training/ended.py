@@ -24,7 +24,8 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
         scores: on the test part, [R] each.
         certificate: of their structure; None where none was due.
     """
-    model, count = problem(pack.template).model, len(pack.trials)
+    template, count = pack.template, len(pack.trials)
+    model = problem(template).model
     configurations = [json.dumps(trial.model_dump(mode="json"), sort_keys=True) for trial in pack.trials]
     return {
         "trial": np.array(pack.ids),
@@ -35,7 +36,7 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
         "parameters": np.full(count, model.parameters),
         "parameters_dead": np.full(count, np.count_nonzero(model.dead)),
         "configuration": np.array(configurations, object),
-        "bias": np.zeros(count, bool),
+        "bias": np.full(count, template.gradient.biased(template.loss)),
         "certificate": np.full(count, np.nan if certificate is None else certificate),
         **vars(totals),
     }

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.engines.backends.base import Adjoint, Part
 from orchestrator.engines.batched import kernel
 from orchestrator.engines.batched.lanes import LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
@@ -23,21 +24,6 @@ JACOBIAN_BYTES = 32 << 20
 """At most so much of dE/dθ is held at once (or one block of rows, if that is more)."""
 
 _CACHE_LINE = 64
-
-
-@dataclass(frozen=True)
-class Part:
-    """Consecutive samples of a call, counted over all R·B.
-
-    Attributes:
-        span: which ones.
-        expectation: [N] E
-        jacobian: [N, P] dE/dθ
-    """
-
-    span: slice
-    expectation: Array
-    jacobian: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +81,7 @@ class BatchedProgram:
 class AdjointDifferentiator:
     """The Differentiator of one circuit and loss."""
 
-    batched: BatchedProgram
+    adjoint: Adjoint
     loss: str
     classes: int
 
@@ -105,7 +91,7 @@ class AdjointDifferentiator:
         rows, samples = p.shape
         gradient, square = np.zeros(parameters.shape), np.zeros(parameters.shape)
         value, targets = np.empty(rows * samples), shard.targets.reshape(-1)
-        for part in self.batched.parts(parameters, shard.inputs, shard.axes):
+        for part in self.adjoint.parts(parameters, shard.inputs, shard.axes):
             value[part.span], slope = self._loss(part.expectation, targets[part.span])
             weights = p.reshape(-1)[part.span]
             kernel.contract(part.span.start, samples, weights, slope, part.jacobian, gradient, square)
@@ -127,11 +113,11 @@ class AdjointDifferentiator:
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Expectation values [R, B, 1] for ``inputs`` [R, B, F]."""
-        return self.batched.expectation(parameters, inputs, axes)[..., None]
+        return self.adjoint.expectation(parameters, inputs, axes)[..., None]
 
     def _loss(self, expectation: Array, targets: Array) -> tuple[Array, Array]:
         """l [N] and l' [N] of N samples."""
-        head = self.batched.program.head
+        head = self.adjoint.program.head
         prediction = expectation[None, :, None]
         value, slope = losses.value_and_slope(self.loss, head, prediction, targets[None], self.classes)
         return value[0], _plain(slope[0, :, 0], np.float64)

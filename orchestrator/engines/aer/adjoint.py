@@ -1,0 +1,207 @@
+"""Adjoint differentiation on Aer: all samples of a row, and all components, in two executions.
+
+The samples stand on an index register: Σ_i |i>|ψ_i>/√M, so a trainable gate acts on all of them at once, and
+one that depends on the input is multiplexed. With λ_i = Oψ_i the second circuit starts from
+
+    |0>(ψ - iλ) + |1>(ψ + iλ)    on an ancilla, the index and the qubits, normalised,
+
+which is |0>ψ + |1>λ with the ancilla turned to the basis of Y. It undoes the gates; behind a gate of axis P,
+the difference between the ancilla's <P> at |1> and at |0> is 4 Im<λ_i|P|ψ_i> = 4 dE_i/dφ for each i
+(Jones and Gacon 2020, arXiv 2009.02823).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.aer.gates import append, operator
+from orchestrator.engines.backends.base import Part
+from orchestrator.engines.gradient import Array
+from orchestrator.models.gates import NONE, Axis, Gate, Opcode
+from orchestrator.models.program import Program
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit_aer import AerSimulator
+
+_LARGEST_STATE = 20
+"""Qubits up to which samples are put side by side, ancilla and index included; 16 MiB."""
+
+States = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A gate at one row's parameters and some samples.
+
+    Attributes:
+        gate: where it acts.
+        axis: of a rotation; the row's own where axes are drawn.
+        angles: [1], or [M] where they differ from sample to sample.
+    """
+
+    gate: Gate
+    axis: int
+    angles: Array
+
+
+@dataclass(frozen=True, eq=False)
+class AerAdjoint:
+    """A program made ready for adjoint differentiation on Aer."""
+
+    program: Program
+    simulator: AerSimulator
+
+    def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        values = [
+            self._forward(self._turns(parameters[row], inputs[row, span], axes[row]), inputs[row, span])[1]
+            for row, span in self._blocks(*inputs.shape[:2])
+        ]
+        return np.concatenate(values).reshape(inputs.shape[:2])
+
+    def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
+        """E and dE/dθ of all samples, in order, some samples of one row at a time."""
+        samples = inputs.shape[1]
+        for row, span in self._blocks(*inputs.shape[:2]):
+            features = inputs[row, span]
+            turns = self._turns(parameters[row], features, axes[row])
+            psi, value = self._forward(turns, features)
+            place = slice(row * samples + span.start, row * samples + span.stop)
+            yield Part(place, value, self._backward(turns, psi)[: len(features)])
+
+    def _blocks(self, rows: int, samples: int) -> Iterator[tuple[int, slice]]:
+        """Samples of a row that are put side by side."""
+        size = 1 << max(0, _LARGEST_STATE - 1 - self.program.qubits)
+        for row in range(rows):
+            for start in range(0, samples, size):
+                yield row, slice(start, min(start + size, samples))
+
+    def _turns(self, parameters: Array, features: Array, axes: NDArray[np.int8]) -> list[_Turn]:
+        """The gates at parameters [P], features [N, F] and axes [A]; the last sample fills up the index."""
+        filled = features[np.minimum(np.arange(1 << _index_qubits(len(features))), len(features) - 1)]
+        turns = []
+        for gate in self._gates:
+            angles = np.array([gate.offset])
+            if gate.parameter != NONE:
+                angles = angles + gate.scale * parameters[gate.parameter]
+            if gate.input != NONE:
+                angles = angles + gate.scale * filled[:, gate.input]
+            axis = int(axes[gate.axis - Axis.DRAWN]) if gate.axis >= Axis.DRAWN else gate.axis
+            turns.append(_Turn(gate, axis, angles))
+        return turns
+
+    @cached_property
+    def _gates(self) -> list[Gate]:
+        return [Gate(*gate.item()) for gate in self.program.gates[self.program.live]]
+
+    @cached_property
+    def _operator(self) -> Any:
+        return operator(self.program.observable, self.program.qubits).to_matrix(sparse=True)
+
+    def _forward(self, turns: Sequence[_Turn], features: Array) -> tuple[States, Array]:
+        """ψ_i/√M [M, 2^n] of N samples, and E [N]."""
+        circuit = self._circuit(_index_qubits(len(features)))
+        for qubit in range(self.program.qubits, circuit.num_qubits):
+            circuit.h(qubit)
+        for turn in turns:
+            self._append(circuit, turn, 1.0)
+        circuit.save_statevector()
+        state = np.asarray(self.simulator.run(circuit).result().data(0)["statevector"])
+        psi = state.reshape(-1, 1 << self.program.qubits)
+        value = len(psi) * (psi.conj() * self._observed(psi)).real.sum(-1)
+        return psi, value[: len(features)]
+
+    def _observed(self, psi: States) -> States:
+        """λ = Oψ, for each row of [M, 2^n]."""
+        return np.ascontiguousarray((self._operator @ psi.T).T)
+
+    def _backward(self, turns: Sequence[_Turn], psi: States) -> Array:
+        """dE_i/dθ [M, P]."""
+        lam = self._observed(psi)
+        start = np.concatenate([psi - 1j * lam, psi + 1j * lam]).ravel()
+        square = float((start.real**2 + start.imag**2).sum())
+        circuit = self._undoing(turns, start / np.sqrt(square), _index_qubits(len(psi)))
+        data = self.simulator.run(circuit).result().data(0) if turns else {}
+        jacobian = np.zeros((len(psi), self.program.parameters))
+        for k, turn in enumerate(turns):
+            if turn.gate.parameter != NONE:
+                share = np.asarray(data[str(k)]).reshape(2, len(psi), 2)
+                signed = share[..., 0] - share[..., 1]
+                slope = 0.25 * square * len(psi) * (signed[1] - signed[0])
+                jacobian[:, turn.gate.parameter] += turn.gate.scale * slope
+        return jacobian
+
+    def _undoing(self, turns: Sequence[_Turn], start: States, index: int) -> QuantumCircuit:
+        """The second circuit; before rotation k is undone, its axis is read under the label k."""
+        circuit = self._circuit(index, ancillas=1)
+        circuit.set_statevector(start)
+        for k in range(len(turns) - 1, -1, -1):
+            if turns[k].gate.parameter != NONE:
+                self._read(circuit, turns[k], str(k))
+            self._append(circuit, turns[k], -1.0)
+        return circuit
+
+    def _read(self, circuit: QuantumCircuit, turn: _Turn, label: str) -> None:
+        """Saves the probabilities of (ancilla, index, qubit in the basis of the axis), and turns back."""
+        qubit = turn.gate.qubit
+        if turn.axis == Axis.X:
+            circuit.ry(-np.pi / 2, qubit)
+        elif turn.axis == Axis.Y:
+            circuit.rx(np.pi / 2, qubit)
+        circuit.save_probabilities([qubit, *range(self.program.qubits, circuit.num_qubits)], label=label)
+        if turn.axis == Axis.X:
+            circuit.ry(np.pi / 2, qubit)
+        elif turn.axis == Axis.Y:
+            circuit.rx(-np.pi / 2, qubit)
+
+    def _circuit(self, index: int, ancillas: int = 0) -> QuantumCircuit:
+        """Empty, with the index above the program's qubits and ancillas on top."""
+        from qiskit import QuantumCircuit
+
+        return QuantumCircuit(self.program.qubits + index + ancillas)
+
+    def _append(self, circuit: QuantumCircuit, turn: _Turn, sign: float) -> None:
+        """A gate, or with ``sign`` -1 its inverse; multiplexed over the index where angles differ."""
+        from qiskit.circuit.library import UCGate
+
+        if turn.gate.opcode != Opcode.ROTATION:
+            append(circuit, turn.gate)
+        elif len(turn.angles) == 1:
+            append(circuit, turn.gate, (turn.axis, sign * turn.angles[0]))
+        else:
+            first = self.program.qubits
+            index = range(first, first + _index_qubits(len(turn.angles)))
+            matrices = [_matrix(turn.axis, sign * angle) for angle in turn.angles]
+            circuit.append(UCGate(matrices), [turn.gate.qubit, *index])
+
+
+def working_bytes(program: Program, rows: int, samples: int) -> int:
+    """Memory of one gradient of R rows of B samples, beside the shard.
+
+    Counted are the states of a block (ψ, λ, both together, and Aer's own), the probabilities that it
+    saves, and the sums.
+    """
+    block = 1 << min(_index_qubits(samples), max(0, _LARGEST_STATE - 1 - program.qubits))
+    states = 16 * 10 * block * 2**program.qubits
+    saved = 8 * block * (4 * len(program.gates) + 2 * program.parameters)
+    return states + saved + 8 * 4 * rows * (program.parameters + 2 * samples)
+
+
+def _index_qubits(samples: int) -> int:
+    return (samples - 1).bit_length()
+
+
+def _matrix(axis: int, angle: float) -> States:
+    """exp(-i angle P/2)."""
+    cosine, sine = np.cos(angle / 2), np.sin(angle / 2)
+    return np.array(cosine * np.eye(2) - 1j * sine * _PAULIS[axis])
+
+
+_PAULIS = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])

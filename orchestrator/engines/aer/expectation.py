@@ -1,0 +1,135 @@
+"""Expectation values of a program on Aer, many bindings of one circuit in a run."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.aer.gates import append, operator, touched
+from orchestrator.engines.gradient import Array
+from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
+from orchestrator.models.program import Program
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit_aer import AerSimulator
+
+    from orchestrator.engines.backends.aer import Noise
+
+_BINDINGS = 1024
+"""Bindings in a run, which keeps all their results."""
+
+_ALL_AXES = (int(Axis.X), int(Axis.Y), int(Axis.Z))
+
+
+class AerProgram:
+    """A program as one circuit of RX, RY, RZ, CX and CZ whose varying angles are bound at run time.
+
+    Aer leaves controlled rotations that are bound at run time at their unbound value, without a warning
+    (qiskit-aer issue 2403): there are none in it.
+
+    Args:
+        program: its parameters, inputs and drawn axes become angles.
+        simulator: runs it.
+        noise: behind every gate, and at the readout.
+        reached: [G] gates that are run.
+    """
+
+    def __init__(
+        self, program: Program, simulator: AerSimulator, noise: Noise, reached: NDArray[np.bool_]
+    ) -> None:
+        self._program, self._simulator, self._noise = program, simulator, noise
+        self._gates = [Gate(*gate.item()) for gate in program.gates[reached]]
+
+    def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        count = inputs.shape[0] * inputs.shape[1]
+        angles = self._angles(parameters, inputs, axes).reshape(count, len(self._varying))
+        starts = range(0, count, _BINDINGS)
+        values = [value for start in starts for value in self._run(angles[start : start + _BINDINGS])]
+        return np.array(values).reshape(inputs.shape[:2])
+
+    def _run(self, angles: Array) -> list[float]:
+        """E of some bindings [N, V] of the circuit's parameters."""
+        if not len(self._varying):
+            return len(angles) * self._results(1, [])
+        return self._results(len(angles), [dict(zip(self._symbols, angles.T, strict=True))])
+
+    def _results(self, count: int, binds: list[Any]) -> list[float]:
+        result = self._simulator.run(self._circuit, parameter_binds=binds).result()
+        return [float(result.data(index)["expectation_value"]) for index in range(count)]
+
+    def _angles(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """[R, B, V] the varying angles."""
+        gates = self._varying
+        angles = np.empty((*inputs.shape[:2], len(gates)))
+        angles[:] = gates["offset"]
+        trained, fed = gates["parameter"] != NONE, gates["input"] != NONE
+        by_row = gates["scale"][trained] * parameters[:, gates["parameter"][trained]]
+        angles[..., trained] += by_row[:, None]
+        angles[..., fed] += gates["scale"][fed] * inputs[..., gates["input"][fed]]
+        drawn = gates["axis"] >= Axis.DRAWN
+        chosen = axes[:, gates["axis"][drawn] - Axis.DRAWN]
+        angles[..., drawn] *= (chosen == np.resize(_ALL_AXES, drawn.sum()))[:, None]
+        return angles
+
+    @cached_property
+    def _varying(self) -> NDArray[np.void]:
+        """[V] records of the rotations whose angle or axis varies, one about a drawn axis three times."""
+        copies = [gate for gate in self._gates if _varies(gate) for _ in _axes(gate)]
+        return np.array([tuple(gate) for gate in copies], GATE)
+
+    @cached_property
+    def _symbols(self) -> Any:
+        from qiskit.circuit import ParameterVector
+
+        return ParameterVector("φ", len(self._varying))
+
+    @cached_property
+    def _circuit(self) -> QuantumCircuit:
+        from qiskit import QuantumCircuit
+
+        circuit, symbols = QuantumCircuit(self._program.qubits), iter(self._symbols)
+        for gate in self._gates:
+            rotations = [(axis, next(symbols) if _varies(gate) else gate.offset) for axis in _axes(gate)]
+            append(circuit, gate, *rotations)
+            for qubit in touched(gate) if self._noise.on_gates else ():
+                circuit.append(self._channel, [qubit])
+        observable = operator(self._read_out(), circuit.num_qubits)
+        circuit.save_expectation_value(observable, circuit.qubits)
+        return circuit
+
+    def _read_out(self) -> list[Term]:
+        """The observable that the readout shows: a wrong bit turns a string's sign, so (1-2r) per qubit."""
+        right = 1.0 - 2.0 * self._noise.readout
+        terms = self._program.observable
+        return [term._replace(coefficient=term.coefficient * right ** _weight(term)) for term in terms]
+
+    @cached_property
+    def _channel(self) -> Any:
+        """A superoperator in the circuit: Aer's noise models pass over gates that they do not name."""
+        from qiskit.quantum_info import SuperOp
+        from qiskit_aer.noise import amplitude_damping_error, depolarizing_error
+
+        depolarizing = SuperOp(depolarizing_error(self._noise.depolarizing, 1))
+        damping = SuperOp(amplitude_damping_error(self._noise.amplitude_damping))
+        return depolarizing.compose(damping).to_instruction()
+
+
+def _varies(gate: Gate) -> bool:
+    return gate.parameter != NONE or gate.input != NONE or gate.axis >= Axis.DRAWN
+
+
+def _axes(gate: Gate) -> tuple[int, ...]:
+    """The rotations that stand for a gate: for a drawn axis all three, two of them by an angle of 0."""
+    if gate.opcode != Opcode.ROTATION:
+        return ()
+    return _ALL_AXES if gate.axis >= Axis.DRAWN else (gate.axis,)
+
+
+def _weight(term: Term) -> int:
+    """Number of qubits that a Pauli string acts on."""
+    return (term.x | term.z).bit_count()

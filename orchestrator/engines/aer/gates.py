@@ -1,0 +1,37 @@
+"""A program's gates and observable in Qiskit's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.models.gates import Gate, Opcode, Term
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
+
+
+def touched(gate: Gate) -> tuple[int, ...]:
+    """The qubits that a gate acts on."""
+    return (gate.qubit,) if gate.opcode == Opcode.ROTATION else (gate.qubit, gate.other)
+
+
+def append(circuit: QuantumCircuit, gate: Gate, *rotations: tuple[int, Any]) -> None:
+    """Appends a CX or CZ, or in place of a rotation gate these (axis, angle)."""
+    if gate.opcode == Opcode.CX:
+        circuit.cx(gate.qubit, gate.other)
+    elif gate.opcode == Opcode.CZ:
+        circuit.cz(gate.qubit, gate.other)
+    for axis, angle in rotations:
+        rotate: Any = (circuit.rx, circuit.ry, circuit.rz)[axis]
+        rotate(angle, gate.qubit)
+
+
+def operator(terms: Sequence[Term], qubits: int) -> SparsePauliOp:
+    """Pauli strings as an operator on ``qubits`` qubits."""
+    from qiskit.quantum_info import PauliList, SparsePauliOp
+
+    x = [[bool(term.x >> qubit & 1) for qubit in range(qubits)] for term in terms]
+    z = [[bool(term.z >> qubit & 1) for qubit in range(qubits)] for term in terms]
+    return SparsePauliOp(PauliList.from_symplectic(z, x), [term.coefficient for term in terms])

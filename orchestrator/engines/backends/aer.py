@@ -1,0 +1,115 @@
+"""Qiskit Aer: CPU or GPU, ideal or noisy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.config import Config, Field, ValidationInfo, field_validator, refuse
+from orchestrator.engines.backends.base import Adjoint, Backend, Evaluator
+from orchestrator.errors import InputError
+from orchestrator.models.program import Program
+
+Device = Literal["CPU", "GPU"]
+Method = Literal["statevector", "density_matrix", "matrix_product_state"]
+
+
+class Noise(Config):
+    """Channels on each qubit that a gate acts on, right behind the gate, and errors of the readout.
+
+    Gates are the rotations, CX and CZ that the circuit is read into, fixed ones included.
+
+    Attributes:
+        depolarizing: λ of ρ → (1-λ)ρ + λ·1/2.
+        amplitude_damping: probability γ of falling from |1> to |0>; follows the depolarising channel.
+        readout: probability that a measured qubit is reported wrongly, the same for 0 and 1.
+    """
+
+    depolarizing: float = Field(default=0.0, ge=0.0, le=1.0)
+    amplitude_damping: float = Field(default=0.0, ge=0.0, le=1.0)
+    readout: float = Field(default=0.0, ge=0.0, le=0.5)
+
+    @property
+    def on_gates(self) -> bool:
+        """Whether a gate is followed by a channel that is not the identity."""
+        return self.depolarizing > 0.0 or self.amplitude_damping > 0.0
+
+
+class Aer(Backend):
+    """Qiskit Aer's simulators.
+
+    Expectation values are always computed, never sampled by Aer, whose counts depend on a circuit's place in
+    a call; shots are drawn from them.
+
+    Attributes:
+        device: ``GPU`` needs qiskit-aer-gpu.
+        method: ``density_matrix`` for noise behind gates.
+        noise: none if left out.
+    """
+
+    kind: Literal["aer"]
+    device: Device = "CPU"
+    method: Method = "statevector"
+    noise: Noise = Noise()
+
+    @field_validator("noise")
+    @classmethod
+    def _noise_is_exact(cls, noise: Noise, info: ValidationInfo) -> Noise:
+        method = info.data.get("method")
+        if noise.on_gates and method not in (None, "density_matrix"):
+            raise refuse(f"is behind gates, which method: {method} cannot have; use method: density_matrix")
+        return noise
+
+    def check(self) -> None:
+        """Raises InputError at ``gradient.backend.device`` if Aer has no such device on this machine."""
+        from orchestrator.engines.aer.simulator import devices
+
+        if self.device != "CPU" and self.device not in (found := devices()):
+            message = (
+                f"is {self.device}, but Aer offers {', '.join(found)} here; on a machine with an NVIDIA GPU: "
+                "pip install qiskit-aer-gpu in place of qiskit-aer"
+            )
+            raise InputError.at("gradient.backend.device", message)
+
+    def prepare(self, program: Program) -> Evaluator:
+        """The program as a parametrised circuit on Aer."""
+        from orchestrator.engines.aer.expectation import AerProgram
+        from orchestrator.engines.aer.simulator import simulator
+
+        self.check()
+        return AerProgram(program, simulator(self.device, self.method), self.noise, self.reached(program))
+
+    @property
+    def differentiates(self) -> bool:
+        """On ideal statevectors."""
+        return self.method == "statevector" and self.noise == Noise()
+
+    def adjoint(self, program: Program) -> Adjoint:
+        """The program, its samples side by side on an index register."""
+        from orchestrator.engines.aer.adjoint import AerAdjoint
+        from orchestrator.engines.aer.simulator import simulator
+
+        self.check()
+        return AerAdjoint(program, simulator(self.device, self.method))
+
+    def adjoint_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one adjoint gradient of R rows of B samples, in bytes."""
+        from orchestrator.engines.aer.adjoint import working_bytes
+
+        return working_bytes(program, rows, samples)
+
+    def reached(self, program: Program) -> NDArray[np.bool_]:
+        """[G] false where a gate cannot change the expectation value.
+
+        Amplitude damping mixes the identity into the observable, so then any gate may.
+        """
+        if self.noise.amplitude_damping > 0.0:
+            return np.ones(len(program.gates), np.bool_)
+        return program.live
+
+    def bytes(self, program: Program, points: int) -> int:
+        """Working memory of one call on R·B = ``points``, in bytes; that of matrix products is not known."""
+        amplitudes = {"statevector": 2**program.qubits, "density_matrix": 4**program.qubits}
+        return 16 * amplitudes.get(self.method, 0) + 8 * points * (len(program.gates) + 1)

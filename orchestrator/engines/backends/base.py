@@ -1,0 +1,86 @@
+"""The family of backends (key ``backend`` of a circuit engine): what evaluates circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.config import Config, Field
+from orchestrator.engines.gradient import Array
+from orchestrator.models.program import Program
+
+
+class Evaluator(Protocol):
+    """A program made ready on a backend. A row's bits do not depend on the other rows."""
+
+    def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]; no shots are taken."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive samples of a call, counted over all R·B.
+
+    Attributes:
+        span: which ones.
+        expectation: [N] E
+        jacobian: [N, P] dE/dθ
+    """
+
+    span: slice
+    expectation: Array
+    jacobian: Array
+
+
+class Adjoint(Evaluator, Protocol):
+    """A program made ready for adjoint differentiation."""
+
+    @property
+    def program(self) -> Program: ...
+
+    def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
+        """E and dE/dθ of all samples, in order, in parts that bound the memory."""
+
+
+class Backend(Config):
+    """What evaluates circuits. A member's tag is its key ``kind``.
+
+    Attributes:
+        shots: measurements of each Pauli string of the observable; exact expectation values if left out.
+    """
+
+    tags: ClassVar[tuple[str, ...]] = ("kind",)
+    kind: str
+    shots: int | None = Field(default=None, ge=2, lt=2**53)
+
+    def check(self) -> None:
+        """Raises InputError, at ``gradient.backend``, if this machine lacks what the backend needs."""
+
+    def prepare(self, program: Program) -> Evaluator:
+        """Makes ready for one program."""
+        raise NotImplementedError
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether it takes adjoint derivatives."""
+        return False
+
+    def adjoint(self, program: Program) -> Adjoint:
+        """Makes ready for adjoint differentiation, if it ``differentiates``."""
+        raise NotImplementedError
+
+    def adjoint_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one adjoint gradient of R rows of B samples, in bytes."""
+        raise NotImplementedError
+
+    def reached(self, program: Program) -> NDArray[np.bool_]:
+        """[G] false where a gate cannot change the expectation value."""
+        return program.live
+
+    def bytes(self, program: Program, points: int) -> int:
+        """Working memory of one call on R·B = ``points``, in bytes."""
+        raise NotImplementedError

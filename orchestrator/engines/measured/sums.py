@@ -1,0 +1,58 @@
+"""From derivatives of single samples to the sums of a shard."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orchestrator.engines.backends.base import Backend
+from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.engines.measured.meter import Meter, setting_bytes, settings_at_once
+from orchestrator.models.program import Program
+
+
+def summed(shard: Shard, loss: Array, derivative: Array, variance: Array, meter: Meter) -> GradientSum:
+    """The sums over the samples of a shard.
+
+    Args:
+        shard: gives the weights p_i [R, B].
+        loss: [R, B] l_i
+        derivative: [P, R, B] ∂l_i
+        variance: [P, R, B] v_i, what shots add to ∂l_i.
+        meter: has measured all its settings.
+    """
+    p, samples = np.ascontiguousarray(shard.weights), shard.weights.shape[1]
+    rows = len(p)
+    executions = np.full(rows, float(samples * meter.executions))
+    return GradientSum(
+        weight=p.sum(-1),
+        weight_square=(p * p).sum(-1),
+        loss=(p * loss).sum(-1),
+        gradient=_over_samples(p * derivative),
+        square=_over_samples(p * derivative * derivative),
+        noise=_over_samples(p * p * variance),
+        noise_first=_over_samples(p * variance),
+        signal=np.zeros((rows, 0)),
+        signal_square=np.zeros((rows, 0)),
+        executions=executions,
+        shots=executions * (meter.shots or 0),
+        qpu_seconds=np.zeros(rows),
+    )
+
+
+def _over_samples(terms: Array) -> Array:
+    """[P, R, B] summed to [R, P]."""
+    return np.ascontiguousarray(terms.sum(-1).T)
+
+
+def working_bytes(program: Program, backend: Backend, settings: int, rows: int, samples: int) -> int:
+    """Memory of one gradient of R rows of B samples, beside the shard.
+
+    Counted are ∂l and v of all samples and the products that are summed, and the largest call.
+
+    Args:
+        settings: of the parameters, that can go in one call.
+    """
+    derivatives = 8 * 6 * program.parameters * rows * samples
+    size = min(settings, settings_at_once(program, rows, samples))
+    call = size * setting_bytes(program, rows, samples)
+    return derivatives + call + backend.bytes(program, size * rows * samples)

@@ -1,0 +1,19 @@
+"""Circuit gradients by the parameter-shift rule, as a quantum processor can measure them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from orchestrator.engines.measured.shifts import Shifts, of_rotations
+from orchestrator.engines.shifted import ShiftEngine
+from orchestrator.models.program import Program
+
+
+class ParameterShift(ShiftEngine):
+    """Two evaluations of the circuit for each trainable rotation, and one more for the loss."""
+
+    engine: Literal["parameter-shift"]
+
+    def shifts(self, program: Program) -> Shifts:
+        """Every trainable rotation that the observable can feel, up and down by π/2."""
+        return of_rotations(program, self.backend.reached(program))

@@ -1,0 +1,106 @@
+"""Circuit gradients by simultaneous perturbation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.config import Field
+from orchestrator.engines.circuit import CircuitEngine
+from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
+from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
+from orchestrator.engines.measured.meter import Meter
+from orchestrator.engines.measured.shifts import reached_parameters
+from orchestrator.engines.measured.sums import summed
+from orchestrator.models.base import Built
+from orchestrator.streams import Purpose
+
+
+class Spsa(CircuitEngine):
+    """Two evaluations for each of some random directions, however many parameters, and one for the loss.
+
+    Along a direction Δ of random signs, ∂l ≈ (l(θ + cΔ) - l(θ - cΔ)) / 2c · Δ (Spall 1992), averaged over
+    directions. A trial draws new ones in every step, the same for all samples of the mini-batch. Its mean is
+    the gradient up to terms of order c²; its spread over directions is no noise of shots.
+
+    Attributes:
+        step: c, radians.
+        directions: how many are averaged.
+    """
+
+    engine: Literal["spsa"]
+    step: float = Field(default=0.1, gt=0.0)
+    directions: int = Field(default=1, ge=1)
+
+    def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
+        """Makes ready for one circuit and loss.
+
+        Raises:
+            InputError: the model is no circuit, the loss does not go with it, or the backend is missing.
+        """
+        program = self.checked(model, loss, classes)
+        meter = Meter.of(self.backend, program, 1 + 2 * self.directions)
+        moved = reached_parameters(program, self.backend.reached(program))
+        measured_loss = MeasuredLoss(loss, classes, self.backend.shots)
+        return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
+
+    def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
+        """Working memory of one gradient beside the shard itself, in bytes.
+
+        Args:
+            model: a circuit.
+            rows: R.
+            samples: B.
+        """
+        from orchestrator.engines.measured.sums import working_bytes
+
+        return working_bytes(self.program(model), self.backend, 1, rows, samples)
+
+
+@dataclass(frozen=True, eq=False)
+class SpsaDifferentiator:
+    """The Differentiator of one circuit and loss.
+
+    Attributes:
+        moved: the parameters that the observable can feel; the others stay.
+        step: c.
+    """
+
+    meter: Meter
+    loss: MeasuredLoss
+    moved: NDArray[np.int64]
+    step: float
+    directions: int
+
+    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+        """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
+        here = self._loss(parameters, shard, 0)
+        derivative = np.zeros((parameters.shape[1], *shard.weights.shape))
+        noise = np.zeros(shard.weights.shape)
+        for index in range(self.directions):
+            direction = self._direction(parameters, shard, index)
+            above = self._loss(parameters + self.step * direction, shard, 1 + 2 * index)
+            below = self._loss(parameters - self.step * direction, shard, 2 + 2 * index)
+            derivative += direction.T[..., None] * (above.value - below.value)
+            noise += above.value_variance + below.value_variance
+        divisor = 2.0 * self.step * self.directions
+        variance = np.zeros_like(derivative)
+        variance[self.moved] = noise / divisor**2  # each sign squared is 1
+        return summed(shard, here.value, derivative / divisor, variance, self.meter)
+
+    def _loss(self, parameters: Array, shard: Shard, setting: int) -> Estimate:
+        return self.loss.of(self.meter.measure(parameters[None], shard, setting), shard.targets)
+
+    def _direction(self, parameters: Array, shard: Shard, index: int) -> Array:
+        """Signs [R, P], 0 where nothing moves."""
+        bits = shard.streams.bits(Purpose.DIRECTIONS, len(self.moved), index)
+        direction = np.zeros_like(parameters)
+        direction[:, self.moved] = np.where(bits >> np.uint64(63), 1.0, -1.0)
+        return direction
+
+    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """Expectation values [R, B, 1] for ``inputs`` [R, B, F], without the noise of shots."""
+        return self.meter.expectation(parameters, inputs, axes)[..., None]

@@ -1,0 +1,549 @@
+"""The contract of the circuit engines: the same circuits, the same numbers, whatever engine and backend."""
+
+import math
+import tracemalloc
+from dataclasses import replace
+from functools import reduce
+from itertools import combinations
+from operator import add
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error
+from test_adjoint import drawings
+
+from orchestrator.config import ConfigError, discover
+from orchestrator.engines.aer import adjoint as aer_adjoint
+from orchestrator.engines.aer.gates import append, operator
+from orchestrator.engines.aer.simulator import devices, options, simulator
+from orchestrator.engines.backends.aer import Aer
+from orchestrator.engines.base import Engine
+from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.measured import meter
+from orchestrator.errors import InputError
+from orchestrator.models.ansatz import Drawing
+from orchestrator.models.circuit import Circuit
+from orchestrator.models.gates import NONE, Axis, Gate, Opcode
+from orchestrator.models.program import Program
+from orchestrator.models.reading import read
+from orchestrator.streams import Streams
+from orchestrator.sweep.problem import problem
+from orchestrator.sweep.trial import Trial
+
+EXACT = 1e-10
+DIFFERENCES = 1e-8
+"""Central differences with h = 1e-5: rounding of some 1e-16/h, and h²E'''/6 where angles are doubled."""
+
+AER: dict[str, Any] = {"kind": "aer"}
+GPU = pytest.mark.skipif("GPU" not in devices(), reason="needs an NVIDIA GPU and qiskit-aer-gpu")
+
+
+def engine(name: str, **others: Any) -> Engine:
+    return discover(Engine)[f"engine={name}"].parse({"engine": name, **others})
+
+
+def ansatz(name: str, features: int = 2, qubits: int = 3) -> Program:
+    settings = {"kind": "circuit", "qubits": qubits, "layers": 2, "ansatz": name, "observable": "Z2 Y1 X0"}
+    return Circuit.parse(settings).build(features, 2)
+
+
+def awkward() -> Program:
+    """Controlled rotations, shared and scaled angles, an input between them, two Pauli strings."""
+    (x,), (a, b, c) = ParameterVector("x", 1), ParameterVector("θ", 3)
+    drawn = QuantumCircuit(3)
+    drawn.h(range(3))
+    drawn.crx(a, 0, 1)
+    drawn.cp(b, 1, 2)
+    drawn.ry(2 * x + 0.3, 2)
+    drawn.crz(-0.5 * a + 0.2, 2, 0)
+    drawn.rzz(b, 0, 1)
+    drawn.cry(c, 0, 2)
+    drawn.ry(2 * a, 1)
+    observable = SparsePauliOp(["ZYI", "IXX"], [0.75, -0.5])
+    drawing = Drawing(drawn, observable, (x,), ((a, b, c),), 0)
+    return read(lambda: drawing, "awkward")
+
+
+CIRCUITS = {
+    "efficient-su2": ansatz("efficient-su2"),
+    "random-pauli": ansatz("random-pauli"),
+    "awkward": awkward(),
+}
+
+
+def part(program: Program, rows: int = 3, samples: int = 3, seed: int = 0) -> tuple[np.ndarray, Shard]:
+    """Random parameters and a shard of two classes with uneven weights."""
+    random = np.random.default_rng(seed)
+    weights = random.uniform(0.5, 1.5, (rows, samples))
+    shard = Shard(
+        random.uniform(0.0, math.pi, (rows, samples, program.inputs)),
+        random.integers(0, 2, (rows, samples)).astype(float),
+        weights / weights.sum(-1, keepdims=True),
+        random.integers(0, 3, (rows, program.axes), dtype=np.int8),
+        Streams(np.arange(rows) + 10 * seed, 5),
+    )
+    return random.uniform(0.0, 2.0 * math.pi, (rows, program.parameters)), shard
+
+
+def take(shard: Shard, rows: slice) -> Shard:
+    arrays = (shard.inputs[rows], shard.targets[rows], shard.weights[rows], shard.axes[rows])
+    streams = Streams(shard.streams.seeds[rows], shard.streams.steps[rows])
+    return Shard(*arrays, streams, shard.number)
+
+
+def repeated(shard: Shard, times: int) -> Shard:
+    """One row many times, with a seed for each."""
+    arrays = (np.repeat(a, times, 0) for a in (shard.inputs, shard.targets, shard.weights, shard.axes))
+    return Shard(*arrays, Streams(np.arange(times), 3), 1)
+
+
+def twice(shard: Shard) -> Shard:
+    """Every row again behind all rows, with its seed."""
+    arrays = (
+        np.tile(a, (2,) + (1,) * (a.ndim - 1))
+        for a in (shard.inputs, shard.targets, shard.weights, shard.axes)
+    )
+    return Shard(
+        *arrays, Streams(np.tile(shard.streams.seeds, 2), np.tile(shard.streams.steps, 2)), shard.number
+    )
+
+
+def gradient(engine: Engine, program: Program, parameters, shard: Shard, loss: str = "mse") -> GradientSum:
+    return engine.prepare(program, loss, 2).gradient(parameters, shard)
+
+
+# Exact: every engine and backend against every other.
+
+EXACT_ENGINES = {
+    "adjoint": engine("adjoint"),
+    "adjoint-aer": engine("adjoint", backend=AER),
+    "shift": engine("parameter-shift"),
+    "shift-aer": engine("parameter-shift", backend=AER),
+    "shift-aer-density": engine("parameter-shift", backend={**AER, "method": "density_matrix"}),
+    "shift-aer-mps": engine("parameter-shift", backend={**AER, "method": "matrix_product_state"}),
+    "difference": engine("finite-difference"),
+    "difference-aer": engine("finite-difference", backend=AER),
+}
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_exact_engines_agree(circuit: str):
+    program = CIRCUITS[circuit]
+    parameters, shard = part(program)
+    totals = {name: gradient(one, program, parameters, shard) for name, one in EXACT_ENGINES.items()}
+    for (name, one), (other_name, other) in combinations(totals.items(), 2):
+        error = DIFFERENCES if "difference" in name + other_name else EXACT
+        for field, value in vars(one).items():
+            if field != "executions":
+                expected = getattr(other, field)
+                message = f"{field}: {name}, {other_name}"
+                np.testing.assert_allclose(value, expected, rtol=0.0, atol=error, err_msg=message)
+
+
+@pytest.mark.parametrize("loss", ["mse", "binary-cross-entropy", "hinge", "linear", "expectation"])
+def test_exact_engines_agree_on_every_loss(loss: str):
+    program = CIRCUITS["awkward"]
+    parameters, shard = part(program)
+    expected = gradient(engine("adjoint"), program, parameters, shard, loss)
+    for backend in ({"kind": "batched"}, AER):
+        found = gradient(engine("parameter-shift", backend=backend), program, parameters, shard, loss)
+        for field in ("loss", "gradient", "square"):
+            np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=0.0, atol=EXACT)
+
+
+def test_aer_predicts_what_the_batched_kernel_predicts():
+    program = CIRCUITS["awkward"]
+    parameters, shard = part(program)
+    one, other = (
+        engine(name, backend=backend).prepare(program, "mse", 2).predict(parameters, shard.inputs, shard.axes)
+        for name, backend in (("parameter-shift", AER), ("spsa", {"kind": "batched", "shots": 10}))
+    )
+    np.testing.assert_allclose(one, other, rtol=0.0, atol=EXACT)
+
+
+def test_circuit_in_which_nothing_varies_is_evaluated():
+    drawn = QuantumCircuit(1)
+    drawn.rx(0.3, 0)
+    program = read(lambda: Drawing(drawn, SparsePauliOp("Z"), (), (), 0), "fixed")
+    parameters, shard = part(program)
+    for one in EXACT_ENGINES.values():
+        total = gradient(one, program, parameters, shard, "expectation")
+        assert total.gradient.shape == (3, 0)
+        np.testing.assert_allclose(total.loss, math.cos(0.3), rtol=EXACT)
+
+
+def test_spsa_has_the_gradient_as_its_mean_over_directions():
+    program = CIRCUITS["awkward"]
+    parameters, shard = part(program, rows=1, samples=2)
+    many, shard = np.repeat(parameters, 2000, 0), repeated(shard, 2000)
+    found = gradient(engine("spsa", step=1e-4), program, many, shard)  # so that c² is far below the error
+    assert_zero_on_average(found.gradient - gradient(engine("adjoint"), program, many, shard).gradient)
+    assert not found.noise.any()
+
+
+def test_spsa_of_a_mini_batch_does_not_depend_on_its_shards():
+    program, spsa = CIRCUITS["awkward"], engine("spsa", directions=2)
+    parameters, shard = part(program, samples=4)
+    halves = [
+        replace(
+            shard,
+            inputs=shard.inputs[:, h],
+            targets=shard.targets[:, h],
+            weights=shard.weights[:, h],
+            number=n,
+        )
+        for n, h in enumerate((slice(0, 2), slice(2, 4)))
+    ]
+    total = reduce(add, (gradient(spsa, program, parameters, half) for half in halves))
+    whole = gradient(spsa, program, parameters, shard)
+    np.testing.assert_allclose(total.gradient, whole.gradient, rtol=0.0, atol=EXACT)
+
+
+@given(drawings(), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_exact_engines_agree_on_random_circuits(drawing: Drawing, seed: int):
+    program = read(lambda: drawing, "random")
+    parameters, shard = part(program, 2, 3, seed)
+    expected = gradient(EXACT_ENGINES["adjoint"], program, parameters, shard)
+    for name in ("adjoint-aer", "shift", "shift-aer"):
+        found = gradient(EXACT_ENGINES[name], program, parameters, shard)
+        for field in ("loss", "gradient", "square"):
+            # Squares reach 1e3: up to 20 gates of scale 2 share a parameter.
+            np.testing.assert_allclose(
+                getattr(found, field), getattr(expected, field), rtol=EXACT, atol=EXACT
+            )
+
+
+def test_adjoint_on_aer_cuts_a_batch_that_is_too_large_for_one_state(monkeypatch: pytest.MonkeyPatch):
+    program = CIRCUITS["awkward"]
+    parameters, shard = part(program, samples=7)
+    whole = gradient(EXACT_ENGINES["adjoint-aer"], program, parameters, shard)
+    monkeypatch.setattr(aer_adjoint, "_LARGEST_STATE", 5)  # three qubits, the ancilla, two samples
+    cut = gradient(EXACT_ENGINES["adjoint-aer"], program, parameters, shard)
+    np.testing.assert_allclose(cut.gradient, whole.gradient, rtol=0.0, atol=EXACT)
+
+
+@pytest.mark.parametrize(
+    "backend", [{"kind": "batched", "shots": 10}, {**AER, "shots": 10}, {**AER, "method": "density_matrix"}]
+)
+def test_adjoint_needs_statevectors(backend: dict[str, Any]):
+    with pytest.raises(ConfigError, match="use engine: parameter-shift"):
+        engine("adjoint", backend=backend)
+
+
+@pytest.mark.parametrize("name", ["parameter-shift", "finite-difference", "spsa"])
+def test_shard_bytes_is_an_upper_bound_that_is_not_far_off(name: str):
+    program, one = ansatz("efficient-su2", features=6, qubits=6), engine(name)
+    parameters, shard = part(program, 20, 40)
+    ready = one.prepare(program, "mse", 2)
+    ready.gradient(parameters, shard)
+    tracemalloc.start()
+    ready.gradient(parameters, shard)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= one.shard_bytes(program, 20, 40) <= 3 * peak
+
+
+# Shots.
+
+SHOTS = {"kind": "batched", "shots": 50}
+SAMPLED_ENGINES: dict[str, dict[str, Any]] = {
+    "parameter-shift": {},
+    "finite-difference": {"step": 0.4},
+    "spsa": {"step": 0.4, "directions": 2},
+}
+
+
+@pytest.mark.parametrize("loss", ["mse", "linear", "expectation"])
+@pytest.mark.parametrize("name", SAMPLED_ENGINES)
+def test_shots_are_unbiased_and_know_their_variance(name: str, loss: str):
+    program = CIRCUITS["awkward"]
+    parameters, shard = part(program, rows=1, samples=2)
+    many, shard = np.repeat(parameters, 4000, 0), repeated(shard, 4000)
+    exact = gradient(engine(name, **SAMPLED_ENGINES[name]), program, many, shard, loss)
+    found = gradient(engine(name, **SAMPLED_ENGINES[name], backend=SHOTS), program, many, shard, loss)
+    assert found.noise.any()
+    for deviation in (
+        found.loss - exact.loss,
+        found.gradient - exact.gradient,
+        (found.gradient - exact.gradient) ** 2 - found.noise,
+    ):
+        assert_zero_on_average(deviation)
+
+
+def assert_zero_on_average(deviation: np.ndarray) -> None:
+    standard_error = deviation.std(0, ddof=1) / math.sqrt(len(deviation))
+    assert np.all(np.abs(deviation.mean(0)) <= 5 * standard_error)
+
+
+def test_shots_on_aer_are_those_on_the_batched_kernel():
+    program = CIRCUITS["awkward"]
+    parameters, shard = part(program)
+    one, other = (
+        gradient(engine("parameter-shift", backend={"kind": kind, "shots": 1000}), program, parameters, shard)
+        for kind in ("aer", "batched")
+    )
+    # The same uniform numbers, and probabilities that differ by rounding errors only.
+    for field, value in vars(one).items():
+        np.testing.assert_allclose(value, getattr(other, field), rtol=0.0, atol=EXACT, err_msg=field)
+
+
+def test_shots_and_executions_are_counted():
+    program = CIRCUITS["awkward"]  # 11 trainable rotations, all in the light cone, and two Pauli strings
+    parameters, shard = part(program, samples=4)
+    rotations = int((program.live & (program.gates["parameter"] >= 0)).sum())
+    total = gradient(engine("parameter-shift", backend=SHOTS), program, parameters, shard)
+    np.testing.assert_array_equal(total.executions, 4 * 2 * (2 * rotations + 1))
+    np.testing.assert_array_equal(total.shots, 50 * total.executions)
+    total = gradient(engine("spsa", directions=3), program, parameters, shard)
+    np.testing.assert_array_equal(total.executions, 4 * 7)
+    np.testing.assert_array_equal(total.shots, 0)
+
+
+@pytest.mark.parametrize("loss", ["binary-cross-entropy", "cross-entropy"])
+def test_cross_entropy_of_few_shots_is_finite_where_the_exact_one_is_not(loss: str):
+    drawn, theta = QuantumCircuit(1), Parameter("θ")
+    drawn.ry(theta, 0)
+    program = read(lambda: Drawing(drawn, SparsePauliOp("Z"), (), ((theta,),), 0), "flipped")
+    shard = Shard(
+        np.zeros((1, 1, 0)), np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 0), np.int8), Streams([0], 0)
+    )
+    sampled = engine("parameter-shift", backend={"kind": "batched", "shots": 20})
+    total = gradient(sampled, program, np.full((1, 1), math.pi), shard, loss)
+    assert total.loss[0] == pytest.approx(math.log(42))  # -log (0 + ½)/(20 + 1)
+    assert np.isfinite(total.gradient).all()
+
+
+def test_only_losses_that_are_neither_linear_nor_quadratic_are_biased_by_shots():
+    biased = {"binary-cross-entropy", "cross-entropy", "hinge"}
+    sampled, exact = engine("spsa", backend=SHOTS), engine("spsa")
+    for loss in ("mse", "linear", "expectation", *biased):
+        assert sampled.biased(loss) == (loss in biased)
+        assert not exact.biased(loss)
+
+
+# The same bits.
+
+BIT_ENGINES = {
+    **EXACT_ENGINES,
+    "shift-shots": engine("parameter-shift", backend=SHOTS),
+    "shift-aer-shots": engine("parameter-shift", backend={**AER, "shots": 50}),
+    "spsa-shots": engine("spsa", directions=3, backend=SHOTS),
+}
+
+
+@pytest.mark.parametrize("name", BIT_ENGINES)
+def test_row_has_the_same_bits_alone_and_in_a_pack(name: str):
+    program = CIRCUITS["random-pauli"]
+    parameters, shard = part(program, rows=5, samples=3)
+    together = gradient(BIT_ENGINES[name], program, parameters, shard)
+    for row in (0, 3):
+        own = slice(row, row + 1)
+        alone = gradient(BIT_ENGINES[name], program, parameters[own], take(shard, own))
+        for field, value in vars(alone).items():
+            np.testing.assert_array_equal(value, getattr(together, field)[own], err_msg=field, strict=True)
+
+
+def test_bits_of_shots_depend_on_trial_step_and_shard():
+    program, sampled = CIRCUITS["awkward"], engine("parameter-shift", backend=SHOTS)
+    parameters, shard = part(program, rows=1)
+    usual = gradient(sampled, program, parameters, shard)
+    for changed in (
+        replace(shard, number=1),
+        replace(shard, streams=Streams([1], 5)),
+        replace(shard, streams=Streams([0], 6)),
+    ):
+        assert np.all(gradient(sampled, program, parameters, changed).gradient != usual.gradient)
+
+
+def test_bits_do_not_depend_on_how_many_settings_a_call_has(monkeypatch: pytest.MonkeyPatch):
+    program, sampled = CIRCUITS["awkward"], engine("parameter-shift", backend=SHOTS)
+    parameters, shard = part(program)
+    usual = gradient(sampled, program, parameters, shard)
+    monkeypatch.setattr(meter, "CALL_BYTES", 1)
+    for field, value in vars(gradient(sampled, program, parameters, shard)).items():
+        np.testing.assert_array_equal(value, getattr(usual, field), err_msg=field)
+
+
+# Traps of Aer.
+
+
+def test_controlled_rotations_on_aer_follow_their_parameters():
+    """Bound at run time, Aer leaves them at their unbound value without a warning (qiskit-aer issue 2403)."""
+    thetas = tuple(ParameterVector("θ", 4))
+    drawn = QuantumCircuit(2)
+    drawn.h([0, 1])
+    for gate, theta in zip((drawn.cp, drawn.crx, drawn.cry, drawn.crz), thetas, strict=True):
+        gate(theta, 0, 1)
+        drawn.ry(0.4, 0)
+    program = read(lambda: Drawing(drawn, SparsePauliOp("ZX"), (), (thetas,), 0), "controlled")
+    parameters, shard = part(program, rows=4, samples=1)
+    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)
+    bound = [Statevector(drawn.assign_parameters(row)) for row in parameters]
+    expected = [state.expectation_value(SparsePauliOp("ZX")).real for state in bound]
+    np.testing.assert_allclose(found[:, 0], expected, rtol=0.0, atol=EXACT)
+
+
+def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
+    """Fusion, on from 14 qubits, turns <YZ…Z> of these gates into its negative (qiskit-aer issue 2245)."""
+    drawn = QuantumCircuit(15)
+    drawn.h(0)
+    drawn.cx(1, 0)
+    drawn.x(0)
+    drawn.s(0)
+    drawn.x(0)
+    observable = SparsePauliOp.from_sparse_list([("Y" + 14 * "Z", range(15), 1.0)], num_qubits=15)
+    program = read(lambda: Drawing(drawn, observable, (), (), 0), "phase")
+    parameters, shard = part(program, rows=1, samples=1)
+    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)
+    assert found[0, 0] == pytest.approx(Statevector(drawn).expectation_value(observable).real, abs=EXACT)
+    assert not simulator("CPU", "statevector").options.fusion_enable
+
+
+def test_shots_on_aer_do_not_depend_on_the_place_in_the_call():
+    """Aer seeds element i of a call with seed + 2113 i; a trial's counts must not feel what is before it."""
+    program, sampled = CIRCUITS["awkward"], engine("parameter-shift", backend={**AER, "shots": 100})
+    parameters, shard = part(program, rows=1)
+    first = gradient(sampled, program, parameters, shard)
+    behind = gradient(sampled, program, np.repeat(parameters, 2, 0), twice(shard))
+    np.testing.assert_array_equal(behind.gradient, np.repeat(first.gradient, 2, 0))
+
+
+# Noise.
+
+
+def rotations(layers: int) -> Program:
+    """RX upon RX on one qubit, Z measured."""
+    drawn, thetas = QuantumCircuit(1), tuple(ParameterVector("θ", layers))
+    for theta in thetas:
+        drawn.rx(theta, 0)
+    return read(lambda: Drawing(drawn, SparsePauliOp("Z"), (), (thetas,), 0), "rotations")
+
+
+def noisy(**noise: float) -> dict[str, Any]:
+    return {**AER, "method": "density_matrix", "noise": noise}
+
+
+def test_depolarizing_noise_shrinks_the_gradient_by_the_same_factor_behind_each_gate():
+    """<Z> = (1-λ)^L cos Σθ (Wang et al. 2021, arXiv 2007.14384, where it is an equality)."""
+    program = rotations(5)
+    parameters, shard = part(program, samples=1)
+    noise = engine("parameter-shift", backend=noisy(depolarizing=0.1))
+    total, angle = gradient(noise, program, parameters, shard, "expectation"), parameters.sum(-1)
+    np.testing.assert_allclose(total.loss, 0.9**5 * np.cos(angle), rtol=0.0, atol=EXACT)
+    expected = np.repeat(-(0.9**5) * np.sin(angle)[:, None], 5, 1)
+    np.testing.assert_allclose(total.gradient, expected, rtol=0.0, atol=EXACT)
+
+
+def test_amplitude_damping_pulls_towards_the_ground_state():
+    program = rotations(1)
+    parameters, shard = part(program, samples=1)
+    damped = engine("parameter-shift", backend=noisy(amplitude_damping=0.3))
+    total = gradient(damped, program, parameters, shard, "expectation")
+    np.testing.assert_allclose(total.loss, 0.3 + 0.7 * np.cos(parameters[:, 0]), rtol=0.0, atol=EXACT)
+
+
+def test_amplitude_damping_lets_gates_matter_that_ideally_do_not():
+    """ZZ behind a CX is Z on the target alone, but not when the qubits fall in between."""
+    drawn, theta = QuantumCircuit(2), Parameter("θ")
+    drawn.ry(theta, 0)
+    drawn.cx(0, 1)
+    program = read(lambda: Drawing(drawn, SparsePauliOp("ZZ"), (), ((theta,),), 0), "damped")
+    assert program.dead.all()
+    parameters, shard = part(program, samples=1)
+    damped = gradient(
+        engine("parameter-shift", backend=noisy(amplitude_damping=0.3)),
+        program,
+        parameters,
+        shard,
+        "expectation",
+    )
+    difference = engine("finite-difference", backend=noisy(amplitude_damping=0.3))
+    expected = gradient(difference, program, parameters, shard, "expectation")
+    assert np.all(np.abs(damped.gradient) > 1e-3)
+    np.testing.assert_allclose(damped.gradient, expected.gradient, rtol=0.0, atol=DIFFERENCES)
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_noise_behind_gates_is_that_of_an_aer_noise_model(circuit: str):
+    program = CIRCUITS[circuit]
+    parameters, shard = part(program, rows=1, samples=1)
+    backend = Aer.parse(noisy(depolarizing=0.02, amplitude_damping=0.05))
+    found = backend.prepare(program).expectation(parameters, shard.inputs, shard.axes)[0, 0]
+    behind = depolarizing_error(0.02, 1).compose(amplitude_damping_error(0.05))
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(behind, ["rx", "ry", "rz"])
+    model.add_all_qubit_quantum_error(behind.tensor(behind), ["cx", "cz"])
+    drawn = QuantumCircuit(program.qubits)
+    for record in program.gates:
+        gate = Gate(*record.item())
+        angle = gate.offset
+        angle += gate.scale * parameters[0, gate.parameter] if gate.parameter != NONE else 0.0
+        angle += gate.scale * shard.inputs[0, 0, gate.input] if gate.input != NONE else 0.0
+        axis = shard.axes[0, gate.axis - Axis.DRAWN] if gate.axis >= Axis.DRAWN else gate.axis
+        append(drawn, gate, *([(axis, angle)] if gate.opcode == Opcode.ROTATION else []))
+    drawn.save_expectation_value(operator(program.observable, program.qubits), range(program.qubits))
+    result = (
+        AerSimulator(method="density_matrix", noise_model=model, max_parallel_threads=1).run(drawn).result()
+    )
+    assert found == pytest.approx(result.data(0)["expectation_value"], abs=EXACT)
+
+
+def test_readout_errors_shrink_a_pauli_string_once_for_each_of_its_qubits():
+    program = CIRCUITS["efficient-su2"]  # three qubits are measured
+    parameters, shard = part(program)
+    ideal = gradient(engine("parameter-shift"), program, parameters, shard, "expectation")
+    read_out = engine("parameter-shift", backend={**AER, "noise": {"readout": 0.1}})
+    total = gradient(read_out, program, parameters, shard, "expectation")
+    np.testing.assert_allclose(total.gradient, 0.8**3 * ideal.gradient, rtol=0.0, atol=EXACT)
+
+
+@pytest.mark.parametrize("method", ["statevector", "matrix_product_state"])
+def test_noise_behind_gates_needs_a_density_matrix(method: str):
+    with pytest.raises(ConfigError, match="use method: density_matrix"):
+        Aer.parse({**AER, "method": method, "noise": {"depolarizing": 0.1}})
+
+
+# Devices.
+
+
+def test_gpu_runs_all_bindings_as_one_batch_on_one_card():
+    chosen = options("GPU", "statevector")
+    assert chosen["runtime_parameter_bind_enable"]
+    assert chosen["batched_shots_gpu"]
+    assert chosen["target_gpus"] == [0]
+    assert not chosen["fusion_enable"]
+    assert simulator("CPU", "statevector").options.max_parallel_threads == 1
+
+
+@pytest.mark.skipif("GPU" in devices(), reason="this machine has a GPU")
+def test_missing_gpu_is_refused_by_the_plan_with_the_way_out():
+    trial = Trial.parse(
+        {
+            "model": {"kind": "circuit", "qubits": 2, "layers": 1},
+            "loss": "expectation",
+            "gradient": {"engine": "parameter-shift", "backend": {**AER, "device": "GPU"}},
+            "updates": [{"optimizer": "sgd", "learning_rate": 0.1}],
+            "steps": 1,
+        }
+    )
+    with pytest.raises(InputError, match=r"gradient\.backend\.device: .*Aer offers CPU.*qiskit-aer-gpu"):
+        problem(trial)
+
+
+@GPU
+@pytest.mark.parametrize("circuit", CIRCUITS)
+@pytest.mark.parametrize("name", ["adjoint", "parameter-shift"])
+def test_gpu_gives_the_numbers_of_the_kernel(name: str, circuit: str):
+    program = CIRCUITS[circuit]
+    parameters, shard = part(program)
+    found = gradient(engine(name, backend={**AER, "device": "GPU"}), program, parameters, shard)
+    expected = gradient(engine("adjoint"), program, parameters, shard)
+    np.testing.assert_allclose(found.gradient, expected.gradient, rtol=0.0, atol=EXACT)
