@@ -6,6 +6,7 @@ from typing import Literal
 
 from orchestrator.engines.measured.shifts import Shifts, of_rotations
 from orchestrator.engines.shifted import ShiftEngine
+from orchestrator.errors import InputError
 from orchestrator.models.program import Program
 
 
@@ -15,5 +16,12 @@ class ParameterShift(ShiftEngine):
     engine: Literal["parameter-shift"]
 
     def shifts(self, program: Program) -> Shifts:
-        """Every trainable rotation that the observable can feel, up and down by π/2."""
+        """Every trainable rotation that the observable can feel, up and down by π/2.
+
+        Raises:
+            InputError: an angle is not linear in one parameter.
+        """
+        if program.angles:
+            message = "shifts angles, but some are functions of parameters here: use adjoint or finite-difference"
+            raise InputError.at("gradient.engine", message)
         return of_rotations(program, self.backend.reached(program))

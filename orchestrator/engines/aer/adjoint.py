@@ -24,7 +24,7 @@ from orchestrator.engines.aer.gates import append, operator
 from orchestrator.engines.backends.base import Part
 from orchestrator.engines.gradient import Array
 from orchestrator.models.gates import NONE, Axis, Gate, Opcode
-from orchestrator.models.program import Program
+from orchestrator.models.program import Point, Program
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -60,21 +60,25 @@ class AerAdjoint:
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        shape = inputs.shape[:2]
+        parameters, inputs, axes = self.program.expand(Point(parameters, inputs, axes))
         values = [
             self._forward(self._turns(parameters[row], inputs[row, span], axes[row]), inputs[row, span])[1]
             for row, span in self._blocks(*inputs.shape[:2])
         ]
-        return np.concatenate(values).reshape(inputs.shape[:2])
+        return np.concatenate(values).reshape(shape)
 
     def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
         """E and dE/dθ of all samples, in order, some samples of one row at a time."""
-        samples = inputs.shape[1]
-        for row, span in self._blocks(*inputs.shape[:2]):
-            features = inputs[row, span]
-            turns = self._turns(parameters[row], features, axes[row])
+        point = self.program.expand(Point(parameters, inputs, axes))
+        rows, samples = point.inputs.shape[:2]
+        for row, span in self._blocks(rows, samples):
+            features = point.inputs[row, span]
+            turns = self._turns(point.parameters[row], features, point.axes[row])
             psi, value = self._forward(turns, features)
             place = slice(row * samples + span.start, row * samples + span.stop)
-            yield Part(place, value, self._backward(turns, psi)[: len(features)])
+            jacobian = self._backward(turns, psi)[: len(features)]
+            yield Part(place, value, self.program.chain(jacobian, point, place))
 
     def _blocks(self, rows: int, samples: int) -> Iterator[tuple[int, slice]]:
         """Samples of a row that are put side by side."""
@@ -103,7 +107,13 @@ class AerAdjoint:
 
     @cached_property
     def _operator(self) -> Any:
-        return operator(self.program.observable, self.program.qubits).to_matrix(sparse=True)
+        from scipy.sparse import csr_array
+
+        size = 1 << self.program.qubits
+        total = csr_array(([self.program.projector], ([0], [0])), shape=(size, size), dtype=np.complex128)
+        if self.program.observable:
+            total = total + operator(self.program.observable, self.program.qubits).to_matrix(sparse=True)
+        return total
 
     def _forward(self, turns: Sequence[_Turn], features: Array) -> tuple[States, Array]:
         """ψ_i/√M [M, 2^n] of N samples, and E [N]."""
@@ -129,7 +139,7 @@ class AerAdjoint:
         square = float((start.real**2 + start.imag**2).sum())
         circuit = self._undoing(turns, start / np.sqrt(square), _index_qubits(len(psi)))
         data = self.simulator.run(circuit).result().data(0) if turns else {}
-        jacobian = np.zeros((len(psi), self.program.parameters))
+        jacobian = np.zeros((len(psi), self.program.parameters + len(self.program.angles)))
         for k, turn in enumerate(turns):
             if turn.gate.parameter != NONE:
                 share = np.asarray(data[str(k)]).reshape(2, len(psi), 2)

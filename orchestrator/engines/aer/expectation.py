@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.engines.aer.gates import append, operator, touched
 from orchestrator.engines.gradient import Array
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
-from orchestrator.models.program import Program
+from orchestrator.models.program import Point, Program
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -47,7 +47,8 @@ class AerProgram:
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
         count = inputs.shape[0] * inputs.shape[1]
-        angles = self._angles(parameters, inputs, axes).reshape(count, len(self._varying))
+        point = self._program.expand(Point(parameters, inputs, axes))
+        angles = self._angles(*point).reshape(count, len(self._varying))
         starts = range(0, count, _BINDINGS)
         values = [value for start in starts for value in self._run(angles[start : start + _BINDINGS])]
         return np.array(values).reshape(inputs.shape[:2])
@@ -60,7 +61,11 @@ class AerProgram:
 
     def _results(self, count: int, binds: list[Any]) -> list[float]:
         result = self._simulator.run(self._circuit, parameter_binds=binds).result()
-        return [float(result.data(index)["expectation_value"]) for index in range(count)]
+        return [self._value(result.data(index)) for index in range(count)]
+
+    def _value(self, data: dict[str, Any]) -> float:
+        projected = self._program.projector * float(data["zero"][0]) if self._program.projector else 0.0
+        return float(data.get("strings", 0.0)) + projected
 
     def _angles(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """[R, B, V] the varying angles."""
@@ -98,8 +103,11 @@ class AerProgram:
             append(circuit, gate, *rotations)
             for qubit in touched(gate) if self._noise.on_gates else ():
                 circuit.append(self._channel, [qubit])
-        observable = operator(self._read_out(), circuit.num_qubits)
-        circuit.save_expectation_value(observable, circuit.qubits)
+        if self._program.observable:
+            observable = operator(self._read_out(), circuit.num_qubits)
+            circuit.save_expectation_value(observable, circuit.qubits, label="strings")
+        if self._program.projector:
+            circuit.save_amplitudes_squared([0], label="zero")
         return circuit
 
     def _read_out(self) -> list[Term]:

@@ -90,8 +90,12 @@ def of_parameters(program: Program, reached: Reached, by: float) -> Shifts:
 
 
 def reached_parameters(program: Program, reached: Reached) -> NDArray[np.int64]:
-    """The parameters that some gate in ``reached`` has, in order."""
-    return np.unique(program.gates["parameter"][reached & (program.gates["parameter"] != NONE)])
+    """The parameters that some gate in ``reached`` has, by itself or in a computed angle; in order."""
+    used = set(program.gates["parameter"][reached].tolist()) - {NONE}
+    for index, angle in enumerate(program.angles, program.parameters):
+        if index in used:
+            used |= {k for k, _ in angle.slopes}
+    return np.array(sorted(k for k in used if k < program.parameters), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
