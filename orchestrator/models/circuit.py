@@ -195,6 +195,9 @@ class Circuit(AnyCircuit):
             if features and len(text) > features:
                 message = f"has {text}, longer than the {features} feature(s)"
                 yield Fault("model.encoding_paulis", message)
+            elif self.encoding_entanglement == "pairwise" and len(text) > 2:
+                message = f"has {text}, longer than the pairs of encoding_entanglement: pairwise"
+                yield Fault("model.encoding_paulis", message)
 
 
 def _misplaced(
