@@ -310,6 +310,27 @@ def test_pauli_string_longer_than_the_features_is_refused():
         circuit(encoding="pauli", encoding_paulis=["Z", "ZZZ"]).build(2, 2)
 
 
+def test_pauli_string_longer_than_pairs_is_refused():
+    wrong = circuit(encoding="pauli", encoding_paulis=["ZZZ"], encoding_entanglement="pairwise")
+    with pytest.raises(InputError, match=r"encoding_paulis: has ZZZ, longer than the pairs"):
+        wrong.build(3, 2)
+
+
+def test_projector_is_no_cost_of_qaoa():
+    with pytest.raises(InputError, match=r"observable: must be Pauli strings: it is the cost"):
+        circuit(ansatz="qaoa", observable="zero-projector").build(0, 0)
+
+
+def test_constant_term_of_a_cost_adds_to_the_value_alone():
+    programs = [
+        circuit(ansatz="qaoa", observable={"Z0 Z1": 1.0, "X2": 0.5, **more}).build(0, 0)
+        for more in ({}, {"I": 3.0})
+    ]
+    parameters = angles(programs[0], 2)
+    without, with_constant = (expectation(program, parameters, no_data(2)) for program in programs)
+    np.testing.assert_allclose(with_constant, without + 3.0, rtol=0.0, atol=ROUNDING)
+
+
 @pytest.mark.parametrize(
     "options", [{"rotations": ["h"]}, {"encoding_paulis": ["Q"]}, {"encoding_paulis": [""]}, {"reupload": 0}]
 )

@@ -14,6 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from orchestrator.config import ConfigError
 from orchestrator.errors import InputError
+from orchestrator.models import lightcone
 from orchestrator.models.ansatz import ANSATZE, Drawing
 from orchestrator.models.base import Built
 from orchestrator.models.circuit import Circuit
@@ -176,6 +177,17 @@ def test_fixed_clifford_turns_the_letters_exactly():
     drawn.h(0)
     assert program_of(drawn, "Z").dead.tolist() == [False]
     assert program_of(drawn, "X").dead.tolist() == [True]
+
+
+@pytest.mark.parametrize("observable", ["Z0", "X1 X3", "zero-projector"])
+@pytest.mark.parametrize("ansatz", sorted(ANSATZE.keys() - {"qaoa"}))
+def test_nothing_is_dead_by_letters_that_is_not_dead_by_strings(
+    ansatz: str, observable: str, monkeypatch: pytest.MonkeyPatch
+):
+    by_strings = circuit(ansatz=ansatz, observable=observable).build(0, 0).dead
+    monkeypatch.setattr(lightcone, "MOST_STRINGS", 0)
+    by_letters = circuit(ansatz=ansatz, observable=observable).build(0, 0).dead
+    assert not np.any(by_letters & ~by_strings)
 
 
 # What is read, and what is refused.

@@ -1,6 +1,7 @@
 """Circuits that the user brings: Python functions and OpenQASM 3 files, their ids, and what is refused."""
 
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,14 @@ def test_python_circuit_is_what_the_function_returns(folder: Path):
     state = Statevector(drawn.circuit.assign_parameters(values))
     expected = state.expectation_value(SparsePauliOp("XZ")).real
     assert value(program, [b, a0, a1], [x0, x1]) == pytest.approx(expected, abs=ROUNDING)
+    assert ADJOINT.certify(program, 0) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_configuration_and_program_survive_pickling(folder: Path):
+    configuration = python(folder, arguments={"scale": 0.5}, observable={"Z0": 0.5, "Z1": 0.5})
+    again = pickle.loads(pickle.dumps(configuration))
+    assert (again, hash(again)) == (configuration, hash(configuration))
+    program = pickle.loads(pickle.dumps(configuration.build(2, 2)))
     assert ADJOINT.certify(program, 0) == pytest.approx(0.0, abs=1e-12)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.config import Field, FrozenDict, field_validator, refuse, show
+from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validator, refuse, show
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing, Trainable, with_encoding
 from orchestrator.models.base import Model
@@ -16,6 +16,7 @@ from orchestrator.models.program import Program
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
 
 ANSATZ_NAMES: tuple[str, ...] = tuple(ANSATZE)
 ENCODING_NAMES: tuple[str, ...] = tuple(ENCODINGS)
@@ -104,8 +105,10 @@ class Circuit(AnyCircuit):
 
     @field_validator("reupload", mode="before")
     @classmethod
-    def _counted(cls, value: Any, info: Any) -> Any:
-        return info.data.get("layers", 1) if value is True else 1 if value is False else value
+    def _counted(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool):
+            return info.data.get("layers", 1) if value else 1
+        return value
 
     @field_validator("rotations")
     @classmethod
@@ -136,30 +139,32 @@ class Circuit(AnyCircuit):
         Raises:
             InputError: with every fault found.
         """
-        from qiskit.quantum_info import SparsePauliOp
-
-        from orchestrator.models.observable import read_observable
-
-        faults = [*self._option_faults(), *self._feature_faults(features)]
-        observable, projector = SparsePauliOp("I" * self.qubits), 0.0
-        try:
-            observable, projector = read_observable(self.observable, self.qubits)
-        except InputError as error:
-            faults += error.faults
-        if self.ansatz == "qaoa" and projector:
-            faults.append(Fault("model.observable", "must be Pauli strings: it is the cost of ansatz: qaoa"))
-        if faults:
-            raise InputError(faults)
+        observable, projector = self._observable([*self._option_faults(), *self._feature_faults(features)])
         trainable = self._trainable(observable)
-        encoding = self._encoding(features) if features else None
         circuit, inputs = trainable.circuit, ()
-        if encoding is not None:
+        if features:
+            encoding = self._encoding(features)
             circuit, inputs = with_encoding(trainable, encoding, self.reupload), tuple(encoding.parameters)
         return Drawing(
             circuit, observable, inputs, trainable.layers, trainable.axes, projector, trainable.twins
         )
 
-    def _trainable(self, observable: Any) -> Trainable:
+    def _observable(self, faults: list[Fault]) -> tuple[SparsePauliOp, float]:
+        """The observable, unless there are faults, its own among them."""
+        from orchestrator.models.observable import read_observable
+
+        try:
+            observable, projector = read_observable(self.observable, self.qubits)
+        except InputError as error:
+            raise InputError([*faults, *error.faults]) from None
+        if self.ansatz == "qaoa" and projector:
+            message = "must be Pauli strings: it is the cost of ansatz: qaoa"
+            faults = [*faults, Fault("model.observable", message)]
+        if faults:
+            raise InputError(faults)
+        return observable, projector
+
+    def _trainable(self, observable: SparsePauliOp) -> Trainable:
         ansatz = ANSATZE[self.ansatz]
         cost = {"cost": observable} if "cost" in _options(ansatz) else {}
         return ansatz(self.qubits, self.layers, **self._given(ansatz, ""), **cost)
@@ -174,16 +179,9 @@ class Circuit(AnyCircuit):
         return {option: value for option, value in named.items() if value is not None}
 
     def _option_faults(self) -> Iterator[Fault]:
-        """Options that the chosen ansatz or encoding does not have."""
-        yield from _misplaced(
-            self,
-            "ansatz",
-            ANSATZE,
-            "",
-            ("entanglement", "rotations", "entangler", "ansatz_seed", "block_layers"),
-        )
-        given = ("repetitions", "entanglement", "paulis")
-        yield from _misplaced(self, "encoding", ENCODINGS, "encoding_", given)
+        """Options that the chosen ansatz or encoding does not have, and too many uploads."""
+        yield from _misplaced(self, "ansatz", ANSATZE, "")
+        yield from _misplaced(self, "encoding", ENCODINGS, "encoding_")
         if self.reupload > self.layers:
             message = f"is {self.reupload}, more than the {self.layers} layers"
             yield Fault("model.reupload", message)
@@ -197,14 +195,18 @@ class Circuit(AnyCircuit):
             if features and len(text) > features:
                 message = f"has {text}, longer than the {features} feature(s)"
                 yield Fault("model.encoding_paulis", message)
+            elif self.encoding_entanglement == "pairwise" and len(text) > 2:
+                message = f"has {text}, longer than the pairs of encoding_entanglement: pairwise"
+                yield Fault("model.encoding_paulis", message)
 
 
 def _misplaced(
-    config: Circuit, key: str, family: Any, prefix: str, options: tuple[str, ...]
+    config: Circuit, key: str, family: Mapping[str, Callable[..., Any]], prefix: str
 ) -> Iterator[Fault]:
     chosen = getattr(config, key)
-    for option in options:
-        if getattr(config, prefix + option) is not None and option not in _options(family[chosen]):
+    for option in dict.fromkeys(option for function in family.values() for option in _options(function)):
+        given = getattr(config, prefix + option, None) is not None
+        if given and option not in _options(family[chosen]):
             owners = ", ".join(name for name, function in family.items() if option in _options(function))
             yield Fault(f"model.{prefix}{option}", f"means nothing to {key}: {chosen} (legal with: {owners})")
 

@@ -1,7 +1,8 @@
 """Reading a Qiskit circuit into a ``Program``.
 
 Single-qubit gates become rotations (up to a global phase, which no expectation value sees), two-qubit
-gates CX and CZ. Any other gate is read through its Qiskit definition, down to these.
+gates CX and CZ. Any other gate is read through its Qiskit definition, down to these. A sum of parameters
+and inputs is a rotation for each; what is not linear in them becomes a function that gates refer to.
 """
 
 from __future__ import annotations
