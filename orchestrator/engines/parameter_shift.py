@@ -22,6 +22,8 @@ class ParameterShift(ShiftEngine):
             InputError: an angle is not linear in one parameter.
         """
         if program.angles:
-            message = "shifts angles, but some are functions of parameters here: use adjoint or finite-difference"
+            message = (
+                "shifts angles, but some here are functions of parameters; use adjoint or finite-difference"
+            )
             raise InputError.at("gradient.engine", message)
         return of_rotations(program, self.backend.reached(program))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,12 +128,3 @@ def _walk(node: ast.expr, names: Mapping[str, Tree]) -> Tree:
         case ast.Call(func=ast.Name(id=name), args=[argument]) if name in _FUNCTIONS:
             return (name, _walk(argument, names))
     raise ValueError(f"{ast.unparse(node)} is not understood")
-
-
-def symbols_in(tree: Tree) -> Iterator[Tree]:
-    """The parameters and inputs that occur in a function, as often as they do."""
-    if tree[0] in ("parameter", "input"):
-        yield tree
-    elif tree[0] != "number":
-        for argument in tree[1:]:
-            yield from symbols_in(argument)

@@ -1,0 +1,107 @@
+"""Every engine on every backend takes every kind of circuit, and they agree; or says why it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator.engines.gradient import Shard
+from orchestrator.errors import InputError
+from orchestrator.streams import Purpose, Streams
+from orchestrator.sweep.problem import Problem, problem
+from orchestrator.sweep.trial import Trial
+
+USER_MODULE = """
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+
+def curved():
+    x, t = ParameterVector("x", 2), ParameterVector("t", 4)
+    circuit = QuantumCircuit(2)
+    for qubit in range(2):
+        circuit.rx(x[qubit], qubit)
+        circuit.ry(t[qubit] ** 2 + x[0] * t[qubit], qubit)
+    circuit.crz(t[2], 0, 1)
+    circuit.rx(t[3] + t[0], 1)
+    circuit.ry(t[2], 0)
+    return circuit
+"""
+
+MODELS: dict[str, dict[str, Any]] = {
+    "zero projector": {"qubits": 3, "layers": 2, "observable": "zero-projector"},
+    "sum": {"qubits": 3, "layers": 2, "observable": {"Z0": 0.5, "X0 Y1": -0.3}},
+    "zz encoding": {"qubits": 3, "layers": 2, "encoding": "zz"},
+    "iqp encoding": {"qubits": 3, "layers": 2, "encoding": "iqp"},
+    "drawn axes": {"qubits": 3, "layers": 2, "ansatz": "random-pauli"},
+    "curved angles": {"python": "curved_circuit:curved", "inputs": ["x"], "observable": "Z0 Z1"},
+}
+AER = {"kind": "aer"}
+EXACT: dict[str, dict[str, Any]] = {
+    "parameter shift": {"engine": "parameter-shift"},
+    "parameter shift on Aer": {"engine": "parameter-shift", "backend": AER},
+    "parameter shift on density matrices": {
+        "engine": "parameter-shift",
+        "backend": {**AER, "method": "density_matrix"},
+    },
+    "adjoint on Aer": {"engine": "adjoint", "backend": AER},
+    "finite differences": {"engine": "finite-difference"},
+}
+ADJOINT = {"engine": "adjoint"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the user's module lies."""
+    path = tmp_path_factory.mktemp("modules")
+    (path / "curved_circuit.py").write_text(USER_MODULE)
+    return path
+
+
+def ready(model: str, gradient: dict[str, Any], folder: Path) -> Problem:
+    trial = {
+        "data": {"source": "moons", "rows": 20},
+        "model": {"kind": "circuit", **MODELS[model]},
+        "loss": "mse",
+        "gradient": gradient,
+        "updates": [{"optimizer": "sgd", "learning_rate": 0.1}],
+        "batch": {"size": 4},
+        "steps": 1,
+    }
+    return problem(Trial.parse(trial, folder=str(folder)))
+
+
+def gradient(model: str, engine: dict[str, Any], folder: Path) -> np.ndarray[Any, Any]:
+    """[P] of a mini-batch of four, at one random point."""
+    made, streams = ready(model, engine, folder), Streams([5], 0)
+    shard = Shard(
+        inputs=np.pi * streams.uniform(Purpose.DATA, 8).reshape(1, 4, 2),
+        targets=np.array([[0.0, 1.0, 1.0, 0.0]]),
+        weights=np.full((1, 4), 0.25),
+        axes=(streams.bits(Purpose.AXES, made.model.axes) % np.uint64(3)).astype(np.int8),
+        streams=streams,
+        number=0,
+    )
+    return made.differentiator.gradient(made.model.initial(streams), shard).gradient[0]
+
+
+@pytest.mark.parametrize("engine", EXACT)
+@pytest.mark.parametrize("model", MODELS)
+def test_exact_engines_agree(model: str, engine: str, folder: Path) -> None:
+    if model == "curved angles" and engine.startswith("parameter shift"):
+        with pytest.raises(InputError, match="use adjoint or finite-difference"):
+            gradient(model, EXACT[engine], folder)
+        return
+    # central differences of step 1e-4: error near 1e-8 relative; rounding alone for all others
+    tolerance = 1e-7 if engine == "finite differences" else 1e-10
+    found = gradient(model, EXACT[engine], folder)
+    assert found == pytest.approx(gradient(model, ADJOINT, folder), abs=tolerance)
+
+
+def test_projector_is_not_measured_from_shots(folder: Path) -> None:
+    shots = {"engine": "parameter-shift", "backend": {**AER, "shots": 100}}
+    with pytest.raises(InputError, match="leave gradient"):
+        gradient("zero projector", shots, folder)
