@@ -372,6 +372,17 @@ def test_bits_do_not_depend_on_how_many_settings_a_call_has(monkeypatch: pytest.
         np.testing.assert_array_equal(value, getattr(usual, field), err_msg=field)
 
 
+@pytest.mark.parametrize("name", BIT_ENGINES)
+def test_parameter_that_is_not_finite_spoils_its_own_row_only(name: str):
+    program = CIRCUITS["efficient-su2"]
+    parameters, shard = part(program)
+    clean = gradient(BIT_ENGINES[name], program, parameters, shard)
+    parameters[1, 0] = math.inf
+    total = gradient(BIT_ENGINES[name], program, parameters, shard)
+    assert np.isnan(total.loss[1])
+    np.testing.assert_array_equal(total.gradient[[0, 2]], clean.gradient[[0, 2]])
+
+
 # Traps of Aer.
 
 
