@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import reduce
 from itertools import combinations
 from operator import add
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error
 from test_adjoint import drawings
 
+from orchestrator.api import Where, open_run, run
 from orchestrator.config import ConfigError, discover
 from orchestrator.engines.aer import adjoint as aer_adjoint
 from orchestrator.engines.aer.gates import append, operator
@@ -36,6 +38,7 @@ from orchestrator.models.reading import read
 from orchestrator.streams import Streams
 from orchestrator.sweep.problem import problem
 from orchestrator.sweep.trial import Trial
+from orchestrator.traces.digest import digest
 
 EXACT = 1e-10
 DIFFERENCES = 1e-8
@@ -372,6 +375,17 @@ def test_bits_do_not_depend_on_how_many_settings_a_call_has(monkeypatch: pytest.
         np.testing.assert_array_equal(value, getattr(usual, field), err_msg=field)
 
 
+@pytest.mark.parametrize("name", BIT_ENGINES)
+def test_parameter_that_is_not_finite_spoils_its_own_row_only(name: str):
+    program = CIRCUITS["efficient-su2"]
+    parameters, shard = part(program)
+    clean = gradient(BIT_ENGINES[name], program, parameters, shard)
+    parameters[1, 0] = math.inf
+    total = gradient(BIT_ENGINES[name], program, parameters, shard)
+    assert np.isnan(total.loss[1])
+    np.testing.assert_array_equal(total.gradient[[0, 2]], clean.gradient[[0, 2]])
+
+
 # Traps of Aer.
 
 
@@ -547,3 +561,38 @@ def test_gpu_gives_the_numbers_of_the_kernel(name: str, circuit: str):
     found = gradient(engine(name, backend={**AER, "device": "GPU"}), program, parameters, shard)
     expected = gradient(engine("adjoint"), program, parameters, shard)
     np.testing.assert_allclose(found.gradient, expected.gradient, rtol=0.0, atol=EXACT)
+
+
+# A whole sweep.
+
+SWEEP = """\
+name: sampled
+base:
+  data: {source: moons, rows: 40, noise: 0.2, scale: angle}
+  model: {kind: circuit, qubits: 2, layers: 1}
+  loss: mse
+  gradient: {engine: spsa, backend: {kind: batched, shots: 20}}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 5, shards: 2}
+  steps: 4
+sweep:
+  - cases:
+      spsa: {}
+      shift: {gradient: {engine: parameter-shift, backend: {kind: aer, shots: 20}}}
+      biased: {loss: binary-cross-entropy}
+      probe: {mode: probe, updates: []}
+  - seed: {range: 3}
+"""
+
+
+def test_sweep_with_shots_has_the_same_bits_in_packs_and_chunks_of_any_size(tmp_path: Path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    digests = set()
+    for place, overrides in enumerate(([], ["placement.pack=1", "placement.chunk_steps=1"])):
+        out = tmp_path / str(place)
+        run(tmp_path / "sweep.yaml", out, where=Where(inline=True), overrides=overrides)
+        digests.add(digest(open_run(out)).total)
+    assert len(digests) == 1
+    trials = open_run(out).trials.to_pylist()
+    assert all(trial["bias"] == (trial["case"] == "biased") for trial in trials)
+    assert all(trial["shots"] > 0 for trial in trials)

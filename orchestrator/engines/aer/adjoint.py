@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.aer.gates import append, operator
+from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.backends.base import Part
 from orchestrator.engines.gradient import Array
 from orchestrator.models.gates import NONE, Axis, Gate, Opcode
@@ -60,24 +61,23 @@ class AerAdjoint:
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
-        shape = inputs.shape[:2]
-        parameters, inputs, axes = self.program.expand(Point(parameters, inputs, axes))
-        values = [
-            self._forward(self._turns(parameters[row], inputs[row, span], axes[row]), inputs[row, span])[1]
-            for row, span in self._blocks(*inputs.shape[:2])
-        ]
-        return np.concatenate(values).reshape(shape)
+        point = self.program.expand(Point(parameters, inputs, axes))
+        found = np.empty(point.inputs.shape[:2])
+        for row, span in self._blocks(*found.shape):
+            turns = self._turns(point.parameters[row], point.inputs[row, span], point.axes[row])
+            found[row, span] = self._forward(turns, span.stop - span.start)[1]
+        return found.reshape(inputs.shape[:2])
 
     def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
         """E and dE/dθ of all samples, in order, some samples of one row at a time."""
         point = self.program.expand(Point(parameters, inputs, axes))
         rows, samples = point.inputs.shape[:2]
         for row, span in self._blocks(rows, samples):
-            features = point.inputs[row, span]
-            turns = self._turns(point.parameters[row], features, point.axes[row])
-            psi, value = self._forward(turns, features)
+            turns = self._turns(point.parameters[row], point.inputs[row, span], point.axes[row])
+            count = span.stop - span.start
+            psi, value = self._forward(turns, count)
             place = slice(row * samples + span.start, row * samples + span.stop)
-            jacobian = self._backward(turns, psi)[: len(features)]
+            jacobian = self._backward(turns, psi)[:count]
             yield Part(place, value, self.program.chain(jacobian, point, place))
 
     def _blocks(self, rows: int, samples: int) -> Iterator[tuple[int, slice]]:
@@ -115,18 +115,21 @@ class AerAdjoint:
             total = total + operator(self.program.observable, self.program.qubits).to_matrix(sparse=True)
         return total
 
-    def _forward(self, turns: Sequence[_Turn], features: Array) -> tuple[States, Array]:
-        """ψ_i/√M [M, 2^n] of N samples, and E [N]."""
-        circuit = self._circuit(_index_qubits(len(features)))
+    def _forward(self, turns: Sequence[_Turn], count: int) -> tuple[States, Array]:
+        """ψ_i/√M [M, 2^n] of ``count`` samples, and E [count]; NaN if an angle is not finite."""
+        circuit = self._circuit(_index_qubits(count))
+        if not all(np.isfinite(turn.angles).all() for turn in turns):
+            undefined = np.full((1 << _index_qubits(count), 1 << self.program.qubits), np.nan + 0j)
+            return undefined, np.full(count, np.nan)
         for qubit in range(self.program.qubits, circuit.num_qubits):
             circuit.h(qubit)
         for turn in turns:
             self._append(circuit, turn, 1.0)
         circuit.save_statevector()
-        state = np.asarray(self.simulator.run(circuit).result().data(0)["statevector"])
+        state = np.asarray(run(self.simulator, circuit).data(0)["statevector"])
         psi = state.reshape(-1, 1 << self.program.qubits)
         value = len(psi) * (psi.conj() * self._observed(psi)).real.sum(-1)
-        return psi, value[: len(features)]
+        return psi, value[:count]
 
     def _observed(self, psi: States) -> States:
         """λ = Oψ, for each row of [M, 2^n]."""
@@ -134,11 +137,13 @@ class AerAdjoint:
 
     def _backward(self, turns: Sequence[_Turn], psi: States) -> Array:
         """dE_i/dθ [M, P]."""
+        if not np.isfinite(psi).all():  # which Aer refuses as a state
+            return np.full((len(psi), self.program.parameters), np.nan)
         lam = self._observed(psi)
         start = np.concatenate([psi - 1j * lam, psi + 1j * lam]).ravel()
         square = float((start.real**2 + start.imag**2).sum())
         circuit = self._undoing(turns, start / np.sqrt(square), _index_qubits(len(psi)))
-        data = self.simulator.run(circuit).result().data(0) if turns else {}
+        data = run(self.simulator, circuit).data(0) if turns else {}
         jacobian = np.zeros((len(psi), self.program.parameters + len(self.program.angles)))
         for k, turn in enumerate(turns):
             if turn.gate.parameter != NONE:

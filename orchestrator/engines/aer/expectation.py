@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.aer.gates import append, operator, touched
+from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.gradient import Array
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
 from orchestrator.models.program import Point, Program
@@ -49,9 +50,11 @@ class AerProgram:
         count = inputs.shape[0] * inputs.shape[1]
         point = self._program.expand(Point(parameters, inputs, axes))
         angles = self._angles(*point).reshape(count, len(self._varying))
+        finite = np.isfinite(angles).all(-1)
+        angles[~finite] = 0.0  # Aer's matrix products never end on what is not finite
         starts = range(0, count, _BINDINGS)
         values = [value for start in starts for value in self._run(angles[start : start + _BINDINGS])]
-        return np.array(values).reshape(inputs.shape[:2])
+        return np.where(finite, values, np.nan).reshape(inputs.shape[:2])
 
     def _run(self, angles: Array) -> list[float]:
         """E of some bindings [N, V] of the circuit's parameters."""
@@ -60,12 +63,17 @@ class AerProgram:
         return self._results(len(angles), [dict(zip(self._symbols, angles.T, strict=True))])
 
     def _results(self, count: int, binds: list[Any]) -> list[float]:
+<<<<<<< HEAD
         result = self._simulator.run(self._circuit, parameter_binds=binds).result()
         return [self._value(result.data(index)) for index in range(count)]
 
     def _value(self, data: dict[str, Any]) -> float:
         projected = self._program.projector * float(data["zero"][0]) if self._program.projector else 0.0
         return float(data.get("strings", 0.0)) + projected
+=======
+        result = run(self._simulator, self._circuit, binds)
+        return [float(result.data(index)["expectation_value"]) for index in range(count)]
+>>>>>>> aer
 
     def _angles(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """[R, B, V] the varying angles."""

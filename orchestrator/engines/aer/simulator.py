@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.result import Result
     from qiskit_aer import AerSimulator
 
 
@@ -33,3 +36,17 @@ def simulator(device: str, method: str) -> AerSimulator:
     from qiskit_aer import AerSimulator
 
     return AerSimulator(**options(device, method))
+
+
+def run(simulator: AerSimulator, circuit: QuantumCircuit, binds: Sequence[Mapping[Any, Any]] = ()) -> Result:
+    """Runs a circuit, once for each value that ``binds`` gives to its parameters.
+
+    The job is dropped at once: it would keep its circuits alive (qiskit-aer issue 1857).
+
+    Raises:
+        RuntimeError: Aer failed; its own words.
+    """
+    result = simulator.run(circuit, parameter_binds=list(binds)).result()
+    if not result.success:
+        raise RuntimeError(f"Aer: {result.status}")
+    return result
