@@ -60,7 +60,6 @@ class CircuitEngine(Engine):
         """The circuit; raises InputError if the model is none, or the loss does not go with it."""
         program = self.program(model)
         losses.check(loss, program.head, program.outputs, classes)
-        if program.projector and self.backend.shots is not None:
-            message = "is a projector, which is not measured from shots; leave gradient.backend.shots out"
-            raise InputError.at("model.observable", message)
+        if program.projector and (reason := self.backend.no_projector):
+            raise InputError.at("model.observable", f"is a projector, which {reason}")
         return program

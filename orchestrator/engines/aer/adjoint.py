@@ -62,8 +62,9 @@ class AerAdjoint:
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
         point = self.program.expand(Point(parameters, inputs, axes))
-        found = np.empty(point.inputs.shape[:2])
-        for row, span in self._blocks(*found.shape):
+        rows, samples = point.inputs.shape[:2]
+        found = np.empty((rows, samples))
+        for row, span in self._blocks(rows, samples):
             turns = self._turns(point.parameters[row], point.inputs[row, span], point.axes[row])
             found[row, span] = self._forward(turns, span.stop - span.start)[1]
         return found.reshape(inputs.shape[:2])

@@ -63,17 +63,12 @@ class AerProgram:
         return self._results(len(angles), [dict(zip(self._symbols, angles.T, strict=True))])
 
     def _results(self, count: int, binds: list[Any]) -> list[float]:
-<<<<<<< HEAD
-        result = self._simulator.run(self._circuit, parameter_binds=binds).result()
+        result = run(self._simulator, self._circuit, binds)
         return [self._value(result.data(index)) for index in range(count)]
 
     def _value(self, data: dict[str, Any]) -> float:
         projected = self._program.projector * float(data["zero"][0]) if self._program.projector else 0.0
         return float(data.get("strings", 0.0)) + projected
-=======
-        result = run(self._simulator, self._circuit, binds)
-        return [float(result.data(index)["expectation_value"]) for index in range(count)]
->>>>>>> aer
 
     def _angles(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """[R, B, V] the varying angles."""

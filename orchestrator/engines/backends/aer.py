@@ -62,6 +62,13 @@ class Aer(Backend):
             raise refuse(f"is behind gates, which method: {method} cannot have; use method: density_matrix")
         return noise
 
+    @property
+    def no_projector(self) -> str:
+        """Why it does not evaluate projectors; empty if it does."""
+        if self.noise.readout > 0.0:
+            return "is not read out with errors; leave gradient.backend.noise.readout out"
+        return super().no_projector
+
     def check(self) -> None:
         """Raises InputError at ``gradient.backend.device`` if Aer has no such device on this machine."""
         from orchestrator.engines.aer.simulator import devices

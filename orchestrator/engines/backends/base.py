@@ -57,6 +57,11 @@ class Backend(Config):
     kind: str
     shots: int | None = Field(default=None, ge=2, lt=2**53)
 
+    @property
+    def no_projector(self) -> str:
+        """Why it does not evaluate projectors; empty if it does."""
+        return "" if self.shots is None else "is not measured from shots; leave gradient.backend.shots out"
+
     def check(self) -> None:
         """Raises InputError, at ``gradient.backend``, if this machine lacks what the backend needs."""
 
