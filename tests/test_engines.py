@@ -281,6 +281,16 @@ def test_shots_are_unbiased_and_know_their_variance(name: str, loss: str):
         assert_zero_on_average(deviation)
 
 
+@pytest.mark.parametrize("loss", ["mse", "linear"])
+def test_variance_of_the_shift_rule_has_no_bias_however_few_the_shots(loss: str):
+    program, sampled = CIRCUITS["awkward"], engine("parameter-shift", backend={**SHOTS, "shots": 3})
+    parameters, shard = part(program, rows=1, samples=1)
+    many, shard = np.repeat(parameters, 10_000, 0), repeated(shard, 10_000)
+    found = gradient(sampled, program, many, shard, loss)
+    exact = gradient(engine("adjoint"), program, many, shard, loss)
+    assert_zero_on_average((found.gradient - exact.gradient) ** 2 - found.noise)
+
+
 def assert_zero_on_average(deviation: np.ndarray) -> None:
     standard_error = deviation.std(0, ddof=1) / math.sqrt(len(deviation))
     assert np.all(np.abs(deviation.mean(0)) <= 5 * standard_error)

@@ -62,7 +62,7 @@ def test_streams_differ_in_every_coordinate() -> None:
 def test_numbers_of_purposes_are_pinned() -> None:
     """They are part of the bits of every run."""
     assert {purpose.name: purpose.value for purpose in Purpose} == {
-        "PARAMETERS": 1, "BATCHES": 2, "AXES": 3, "DATA": 4,
+        "PARAMETERS": 1, "BATCHES": 2, "AXES": 3, "DATA": 4, "SHOTS": 5, "DIRECTIONS": 6,
     }  # fmt: skip
 
 
