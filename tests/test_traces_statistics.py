@@ -274,6 +274,17 @@ def test_sample_variance_takes_shot_noise_off_each_component_down_to_zero() -> N
     assert of_steps(rows)["noise_trace"] == 1.5
 
 
+def test_signal_square_takes_off_what_shots_add() -> None:
+    rows = recorded(
+        [3.0, 4.0],
+        square=np.array([[9.0, 16.0]]),
+        weight_square=np.array([0.5]),
+        noise=np.array([[2.0, 1.0]]),
+        exact=False,
+    )
+    assert of_steps(rows)["signal_square"] == 25.0 - 3.0
+
+
 def test_snr_compares_the_gradient_with_its_shot_noise() -> None:
     noise = np.array([[2.0, 3.0], [16.0, 16.0]])
     group = of_whole(recorded([[3.0, 4.0], [3.0, 4.0]], noise=noise, exact=False))
@@ -539,8 +550,11 @@ def test_step_statistics_are_those_of_a_group_of_everything(case: Case) -> None:
     with np.errstate(all="ignore"):
         scale = np.where(group["l2"] > 0.0, group["clipped_l2"] / group["l2"], np.nan)
         trace = group["sample_variance"] * group["parameters"]
-        square = group["l2"] ** 2 - trace * rows.weight_square
-        size = np.nan_to_num(group["l2"] ** 2 + trace, posinf=0.0).max()  # what may cancel in `square`
+        shots = group["shot_variance"] * group["parameters"]
+        square = group["l2"] ** 2 - trace * rows.weight_square - shots
+        size = np.nan_to_num(
+            group["l2"] ** 2 + trace + shots, posinf=0.0
+        ).max()  # what may cancel in `square`
     np.testing.assert_array_equal(steps["clip_scale"], scale)
     np.testing.assert_allclose(steps["noise_trace"], trace, rtol=1e-15)
     np.testing.assert_allclose(steps["signal_square"], square, rtol=1e-15, atol=1e-15 * size)

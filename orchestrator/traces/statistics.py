@@ -82,7 +82,7 @@ def step_statistics(recorded: Recorded, dead: NDArray[np.bool_]) -> dict[str, Ar
         "update_norm": _norm_if_known(whole.update, norm),
         "parameter_norm": _norm(whole.parameters),
         "noise_trace": noise_trace,
-        "signal_square": norm * norm - noise_trace * recorded.weight_square,
+        "signal_square": norm * norm - noise_trace * recorded.weight_square - whole.noise.sum(-1),
         "cosine_previous": _cosine_previous(whole, norm),
     }
 
