@@ -552,9 +552,7 @@ def test_step_statistics_are_those_of_a_group_of_everything(case: Case) -> None:
         trace = group["sample_variance"] * group["parameters"]
         shots = group["shot_variance"] * group["parameters"]
         square = group["l2"] ** 2 - trace * rows.weight_square - shots
-        size = np.nan_to_num(
-            group["l2"] ** 2 + trace + shots, posinf=0.0
-        ).max()  # what may cancel in `square`
+        size = np.nan_to_num(group["l2"] ** 2 + trace + shots, posinf=0.0).max()  # it may cancel
     np.testing.assert_array_equal(steps["clip_scale"], scale)
     np.testing.assert_allclose(steps["noise_trace"], trace, rtol=1e-15)
     np.testing.assert_allclose(steps["signal_square"], square, rtol=1e-15, atol=1e-15 * size)

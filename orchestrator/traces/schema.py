@@ -136,8 +136,8 @@ STEPS: tuple[Column, ...] = (
         "signal_square",
         "float64",
         "(loss/parameter)²",
-        "gradient_norm² − noise_trace·Σp_i² − Σ noise_k: square of the full gradient's norm, without the bias "
-        "of a small mini-batch and of shots, so it may be negative; null where noise_trace is",
+        "gradient_norm² − noise_trace·Σp_i² − Σ noise_k: square of the full gradient's norm, without the "
+        "bias of a small mini-batch and of shots, so it may be negative; null where noise_trace is",
     ),
     Column(
         "cosine_previous",
