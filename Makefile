@@ -1,11 +1,12 @@
 # make run    the quickstart, end to end
 # make test   linters, types, import contracts, all tests
+# make bench  gradients beside those of the peers, in a venv of their own; minutes
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint docs clean
+.PHONY: run test lint docs bench clean
 
 run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
@@ -22,6 +23,14 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m orchestrator.traces.columns > docs/columns.md
 
+bench: .venv-bench/.installed
+	.venv-bench/bin/python -m benchmarks.gradients
+
+.venv-bench/.installed: pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable . -r benchmarks/requirements.txt
+	@touch $@
+
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
@@ -30,4 +39,4 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -238,7 +238,7 @@ def test_entanglers_are_followed_through_a_long_random_circuit(seed: int):
         getattr(drawn, random.choice(["rx", "ry", "rz"]))(theta, int(random.integers(4)))
     drawing = Drawing(drawn, SparsePauliOp(["XYZX", "YYIZ"], [1.0, 0.5]), (), (thetas,), 0)
     program = program_of(drawing)
-    assert schedule(program).turns["negative"].any()
+    assert schedule(program, 0).turns["negative"].any()
     parameters, inputs, axes = point(program, 1, 1)
     value = BatchedProgram(program).expectation(parameters, inputs, axes)[0, 0]
     assert value == pytest.approx(by_qiskit(drawing, parameters[0], (), ()), abs=10 * ROUNDING)
@@ -465,7 +465,7 @@ def test_shard_bytes_is_an_upper_bound_that_is_not_far_off():
 
 
 def test_shard_bytes_of_sixty_qubits_is_told_without_allocating():
-    assert ADJOINT.shard_bytes(circuit(60, 2), 1, 1) > 2**60 * 2 * 16 * 8
+    assert ADJOINT.shard_bytes(circuit(60, 2), 1, 1) > 2**60 * 2 * 16
 
 
 # The certificate.

@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Adjoint, Part
-from orchestrator.engines.batched import kernel
+from orchestrator.engines.batched import kernel, wide
 from orchestrator.engines.batched.lanes import LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
+from orchestrator.engines.batched.wide import CHUNKS
 from orchestrator.engines.gradient import Array, GradientSum, Shard
 from orchestrator.models import losses
 from orchestrator.models.program import Point, Program
+
+WIDE_QUBITS = 16
+"""From here on the eight lanes of a vector are amplitudes of one row; many rows cost the same either way."""
 
 JACOBIAN_BYTES = 32 << 20
 """At most so much of dE/dθ is held at once (or one block of rows, if that is more)."""
@@ -33,9 +37,14 @@ class BatchedProgram:
     program: Program
 
     @cached_property
+    def wide(self) -> bool:
+        """Whether rows go one at a time; it depends on the program alone, as a row's bits follow it."""
+        return self.program.qubits >= WIDE_QUBITS
+
+    @cached_property
     def plan(self) -> Schedule:
         """What the kernel executes."""
-        return schedule(self.program)
+        return schedule(self.program, 0 if self.wide else LANES.bit_length() - 1)
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
@@ -59,9 +68,9 @@ class BatchedProgram:
 
     def _evaluate(self, parameters: Array, inputs: Array, axes: NDArray[np.int8], part: Part) -> None:
         samples, features = inputs.shape[1:]
-        threads = _threads(len(part.expectation))
-        kernel.evaluate(
-            _aligned((threads, 2, 1 << self.program.qubits, 2, LANES)),
+        evaluate = wide.evaluate if self.wide else kernel.evaluate
+        evaluate(
+            _aligned(self._states(len(part.expectation))),
             self.plan.turns,
             self.plan.rotations,
             self.plan.terms,
@@ -75,6 +84,13 @@ class BatchedProgram:
             part.expectation,
             part.jacobian,
         )
+
+    def _states(self, samples: int) -> tuple[int, ...]:
+        """Shape of the working memory of so many samples."""
+        amplitudes = 1 << self.program.qubits
+        if self.wide:
+            return 2, -(-amplitudes // LANES), 2, LANES
+        return _threads(samples), 2, amplitudes, 2, LANES
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +144,13 @@ def working_bytes(program: Program, rows: int, samples: int) -> int:
     count, width = rows * samples, program.parameters + len(program.angles)
     states = 8 * 2 * 2 * LANES * 2**program.qubits
     tables = 8 * (4 * LANES + 2 + 4 * LANES) * len(program.gates)
+    threads = _threads(count)
+    if program.qubits >= WIDE_QUBITS:
+        states, threads = max(states // LANES, 8 * 2 * 2 * LANES), 1
+        tables += 8 * 3 * LANES * CHUNKS * len(program.gates)
     jacobian = 8 * width * min(count, _samples_at_once(width))
     sums = 8 * (4 * rows * width + 8 * count)
-    return _threads(count) * (states + tables) + jacobian + sums + _expanded_bytes(program, count)
+    return threads * (states + tables) + jacobian + sums + _expanded_bytes(program, count)
 
 
 def _expanded_bytes(program: Program, count: int) -> int:

@@ -1,8 +1,8 @@
-"""Statevector simulation and adjoint differentiation of a batch of rows, compiled by Numba.
+"""Adjoint differentiation of a batch of rows, compiled by Numba.
 
-One compiled interpreter serves every circuit: the circuit is data. Rows go in blocks of eight, the
-innermost dimension of a state [2^n, 2 (real, imaginary), 8], and never see each other: a row's bits
-do not depend on its company, nor on the number of threads.
+One compiled interpreter serves every circuit: the circuit is data. Rows go in blocks of eight, one to a
+lane of each vector, and never see each other: a row's bits do not depend on its company, nor on the
+number of threads. What happens to the amplitudes is in ``amplitudes``; large states go ``wide``.
 
 Rotations exp(-iθP/2) are unit quaternions (w, x, y, z) = (cos θ/2, sin θ/2 · axis), standing for
 w - i(xX + yY + zZ); a run of them on one qubit is their product.
@@ -20,83 +20,15 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from orchestrator.engines.batched.lanes import LANES, load, odd, spread, store
+from orchestrator.engines.batched.amplitudes import apply, observe, pairs, undo
+from orchestrator.engines.batched.lanes import LANES, load, store
 from orchestrator.models.gates import NONE, Axis
 
 _DRAWN = int(Axis.DRAWN)
 
 
 @njit
-def _pair(k: int, turn: Any) -> Any:
-    """The k-th pair of amplitudes that a turn mixes (|0> and |1> to its qubit), and the sign between them."""
-    low = (1 << turn.pivot) - 1
-    i = ((k & ~low) << 1) | (k & low)
-    j = i ^ turn.flip
-    sign = spread(1.0 - 2.0 * (odd(i & turn.signs) ^ turn.negative))
-    if odd(i & turn.parity):
-        return j, i, sign
-    return i, j, sign
-
-
-@njit
-def _rotate_pair(state: Any, i: int, j: int, w: Any, x: Any, y: Any, z: Any) -> None:
-    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b)."""
-    a_re, a_im, b_re, b_im = load(state, i, 0), load(state, i, 1), load(state, j, 0), load(state, j, 1)
-    store(state, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
-    store(state, i, 1, w * a_im - z * a_re - y * b_im - x * b_re)
-    store(state, j, 0, y * a_re + x * a_im + w * b_re - z * b_im)
-    store(state, j, 1, y * a_im - x * a_re + w * b_im + z * b_re)
-
-
-@njit
-def _apply(state: Any, turn: Any, product: Any, s: int) -> None:
-    w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
-    for k in range(state.shape[0] // 2):
-        i, j, sign = _pair(k, turn)
-        _rotate_pair(state, i, j, w, sign * x, sign * y, z)
-
-
-@njit
-def _undo(psi: Any, lam: Any, turn: Any, product: Any, s: int) -> Any:
-    """Undoes a turn on both states; returns v = Im<λ|(X, Y, Z)|ψ> as it was behind it."""
-    w, x, y, z = load(product, s, 0), -load(product, s, 1), -load(product, s, 2), -load(product, s, 3)
-    v_x, v_y, v_z = spread(0.0), spread(0.0), spread(0.0)
-    for k in range(psi.shape[0] // 2):
-        i, j, sign = _pair(k, turn)
-        a_re, a_im, b_re, b_im = load(psi, i, 0), load(psi, i, 1), load(psi, j, 0), load(psi, j, 1)
-        c_re, c_im, d_re, d_im = load(lam, i, 0), load(lam, i, 1), load(lam, j, 0), load(lam, j, 1)
-        v_x = v_x + sign * (c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re)
-        v_y = v_y + sign * (d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im)
-        v_z = v_z + (c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re)
-        _rotate_pair(psi, i, j, w, sign * x, sign * y, z)
-        _rotate_pair(lam, i, j, w, sign * x, sign * y, z)
-    return v_x, v_y, v_z
-
-
-@njit
-def _observe(psi: Any, lam: Any, terms: Any, projector: float, keep: bool, value: Any) -> None:
-    """Writes E = <ψ|O|ψ> to value[0, 0, :] and, if ``keep``, λ = Oψ."""
-    total = spread(0.0)
-    for j in range(psi.shape[0]):
-        l_re, l_im = spread(0.0), spread(0.0)
-        for t in range(terms.shape[0]):
-            i = j ^ terms[t].flip
-            sign = 1.0 - 2.0 * odd(i & terms[t].signs)
-            re, im = spread(sign * terms[t].real), spread(sign * terms[t].imag)
-            l_re = l_re + (re * load(psi, i, 0) - im * load(psi, i, 1))
-            l_im = l_im + (re * load(psi, i, 1) + im * load(psi, i, 0))
-        if j == 0:
-            l_re = l_re + spread(projector) * load(psi, 0, 0)
-            l_im = l_im + spread(projector) * load(psi, 0, 1)
-        total = total + (load(psi, j, 0) * l_re + load(psi, j, 1) * l_im)
-        if keep:
-            store(lam, j, 0, l_re)
-            store(lam, j, 1, l_im)
-    store(value, 0, 0, total)
-
-
-@njit
-def _multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> None:
+def multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> None:
     """Writes the product of a run of rotations, the first applied first."""
     w, x = load(quaternions, start, 0), load(quaternions, start, 1)
     y, z = load(quaternions, start, 2), load(quaternions, start, 3)
@@ -131,7 +63,7 @@ def _axis(rotation: Any, axes: Any, row: int) -> int:
 
 
 @njit
-def _half_angles(halves: Any, rotations: Any, parameters: Any) -> None:
+def half_angles(halves: Any, rotations: Any, parameters: Any) -> None:
     """cos θ/2 and sin θ/2 of all rotations that do not depend on an input, for one row's parameters."""
     for k in range(rotations.shape[0]):
         angle = rotations[k].offset
@@ -141,7 +73,7 @@ def _half_angles(halves: Any, rotations: Any, parameters: Any) -> None:
 
 
 @njit
-def _fill(
+def fill(
     quaternions: Any, lane: int, rotations: Any, halves: Any, features: Any, axes: Any, row: int, new: bool
 ) -> None:
     """Writes one lane's quaternions; those that depend on no input only if the lane has a new row."""
@@ -158,9 +90,7 @@ def _fill(
 
 
 @njit
-def _scatter(
-    v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows: Any, jacobian: Any
-) -> None:
+def scatter(v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows: Any, jacobian: Any) -> None:
     """Adds dE/dθ of a turn's rotations to the rows of the Jacobian; a lane without a row is left out."""
     v_x, v_y, v_z = v
     components = np.empty((1, 3, LANES))
@@ -200,7 +130,8 @@ def _blocks(
     quaternions = np.empty((rotations.shape[0], 4, LANES))
     product = np.empty((turns.shape[0], 4, LANES))
     halves = np.empty((rotations.shape[0], 2))
-    value = np.empty((1, 1, LANES))
+    value, zero = np.empty((1, 1, LANES)), np.full((1, 1, LANES), projector)
+    signs = np.ones((terms.shape[0], 1, LANES))
     rows = np.full(LANES, -1)
     current = -1
     for block in range(start, stop):
@@ -210,21 +141,21 @@ def _blocks(
             flat = offset + min(begin + lane, count - 1)
             row = flat // samples
             if row != current:
-                _half_angles(halves, rotations, parameters[row])
+                half_angles(halves, rotations, parameters[row])
                 current = row
-            _fill(quaternions, lane, rotations, halves, features[flat], axes, row, row != rows[lane])
+            fill(quaternions, lane, rotations, halves, features[flat], axes, row, row != rows[lane])
             rows[lane] = row
         psi[:] = 0.0
         psi[0, 0] = 1.0
         for s in range(turns.shape[0]):
-            _multiply(quaternions, turns[s].start, turns[s].stop, product, s)
-            _apply(psi, turns[s], product, s)
-        _observe(psi, lam, terms, projector, differentiate, value)
+            multiply(quaternions, turns[s].start, turns[s].stop, product, s)
+            apply(psi, turns[s], product, s, 0, pairs(psi, turns[s]))
+        store(value, 0, 0, observe(psi, lam, terms, signs, zero, differentiate, 0, psi.shape[0]))
         expectation[begin:end] = value[0, 0, : end - begin]
         if differentiate:
             for s in range(turns.shape[0] - 1, first_turn - 1, -1):
-                v = _undo(psi, lam, turns[s], product, s)
-                _scatter(v, turns[s], rotations, quaternions, axes, rows, jacobian[begin:end])
+                v = undo(psi, lam, turns[s], product, s, 0, pairs(psi, turns[s]))
+                scatter(v, turns[s], rotations, quaternions, axes, rows, jacobian[begin:end])
 
 
 @njit(parallel=True, cache=True)

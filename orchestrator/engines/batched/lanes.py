@@ -4,7 +4,7 @@ Each lane is one row of the batch. Left to itself the compiler does not vectoris
 know that two amplitudes do not overlap; with this type every operation is one SIMD instruction (or two
 or four, by CPU), the same for all lanes, whether or not all of them are in use.
 
-Numba's cache on disk follows ``kernel.py`` alone: after a change here, change that file too.
+Numba's cache on disk follows ``kernel.py`` and ``wide.py`` alone: after a change here, change those too.
 """
 
 from __future__ import annotations
@@ -101,6 +101,30 @@ def spread(typing: Any, number: Any) -> Any:  # noqa: ARG001
         return builder.shuffle_vector(first, nothing, _SPREAD)
 
     return lanes(types.float64), emit
+
+
+@intrinsic
+def exchange(typing: Any, vector: Any, mask: Any) -> Any:  # noqa: ARG001
+    """Lane l of the result is lane l ^ mask, mask one of 0 to 7."""
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
+        vector, mask = arguments
+        before, behind = builder.block, builder.append_basic_block("exchanged")
+        branch = builder.switch(mask, behind)
+        results = [(vector, before)]
+        for case in range(1, LANES):
+            with builder.goto_block(builder.append_basic_block(f"exchange{case}")):
+                order = ir.Constant(_SPREAD.type, [lane ^ case for lane in range(LANES)])
+                results.append((builder.shuffle_vector(vector, vector, order), builder.block))
+                branch.add_case(ir.Constant(mask.type, case), builder.block)
+                builder.branch(behind)
+        builder.position_at_end(behind)
+        result = builder.phi(_VECTOR)
+        for value, block in results:
+            result.add_incoming(value, block)
+        return result
+
+    return lanes(lanes, types.int64), emit
 
 
 @intrinsic

@@ -70,9 +70,14 @@ class Schedule:
     first: int
 
 
-def schedule(program: Program) -> Schedule:
-    """The turns of a program, and its observable behind them. Needs at most 62 qubits."""
-    builder = _Builder(program.qubits)
+def schedule(program: Program, lowest: int) -> Schedule:
+    """The turns of a program, and its observable behind them.
+
+    Args:
+        program: of at most 62 - ``lowest`` qubits.
+        lowest: the bit that stands for qubit 0 in all masks.
+    """
+    builder = _Builder(program.qubits, lowest)
     gates = program.gates[program.live]
     for index, gate in enumerate(gates):
         if gate["opcode"] == Opcode.ROTATION:
@@ -92,9 +97,10 @@ def schedule(program: Program) -> Schedule:
 class _Builder:
     """Follows a circuit from the front, with V†X_qV and V†Z_qV of every qubit."""
 
-    def __init__(self, qubits: int) -> None:
-        self.x = [Pauli(0, 1 << qubit, 0) for qubit in range(qubits)]
-        self.z = [Pauli(0, 0, 1 << qubit) for qubit in range(qubits)]
+    def __init__(self, qubits: int, lowest: int) -> None:
+        bits = [1 << (lowest + qubit) for qubit in range(qubits)]
+        self.x = [Pauli(0, bit, 0) for bit in bits]
+        self.z = [Pauli(0, 0, bit) for bit in bits]
         self.pending: list[list[int]] = [[] for _ in range(qubits)]
         self.order: list[int] = []
         self.turns: list[tuple[int, ...]] = []

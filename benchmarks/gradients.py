@@ -1,0 +1,167 @@
+"""Gradients of a mini-batch, this package beside its peers: ``python -m benchmarks.gradients``.
+
+Prints Markdown. Each program runs in a process of its own; a shape's programs take turns, round after
+round, so that a disturbance of the machine meets all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import limits
+from benchmarks.process import First, LeftOutError, Program
+from benchmarks.work import Shape
+
+SHAPES = (
+    Shape(4, 32),
+    Shape(4, 256),
+    Shape(4, 32, trials=64),
+    Shape(8, 256),
+    Shape(10, 64),
+    Shape(12, 16),
+    Shape(16, 1),
+)
+OURS = "orchestrator"
+COMPILING_S, EVALUATION_S = 180.0, 12.0
+PEERS: Mapping[str, float] = {
+    OURS: COMPILING_S,
+    "pennylane_jax": COMPILING_S,
+    "jax_by_hand": COMPILING_S,
+    "pennylane_lightning": EVALUATION_S,
+    "qulacs_backprop": EVALUATION_S,
+    "qiskit_machine_learning": EVALUATION_S,
+}
+"""Seconds until the first gradient, start of the process included; above, the cell is left out."""
+
+THREADS = 2
+ROUNDS, CALLS = 10, 6
+SLOW_S, SLOW_CALLS = 0.25, 2
+"""A program whose call takes longer than this has one round of so few calls; it is no contender."""
+
+TOLERANCE = 1e-8
+
+
+@dataclass
+class Column:
+    """What was found for one shape.
+
+    Attributes:
+        seconds: by peer, the shortest call.
+        first: by peer, seconds of the first call.
+        left_out: by peer, why there is no time.
+        versions: of packages.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def measure(shape: Shape) -> Column:
+    """All programs on one shape."""
+    column, running = Column(), dict[str, Program]()
+    try:
+        _start(shape, column, running)
+        for peer, program in running.items():
+            _call(column, peer, program, SLOW_CALLS)
+        contenders = {peer: program for peer, program in running.items() if column.seconds[peer] < SLOW_S}
+        for _ in range(ROUNDS):
+            for peer, program in contenders.items():
+                _call(column, peer, program, CALLS)
+    finally:
+        for program in running.values():
+            program.close()
+    return column
+
+
+def _start(shape: Shape, column: Column, running: dict[str, Program]) -> None:
+    """Starts one program after another; those stay whose first gradient came in time and equals ours."""
+    ours: First | None = None
+    for peer, limit_s in PEERS.items():
+        program = running[peer] = Program(peer, shape, THREADS)
+        try:
+            first = program.first(limit_s)
+        except LeftOutError as failure:
+            column.left_out[peer] = str(failure)
+            running.pop(peer).close()
+            continue
+        ours = ours or first
+        if not np.allclose(first.gradient, ours.gradient, rtol=0.0, atol=TOLERANCE):
+            raise SystemExit(f"{peer} computes another gradient than {OURS}")
+        column.first[peer] = first.seconds
+        column.versions |= first.versions
+
+
+def _call(column: Column, peer: str, program: Program, calls: int) -> None:
+    best = min(program.seconds(calls, 10 * EVALUATION_S))
+    column.seconds[peer] = min(best, column.seconds.get(peer, best))
+
+
+def table(columns: Mapping[Shape, Column]) -> str:
+    """Milliseconds by program and shape, and how many times faster we are than the best peer."""
+    lines = ["| qubits, batch | " + " | ".join(str(shape) for shape in columns) + " |"]
+    lines += ["|---" * (len(columns) + 1) + "|"]
+    for peer in PEERS:
+        cells = (_cell(column, peer) for column in columns.values())
+        lines.append(f"| {peer.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    ratios = (f"**{_ratio(column):.1f}**" for column in columns.values())
+    return "\n".join([*lines, "| best peer / ours | " + " | ".join(ratios) + " |"])
+
+
+def _cell(column: Column, peer: str) -> str:
+    if peer not in column.seconds:
+        return f"– ({column.left_out[peer]})"
+    return f"{1e3 * column.seconds[peer]:.3g}"
+
+
+def _ratio(column: Column) -> float:
+    peers = [seconds for peer, seconds in column.seconds.items() if peer != OURS]
+    return min(peers) / column.seconds[OURS]
+
+
+def first_calls(columns: Mapping[Shape, Column]) -> str:
+    """Seconds until the first gradient of a fresh process, imports left out, of all that compile."""
+    lines = ["| qubits, batch | " + " | ".join(str(shape) for shape in columns) + " |"]
+    lines += ["|---" * (len(columns) + 1) + "|"]
+    for peer in (OURS, "pennylane_jax", "jax_by_hand"):
+        cells = (f"{column.first[peer]:.2g}" if peer in column.first else "–" for column in columns.values())
+        lines.append(f"| {peer.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """CPU model, cores and Python."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown CPU"
+    )
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Measures and prints everything."""
+    limit = str(THREADS)
+    os.environ |= {"OMP_NUM_THREADS": limit, "NUMBA_NUM_THREADS": limit, "OPENBLAS_NUM_THREADS": limit}
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    columns = {}
+    for shape in SHAPES:
+        columns[shape] = measure(shape)
+        print(f"<!-- {shape}: {columns[shape]} -->", flush=True)
+    versions = {name: text for column in columns.values() for name, text in column.versions.items()}
+    print("\n" + machine())
+    print(", ".join(f"{name} {text}" for name, text in sorted(versions.items())))
+    print("\nMilliseconds for a gradient:\n\n" + table(columns))
+    print("\nSeconds until the first gradient:\n\n" + first_calls(columns))
+    print("\n" + limits.report(THREADS))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""How close the kernel comes to its own limits: new circuits, amplitude updates, memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit, prange
+
+from benchmarks.peers import orchestrator
+from benchmarks.work import LAYERS, Shape, Work
+
+IN_CACHE = Shape(8, 256)
+LARGE = Shape(20, 256)
+
+
+def report(threads: int) -> str:
+    """A list in Markdown."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as fresh:
+        new = fresh.apply(new_circuit_seconds, (threads,))
+    with context.Pool(1) as fresh:
+        share = fresh.apply(share_of_plain_loop, (threads,))
+    with context.Pool(1) as fresh:
+        before, peak = fresh.apply(memory_mib, (threads,))
+    state = 16 * 2**LARGE.qubits / 2**20
+    return "\n".join(
+        [
+            f"- A circuit never seen before ({IN_CACHE}), in a process that has computed another one: "
+            f"{1e3 * new:.0f} ms from its description to its first gradient.",
+            f"- Amplitude updates per second over those of a plain loop in cache ({IN_CACHE}): {share:.2f}.",
+            f"- Memory of a gradient ({LARGE}): {peak - before:.0f} MiB above the {before:.0f} MiB of the "
+            f"process before it; a state has {state:.0f} MiB.",
+        ]
+    )
+
+
+def new_circuit_seconds(threads: int) -> float:
+    """Seconds from the description of a circuit to its first gradient, kernel loaded."""
+    _gradient(Shape(3, 4), threads)()
+    start = time.perf_counter()
+    _gradient(IN_CACHE, threads)()
+    return time.perf_counter() - start
+
+
+def share_of_plain_loop(threads: int) -> float:
+    """Amplitude updates per second of a gradient over those of ``_butterflies``, shortest times of both.
+
+    A gradient applies each turn (RY and RZ on a qubit) once forwards and undoes it on two states; the
+    inner products on the way back are not counted.
+    """
+    gradient = _gradient(IN_CACHE, threads)
+    rows = np.random.default_rng(0).normal(size=(threads, 2**IN_CACHE.qubits * 8 * 2))
+    passes = 200
+    _butterflies(rows, passes)
+    ours, plain = [], []
+    for _ in range(50):
+        ours.append(_seconds(gradient))
+        plain.append(_seconds(lambda: _butterflies(rows, passes)))
+    amplitudes = 2**IN_CACHE.qubits * IN_CACHE.samples
+    turns = LAYERS * IN_CACHE.qubits
+    return float((3 * turns * amplitudes / min(ours)) / (passes * rows.size / 2 / min(plain)))
+
+
+def memory_mib(threads: int) -> tuple[float, float]:
+    """Peak memory of this process in MiB, before and after one gradient of the large shape."""
+    _gradient(Shape(16, 1), threads)()
+    gradient = _gradient(LARGE, threads)
+    before = _peak_mib()
+    gradient()
+    return before, _peak_mib()
+
+
+@njit(parallel=True)
+def _butterflies(rows, passes):  # type: ignore[no-untyped-def]
+    """The plainest loop that does a turn's work: one 2x2 matrix of SU(2) on the halves of an array.
+
+    rows [threads, 4N]: real and imaginary parts of N amplitudes |0> and N amplitudes |1>.
+    """
+    w, x, y, z = 0.5, 0.5, -0.5, 0.5
+    for thread in prange(rows.shape[0]):
+        parts = rows[thread].reshape(4, -1)
+        a_re, a_im, b_re, b_im = parts[0], parts[1], parts[2], parts[3]
+        for _ in range(passes):
+            for k in range(a_re.shape[0]):
+                p, q, r, s = a_re[k], a_im[k], b_re[k], b_im[k]
+                a_re[k] = w * p + z * q - y * r + x * s
+                a_im[k] = w * q - z * p - y * s - x * r
+                b_re[k] = y * p + x * q + w * r - z * s
+                b_im[k] = y * q - x * p + w * s + z * r
+
+
+def _gradient(shape: Shape, threads: int) -> Callable[[], object]:
+    work = Work.random(shape)
+    gradient = orchestrator.build(work, threads)
+    return lambda: gradient(work.parameters)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,185 @@
+"""Adjoint differentiation of large states, one row at a time across all threads.
+
+As in ``kernel``, but the eight lanes of a vector are amplitudes: the lowest three bits of their index. A
+state is cut into a fixed number of chunks, and what they find is added in a fixed order, so a row's bits
+depend neither on the number of threads nor on its company. Consecutive turns that mix no amplitudes of
+different chunks are done chunk by chunk, in cache. Two states are all the memory that grows with 2^n.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from orchestrator.engines.batched.amplitudes import apply, observe, pairs, parity_sign, undo
+from orchestrator.engines.batched.kernel import fill, half_angles, multiply, scatter
+from orchestrator.engines.batched.lanes import LANES, spread, store
+
+CHUNKS = 16
+"""As many threads can share a state; with more chunks, more turns would reach from one to another."""
+
+_BITS = LANES.bit_length() - 1
+
+
+@njit
+def _by_lane(product: Any, s: int, turn: Any) -> None:
+    """Gives each lane its signs, from the product that stands in lane 0."""
+    for lane in range(1, LANES):
+        sign, role = parity_sign(lane & turn.signs), parity_sign(lane & turn.parity)
+        product[s, 0, lane] = product[s, 0, 0]
+        product[s, 1, lane] = product[s, 1, 0] * sign
+        product[s, 2, lane] = product[s, 2, 0] * (sign * role)
+        product[s, 3, lane] = product[s, 3, 0] * role
+
+
+@njit
+def _total(sums: Any, turn: Any) -> Any:
+    """v from what the chunks found, lane by lane; pairs inside a vector were met twice."""
+    v = np.zeros(3)
+    for chunk in range(sums.shape[0]):
+        for lane in range(LANES):
+            sign, role = parity_sign(lane & turn.signs), parity_sign(lane & turn.parity)
+            v[0] += sums[chunk, 0, lane] * sign
+            v[1] += sums[chunk, 1, lane] * (sign * role)
+            v[2] += sums[chunk, 2, lane] * role
+    if turn.pivot < _BITS:
+        v *= 0.5
+    return spread(v[0]), spread(v[1]), spread(v[2])
+
+
+@njit
+def _added(values: Any) -> float:
+    """The sum of all numbers, in order."""
+    total = 0.0
+    for chunk in range(values.shape[0]):
+        for lane in range(LANES):
+            total += values[chunk, 0, lane]
+    return total
+
+
+@njit
+def _term_signs(terms: Any) -> Any:
+    """The signs by lane that ``observe`` asks for."""
+    signs = np.empty((terms.shape[0], 1, LANES))
+    for t in range(terms.shape[0]):
+        for lane in range(LANES):
+            signs[t, 0, lane] = parity_sign((lane ^ terms[t].flip) & terms[t].signs & (LANES - 1))
+    return signs
+
+
+@njit
+def _cut(count: int, chunk: int) -> Any:
+    """Where a chunk of ``count`` items starts and stops."""
+    return chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS
+
+
+@njit
+def _stages(turns: Any, vectors: int) -> Any:
+    """Where stages of turns begin, and S: inside a stage, no chunk needs another's amplitudes."""
+    starts = [0]
+    for s in range(1, turns.shape[0]):
+        reach = max(turns[s - 1].pivot, turns[s].pivot)
+        if reach >= _BITS and (2 << reach) * CHUNKS > vectors * LANES:
+            starts.append(s)
+    starts.append(turns.shape[0])
+    return np.array(starts)
+
+
+@njit
+def _apply_chunk(psi: Any, turns: Any, product: Any, begin: int, end: int, chunk: int) -> None:
+    """Turns begin, …, end - 1 on one chunk."""
+    for s in range(begin, end):
+        start, stop = _cut(pairs(psi, turns[s]), chunk)
+        apply(psi, turns[s], product, s, start, stop)
+
+
+@njit
+def _undo_chunk(
+    psi: Any, lam: Any, turns: Any, product: Any, begin: int, end: int, chunk: int, sums: Any
+) -> None:
+    """Undoes turns end - 1, …, begin on one chunk; what they add to v goes to sums [S, CHUNKS, 3, 8]."""
+    for s in range(end - 1, begin - 1, -1):
+        start, stop = _cut(pairs(psi, turns[s]), chunk)
+        v_x, v_y, v_z = undo(psi, lam, turns[s], product, s, start, stop)
+        store(sums[s], chunk, 0, v_x)
+        store(sums[s], chunk, 1, v_y)
+        store(sums[s], chunk, 2, v_z)
+
+
+@njit
+def _observe_chunk(
+    psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, chunk: int, sums: Any
+) -> None:
+    start, stop = _cut(psi.shape[0], chunk)
+    store(sums, chunk, 0, observe(psi, lam, terms, signs, zero, keep, start, stop))
+
+
+@njit
+def _prepare(
+    quaternions: Any,
+    product: Any,
+    turns: Any,
+    rotations: Any,
+    parameters: Any,
+    features: Any,
+    axes: Any,
+    row: int,
+) -> None:
+    """The rotations of one row, in lane 0, and their products over each turn, in all lanes."""
+    halves = np.empty((rotations.shape[0], 2))
+    half_angles(halves, rotations, parameters)
+    fill(quaternions, 0, rotations, halves, features, axes, row, True)
+    for s in range(turns.shape[0]):
+        multiply(quaternions, turns[s].start, turns[s].stop, product, s)
+        _by_lane(product, s, turns[s])
+
+
+@njit(parallel=True, cache=True)
+def evaluate(
+    states: Any,
+    turns: Any,
+    rotations: Any,
+    terms: Any,
+    projector: float,
+    first_turn: int,
+    parameters: Any,
+    features: Any,
+    axes: Any,
+    offset: int,
+    samples: int,
+    expectation: Any,
+    jacobian: Any,
+) -> None:
+    """As ``kernel.evaluate``, on ``states`` float64 [2, V, 2, LANES] of V = 2^(n-3) vectors (1 if n < 3)."""
+    psi, lam = states[0], states[1]
+    differentiate = jacobian.shape[0] > 0
+    quaternions = np.zeros((rotations.shape[0], 4, LANES))
+    product = np.empty((turns.shape[0], 4, LANES))
+    sums, values = np.empty((turns.shape[0], CHUNKS, 3, LANES)), np.empty((CHUNKS, 1, LANES))
+    stages = _stages(turns, psi.shape[0])
+    signs, zero = _term_signs(terms), np.zeros((1, 1, LANES))
+    zero[0, 0, 0] = projector
+    rows = np.empty(1, np.int64)
+    for sample in range(expectation.shape[0]):
+        row = (offset + sample) // samples
+        rows[0] = row
+        features_here = features[offset + sample]
+        _prepare(quaternions, product, turns, rotations, parameters[row], features_here, axes, row)
+        psi[:] = 0.0
+        psi[0, 0, 0] = 1.0
+        for stage in range(len(stages) - 1):
+            for chunk in prange(CHUNKS):
+                _apply_chunk(psi, turns, product, stages[stage], stages[stage + 1], chunk)
+        for chunk in prange(CHUNKS):
+            _observe_chunk(psi, lam, terms, signs, zero, differentiate, chunk, values)
+        expectation[sample] = _added(values)
+        if differentiate:
+            for stage in range(len(stages) - 2, -1, -1):
+                begin, end = max(stages[stage], first_turn), stages[stage + 1]
+                for chunk in prange(CHUNKS):
+                    _undo_chunk(psi, lam, turns, product, begin, end, chunk, sums)
+                for s in range(end - 1, begin - 1, -1):
+                    v = _total(sums[s], turns[s])
+                    scatter(v, turns[s], rotations, quaternions, axes, rows, jacobian[sample : sample + 1])
