@@ -15,7 +15,7 @@ from orchestrator.driver.driver import Driver, Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
-from orchestrator.engines.threads import use_threads
+from orchestrator.engines.threads import use_threads, use_threads_only
 from orchestrator.sweep.file import Sweep, load
 from orchestrator.sweep.plan import Plan
 from orchestrator.traces.read import Run
@@ -203,7 +203,8 @@ def _drive(
 ) -> None:
     placement = sweep.placement
     with _fleet(where, placement.threads, watcher) as fleet:
-        packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, fleet.size), done)
+        left, workers = progress.trials - progress.kept, fleet.size
+        packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
         driver = Driver(
             Scheduler(packer.packs(), placement.shard_seconds),
             fleet,
@@ -220,18 +221,17 @@ def _drive(
 
 @contextmanager
 def _fleet(where: Where, threads: int, watcher: Watcher) -> Iterator[Fleet]:
-    prepare = partial(use_threads, threads)
     if where.inline:
         from orchestrator.fleet.inline import InlineFleet
 
         watcher.placed("in this process", 1)
-        yield InlineFleet(prepare)
+        yield InlineFleet(partial(use_threads, threads))
         return
     from orchestrator.fleet.cluster import joined
     from orchestrator.fleet.ray import RayFleet
 
     with joined(where.address, where.workers, threads) as (place, workers):
-        fleet = RayFleet(workers, threads, prepare)
+        fleet = RayFleet(workers, threads, partial(use_threads_only, threads))
         watcher.placed(place, workers)
         try:
             yield fleet

@@ -56,6 +56,9 @@ class InputError(OrchestratorError):
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)  # the default would rebuild it from its text
+
     @classmethod
     def at(cls, path: str, message: str) -> InputError:
         """The error of a single fault at ``path``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from waiting import WITHIN_S, until
+from waiting import WITHIN_S, end, until
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,7 @@ def started(**variables: str) -> Iterator[Head]:
         try:
             yield Head(ports["port"], Path(folder), process)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(WITHIN_S)
-            until(lambda: not processes_of(folder))
+            end(process)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +82,7 @@ def heads() -> Iterator[dict[str, Head]]:
 
 
 JOIN = """
-import sys
+import signal, sys
 from orchestrator.errors import FleetError
 from orchestrator.fleet.cluster import joined, running_cluster
 for address in sys.argv[1:]:
@@ -96,6 +92,7 @@ for address in sys.argv[1:]:
     except FleetError as error:
         print(error)
 print(running_cluster())
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 """
 
 
@@ -176,41 +173,3 @@ def test_private_ray_of_another_program_is_not_joined(cluster: str, tmp_path: Pa
     assert join(tmp_path) == ["None"]
     (joined, _) = join(tmp_path, cluster, RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"])
     assert joined == f"4 workers on the Ray cluster at {cluster}"
-
-
-LOCAL = """
-import signal, time
-from orchestrator.fleet.cluster import joined
-own = lambda *_: None
-signal.signal(signal.SIGTERM, own)
-with joined("local", 3, 1) as (where, workers):
-    print(workers, where, signal.getsignal(signal.SIGTERM) is own, flush=True)
-    time.sleep(600)
-"""
-
-
-def processes_of(folder: str) -> list[str]:
-    """Numbers of the processes whose command names ``folder``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if folder.encode() in path.read_bytes():
-                found.append(path.parent.name)
-    return found
-
-
-def test_local_ray_ends_with_its_program_however_that_ends() -> None:
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        program = subprocess.Popen(
-            [sys.executable, "-c", LOCAL],
-            env=environment(Path(folder), RAY_AUTH_TOKEN="sesame"),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert program.stdout
-        said = program.stdout.readline()
-        program.kill()
-        program.stdout.close()
-        program.wait(WITHIN_S)
-        assert said == "3 on a local Ray with 3 CPUs True\n"
-        until(lambda: not processes_of(folder))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from waiting import until
 
-from orchestrator.errors import FleetError, WorkerLost
+from orchestrator.errors import Fault, FleetError, InputError, WorkerLost
 from orchestrator.fleet.contract import Fleet, Outcome, Team
 from orchestrator.fleet.inline import InlineFleet
 
@@ -173,6 +173,13 @@ def test_error_that_does_not_pickle_is_told(fleet: Fleet) -> None:
     assert not isinstance(outcome.error, WorkerLost)
     assert "cannot be sent" in str(outcome.error)
     assert "UnpicklableError: cannot be sent" in outcome.trace
+
+
+def test_faults_come_back_one_by_one(fleet: Fleet) -> None:
+    faults = [Fault("data.path", "is not there"), Fault("steps", "is 0", "a.yaml", 3)]
+    outcome = run_on(fleet, fail, InputError, faults)
+    assert isinstance(outcome.error, InputError)
+    assert outcome.error.faults == tuple(faults)
 
 
 def test_interrupt_of_the_process_is_not_swallowed() -> None:

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from waiting import WITHIN_S, until
+from waiting import WITHIN_S, end, until
 
 import orchestrator
 from orchestrator.api import Counts, Watcher
@@ -30,13 +30,13 @@ base:
   gradient: {engine: adjoint}
   updates: [{clip: norm, limit: 0.5}, {optimizer: adam, learning_rate: 0.01}]
   batch: {size: 8, shards: 2}
-  steps: 600
+  steps: 400
 sweep:
   - updates.1.learning_rate: [0.01, 0.02]
   - seed: {range: 4}
 placement: {pack: 2, chunk_steps: 40, commit_seconds: 0}
 """
-"""Four packs, fifteen chunks of each, and a commit for every one or two of them."""
+"""Four packs, ten chunks of each, and a commit for every one or two of them."""
 
 INLINE = orchestrator.Where(inline=True)
 
@@ -61,9 +61,8 @@ def digest_of(out: Path) -> str:
 
 
 @contextmanager
-def started(sweep: Path, out: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """The command line in a process group of its own, as from a terminal; killed at the end."""
-    command = [sys.executable, "-m", "orchestrator", "run", str(sweep), "--out", str(out), *options]
+def alone(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """A command in a session of its own, as from a terminal; ended with all that it has started."""
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -71,8 +70,12 @@ def started(sweep: Path, out: Path, *options: str) -> Iterator[subprocess.Popen[
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            end(process)
+
+
+def started(sweep: Path, out: Path, *options: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The command line."""
+    return alone(sys.executable, "-m", "orchestrator", "run", str(sweep), "--out", str(out), *options)
 
 
 def said(process: subprocess.Popen[str]) -> str:
@@ -91,12 +94,13 @@ def wait_for_commit(process: subprocess.Popen[str], out: Path, number: int) -> N
 
 
 def test_driver_killed_again_and_again_leaves_the_same_bits(
-    sweep: Path, expected: str, tmp_path: Path
+    sweep: Path, expected: str, cluster: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    for commit in (1, 20):
-        with started(sweep, out, "--inline") as process:
+    for commit, where in ((1, ("--address", cluster, "--workers", "2")), (15, ("--inline",))):
+        with started(sweep, out, *where) as process:
             wait_for_commit(process, out, commit)
+            process.kill()
     with started(sweep, out, "--inline") as process:
         text = said(process)
     assert process.returncode == 0, text
@@ -122,7 +126,7 @@ def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: s
         f"  orchestrator run {sweep} --out {out} --address local --workers 2",
     ]
     assert not orchestrator.open_run(out).finished
-    assert orchestrator.run(sweep, out, where=INLINE).finished
+    assert orchestrator.run(sweep, out, where=INLINE, overrides=["placement={}"]).finished
     assert digest_of(out) == expected
 
 
@@ -172,6 +176,13 @@ def test_worker_killed_leaves_the_same_bits(sweep: Path, expected: str, cluster:
     assert pd.read_parquet(tmp_path / "trials").attempts.max() == 2
 
 
+def test_node_killed_leaves_the_same_bits(sweep: Path, expected: str, tmp_path: Path) -> None:
+    script = Path(__file__).with_name("losing_a_node.py")
+    with alone(sys.executable, str(script), str(sweep), str(tmp_path / "run")) as process:
+        text = said(process)
+    assert text.splitlines()[-1] == f"{expected} 2"
+
+
 class Told(Watcher):
     """Remembers how many trials were kept, begun, new and abandoned."""
 
@@ -181,10 +192,11 @@ class Told(Watcher):
 
 def test_grown_sweep_runs_only_what_is_new(sweep: Path, expected: str, tmp_path: Path) -> None:
     told = Told()
-    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["sweep.1.seed={range: 3}"], watcher=told)
+    fewer = ["sweep.1.seed={range: 3}", "placement={}"]
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=fewer, watcher=told)
     assert told.counts == (0, 0, 6, 0)
     before = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
-    orchestrator.run(sweep, tmp_path, where=INLINE, watcher=told)
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["placement={}"], watcher=told)
     assert told.counts == (6, 0, 2, 0)
     after = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
     assert after[before.index].tolist() == before.tolist()

@@ -64,16 +64,21 @@ def test_halves_share_the_trials_between_them() -> None:
     assert (len(first.trials), len(second.trials)) == (2, 3)
 
 
-def size(*items: str, workers: int, placement: str = "{}") -> int:
+def size(*items: str, workers: int, placement: str = "{}", left: int | None = None) -> int:
     """Trials in a pack of the only structure of a sweep."""
     sweep = read(swept(*items), f"placement={placement}")
     (structure,) = sweep.plan.structures
-    return pack_size(sweep, structure, workers)
+    return pack_size(sweep, structure, workers, left or sweep.plan.count)
 
 
 def test_pack_size_leaves_several_packs_to_every_worker() -> None:
     assert size("seed: {range: 32}", workers=2) == 4
     assert size("seed: {range: 2}", workers=8) == 1
+
+
+def test_pack_size_counts_what_is_still_to_be_run() -> None:
+    assert size("seed: {range: 1000}", workers=2) == 64
+    assert size("seed: {range: 1000}", workers=2, left=16) == 2
 
 
 def test_pack_size_is_what_placement_says() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import orchestrator
+from orchestrator.api import Watcher
+from orchestrator.driver.driver import Progress
 from orchestrator.traces.digest import digest
 
 INLINE = orchestrator.Where(inline=True)
@@ -28,11 +33,11 @@ def computed(sweep: Path, out: Path, where: orchestrator.Where, *placement: str)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.usefixtures("cluster")
 def test_bits_do_not_depend_on_the_number_of_workers(
-    mixed_sweep: Path, expected: str, cluster: str, workers: int, tmp_path: Path
+    mixed_sweep: Path, expected: str, workers: int, tmp_path: Path
 ) -> None:
-    where = orchestrator.Where(address=cluster, workers=workers)
-    assert computed(mixed_sweep, tmp_path, where) == expected
+    assert computed(mixed_sweep, tmp_path, orchestrator.Where(workers=workers)) == expected
 
 
 @pytest.mark.parametrize("pack", [1, 2, 3, 64])
@@ -60,11 +65,44 @@ def test_bits_do_not_depend_on_commits(
     assert computed(mixed_sweep, tmp_path, INLINE, *placement) == expected
 
 
-def test_bits_do_not_depend_on_who_computes_the_shards(
-    mixed_sweep: Path, expected: str, cluster: str, tmp_path: Path
+@pytest.mark.parametrize("mode", ["train", "probe"])
+@pytest.mark.usefixtures("cluster")
+def test_bits_do_not_depend_on_who_computes_the_shards(mixed_sweep: Path, mode: str, tmp_path: Path) -> None:
+    updates = "base.updates=[]" if mode == "probe" else "base.updates.0=null"
+    one_pack = [f"base.mode={mode}", updates, "sweep=[{seed: {range: 3}}]", "placement={chunk_steps: 2}"]
+    for name, where in (("here", INLINE), ("spread", orchestrator.Where(workers=3))):
+        overrides = [*one_pack, "placement.pack=64", "placement.shard_seconds=0"]
+        orchestrator.run(mixed_sweep, tmp_path / name, where=where, overrides=overrides)
+    here, spread = (orchestrator.open_run(tmp_path / name) for name in ("here", "spread"))
+    assert digest(here).total == digest(spread).total
+
+
+class Stopper(Watcher):
+    """Stops a sweep after its first few commits."""
+
+    def __init__(self, commits: int) -> None:
+        self._commits = commits
+
+    def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
+        self._stop = stop
+        return super().running(stop)
+
+    def advanced(self, progress: Progress) -> None:
+        if progress.commits >= self._commits:
+            self._stop()
+
+
+def test_bits_do_not_depend_on_stops_nor_on_what_comes_after(
+    mixed_sweep: Path, expected: str, tmp_path: Path
 ) -> None:
-    where = orchestrator.Where(address=cluster, workers=3)
-    assert computed(mixed_sweep, tmp_path, where, "shard_seconds=0", "chunk_steps=2") == expected
+    portions = ["placement.chunk_steps=2", "placement.commit_seconds=0"]
+    for pack in (5, 2, 3, 7):
+        overrides = [*portions, f"placement.pack={pack}"]
+        stopped = orchestrator.run(
+            mixed_sweep, tmp_path, where=INLINE, overrides=overrides, watcher=Stopper(3)
+        )
+        assert not stopped.finished
+    assert computed(mixed_sweep, tmp_path, INLINE) == expected
 
 
 def test_mixed_sweep_holds_trials_that_end_both_ways(mixed_sweep: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Bench:
     kills=st.integers(0, MOST_LOSSES - 1),
     random=st.randoms(use_true_random=False),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_trial_ends_once_and_only_the_guilty_fail(
     trials: int, size: int, workers: int, shards: int, deadly: bool, kills: int, random: Random
 ) -> None:
@@ -122,7 +122,7 @@ def test_every_trial_ends_once_and_only_the_guilty_fail(
 
 
 @given(workers=st.integers(1, 9), trials=st.integers(1, 9), random=st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_stopped_schedule_starts_nothing_and_waits_for_what_is_out(
     workers: int, trials: int, random: Random
 ) -> None:
@@ -174,6 +174,17 @@ def test_loss_budget_starts_anew_with_every_step_forward() -> None:
     given_up = one.lost(one.start(1, 1)[0].work, "killed again")
     assert given_up is not None
     assert given_up.error == "3 workers died under it; the last one: killed again"
+
+
+def test_halves_have_a_loss_budget_of_their_own() -> None:
+    one = scheduler(2, 2)
+    for _ in range(MOST_LOSSES):
+        assert one.lost(one.start(1, 1)[0].work, "killed") is None
+    for _ in range(MOST_LOSSES - 1):
+        work = one.start(1, 1)[0].work
+        assert len(work.pack.ids) == 1
+        assert one.lost(work, "killed") is None
+    assert one.lost(one.start(1, 1)[0].work, "killed") is not None
 
 
 def test_error_that_holds_for_all_fails_the_whole_pack() -> None:

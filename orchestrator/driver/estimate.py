@@ -48,7 +48,7 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
     """Counts; runs nothing."""
     template = structure.template
     ready = problem(template)
-    size = pack_size(sweep, structure, workers)
+    size = pack_size(sweep, structure, workers, sweep.plan.count)
     return Estimate(
         structure=structure,
         packs=-(-structure.count // size),

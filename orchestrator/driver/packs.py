@@ -51,11 +51,15 @@ class PlannedPack:
     planned: Mapping[str, PlannedTrial]
 
 
-def pack_size(sweep: Sweep, structure: Structure, workers: int) -> int:
-    """Trials to advance together: as placement says, else enough packs for all workers in sane memory."""
+def pack_size(sweep: Sweep, structure: Structure, workers: int, left: int) -> int:
+    """Trials to advance together: as placement says, else enough packs for all workers in sane memory.
+
+    Args:
+        left: trials of the whole sweep that are still to be run.
+    """
     if sweep.placement.pack is not None:
         return sweep.placement.pack
-    spread = -(-sweep.plan.count // (workers * _PACKS_PER_WORKER))
+    spread = -(-left // (workers * _PACKS_PER_WORKER))
     template = structure.template
     room = _PACK_BYTES // max(1, shard_bytes(template, problem(template), rows=1))
     return int(max(1, min(_MOST_TRIALS, spread, room)))
