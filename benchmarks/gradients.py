@@ -40,8 +40,8 @@ PEERS: Mapping[str, float] = {
 """Seconds until the first gradient, start of the process included; above, the cell is left out."""
 
 THREADS = 2
-ROUNDS, CALLS = 10, 6
-SLOW_S, SLOW_CALLS = 0.25, 2
+ROUNDS, CALLS = 8, 6
+SLOW_S, SLOW_CALLS = 1.0, 1
 """A program whose call takes longer than this has one round of so few calls; it is no contender."""
 
 TOLERANCE = 1e-8
@@ -52,7 +52,7 @@ class Column:
     """What was found for one shape.
 
     Attributes:
-        seconds: by peer, the shortest call.
+        seconds: by peer, the shortest call so far.
         first: by peer, seconds of the first call.
         left_out: by peer, why there is no time.
         versions: of packages.
@@ -95,13 +95,12 @@ def _start(shape: Shape, column: Column, running: dict[str, Program]) -> None:
         ours = ours or first
         if not np.allclose(first.gradient, ours.gradient, rtol=0.0, atol=TOLERANCE):
             raise SystemExit(f"{peer} computes another gradient than {OURS}")
-        column.first[peer] = first.seconds
+        column.first[peer] = column.seconds[peer] = first.seconds
         column.versions |= first.versions
 
 
 def _call(column: Column, peer: str, program: Program, calls: int) -> None:
-    best = min(program.seconds(calls, 10 * EVALUATION_S))
-    column.seconds[peer] = min(best, column.seconds.get(peer, best))
+    column.seconds[peer] = min(column.seconds[peer], *program.seconds(calls, 10 * EVALUATION_S))
 
 
 def table(columns: Mapping[Shape, Column]) -> str:
@@ -118,7 +117,8 @@ def table(columns: Mapping[Shape, Column]) -> str:
 def _cell(column: Column, peer: str) -> str:
     if peer not in column.seconds:
         return f"– ({column.left_out[peer]})"
-    return f"{1e3 * column.seconds[peer]:.3g}"
+    milliseconds = 1e3 * column.seconds[peer]
+    return f"{milliseconds:,.0f}" if milliseconds >= 100.0 else f"{milliseconds:.3g}"
 
 
 def _ratio(column: Column) -> float:
@@ -127,11 +127,11 @@ def _ratio(column: Column) -> float:
 
 
 def first_calls(columns: Mapping[Shape, Column]) -> str:
-    """Seconds until the first gradient of a fresh process, imports left out, of all that compile."""
+    """Seconds until the first gradient of a fresh process; ours loads Numba, Qiskit and the kernel."""
     lines = ["| qubits, batch | " + " | ".join(str(shape) for shape in columns) + " |"]
     lines += ["|---" * (len(columns) + 1) + "|"]
     for peer in (OURS, "pennylane_jax", "jax_by_hand"):
-        cells = (f"{column.first[peer]:.2g}" if peer in column.first else "–" for column in columns.values())
+        cells = (f"{column.first[peer]:.1f}" if peer in column.first else "–" for column in columns.values())
         lines.append(f"| {peer.replace('_', ' ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -15,6 +15,10 @@ from typing import Any, cast
 
 from benchmarks.work import Array, Shape, Work
 
+WARMING = 2
+PAUSE_S = 0.3
+"""Longer than OpenMP runtimes let idle threads spin (0.2 s)."""
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -27,7 +31,7 @@ class First:
     """What the first call of a program tells.
 
     Attributes:
-        seconds: from the request for a gradient function to its first result, imports left out.
+        seconds: from the request for a gradient function to its first result, the peer's module imported.
         gradient: [trials, layers, 2, qubits]
         versions: of the packages that it names, by name.
     """
@@ -56,11 +60,14 @@ class Program:
         return cast(First, self._answer(limit_s))
 
     def seconds(self, calls: int, limit_s: float) -> list[float]:
-        """Times of some calls, one after another, behind one that is not timed.
+        """Times of some calls, one after another, behind two that are not timed.
+
+        Before them is a pause: threads of the program that computed last may still be spinning.
 
         Raises:
             LeftOutError: they took longer than ``limit_s``, or failed.
         """
+        time.sleep(PAUSE_S)
         self._pipe.send(calls)
         return list(self._answer(limit_s))
 
@@ -99,8 +106,9 @@ def _serve(peer: str, shape: Shape, threads: int, pipe: Any) -> None:
 
 
 def _time(gradient: Any, parameters: Array, calls: int) -> list[float]:
-    gradient(parameters)
     seconds = []
+    for _ in range(WARMING):
+        gradient(parameters)
     for _ in range(calls):
         start = time.perf_counter()
         gradient(parameters)
