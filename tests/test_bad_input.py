@@ -348,7 +348,7 @@ BAD = {
     ),
     "sixty qubits": Bad(
         circuit(60),
-        ["a.yaml:4: model: kind=circuit qubits=60 layers=1 needs 256 EiB for a shard of one trial, this"],
+        ["a.yaml:4: model: kind=circuit qubits=60 layers=1 needs 32 EiB for a shard of one trial, this"],
     ),
     "more qubits than numbers reach": Bad(
         circuit(3000),
