@@ -203,6 +203,17 @@ def test_failed_trials_are_kept_and_still_told(sweep: Path, tmp_path: Path) -> N
     assert len(pd.read_parquet(tmp_path / "run" / "trials")) == 10
 
 
+def test_worker_keeps_no_more_threads_than_it_uses() -> None:
+    code = (
+        "from orchestrator.engines.threads import use_threads_only; use_threads_only(1); "
+        "import numba; print(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "1 1\n"
+
+
 def test_number_of_files_does_not_grow_with_the_number_of_trials(sweep: Path, tmp_path: Path) -> None:
     for seeds in (1, 40):
         out = tmp_path / str(seeds)

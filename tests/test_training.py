@@ -197,6 +197,8 @@ def test_tests_are_made_when_they_are_due_and_at_the_end() -> None:
     pack = pack_of(NETWORK)
     rows = rows_of(pack)
     assert np.flatnonzero(~np.isnan(rows["steps"]["test_loss"])).tolist() == [0, 3, 6]
+    few = rows_of(pack_of(NETWORK, overrides=["base.record.every=2"]))["steps"]
+    assert few["step"][~np.isnan(few["test_loss"])].tolist() == [0, 6]
     ready, trial = problem(pack.template), pack.template
     axes = np.zeros((1, 0), np.int8)
     first = evaluate(ready, ready.model.initial(Streams([trial.seed], 0)), axes)

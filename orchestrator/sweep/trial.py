@@ -32,7 +32,9 @@ class Record(Config):
     every: int = Field(default=1, ge=1, description="record every k-th step; the last one always")
     histogram: bool = Field(default=False, description="keep the histogram of log2|g| of each group")
     evaluate: int = Field(
-        default=0, ge=0, description="test loss and accuracy every k steps; 0: at the end only"
+        default=0,
+        ge=0,
+        description="test loss and accuracy every k steps, where recorded; 0: at the end only",
     )
     parameters: Literal["none", "final"] = Field(default="none", description="keep the trained parameters")
     components: tuple[Annotated[int, Field(ge=0)], ...] = Field(
