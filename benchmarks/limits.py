@@ -75,7 +75,7 @@ def memory_mib(threads: int) -> tuple[float, float]:
 
 
 @njit(parallel=True)
-def _butterflies(rows, passes):  # type: ignore[no-untyped-def]
+def _butterflies(rows, passes):
     """The plainest loop that does a turn's work: one 2x2 matrix of SU(2) on the halves of an array.
 
     rows [threads, 4N]: real and imaginary parts of N amplitudes |0> and N amplitudes |1>.

@@ -151,8 +151,7 @@ def run(
         if finished:
             watcher.compacting()
             writer.compact((trial.id, trial.keys) for trial in planned.plan.trials())
-        failed = Run(folder).read("trials", ["status"])["status"].to_pylist().count("failed")
-        return Result(folder, progress, finished, failed)
+        return Result(folder, progress, finished, Run(folder).count("failed"))
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

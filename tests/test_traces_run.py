@@ -201,3 +201,8 @@ def test_keys_take_the_type_that_holds_all_values() -> None:
     assert KeyColumn.of("k", [1, 0.5, "x"]).type == "string"
     assert KeyColumn.of("k", [True]).type == "string"
     assert [KeyColumn("k", "string").convert(v) for v in (1, 1e-5, True, "x")] == ["1", "1e-05", "true", "x"]
+
+
+def test_trials_are_counted_by_how_they_ended(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "run"):
+        assert Run(tmp_path / "run").count("failed") == 0

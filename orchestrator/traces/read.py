@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.traces import parquet
@@ -72,6 +73,11 @@ class Run:
         """Whether all rows are in the finished parts, so that their folders may be read directly."""
         run = snapshot(self._folder)
         return run.complete is not None and not run.commits
+
+    def count(self, status: str) -> int:
+        """Number of trials that ended in this way."""
+        column = self.read("trials", ["status"])["status"]
+        return int(pc.sum(pc.equal(column, status), min_count=0).as_py())
 
     def files(self, table: str) -> list[str]:
         """Paths of the Parquet files that hold ``table`` now."""

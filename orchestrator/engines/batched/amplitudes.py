@@ -22,15 +22,13 @@ from typing import Any
 
 from numba import njit
 
-from orchestrator.engines.batched.lanes import LANES, exchange, load, odd, spread, store
-
-_BITS = LANES.bit_length() - 1
+from orchestrator.engines.batched.lanes import LANE_BITS, LANES, exchange, load, odd, spread, store
 
 
 @njit
 def pairs(state: Any, turn: Any) -> int:
     """How many pairs of vectors a turn mixes."""
-    return state.shape[0] if turn.pivot < _BITS else state.shape[0] // 2
+    return state.shape[0] if turn.pivot < LANE_BITS else state.shape[0] // 2
 
 
 @njit
@@ -43,12 +41,12 @@ def parity_sign(bits: int) -> float:
 def _pair(k: int, turn: Any, lanes: int) -> Any:
     """The k-th pair of vectors, and the signs s and r of the first's lane 0."""
     i = k
-    if lanes == 0 or turn.pivot >= _BITS:
-        low = (1 << (turn.pivot - _BITS)) - 1
+    if lanes == 0 or turn.pivot >= LANE_BITS:
+        low = (1 << (turn.pivot - LANE_BITS)) - 1
         i = ((k & ~low) << 1) | (k & low)
-    j = i ^ (turn.flip >> _BITS)
-    s = 1.0 - 2.0 * (odd((i << _BITS) & turn.signs) ^ turn.negative)
-    first = odd((i << _BITS) & turn.parity)
+    j = i ^ (turn.flip >> LANE_BITS)
+    s = 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative)
+    first = odd((i << LANE_BITS) & turn.parity)
     if lanes == 0:  # then exchanging i and j spares the sign
         return (j, i, s, 1.0) if first else (i, j, s, 1.0)
     return i, j, s, 1.0 - 2.0 * first
@@ -126,8 +124,8 @@ def observe(psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, s
     for j in range(start, stop):
         l_re, l_im = spread(0.0), spread(0.0)
         for t in range(terms.shape[0]):
-            i, lanes = j ^ (terms[t].flip >> _BITS), terms[t].flip & (LANES - 1)
-            sign = parity_sign((i << _BITS) & terms[t].signs)
+            i, lanes = j ^ (terms[t].flip >> LANE_BITS), terms[t].flip & (LANES - 1)
+            sign = parity_sign((i << LANE_BITS) & terms[t].signs)
             re = spread(sign * terms[t].real) * load(signs, t, 0)
             im = spread(sign * terms[t].imag) * load(signs, t, 0)
             p_re, p_im = exchange(load(psi, i, 0), lanes), exchange(load(psi, i, 1), lanes)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Adjoint, Part
 from orchestrator.engines.batched import kernel, wide
-from orchestrator.engines.batched.lanes import LANES
+from orchestrator.engines.batched.lanes import LANE_BITS, LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
 from orchestrator.engines.batched.wide import CHUNKS
 from orchestrator.engines.gradient import Array, GradientSum, Shard
@@ -44,7 +44,7 @@ class BatchedProgram:
     @cached_property
     def plan(self) -> Schedule:
         """What the kernel executes."""
-        return schedule(self.program, 0 if self.wide else LANES.bit_length() - 1)
+        return schedule(self.program, 0 if self.wide else LANE_BITS)
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""

@@ -19,6 +19,10 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 8
+
+LANE_BITS = LANES.bit_length() - 1
+"""Bits of an index that say which lane."""
+
 FLAGS = ("contract", "nsz")
 """What the compiler may do: fuse a product and a sum, ignore the sign of zero. Never reorder a sum."""
 

@@ -15,12 +15,10 @@ from numba import njit, prange
 
 from orchestrator.engines.batched.amplitudes import apply, observe, pairs, parity_sign, undo
 from orchestrator.engines.batched.kernel import fill, half_angles, multiply, scatter
-from orchestrator.engines.batched.lanes import LANES, spread, store
+from orchestrator.engines.batched.lanes import LANE_BITS, LANES, spread, store
 
 CHUNKS = 16
 """As many threads can share a state; with more chunks, more turns would reach from one to another."""
-
-_BITS = LANES.bit_length() - 1
 
 
 @njit
@@ -44,7 +42,7 @@ def _total(sums: Any, turn: Any) -> Any:
             v[0] += sums[chunk, 0, lane] * sign
             v[1] += sums[chunk, 1, lane] * (sign * role)
             v[2] += sums[chunk, 2, lane] * role
-    if turn.pivot < _BITS:
+    if turn.pivot < LANE_BITS:
         v *= 0.5
     return spread(v[0]), spread(v[1]), spread(v[2])
 
@@ -81,7 +79,7 @@ def _stages(turns: Any, vectors: int) -> Any:
     starts = [0]
     for s in range(1, turns.shape[0]):
         reach = max(turns[s - 1].pivot, turns[s].pivot)
-        if reach >= _BITS and (2 << reach) * CHUNKS > vectors * LANES:
+        if reach >= LANE_BITS and (2 << reach) * CHUNKS > vectors * LANES:
             starts.append(s)
     starts.append(turns.shape[0])
     return np.array(starts)
