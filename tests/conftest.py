@@ -57,7 +57,8 @@ def cluster() -> Iterator[str]:
     """The address of a Ray cluster of four CPUs, to which this process is connected."""
     import ray
 
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # so that workers find the tests' functions
+    here = Path(__file__).parent
+    os.environ["PYTHONPATH"] = f"{here}:{here.parent}"  # so that workers find these tests, and this checkout
     context = ray.init(
         address="local",
         num_cpus=4,
