@@ -36,14 +36,15 @@ def circuit(qubits: int = 3, layers: int = 2, **others: object) -> Circuit:
 
 def expectation(program: Program, parameters: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """E [R, B]."""
-    return BatchedProgram(program).expectation(parameters, inputs, np.zeros((len(parameters), 0), np.int8))
+    axes = np.zeros((len(parameters), 0), np.int8)
+    return BatchedProgram(program).expectation(parameters, inputs, axes)[..., 0]
 
 
 def derivatives(program: Program, parameters: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """dE/dθ [R, B, P]."""
     axes = np.zeros((len(parameters), program.axes), np.int8)
     parts = BatchedProgram(program).parts(parameters, inputs, axes)
-    return np.concatenate([part.jacobian for part in parts]).reshape(*inputs.shape[:2], -1)
+    return np.concatenate([part.derivative for part in parts]).reshape(*inputs.shape[:2], -1)
 
 
 def angles(program: Program, rows: int, seed: int = 0) -> np.ndarray:
@@ -243,8 +244,8 @@ def test_zero_projector_of_a_product_circuit_is_a_product_of_cosines():
     product = np.prod(np.cos(halves) ** 2, axis=1)
     axes = np.zeros((2, 0), np.int8)
     (part,) = BatchedProgram(program).parts(parameters, no_data(2), axes)
-    np.testing.assert_allclose(part.expectation, product, rtol=1e-13)
-    np.testing.assert_allclose(part.jacobian[:, :16], -product[:, None] * np.tan(halves), rtol=1e-11)
+    np.testing.assert_allclose(part.expectation[:, 0], product, rtol=1e-13)
+    np.testing.assert_allclose(part.derivative[:, :16], -product[:, None] * np.tan(halves), rtol=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def test_pauli_string_longer_than_pairs_is_refused():
 
 
 def test_projector_is_no_cost_of_qaoa():
-    with pytest.raises(InputError, match=r"observable: must be Pauli strings: it is the cost"):
+    with pytest.raises(InputError, match=r"observable: must be one sum of Pauli strings: it is the cost"):
         circuit(ansatz="qaoa", observable="zero-projector").build(0, 0)
 
 

@@ -18,7 +18,8 @@ from orchestrator.models import lightcone
 from orchestrator.models.ansatz import ANSATZE, Drawing
 from orchestrator.models.base import Built
 from orchestrator.models.circuit import Circuit
-from orchestrator.models.gates import NONE, Axis, Opcode, Term
+from orchestrator.models.gates import NONE, Axis, Observable, Opcode, Term
+from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.models.reading import read
 from orchestrator.streams import Streams
@@ -33,7 +34,7 @@ def circuit(qubits: int = 4, layers: int = 3, **others: str) -> Circuit:
 def program_of(drawn: QuantumCircuit, observable: str = "ZZ") -> Program:
     """Reads a circuit of the parameters θ and φ."""
     symbols = tuple(symbol for symbol in (THETA, PHI) if symbol in drawn.parameters)
-    drawing = Drawing(drawn, SparsePauliOp(observable), (), (symbols,), 0)
+    drawing = Drawing(drawn, (Operator(SparsePauliOp(observable)),), (), (symbols,), 0)
     return read(lambda: drawing, "test")
 
 
@@ -79,7 +80,9 @@ def test_observable_that_is_no_pauli_string_on_these_qubits_is_refused(text: str
     ],
 )
 def test_observable_has_qubit_0_on_the_right(text: str | None, term: Term):
-    assert Circuit(kind="circuit", qubits=4, layers=1, observable=text).build(0, 0).observable == (term,)
+    assert Circuit(kind="circuit", qubits=4, layers=1, observable=text).build(0, 0).observables == (
+        Observable((term,)),
+    )
 
 
 @pytest.mark.parametrize("ansatz", sorted(ANSATZE))
@@ -237,7 +240,7 @@ def test_sum_of_parameters_is_read_in_one_order():
         angles = tuple(Parameter(name) for name in "θφλγ")
         drawn = QuantumCircuit(2)
         drawn.cu(*angles, 0, 1)
-        drawing = Drawing(drawn, SparsePauliOp("XX"), (), (angles,), 0)
+        drawing = Drawing(drawn, (Operator(SparsePauliOp("XX")),), (), (angles,), 0)
         return read(lambda: drawing, "cu").gates.tobytes()
 
     assert len({gates() for _ in range(20)}) == 1

@@ -33,6 +33,7 @@ from orchestrator.errors import InputError
 from orchestrator.models.ansatz import Drawing
 from orchestrator.models.circuit import Circuit
 from orchestrator.models.gates import NONE, Axis, Gate, Opcode
+from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.models.reading import read
 from orchestrator.streams import Streams
@@ -70,7 +71,7 @@ def awkward() -> Program:
     drawn.cry(c, 0, 2)
     drawn.ry(2 * a, 1)
     observable = SparsePauliOp(["ZYI", "IXX"], [0.75, -0.5])
-    drawing = Drawing(drawn, observable, (x,), ((a, b, c),), 0)
+    drawing = Drawing(drawn, (Operator(observable),), (x,), ((a, b, c),), 0)
     return read(lambda: drawing, "awkward")
 
 
@@ -174,7 +175,7 @@ def test_aer_predicts_what_the_batched_kernel_predicts():
 def test_circuit_in_which_nothing_varies_is_evaluated():
     drawn = QuantumCircuit(1)
     drawn.rx(0.3, 0)
-    program = read(lambda: Drawing(drawn, SparsePauliOp("Z"), (), (), 0), "fixed")
+    program = read(lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), (), 0), "fixed")
     parameters, shard = part(program)
     for one in EXACT_ENGINES.values():
         total = gradient(one, program, parameters, shard, "expectation")
@@ -324,7 +325,7 @@ def test_shots_and_executions_are_counted():
 def test_cross_entropy_of_few_shots_is_finite_where_the_exact_one_is_not(loss: str):
     drawn, theta = QuantumCircuit(1), Parameter("θ")
     drawn.ry(theta, 0)
-    program = read(lambda: Drawing(drawn, SparsePauliOp("Z"), (), ((theta,),), 0), "flipped")
+    program = read(lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), ((theta,),), 0), "flipped")
     shard = Shard(
         np.zeros((1, 1, 0)), np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 0), np.int8), Streams([0], 0)
     )
@@ -336,10 +337,10 @@ def test_cross_entropy_of_few_shots_is_finite_where_the_exact_one_is_not(loss: s
 
 def test_only_losses_that_are_neither_linear_nor_quadratic_are_biased_by_shots():
     biased = {"binary-cross-entropy", "cross-entropy", "hinge"}
-    sampled, exact = engine("spsa", backend=SHOTS), engine("spsa")
+    sampled, exact, model = engine("spsa", backend=SHOTS), engine("spsa"), rotations(1)
     for loss in ("mse", "linear", "expectation", *biased):
-        assert sampled.biased(loss) == (loss in biased)
-        assert not exact.biased(loss)
+        assert sampled.biased(model, loss) == (loss in biased)
+        assert not exact.biased(model, loss)
 
 
 # The same bits.
@@ -407,9 +408,9 @@ def test_controlled_rotations_on_aer_follow_their_parameters():
     for gate, theta in zip((drawn.cp, drawn.crx, drawn.cry, drawn.crz), thetas, strict=True):
         gate(theta, 0, 1)
         drawn.ry(0.4, 0)
-    program = read(lambda: Drawing(drawn, SparsePauliOp("ZX"), (), (thetas,), 0), "controlled")
+    program = read(lambda: Drawing(drawn, (Operator(SparsePauliOp("ZX")),), (), (thetas,), 0), "controlled")
     parameters, shard = part(program, rows=4, samples=1)
-    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)
+    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)[..., 0]
     bound = [Statevector(drawn.assign_parameters(row)) for row in parameters]
     expected = [state.expectation_value(SparsePauliOp("ZX")).real for state in bound]
     np.testing.assert_allclose(found[:, 0], expected, rtol=0.0, atol=EXACT)
@@ -424,9 +425,9 @@ def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
     drawn.s(0)
     drawn.x(0)
     observable = SparsePauliOp.from_sparse_list([("Y" + 14 * "Z", range(15), 1.0)], num_qubits=15)
-    program = read(lambda: Drawing(drawn, observable, (), (), 0), "phase")
+    program = read(lambda: Drawing(drawn, (Operator(observable),), (), (), 0), "phase")
     parameters, shard = part(program, rows=1, samples=1)
-    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)
+    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)[..., 0]
     assert found[0, 0] == pytest.approx(Statevector(drawn).expectation_value(observable).real, abs=EXACT)
     assert not simulator("CPU", "statevector").options.fusion_enable
 
@@ -448,7 +449,7 @@ def rotations(layers: int) -> Program:
     drawn, thetas = QuantumCircuit(1), tuple(ParameterVector("θ", layers))
     for theta in thetas:
         drawn.rx(theta, 0)
-    return read(lambda: Drawing(drawn, SparsePauliOp("Z"), (), (thetas,), 0), "rotations")
+    return read(lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), (thetas,), 0), "rotations")
 
 
 def noisy(**noise: float) -> dict[str, Any]:
@@ -479,7 +480,7 @@ def test_amplitude_damping_lets_gates_matter_that_ideally_do_not():
     drawn, theta = QuantumCircuit(2), Parameter("θ")
     drawn.ry(theta, 0)
     drawn.cx(0, 1)
-    program = read(lambda: Drawing(drawn, SparsePauliOp("ZZ"), (), ((theta,),), 0), "damped")
+    program = read(lambda: Drawing(drawn, (Operator(SparsePauliOp("ZZ")),), (), ((theta,),), 0), "damped")
     assert program.dead.all()
     parameters, shard = part(program, samples=1)
     damped = gradient(
@@ -500,7 +501,7 @@ def test_noise_behind_gates_is_that_of_an_aer_noise_model(circuit: str):
     program = CIRCUITS[circuit]
     parameters, shard = part(program, rows=1, samples=1)
     backend = Aer.parse(noisy(depolarizing=0.02, amplitude_damping=0.05))
-    found = backend.prepare(program).expectation(parameters, shard.inputs, shard.axes)[0, 0]
+    found = backend.prepare(program).expectation(parameters, shard.inputs, shard.axes)[0, 0, 0]
     behind = depolarizing_error(0.02, 1).compose(amplitude_damping_error(0.05))
     model = NoiseModel()
     model.add_all_qubit_quantum_error(behind, ["rx", "ry", "rz"])
@@ -513,7 +514,9 @@ def test_noise_behind_gates_is_that_of_an_aer_noise_model(circuit: str):
         angle += gate.scale * shard.inputs[0, 0, gate.input] if gate.input != NONE else 0.0
         axis = shard.axes[0, gate.axis - Axis.DRAWN] if gate.axis >= Axis.DRAWN else gate.axis
         append(drawn, gate, *([(axis, angle)] if gate.opcode == Opcode.ROTATION else []))
-    drawn.save_expectation_value(operator(program.observable, program.qubits), range(program.qubits))
+    drawn.save_expectation_value(
+        operator(program.observables[0].terms, program.qubits), range(program.qubits)
+    )
     result = (
         AerSimulator(method="density_matrix", noise_model=model, max_parallel_threads=1).run(drawn).result()
     )

@@ -18,6 +18,7 @@ from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.models.ansatz import Drawing
 from orchestrator.models.expression import evaluate, read_expression
 from orchestrator.models.gates import NONE
+from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.models.reading import read
 
@@ -138,7 +139,9 @@ def drawing() -> Drawing:
     drawn.rz(THETA[1], 2)
     drawn.ry(X[0] * X[1], 2)
     drawn.cry((X[0] * 2).cos(), 0, 2)
-    return Drawing(drawn, SparsePauliOp(["ZXY", "XIZ"], [1.0, 0.5]), tuple(X), (tuple(THETA),), 0)
+    return Drawing(
+        drawn, (Operator(SparsePauliOp(["ZXY", "XIZ"], [1.0, 0.5])),), tuple(X), (tuple(THETA),), 0
+    )
 
 
 def program() -> Program:
@@ -157,7 +160,9 @@ def point(rows: int, samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarra
 def test_sum_of_parameters_and_inputs_is_a_rotation_for_each():
     drawn = QuantumCircuit(1)
     drawn.rx(2 * THETA[0] - X[1] + 0.5, 0)
-    read_in = read(lambda: Drawing(drawn, SparsePauliOp("Z"), tuple(X), (tuple(THETA),), 0), "sum")
+    read_in = read(
+        lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), tuple(X), (tuple(THETA),), 0), "sum"
+    )
     assert read_in.angles == read_in.features == ()
     assert sorted(gate.item()[4:] for gate in read_in.gates) == [(NONE, 1, -1.0, 0.5), (0, NONE, 2.0, 0.0)]
 
@@ -170,11 +175,11 @@ def test_equal_expressions_are_computed_once():
 
 def test_circuit_of_expressions_agrees_with_qiskit():
     parameters, inputs, axes = point(3, 4)
-    value = BatchedProgram(program()).expectation(parameters, inputs, axes)
+    value = BatchedProgram(program()).expectation(parameters, inputs, axes)[..., 0]
     for row, sample in np.ndindex(3, 4):
         values = dict(zip([*THETA, *X], [*parameters[row], *inputs[row, sample]], strict=True))
         state = Statevector(drawing().circuit.assign_parameters(values))
-        expected = state.expectation_value(drawing().observable).real
+        expected = state.expectation_value(drawing().operators[0].paulis).real
         assert value[row, sample] == pytest.approx(expected, abs=ROUNDING)
 
 
@@ -182,14 +187,16 @@ def test_gradient_follows_the_chain_rule():
     parameters, inputs, axes = point(2, 5)
     batched, step = BatchedProgram(program()), 1e-5
     (part,) = batched.parts(parameters, inputs, axes)
-    np.testing.assert_array_equal(part.expectation, batched.expectation(parameters, inputs, axes).ravel())
+    np.testing.assert_array_equal(
+        part.expectation, batched.expectation(parameters, inputs, axes).reshape(10, 1)
+    )
     for k in range(2):
         moved = step * (np.arange(2) == k)
         above = batched.expectation(parameters + moved, inputs, axes)
         below = batched.expectation(parameters - moved, inputs, axes)
         # h² E'''/6 with slopes up to 4 and rounding of 1e-16 / 1e-5.
         np.testing.assert_allclose(
-            part.jacobian[:, k], (above - below).ravel() / (2 * step), rtol=0.0, atol=2e-8
+            part.derivative[:, k], (above - below).ravel() / (2 * step), rtol=0.0, atol=2e-8
         )
 
 
@@ -197,7 +204,9 @@ def test_parameter_is_dead_if_all_that_is_computed_from_it_is():
     drawn = QuantumCircuit(2)
     drawn.rx(THETA[0] * X[0], 0)
     drawn.rx(THETA[1] * X[0], 1)
-    read_in = read(lambda: Drawing(drawn, SparsePauliOp("IZ"), tuple(X), (tuple(THETA),), 0), "dead")
+    read_in = read(
+        lambda: Drawing(drawn, (Operator(SparsePauliOp("IZ")),), tuple(X), (tuple(THETA),), 0), "dead"
+    )
     assert read_in.dead.tolist() == [False, True]
 
 
@@ -218,7 +227,9 @@ def test_expressions_are_read_in_one_order():
         thetas = [Parameter(name) for name in "abcdef"]
         drawn = QuantumCircuit(1)
         drawn.rx(math.prod(thetas[1:], start=thetas[0]), 0)
-        built = read(lambda: Drawing(drawn, SparsePauliOp("Z"), (), (tuple(thetas),), 0), "order")
+        built = read(
+            lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), (tuple(thetas),), 0), "order"
+        )
         return built.gates.tobytes(), built.angles
 
     assert len({everything() for _ in range(20)}) == 1
@@ -241,5 +252,5 @@ def test_row_has_the_same_bits_alone_and_among_others():
 def test_shard_bytes_counts_what_is_computed():
     plain = QuantumCircuit(1)
     plain.rx(THETA[0] + THETA[1], 0)
-    without = read(lambda: Drawing(plain, SparsePauliOp("Z"), (), (tuple(THETA),), 0), "plain")
+    without = read(lambda: Drawing(plain, (Operator(SparsePauliOp("Z")),), (), (tuple(THETA),), 0), "plain")
     assert ADJOINT.shard_bytes(program(), 10, 10) > ADJOINT.shard_bytes(without, 10, 10)

@@ -93,7 +93,7 @@ def qasm(folder: Path, name: str = "own.qasm", **options: object) -> QasmCircuit
 def value(program: Program, parameters: list[float], inputs: list[float]) -> float:
     axes = np.zeros((1, 0), np.int8)
     return float(
-        BatchedProgram(program).expectation(np.array([parameters]), np.array([[inputs]]), axes)[0, 0]
+        BatchedProgram(program).expectation(np.array([parameters]), np.array([[inputs]]), axes)[0, 0, 0]
     )
 
 

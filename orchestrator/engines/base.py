@@ -22,7 +22,7 @@ class Engine(Config):
     def check(self) -> None:
         """Raises InputError if this machine lacks what the engine needs."""
 
-    def biased(self, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
+    def biased(self, model: Built, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
         """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""
         return False
 

@@ -31,10 +31,10 @@ _BASIS = ["u", "rx", "ry", "rz", "cx", "cz"]
 
 
 def certify(program: Program, seed: int) -> float | None:
-    """Compares E and its derivatives by the first and the last live parameter at one random point.
+    """Compares all E, and Σ_k E_k/(k+1) derived by the first and the last live parameter, at one point.
 
-    The point (parameters, inputs, axes) is drawn from ``seed``. Aer runs the circuit as Qiskit draws it
-    from the configuration, not as it was read; its derivatives are by parameter shift.
+    The point (parameters, inputs, axes) is random, drawn from ``seed``. Aer runs the circuit as Qiskit
+    draws it from the configuration, not as it was read; its derivatives are by parameter shift.
 
     Returns:
         The largest deviation; None above ``MOST_QUBITS`` qubits.
@@ -47,14 +47,16 @@ def certify(program: Program, seed: int) -> float | None:
     from orchestrator.engines.batched.differentiator import BatchedProgram
 
     parameters, inputs, axes = _point(program, seed)
-    (part,) = BatchedProgram(program).parts(parameters, inputs, axes)
+    cotangents = 1.0 / np.arange(1.0, program.outputs + 1.0)
+    (part,) = BatchedProgram(program).parts(parameters, inputs, axes, cotangents)
     rules = _shift_rules(program)
     points = [parameters[0], *(_moved(parameters[0], k, by) for k, rule in rules.items() for by, _ in rule)]
-    value, *shifted = _on_aer(program.redraw(), points, inputs[0, 0], axes[0])
-    deviations = [_deviation(program.name, "E", float(part.expectation[0]), value)]
+    values, *shifted = _on_aer(program.redraw(), points, inputs[0, 0], axes[0])
+    compared = zip(part.expectation[0].tolist(), values.tolist(), strict=True)
+    deviations = [_deviation(program.name, f"E_{k}", *pair) for k, pair in enumerate(compared)]
     for k, rule in rules.items():
-        slope = sum(factor * shifted.pop(0) for _, factor in rule)
-        deviations.append(_deviation(program.name, f"dE/dθ_{k}", float(part.jacobian[0, k]), slope))
+        slope = sum(factor * float(cotangents @ shifted.pop(0)) for _, factor in rule)
+        deviations.append(_deviation(program.name, f"dE/dθ_{k}", float(part.derivative[0, k]), slope))
     return max(deviations)
 
 
@@ -103,8 +105,8 @@ def _moved(parameters: Array, k: int, by: float) -> Array:
     return moved
 
 
-def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDArray[np.int8]) -> list[float]:
-    """E at each of some parameter vectors.
+def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDArray[np.int8]) -> list[Array]:
+    """E [K] at each of some parameter vectors.
 
     All angles are bound before the run, fusion is off and one thread is used: run-time binding of
     controlled rotations (qiskit-aer issue 2403) and fusion (2245) give wrong values.
@@ -114,7 +116,8 @@ def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDAr
 
     simulator = AerSimulator(method="statevector", max_parallel_threads=1, fusion_enable=False)
     circuit = transpile(_with_axes(drawing.circuit, axes), basis_gates=_BASIS, optimization_level=0)
-    circuit.save_expectation_value(drawing.observable, range(circuit.num_qubits))
+    for k, operator in enumerate(drawing.operators):
+        circuit.save_expectation_value(operator.paulis, range(circuit.num_qubits), label=str(k))
     circuit.save_amplitudes_squared([0])
     trainable = [parameter for layer in drawing.layers for parameter in layer]
     symbols = [*trainable, *drawing.inputs]
@@ -123,8 +126,10 @@ def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDAr
     ]
     result = simulator.run(bound).result()
     found = [result.data(index) for index in range(len(points))]
+    projectors = np.array([operator.projector for operator in drawing.operators])
     return [
-        float(data["expectation_value"] + drawing.projector * data["amplitudes_squared"][0]) for data in found
+        np.array([data[str(k)] for k in range(len(projectors))]) + projectors * data["amplitudes_squared"][0]
+        for data in found
     ]
 
 

@@ -32,9 +32,9 @@ class CircuitEngine(Engine):
         """Raises InputError if this machine lacks what the backend needs."""
         self.backend.check()
 
-    def biased(self, loss: str) -> bool:
+    def biased(self, model: Built, loss: str) -> bool:
         """Whether shots bias the loss and its gradient."""
-        return self.backend.shots is not None and loss in BIASED
+        return self.backend.shots is not None and (loss in BIASED or model.head != "expectation")
 
     def certify(self, model: Built, seed: int) -> float | None:
         """Largest deviation of one random row's value and two components from Aer, on the batched kernel.
@@ -60,6 +60,6 @@ class CircuitEngine(Engine):
         """The circuit; raises InputError if the model is none, or the loss does not go with it."""
         program = self.program(model)
         losses.check(loss, program.head, program.outputs, classes)
-        if program.projector and (reason := self.backend.no_projector):
+        if any(o.projector for o in program.observables) and (reason := self.backend.no_projector):
             raise InputError.at("model.observable", f"is a projector, which {reason}")
         return program

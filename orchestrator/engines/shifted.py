@@ -26,9 +26,12 @@ class ShiftEngine(CircuitEngine):
         from orchestrator.engines.measured.meter import Meter
         from orchestrator.engines.measured.shifts import ShiftDifferentiator
 
-        shifts = self.shifts(self.checked(model, loss, classes))
+        program = self.checked(model, loss, classes)
+        shifts = self.shifts(program)
         meter = Meter.of(self.backend, shifts.program, 1 + 2 * len(shifts.moved))
-        return ShiftDifferentiator(shifts, meter, MeasuredLoss(loss, classes, self.backend.shots))
+        return ShiftDifferentiator(
+            shifts, meter, MeasuredLoss(loss, program.head, classes, self.backend.shots)
+        )
 
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
         """Working memory of one gradient beside the shard itself, in bytes.

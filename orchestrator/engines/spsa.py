@@ -44,7 +44,7 @@ class Spsa(CircuitEngine):
         program = self.checked(model, loss, classes)
         meter = Meter.of(self.backend, program, 1 + 2 * self.directions)
         moved = reached_parameters(program, self.backend.reached(program))
-        measured_loss = MeasuredLoss(loss, classes, self.backend.shots)
+        measured_loss = MeasuredLoss(loss, program.head, classes, self.backend.shots)
         return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
 
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
@@ -102,5 +102,5 @@ class SpsaDifferentiator:
         return direction
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Expectation values [R, B, 1] for ``inputs`` [R, B, F], without the noise of shots."""
-        return self.meter.expectation(parameters, inputs, axes)[..., None]
+        """Expectation values [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
+        return self.meter.expectation(parameters, inputs, axes)

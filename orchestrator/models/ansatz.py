@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
 
+    from orchestrator.models.observable import Operator
+
 DRAWN = "drawn"
 """Name of the gate that rotates one qubit about an axis drawn anew for each row: ``Gate(DRAWN, 1, [θ, k])``
 is exp(-iθP/2), P the row's k-th axis."""
@@ -26,20 +28,18 @@ class Drawing:
 
     Attributes:
         circuit: with all its parameters free.
-        observable: sum of Pauli strings on its qubits, with real coefficients.
+        operators: [K] what is measured.
         inputs: [F] the circuit's parameters that are features, in the order of the data's columns.
         layers: the trainable ones, in the order of the parameter vector, cut into layers.
         axes: A, number of drawn axes.
-        projector: coefficient of |0…0><0…0|, added to the observable.
         twins: pairs of trainable parameters; the first starts with the value of the second.
     """
 
     circuit: QuantumCircuit
-    observable: SparsePauliOp
+    operators: tuple[Operator, ...]
     inputs: tuple[Parameter, ...]
     layers: tuple[tuple[Parameter, ...], ...]
     axes: int
-    projector: float = 0.0
     twins: tuple[tuple[Parameter, Parameter], ...] = ()
 
 

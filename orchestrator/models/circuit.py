@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,11 +13,13 @@ from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing, Trainable, with_encoding
 from orchestrator.models.base import Model
 from orchestrator.models.encoding import ENCODINGS
+from orchestrator.models.observable import READOUTS
 from orchestrator.models.program import Program
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.quantum_info import SparsePauliOp
+
+    from orchestrator.models.observable import Operator
 
 ANSATZ_NAMES: tuple[str, ...] = tuple(ANSATZE)
 ENCODING_NAMES: tuple[str, ...] = tuple(ENCODINGS)
@@ -35,9 +38,14 @@ class AnyCircuit(Model):
         observable: what is measured: a Pauli string as Qiskit writes it (``ZIII``: Z on qubit 3) or sparse
             (``Z0 Z1``), ``zero-projector`` (|0…0><0…0|), or a mapping of these to coefficients, their
             weighted sum; Z on the last qubit if left out.
+        observables: several of them, in place of one.
+        readout: what several become: their ``mean``; ``parity``, their product (Z on all qubits if none is
+            named); ``softmax``, the logits of as many classes.
     """
 
     observable: str | FrozenDict | None = None
+    observables: tuple[str | FrozenDict, ...] = Field(default=(), strict=False)
+    readout: Literal[READOUTS] | None = None  # type: ignore[valid-type]
 
     @field_validator("observable", mode="before")
     @classmethod
@@ -46,15 +54,51 @@ class AnyCircuit(Model):
             return value
         raise refuse(f"is {show(value)}, must be text or a mapping of Pauli strings to coefficients")
 
-    def build(self, features: int, classes: int) -> Program:  # noqa: ARG002 - one E, whatever the classes
+    @field_validator("observables", mode="before")
+    @classmethod
+    def _texts_or_mappings(cls, values: Any, info: ValidationInfo) -> Any:
+        if info.data.get("observable") is not None and values:
+            raise refuse("cannot stand beside observable; move that into the list")
+        return [cls._text_or_mapping(value) for value in values] if isinstance(values, list) else values
+
+    def build(self, features: int, classes: int) -> Program:  # noqa: ARG002 - K, whatever the classes
         """The circuit for data of ``features`` columns; nothing of size 2^qubits is allocated.
 
         Raises:
             InputError: with every fault of the configuration, or the first gate that has no derivative.
         """
+        program = self.program(features)
+        if self.readout == "softmax":
+            return replace(program, head="softmax")
+        if program.outputs > 1:
+            legal = ", ".join(READOUTS)
+            message = f"is missing, but there are {program.outputs} observables (legal: {legal})"
+            raise InputError.at("model.readout", message)
+        return program
+
+    def program(self, features: int) -> Program:
+        """The circuit alone, whose predictions are its expectation values.
+
+        Raises:
+            InputError: as ``build``.
+        """
         from orchestrator.models.reading import read
 
         return read(partial(self.draw, features), self.label)
+
+    def operators(self, qubits: int) -> tuple[Operator, ...]:
+        """What is measured on so many qubits; raises InputError with every fault."""
+        from orchestrator.models.observable import read_operators
+
+        named = self.observables or (() if self.observable is None else (self.observable,))
+        return read_operators(named, self.readout, qubits)
+
+    @property
+    def measured(self) -> str:
+        """The observables, as a message names them."""
+        named = [str(observable) for observable in self.observables or (self.observable,) if observable]
+        readout = f", readout {self.readout}" if self.readout else ""
+        return (", ".join(named) or "left out") + readout
 
     @property
     def label(self) -> str:
@@ -128,10 +172,8 @@ class Circuit(AnyCircuit):
     @property
     def label(self) -> str:
         """What a message calls it."""
-        observable = self.observable or f"Z{self.qubits - 1}"
-        return (
-            f"{self.ansatz} circuit of {self.qubits} qubits and {self.layers} layers, observable {observable}"
-        )
+        shape = f"{self.ansatz} circuit of {self.qubits} qubits and {self.layers} layers"
+        return f"{shape}, observable {self.measured}"
 
     def draw(self, features: int) -> Drawing:
         """The circuit in Qiskit's terms.
@@ -139,34 +181,30 @@ class Circuit(AnyCircuit):
         Raises:
             InputError: with every fault found.
         """
-        observable, projector = self._observable([*self._option_faults(), *self._feature_faults(features)])
-        trainable = self._trainable(observable)
+        operators = self._operators([*self._option_faults(), *self._feature_faults(features)])
+        trainable = self._trainable(operators)
         circuit, inputs = trainable.circuit, ()
         if features:
             encoding = self._encoding(features)
             circuit, inputs = with_encoding(trainable, encoding, self.reupload), tuple(encoding.parameters)
-        return Drawing(
-            circuit, observable, inputs, trainable.layers, trainable.axes, projector, trainable.twins
-        )
+        return Drawing(circuit, operators, inputs, trainable.layers, trainable.axes, trainable.twins)
 
-    def _observable(self, faults: list[Fault]) -> tuple[SparsePauliOp, float]:
-        """The observable, unless there are faults, its own among them."""
-        from orchestrator.models.observable import read_observable
-
+    def _operators(self, faults: list[Fault]) -> tuple[Operator, ...]:
+        """The operators, unless there are faults, their own among them."""
         try:
-            observable, projector = read_observable(self.observable, self.qubits)
+            operators = self.operators(self.qubits)
         except InputError as error:
             raise InputError([*faults, *error.faults]) from None
-        if self.ansatz == "qaoa" and projector:
-            message = "must be Pauli strings: it is the cost of ansatz: qaoa"
+        if self.ansatz == "qaoa" and (len(operators) > 1 or operators[0].projector):
+            message = "must be one sum of Pauli strings: it is the cost of ansatz: qaoa"
             faults = [*faults, Fault("model.observable", message)]
         if faults:
             raise InputError(faults)
-        return observable, projector
+        return operators
 
-    def _trainable(self, observable: SparsePauliOp) -> Trainable:
+    def _trainable(self, operators: tuple[Operator, ...]) -> Trainable:
         ansatz = ANSATZE[self.ansatz]
-        cost = {"cost": observable} if "cost" in _options(ansatz) else {}
+        cost = {"cost": operators[0].paulis} if "cost" in _options(ansatz) else {}
         return ansatz(self.qubits, self.layers, **self._given(ansatz, ""), **cost)
 
     def _encoding(self, features: int) -> QuantumCircuit:

@@ -65,3 +65,10 @@ class Term(NamedTuple):
     coefficient: float
     x: int
     z: int
+
+
+class Observable(NamedTuple):
+    """A Hermitian operator: a sum of Pauli strings, and a multiple of |0…0><0…0|."""
+
+    terms: tuple[Term, ...]
+    projector: float = 0.0

@@ -1,10 +1,13 @@
-"""Reading an observable from what a user writes."""
+"""Reading observables from what a user writes."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add, matmul
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import show
@@ -16,12 +19,77 @@ if TYPE_CHECKING:
 ZERO_PROJECTOR = "zero-projector"
 """Name of |0…0><0…0|, which has 2^n Pauli strings and is therefore none of the sum."""
 
+READOUTS: tuple[str, ...] = ("mean", "softmax", "parity")
+
+Written = str | Mapping[str, Any] | None
+"""An observable as it stands in a sweep file."""
+
 _PATH = "model.observable"
 _FACTOR = re.compile(r"([XYZ])([0-9]+)")
 
 
-def read_observable(observable: str | Mapping[str, Any] | None, qubits: int) -> tuple[SparsePauliOp, float]:
-    """The operator that ``observable`` names, as a sum of Pauli strings and a multiple of |0…0><0…0|.
+@dataclass(frozen=True)
+class Operator:
+    """A sum of Pauli strings with real coefficients, and a multiple of |0…0><0…0|."""
+
+    paulis: SparsePauliOp
+    projector: float = 0.0
+
+
+def read_operators(written: Sequence[Written], readout: str | None, qubits: int) -> tuple[Operator, ...]:
+    """What is measured: the observables, or the one that ``mean`` or ``parity`` makes of them.
+
+    Args:
+        written: the observables; one of them (Z on the last qubit) if there is none.
+        readout: one of ``READOUTS``, or None.
+        qubits: n.
+
+    Raises:
+        InputError: at ``model.observable`` or ``model.observables``, with every fault found.
+    """
+    if not written:
+        written = ["Z" * qubits if readout == "parity" else None]
+    operators, faults = [], []
+    for index, observable in enumerate(written):
+        try:
+            operators.append(read_observable(observable, qubits))
+        except InputError as error:
+            path = _PATH if len(written) == 1 else f"{_PATH}s.{index}"
+            faults += [replace(fault, path=path) for fault in error.faults]
+    if faults:
+        raise InputError(faults)
+    if readout == "mean":
+        return (_mean(operators),)
+    if readout == "parity":
+        return (_product(operators),)
+    return tuple(operators)
+
+
+def _mean(operators: Sequence[Operator]) -> Operator:
+    share = 1.0 / len(operators)
+    paulis = reduce(add, (operator.paulis for operator in operators)).simplify()
+    return _varying(Operator(share * paulis, share * sum(operator.projector for operator in operators)))
+
+
+def _product(operators: Sequence[Operator]) -> Operator:
+    if any(operator.projector for operator in operators):
+        raise InputError.at(_PATH, f"has {ZERO_PROJECTOR}, which readout: parity cannot take")
+    product = reduce(matmul, (operator.paulis for operator in operators)).simplify()
+    if abs(product.coeffs.imag).max() > 0.0:
+        raise InputError.at(_PATH, "has factors that do not commute, so readout: parity has no value")
+    return _varying(Operator(product))
+
+
+def _varying(operator: Operator) -> Operator:
+    """The operator; raises InputError if it is a constant."""
+    found = zip(operator.paulis.paulis, operator.paulis.coeffs, strict=True)
+    if operator.projector or any(coefficient and (p.x.any() or p.z.any()) for p, coefficient in found):
+        return operator
+    raise InputError.at(_PATH, "come to a constant, whose expectation value never changes")
+
+
+def read_observable(observable: Written, qubits: int) -> Operator:
+    """The operator that ``observable`` names.
 
     Args:
         observable: a Pauli string, ``zero-projector``, or a mapping of these to real coefficients. A
@@ -30,15 +98,12 @@ def read_observable(observable: str | Mapping[str, Any] | None, qubits: int) -> 
             last qubit.
         qubits: n.
 
-    Returns:
-        The sum of Pauli strings, and the coefficient of the projector.
-
     Raises:
         InputError: at ``model.observable``, with every fault found.
 
     Example:
-        >>> paulis, projector = read_observable({"X0 Z2": 0.5, "zero-projector": -1.0}, 3)
-        >>> paulis.to_list(), projector
+        >>> operator = read_observable({"X0 Z2": 0.5, "zero-projector": -1.0}, 3)
+        >>> operator.paulis.to_list(), operator.projector
         ([('ZIX', (0.5+0j))], -1.0)
     """
     from qiskit.quantum_info import SparsePauliOp
@@ -54,7 +119,7 @@ def read_observable(observable: str | Mapping[str, Any] | None, qubits: int) -> 
     projector = float(weighted.get(ZERO_PROJECTOR, 0.0))
     if not projector and not any(letters and coefficient for letters, _, coefficient in terms):
         raise InputError.at(_PATH, f"{show(observable)} is a constant, whose expectation value never changes")
-    return SparsePauliOp.from_sparse_list(terms or [("", [], 0.0)], num_qubits=qubits), projector
+    return Operator(SparsePauliOp.from_sparse_list(terms or [("", [], 0.0)], num_qubits=qubits), projector)
 
 
 def _faults(weighted: Mapping[str, Any]) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator.models.base import Group
 from orchestrator.models.expression import Array, Expression, evaluate
-from orchestrator.models.gates import NONE, Term
+from orchestrator.models.gates import NONE, Observable
 from orchestrator.models.lightcone import reached
 from orchestrator.streams import Purpose, Streams
 
@@ -40,10 +40,10 @@ class Program:
         axes: A, axes that are drawn for each row.
         gates: [G] records of ``GATE`` in order of application; read-only. A ``parameter`` of P and more is
             an angle, an ``input`` of F and more a feature, that ``expand`` computes.
-        observable: Hermitian sum of Pauli strings.
+        observables: [K] what is measured.
         groups: one for each layer of the ansatz.
         redraw: draws the circuit anew from what the user wrote, for checks that must not rely on ``gates``.
-        projector: coefficient of |0…0><0…0|, added to the observable.
+        head: ``expectation``, or ``softmax``: what the K expectation values are to the loss.
         twins: pairs of parameters; the first starts with the value of the second.
         angles: functions of parameters, and perhaps inputs.
         features: functions of inputs alone.
@@ -54,16 +54,14 @@ class Program:
     inputs: int
     axes: int
     gates: NDArray[np.void]
-    observable: tuple[Term, ...]
+    observables: tuple[Observable, ...]
     groups: tuple[Group, ...]
     redraw: Callable[[], Drawing]
-    projector: float = 0.0
+    head: str = "expectation"
     twins: tuple[tuple[int, int], ...] = ()
     angles: tuple[Expression, ...] = ()
     features: tuple[Expression, ...] = ()
 
-    head: ClassVar[str] = "expectation"
-    outputs: ClassVar[int] = 1
     signals: ClassVar[tuple[Group, ...]] = ()
 
     @property
@@ -71,14 +69,21 @@ class Program:
         """P."""
         return self.groups[-1].stop if self.groups else 0
 
+    @property
+    def outputs(self) -> int:
+        """K."""
+        return len(self.observables)
+
     @cached_property
     def live(self) -> NDArray[np.bool_]:
-        """[G] false where a gate cannot change the expectation value, whatever the angles."""
-        return reached(self.gates, self.qubits, self.observable, self.projector != 0.0)
+        """[G] false where a gate can change no expectation value, whatever the angles."""
+        terms = [term for observable in self.observables for term in observable.terms]
+        projected = any(observable.projector for observable in self.observables)
+        return reached(self.gates, self.qubits, terms, projected)
 
     @cached_property
     def dead(self) -> NDArray[np.bool_]:
-        """[P] true for parameters all of whose gates are outside the observable's light cone."""
+        """[P] true for parameters all of whose gates are outside the observables' light cone."""
         used = set(self.gates["parameter"][self.live].tolist()) - {NONE}
         for index, angle in enumerate(self.angles, self.parameters):
             if index in used:

@@ -21,7 +21,7 @@ from orchestrator.errors import InputError
 from orchestrator.models.ansatz import DRAWN, Drawing
 from orchestrator.models.base import Group
 from orchestrator.models.expression import Expression, read_expression
-from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
+from orchestrator.models.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term
 from orchestrator.models.program import Program
 
 if TYPE_CHECKING:
@@ -70,10 +70,9 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
         inputs=len(drawing.inputs),
         axes=drawing.axes,
         gates=_frozen(np.array(gates, GATE)),
-        observable=terms(drawing.observable),
+        observables=tuple(Observable(terms(o.paulis), o.projector) for o in drawing.operators),
         groups=_groups([len(layer) for layer in drawing.layers]),
         redraw=redraw,
-        projector=drawing.projector,
         twins=_twins(drawing),
         angles=tuple(reader.angles),
         features=tuple(reader.features),

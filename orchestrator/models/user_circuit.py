@@ -41,15 +41,13 @@ class UserCircuit(AnyCircuit):
         Raises:
             InputError: it cannot be had, or does not go with the observable or the data.
         """
-        from orchestrator.models.observable import read_observable
-
         circuit = self.circuit().remove_final_measurements(inplace=False)
         inputs = self._inputs(circuit)
         if len(inputs) != features:
             message = f"names {len(inputs)} parameters of the circuit, but the data have {features} features"
             raise InputError.at("model.inputs", message)
-        observable, projector = read_observable(self.observable, circuit.num_qubits)
-        return Drawing(circuit, observable, inputs, _layers(circuit, inputs), 0, projector)
+        operators = self.operators(circuit.num_qubits)
+        return Drawing(circuit, operators, inputs, _layers(circuit, inputs), 0)
 
     def _inputs(self, circuit: QuantumCircuit) -> tuple[Parameter, ...]:
         names = [{symbol.name, _vector(symbol)} for symbol in circuit.parameters]

@@ -36,7 +36,7 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
         "parameters": np.full(count, model.parameters),
         "parameters_dead": np.full(count, np.count_nonzero(model.dead)),
         "configuration": np.array(configurations, object),
-        "bias": np.full(count, template.gradient.biased(template.loss)),
+        "bias": np.full(count, template.gradient.biased(model, template.loss)),
         "certificate": np.full(count, np.nan if certificate is None else certificate),
         **vars(totals),
     }

@@ -1,7 +1,7 @@
 """Adjoint differentiation on Aer: all samples of a row, and all components, in two executions.
 
 The samples stand on an index register: Σ_i |i>|ψ_i>/√M, so a trainable gate acts on all of them at once, and
-one that depends on the input is multiplexed. With λ_i = Oψ_i the second circuit starts from
+one that depends on the input is multiplexed. With λ_i = Σ_k c_ik O_k ψ_i the second circuit starts from
 
     |0>(ψ - iλ) + |1>(ψ + iλ)    on an ancilla, the index and the qubits, normalised,
 
@@ -24,7 +24,7 @@ from orchestrator.engines.aer.gates import append, operator
 from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.backends.base import Part
 from orchestrator.engines.gradient import Array
-from orchestrator.models.gates import NONE, Axis, Gate, Opcode
+from orchestrator.models.gates import NONE, Axis, Gate, Observable, Opcode
 from orchestrator.models.program import Point, Program
 
 if TYPE_CHECKING:
@@ -60,26 +60,30 @@ class AerAdjoint:
     simulator: AerSimulator
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
         point = self.program.expand(Point(parameters, inputs, axes))
         rows, samples = point.inputs.shape[:2]
-        found = np.empty((rows, samples))
+        found = np.empty((rows, samples, self.program.outputs))
         for row, span in self._blocks(rows, samples):
             turns = self._turns(point.parameters[row], point.inputs[row, span], point.axes[row])
             found[row, span] = self._forward(turns, span.stop - span.start)[1]
-        return found.reshape(inputs.shape[:2])
+        return found.reshape(*inputs.shape[:2], self.program.outputs)
 
-    def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
-        """E and dE/dθ of all samples, in order, some samples of one row at a time."""
+    def parts(
+        self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
+    ) -> Iterator[Part]:
+        """E and Σ_k c_k dE_k/dθ of all samples, in order, some samples of one row at a time."""
         point = self.program.expand(Point(parameters, inputs, axes))
         rows, samples = point.inputs.shape[:2]
+        factors = np.ones((rows * samples, 1)) if cotangents is None else cotangents
+        factors = factors.reshape(rows * samples, self.program.outputs)
         for row, span in self._blocks(rows, samples):
             turns = self._turns(point.parameters[row], point.inputs[row, span], point.axes[row])
             count = span.stop - span.start
             psi, value = self._forward(turns, count)
             place = slice(row * samples + span.start, row * samples + span.stop)
-            jacobian = self._backward(turns, psi)[:count]
-            yield Part(place, value, self.program.chain(jacobian, point, place))
+            derivative = self._backward(turns, psi, factors[place])[:count]
+            yield Part(place, value, self.program.chain(derivative, point, place))
 
     def _blocks(self, rows: int, samples: int) -> Iterator[tuple[int, slice]]:
         """Samples of a row that are put side by side."""
@@ -107,21 +111,15 @@ class AerAdjoint:
         return [Gate(*gate.item()) for gate in self.program.gates[self.program.live]]
 
     @cached_property
-    def _operator(self) -> Any:
-        from scipy.sparse import csr_array
-
-        size = 1 << self.program.qubits
-        total = csr_array(([self.program.projector], ([0], [0])), shape=(size, size), dtype=np.complex128)
-        if self.program.observable:
-            total = total + operator(self.program.observable, self.program.qubits).to_matrix(sparse=True)
-        return total
+    def _operators(self) -> list[Any]:
+        return [_matrix_of(observable, self.program.qubits) for observable in self.program.observables]
 
     def _forward(self, turns: Sequence[_Turn], count: int) -> tuple[States, Array]:
-        """ψ_i/√M [M, 2^n] of ``count`` samples, and E [count]; NaN if an angle is not finite."""
+        """ψ_i/√M [M, 2^n] of ``count`` samples, and E [count, K]; NaN if an angle is not finite."""
         circuit = self._circuit(_index_qubits(count))
         if not all(np.isfinite(turn.angles).all() for turn in turns):
             undefined = np.full((1 << _index_qubits(count), 1 << self.program.qubits), np.nan + 0j)
-            return undefined, np.full(count, np.nan)
+            return undefined, np.full((count, self.program.outputs), np.nan)
         for qubit in range(self.program.qubits, circuit.num_qubits):
             circuit.h(qubit)
         for turn in turns:
@@ -129,18 +127,16 @@ class AerAdjoint:
         circuit.save_statevector()
         state = np.asarray(run(self.simulator, circuit).data(0)["statevector"])
         psi = state.reshape(-1, 1 << self.program.qubits)
-        value = len(psi) * (psi.conj() * self._observed(psi)).real.sum(-1)
-        return psi, value[:count]
+        values = [len(psi) * (psi.conj() * _applied(o, psi)).real.sum(-1) for o in self._operators]
+        return psi, np.stack(values, axis=1)[:count]
 
-    def _observed(self, psi: States) -> States:
-        """λ = Oψ, for each row of [M, 2^n]."""
-        return np.ascontiguousarray((self._operator @ psi.T).T)
-
-    def _backward(self, turns: Sequence[_Turn], psi: States) -> Array:
-        """dE_i/dθ [M, P]."""
-        if not np.isfinite(psi).all():  # which Aer refuses as a state
+    def _backward(self, turns: Sequence[_Turn], psi: States, cotangents: Array) -> Array:
+        """Σ_k c_ik dE_ik/dθ [M, P], of cotangents [count, K]."""
+        if not np.isfinite(psi).all() or not np.isfinite(cotangents).all():  # which Aer refuses as a state
             return np.full((len(psi), self.program.parameters), np.nan)
-        lam = self._observed(psi)
+        factors = np.zeros((len(psi), self.program.outputs))
+        factors[: len(cotangents)] = cotangents
+        lam = sum(c[:, None] * _applied(o, psi) for c, o in zip(factors.T, self._operators, strict=True))
         start = np.concatenate([psi - 1j * lam, psi + 1j * lam]).ravel()
         square = float((start.real**2 + start.imag**2).sum())
         circuit = self._undoing(turns, start / np.sqrt(square), _index_qubits(len(psi)))
@@ -208,6 +204,22 @@ def working_bytes(program: Program, rows: int, samples: int) -> int:
     states = 16 * 10 * block * 2**program.qubits
     saved = 8 * block * (4 * len(program.gates) + 2 * program.parameters)
     return states + saved + 8 * 4 * rows * (program.parameters + 2 * samples)
+
+
+def _matrix_of(observable: Observable, qubits: int) -> Any:
+    """The observable as a sparse matrix."""
+    from scipy.sparse import csr_array
+
+    size = 1 << qubits
+    total = csr_array(([observable.projector], ([0], [0])), shape=(size, size), dtype=np.complex128)
+    if observable.terms:
+        total = total + operator(observable.terms, qubits).to_matrix(sparse=True)
+    return total
+
+
+def _applied(matrix: Any, psi: States) -> States:
+    """Oψ, for each row of [M, 2^n]."""
+    return np.ascontiguousarray((matrix @ psi.T).T)
 
 
 def _index_qubits(samples: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ class AerProgram:
         self._gates = [Gate(*gate.item()) for gate in program.gates[reached]]
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
         count = inputs.shape[0] * inputs.shape[1]
         point = self._program.expand(Point(parameters, inputs, axes))
         angles = self._angles(*point).reshape(count, len(self._varying))
@@ -54,21 +55,24 @@ class AerProgram:
         angles[~finite] = 0.0  # Aer's matrix products never end on what is not finite
         starts = range(0, count, _BINDINGS)
         values = [value for start in starts for value in self._run(angles[start : start + _BINDINGS])]
-        return np.where(finite, values, np.nan).reshape(inputs.shape[:2])
+        return np.where(finite.reshape(-1, 1), values, np.nan).reshape(
+            *inputs.shape[:2], self._program.outputs
+        )
 
-    def _run(self, angles: Array) -> list[float]:
+    def _run(self, angles: Array) -> list[list[float]]:
         """E of some bindings [N, V] of the circuit's parameters."""
         if not len(self._varying):
             return len(angles) * self._results(1, [])
         return self._results(len(angles), [dict(zip(self._symbols, angles.T, strict=True))])
 
-    def _results(self, count: int, binds: list[Any]) -> list[float]:
+    def _results(self, count: int, binds: list[Any]) -> list[list[float]]:
         result = run(self._simulator, self._circuit, binds)
-        return [self._value(result.data(index)) for index in range(count)]
+        return [self._values(result.data(index)) for index in range(count)]
 
-    def _value(self, data: dict[str, Any]) -> float:
-        projected = self._program.projector * float(data["zero"][0]) if self._program.projector else 0.0
-        return float(data.get("strings", 0.0)) + projected
+    def _values(self, data: dict[str, Any]) -> list[float]:
+        zero = float(data["zero"][0]) if "zero" in data else 0.0
+        projectors = (observable.projector for observable in self._program.observables)
+        return [float(data.get(str(k), 0.0)) + projector * zero for k, projector in enumerate(projectors)]
 
     def _angles(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """[R, B, V] the varying angles."""
@@ -106,17 +110,17 @@ class AerProgram:
             append(circuit, gate, *rotations)
             for qubit in touched(gate) if self._noise.on_gates else ():
                 circuit.append(self._channel, [qubit])
-        if self._program.observable:
-            observable = operator(self._read_out(), circuit.num_qubits)
-            circuit.save_expectation_value(observable, circuit.qubits, label="strings")
-        if self._program.projector:
+        for k, observable in enumerate(self._program.observables):
+            if observable.terms:
+                measured = operator(self._read_out(observable.terms), circuit.num_qubits)
+                circuit.save_expectation_value(measured, circuit.qubits, label=str(k))
+        if any(observable.projector for observable in self._program.observables):
             circuit.save_amplitudes_squared([0], label="zero")
         return circuit
 
-    def _read_out(self) -> list[Term]:
-        """The observable that the readout shows: a wrong bit turns a string's sign, so (1-2r) per qubit."""
+    def _read_out(self, terms: Iterable[Term]) -> list[Term]:
+        """What the readout shows of Pauli strings: a wrong bit turns a string's sign, so (1-2r) per qubit."""
         right = 1.0 - 2.0 * self._noise.readout
-        terms = self._program.observable
         return [term._replace(coefficient=term.coefficient * right ** _weight(term)) for term in terms]
 
     @cached_property

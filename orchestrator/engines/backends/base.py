@@ -18,7 +18,7 @@ class Evaluator(Protocol):
     """A program made ready on a backend. A row's bits do not depend on the other rows."""
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]; no shots are taken."""
+        """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]; no shots are taken."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Part:
 
     Attributes:
         span: which ones.
-        expectation: [N] E
-        jacobian: [N, P] dE/dθ
+        expectation: [N, K] E
+        derivative: [N, P] Σ_k c_k dE_k/dθ
     """
 
     span: slice
     expectation: Array
-    jacobian: Array
+    derivative: Array
 
 
 class Adjoint(Evaluator, Protocol):
@@ -42,8 +42,13 @@ class Adjoint(Evaluator, Protocol):
     @property
     def program(self) -> Program: ...
 
-    def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
-        """E and dE/dθ of all samples, in order, in parts that bound the memory."""
+    def parts(
+        self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
+    ) -> Iterator[Part]:
+        """E and Σ_k c_k dE_k/dθ of all samples, in order, in parts that bound the memory.
+
+        ``cotangents`` c is [R, B, K]; 1 if left out, which is for K = 1.
+        """
 
 
 class Backend(Config):

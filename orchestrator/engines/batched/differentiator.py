@@ -47,26 +47,31 @@ class BatchedProgram:
         return schedule(self.program, 0 if self.wide else LANE_BITS)
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
-        count = inputs.shape[0] * inputs.shape[1]
+        """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        count, outputs = inputs.shape[0] * inputs.shape[1], self.program.outputs
         point = self.program.expand(Point(parameters, inputs, axes))
-        part = Part(slice(0, count), np.empty(count), np.empty((0, point.parameters.shape[1])))
-        self._evaluate(*point, part)
-        return part.expectation.reshape(inputs.shape[:2])
+        part = Part(slice(0, count), np.empty((count, outputs)), np.empty((0, point.parameters.shape[1])))
+        self._evaluate(point, np.empty((0, outputs)), part)
+        return part.expectation.reshape(*inputs.shape[:2], outputs)
 
-    def parts(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Iterator[Part]:
-        """E and dE/dθ of all samples, in order, in parts that bound the memory."""
-        count = inputs.shape[0] * inputs.shape[1]
+    def parts(
+        self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
+    ) -> Iterator[Part]:
+        """E and Σ_k c_k dE_k/dθ of all samples, in order, in parts that bound the memory."""
+        count, outputs = inputs.shape[0] * inputs.shape[1], self.program.outputs
         point = self.program.expand(Point(parameters, inputs, axes))
         width = point.parameters.shape[1]
+        weights = np.empty((0, outputs)) if cotangents is None else cotangents.reshape(count, outputs)
         size = _samples_at_once(width)
         for start in range(0, count, size):
             stop = min(start + size, count)
-            part = Part(slice(start, stop), np.empty(stop - start), np.zeros((stop - start, width)))
-            self._evaluate(*point, part)
-            yield replace(part, jacobian=self.program.chain(part.jacobian, point, part.span))
+            found = np.empty((stop - start, outputs)), np.zeros((stop - start, width))
+            part = Part(slice(start, stop), *found)
+            self._evaluate(point, _plain(weights[part.span], np.float64), part)
+            yield replace(part, derivative=self.program.chain(part.derivative, point, part.span))
 
-    def _evaluate(self, parameters: Array, inputs: Array, axes: NDArray[np.int8], part: Part) -> None:
+    def _evaluate(self, point: Point, cotangents: Array, part: Part) -> None:
+        parameters, inputs, axes = point
         samples, features = inputs.shape[1:]
         evaluate = wide.evaluate if self.wide else kernel.evaluate
         evaluate(
@@ -74,15 +79,17 @@ class BatchedProgram:
             self.plan.turns,
             self.plan.rotations,
             self.plan.terms,
-            self.plan.projector,
+            self.plan.bounds,
+            self.plan.projectors,
             self.plan.first,
             _plain(parameters, np.float64),
             _plain(inputs, np.float64).reshape(inputs.shape[0] * samples, features),
             _plain(axes, np.int8),
             part.span.start,
             samples,
+            cotangents,
             part.expectation,
-            part.jacobian,
+            part.derivative,
         )
 
     def _states(self, samples: int) -> tuple[int, ...]:
@@ -95,7 +102,10 @@ class BatchedProgram:
 
 @dataclass(frozen=True, eq=False)
 class AdjointDifferentiator:
-    """The Differentiator of one circuit and loss."""
+    """The Differentiator of one circuit and loss.
+
+    With several observables the loss's slopes at all E come first, and one pass back serves them all.
+    """
 
     adjoint: Adjoint
     loss: str
@@ -106,11 +116,14 @@ class AdjointDifferentiator:
         p = _plain(shard.weights, np.float64)
         rows, samples = p.shape
         gradient, square = np.zeros(parameters.shape), np.zeros(parameters.shape)
-        value, targets = np.empty(rows * samples), shard.targets.reshape(-1)
-        for part in self.adjoint.parts(parameters, shard.inputs, shard.axes):
+        value, targets, slopes = np.empty(rows * samples), shard.targets.reshape(-1), None
+        if self.adjoint.program.outputs > 1:
+            _, slopes = self._loss(self.predict(parameters, shard.inputs, shard.axes), shard.targets)
+        for part in self.adjoint.parts(parameters, shard.inputs, shard.axes, slopes):
             value[part.span], slope = self._loss(part.expectation, targets[part.span])
+            factor = _plain(slope[:, 0], np.float64) if slopes is None else np.ones(len(slope))
             weights = p.reshape(-1)[part.span]
-            kernel.contract(part.span.start, samples, weights, slope, part.jacobian, gradient, square)
+            kernel.contract(part.span.start, samples, weights, factor, part.derivative, gradient, square)
         none = np.zeros(rows)
         return GradientSum(
             weight=p.sum(-1),
@@ -128,15 +141,14 @@ class AdjointDifferentiator:
         )
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Expectation values [R, B, 1] for ``inputs`` [R, B, F]."""
-        return self.adjoint.expectation(parameters, inputs, axes)[..., None]
+        """Expectation values [R, B, K] for ``inputs`` [R, B, F]."""
+        return self.adjoint.expectation(parameters, inputs, axes)
 
     def _loss(self, expectation: Array, targets: Array) -> tuple[Array, Array]:
-        """l [N] and l' [N] of N samples."""
-        head = self.adjoint.program.head
-        prediction = expectation[None, :, None]
-        value, slope = losses.value_and_slope(self.loss, head, prediction, targets[None], self.classes)
-        return value[0], _plain(slope[0, :, 0], np.float64)
+        """l and its slopes, of expectation values [..., K]."""
+        return losses.value_and_slope(
+            self.loss, self.adjoint.program.head, expectation, targets, self.classes
+        )
 
 
 def working_bytes(program: Program, rows: int, samples: int) -> int:

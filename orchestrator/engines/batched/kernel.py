@@ -7,9 +7,9 @@ number of threads. What happens to the amplitudes is in ``amplitudes``; large st
 Rotations exp(-iθP/2) are unit quaternions (w, x, y, z) = (cos θ/2, sin θ/2 · axis), standing for
 w - i(xX + yY + zZ); a run of them on one qubit is their product.
 
-Differentiation (Jones and Gacon 2020, arXiv 2009.02823): with λ = Oψ, both undone gate by gate,
-dE/dθ = Im<λ|P|ψ> right behind the gate. For a run that is the vector v = Im<λ|(X, Y, Z)|ψ> behind it;
-before a rotation, v is what that rotation's inverse makes of it in three dimensions.
+Differentiation (Jones and Gacon 2020, arXiv 2009.02823): with λ = Oψ, O = Σ_k c_k O_k, both undone
+gate by gate, dE/dθ = Im<λ|P|ψ> right behind the gate. For a run that is the vector v = Im<λ|(X, Y, Z)|ψ>
+behind it; before a rotation, v is what that rotation's inverse makes of it in three dimensions.
 """
 
 from __future__ import annotations
@@ -107,6 +107,21 @@ def scatter(v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows
 
 
 @njit
+def _observe(psi: Any, lam: Any, terms: Any, factors: Any, zero: Any, keep: bool, value: Any) -> None:
+    store(value, 0, 0, observe(psi, lam, terms, factors, zero, keep, 0, psi.shape[0]))
+
+
+@njit
+def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: Any) -> None:
+    """The observable Σ_k c_k O_k: writes each lane's factors of its terms, and of |0…0><0…0|."""
+    factors[:], zero[:] = 0.0, 0.0
+    for lane in range(cotangents.shape[0]):
+        for k in range(projectors.shape[0]):
+            factors[bounds[k] : bounds[k + 1], 0, lane] = cotangents[lane, k]
+            zero[0, 0, lane] += cotangents[lane, k] * projectors[k]
+
+
+@njit
 def _blocks(
     start: int,
     stop: int,
@@ -114,13 +129,15 @@ def _blocks(
     turns: Any,
     rotations: Any,
     terms: Any,
-    projector: float,
+    bounds: Any,
+    projectors: Any,
     first_turn: int,
     parameters: Any,
     features: Any,
     axes: Any,
     offset: int,
     samples: int,
+    cotangents: Any,
     expectation: Any,
     jacobian: Any,
 ) -> None:
@@ -130,8 +147,9 @@ def _blocks(
     quaternions = np.empty((rotations.shape[0], 4, LANES))
     product = np.empty((turns.shape[0], 4, LANES))
     halves = np.empty((rotations.shape[0], 2))
-    value, zero = np.empty((1, 1, LANES)), np.full((1, 1, LANES), projector)
-    signs = np.ones((terms.shape[0], 1, LANES))
+    ones, factors = np.ones((terms.shape[0], 1, LANES)), np.empty((terms.shape[0], 1, LANES))
+    value, zero = np.empty((1, 1, LANES)), np.empty((1, 1, LANES))
+    weighted = cotangents.shape[0] > 0
     rows = np.full(LANES, -1)
     current = -1
     for block in range(start, stop):
@@ -150,8 +168,13 @@ def _blocks(
         for s in range(turns.shape[0]):
             multiply(quaternions, turns[s].start, turns[s].stop, product, s)
             apply(psi, turns[s], product, s, 0, pairs(psi, turns[s]))
-        store(value, 0, 0, observe(psi, lam, terms, signs, zero, differentiate, 0, psi.shape[0]))
-        expectation[begin:end] = value[0, 0, : end - begin]
+        for k in range(projectors.shape[0]):
+            zero[:] = projectors[k]
+            _observe(psi, lam, terms[bounds[k] : bounds[k + 1]], ones, zero, differentiate, value)
+            expectation[begin:end, k] = value[0, 0, : end - begin]
+        if differentiate and weighted:
+            _weigh(cotangents[begin:end], bounds, projectors, factors, zero)
+            _observe(psi, lam, terms, factors, zero, True, value)
         if differentiate:
             for s in range(turns.shape[0] - 1, first_turn - 1, -1):
                 v = undo(psi, lam, turns[s], product, s, 0, pairs(psi, turns[s]))
@@ -164,28 +187,31 @@ def evaluate(
     turns: Any,
     rotations: Any,
     terms: Any,
-    projector: float,
+    bounds: Any,
+    projectors: Any,
     first_turn: int,
     parameters: Any,
     features: Any,
     axes: Any,
     offset: int,
     samples: int,
+    cotangents: Any,
     expectation: Any,
     jacobian: Any,
 ) -> None:
-    """Expectation values of N consecutive samples of a call, and their derivatives.
+    """Expectation values of N consecutive samples of a call, and the derivatives of Σ_k c_k E_k.
 
     Args:
         states: float64 [threads, 2, 2^n, 2, LANES] working memory, best aligned to 64 bytes.
-        turns, rotations, terms, projector, first_turn: of a ``Schedule``.
+        turns, rotations, terms, bounds, projectors, first_turn: of a ``Schedule``.
         parameters: float64 [R, P].
         features: float64 [R·B, F]; F may be 0.
         axes: int8 [R, A].
         offset: the first sample, counted over all R·B.
         samples: B.
-        expectation: float64 [N], written.
-        jacobian: float64 [N, P] of zeros, dE/dθ is added; [0, P] if it is not wanted.
+        cotangents: float64 [N, K] c; [0, K] for 1, where K = 1.
+        expectation: float64 [N, K], written.
+        jacobian: float64 [N, P] of zeros, Σ_k c_k dE_k/dθ is added; [0, P] if it is not wanted.
     """
     blocks = (expectation.shape[0] + LANES - 1) // LANES
     threads = states.shape[0]
@@ -197,13 +223,15 @@ def evaluate(
             turns,
             rotations,
             terms,
-            projector,
+            bounds,
+            projectors,
             first_turn,
             parameters,
             features,
             axes,
             offset,
             samples,
+            cotangents,
             expectation,
             jacobian,
         )

@@ -57,8 +57,9 @@ class Schedule:
         qubits: n.
         turns: [S] records of ``TURN``, in order of application.
         rotations: [K] records of ``GATE``, those of a turn side by side.
-        terms: [T] records of ``TERM``.
-        projector: coefficient of |0…0><0…0|, which is the same for χ as for ψ: V leaves |0…0> alone.
+        terms: [T] records of ``TERM``, those of an observable side by side.
+        bounds: [K + 1] where the terms of each observable start, and T.
+        projectors: [K] coefficients of |0…0><0…0|, which is the same for χ as for ψ: V leaves |0…0> alone.
         first: the first turn with a trainable rotation; S if there is none.
     """
 
@@ -66,7 +67,8 @@ class Schedule:
     turns: NDArray[np.void]
     rotations: NDArray[np.void]
     terms: NDArray[np.void]
-    projector: float
+    bounds: NDArray[np.int64]
+    projectors: NDArray[np.float64]
     first: int
 
 
@@ -88,10 +90,12 @@ def schedule(program: Program, lowest: int) -> Schedule:
         builder.turn(qubit)
     rotations = np.array(gates[builder.order], GATE)
     turns = np.array(builder.turns, TURN)
-    terms = np.array([builder.seen(term) for term in program.observable], TERM)
+    terms = np.array([builder.seen(t) for o in program.observables for t in o.terms], TERM)
+    bounds = np.cumsum([0, *(len(observable.terms) for observable in program.observables)])
+    projectors = np.array([observable.projector for observable in program.observables])
     trainable = [bool((rotations["parameter"][t["start"] : t["stop"]] != NONE).any()) for t in turns]
     first = [*trainable, True].index(True)
-    return Schedule(program.qubits, turns, rotations, terms, program.projector, first)
+    return Schedule(program.qubits, turns, rotations, terms, bounds, projectors, first)
 
 
 class _Builder:

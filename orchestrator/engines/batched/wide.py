@@ -68,6 +68,16 @@ def _term_signs(terms: Any) -> Any:
 
 
 @njit
+def _weigh(cotangents: Any, bounds: Any, projectors: Any, signs: Any, factors: Any) -> float:
+    """The observable Σ_k c_k O_k: writes the factors of its terms, returns that of |0…0><0…0|."""
+    projector = 0.0
+    for k in range(projectors.shape[0]):
+        factors[bounds[k] : bounds[k + 1]] = cotangents[k] * signs[bounds[k] : bounds[k + 1]]
+        projector += cotangents[k] * projectors[k]
+    return projector
+
+
+@njit
 def _cut(count: int, chunk: int) -> Any:
     """Where a chunk of ``count`` items starts and stops."""
     return chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS
@@ -140,13 +150,15 @@ def evaluate(
     turns: Any,
     rotations: Any,
     terms: Any,
-    projector: float,
+    bounds: Any,
+    projectors: Any,
     first_turn: int,
     parameters: Any,
     features: Any,
     axes: Any,
     offset: int,
     samples: int,
+    cotangents: Any,
     expectation: Any,
     jacobian: Any,
 ) -> None:
@@ -158,7 +170,7 @@ def evaluate(
     sums, values = np.empty((turns.shape[0], CHUNKS, 3, LANES)), np.empty((CHUNKS, 1, LANES))
     stages = _stages(turns, psi.shape[0])
     signs, zero = _term_signs(terms), np.zeros((1, 1, LANES))
-    zero[0, 0, 0] = projector
+    factors, weighted = np.empty_like(signs), cotangents.shape[0] > 0
     rows = np.empty(1, np.int64)
     for sample in range(expectation.shape[0]):
         row = (offset + sample) // samples
@@ -170,9 +182,15 @@ def evaluate(
         for stage in range(len(stages) - 1):
             for chunk in prange(CHUNKS):
                 _apply_chunk(psi, turns, product, stages[stage], stages[stage + 1], chunk)
-        for chunk in prange(CHUNKS):
-            _observe_chunk(psi, lam, terms, signs, zero, differentiate, chunk, values)
-        expectation[sample] = _added(values)
+        for k in range(projectors.shape[0]):
+            zero[0, 0, 0], t, u = projectors[k], bounds[k], bounds[k + 1]
+            for chunk in prange(CHUNKS):
+                _observe_chunk(psi, lam, terms[t:u], signs[t:u], zero, differentiate, chunk, values)
+            expectation[sample, k] = _added(values)
+        if differentiate and weighted:
+            zero[0, 0, 0] = _weigh(cotangents[sample], bounds, projectors, signs, factors)
+            for chunk in prange(CHUNKS):
+                _observe_chunk(psi, lam, terms, factors, zero, True, chunk, values)
         if differentiate:
             for stage in range(len(stages) - 2, -1, -1):
                 begin, end = max(stages[stage], first_turn), stages[stage + 1]

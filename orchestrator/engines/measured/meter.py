@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend, Evaluator
 from orchestrator.engines.gradient import Array, Shard
+from orchestrator.models.gates import Observable
 from orchestrator.models.program import Program
 from orchestrator.streams import Purpose
 
@@ -23,8 +24,8 @@ class Measured:
     """Expectation values of S settings of the parameters on R·B samples.
 
     Attributes:
-        value: [S, R, B] E, or an unbiased estimate of it.
-        variance: [S, R, B] unbiased estimate of the variance that shots give to ``value``; 0 when exact.
+        value: [S, R, B, K] E, or an unbiased estimate of it.
+        variance: [S, R, B, K] unbiased estimate of the variance that shots give to ``value``; 0 when exact.
     """
 
     value: Array
@@ -40,15 +41,15 @@ class Meter:
 
     Attributes:
         program: what is measured.
-        evaluators: of the whole observable; with shots, of each of its Pauli strings.
-        coefficients: theirs.
+        evaluator: of its K observables; with shots, of their T Pauli strings.
+        coefficients: [K, T] of the strings in the observables; empty without shots.
         shots: N, or None.
         settings: how many a shard is measured at; tells apart the streams of shards.
     """
 
     program: Program
-    evaluators: tuple[Evaluator, ...]
-    coefficients: tuple[float, ...]
+    evaluator: Evaluator
+    coefficients: Array
     shots: int | None
     settings: int
 
@@ -56,50 +57,57 @@ class Meter:
     def of(cls, backend: Backend, program: Program, settings: int) -> Meter:
         """Makes a program ready on a backend."""
         if backend.shots is None:
-            return cls(program, (backend.prepare(program),), (1.0,), None, settings)
-        strings = (replace(program, observable=(t._replace(coefficient=1.0),)) for t in program.observable)
-        coefficients = tuple(term.coefficient for term in program.observable)
-        return cls(program, tuple(map(backend.prepare, strings)), coefficients, backend.shots, settings)
+            return cls(program, backend.prepare(program), np.empty((program.outputs, 0)), None, settings)
+        terms = [(k, term) for k, observable in enumerate(program.observables) for term in observable.terms]
+        coefficients = np.zeros((program.outputs, len(terms)))
+        for t, (k, term) in enumerate(terms):
+            coefficients[k, t] = term.coefficient
+        strings = tuple(Observable((term._replace(coefficient=1.0),)) for _, term in terms)
+        evaluator = backend.prepare(replace(program, observables=strings))
+        return cls(program, evaluator, coefficients, backend.shots, settings)
 
     @property
     def executions(self) -> int:
         """Circuits executed for all settings of one sample."""
-        return self.settings * len(self.evaluators)
+        return self.settings * max(1, self.coefficients.shape[1])
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Exact E [R, B] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
-        values = (evaluator.expectation(parameters, inputs, axes) for evaluator in self.evaluators)
-        return np.asarray(sum(c * value for c, value in zip(self.coefficients, values, strict=True)))
+        """Exact E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        found = self.evaluator.expectation(parameters, inputs, axes)
+        return found if self.shots is None else _mixed(self.coefficients, found)
 
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:
         """E at S settings [S, R, P] of the parameters, which are settings ``first``, … of the shard."""
         settings, rows, width = parameters.shape
-        shape = (settings, *shard.weights.shape)
+        points = parameters.reshape(settings * rows, width)
         inputs, axes = _repeated(shard.inputs, settings), _repeated(shard.axes, settings)
-        value, variance = np.zeros(shape), np.zeros(shape)
-        for t, (coefficient, evaluator) in enumerate(zip(self.coefficients, self.evaluators, strict=True)):
-            points = parameters.reshape(settings * rows, width)
-            found = evaluator.expectation(points, inputs, axes).reshape(shape)
-            if self.shots is not None:
-                found = self._sampled(found, self.shots, shard, first, t)
-                variance += coefficient**2 * (1.0 - found * found) / (self.shots - 1)
-            value += coefficient * found
-        return Measured(value, variance)
+        found = self.evaluator.expectation(points, inputs, axes)
+        found = found.reshape(settings, *shard.weights.shape, found.shape[-1])
+        if self.shots is None:
+            return Measured(found, np.zeros_like(found))
+        sampled = self._sampled(found, self.shots, shard, first)
+        variance = (1.0 - sampled * sampled) / (self.shots - 1)
+        return Measured(_mixed(self.coefficients, sampled), _mixed(self.coefficients**2, variance))
 
-    def _sampled(self, exact: Array, shots: int, shard: Shard, first: int, t: int) -> Array:
-        """Means of ``shots`` outcomes ±1 whose expectation values are ``exact`` [S, R, B]."""
+    def _sampled(self, exact: Array, shots: int, shard: Shard, first: int) -> Array:
+        """Means of ``shots`` outcomes ±1 whose expectation values are ``exact`` [S, R, B, T]."""
         from orchestrator.engines.measured.binomial import binomial
 
-        settings, _, samples = exact.shape
-        before = (shard.number * self.settings + first) * len(self.evaluators) + t
-        lanes = (before + setting * len(self.evaluators) for setting in range(settings))
+        settings, rows, samples, strings = exact.shape
+        before = (shard.number * self.settings + first) * strings
+        lanes = range(before, before + settings * strings)
         uniform = np.stack([shard.streams.uniform(Purpose.SHOTS, samples, lane) for lane in lanes])
+        uniform = np.moveaxis(uniform.reshape(settings, strings, rows, samples), 1, -1)
         return np.asarray(2.0 * binomial(shots, 0.5 * (1.0 + exact), uniform) / shots - 1.0)
 
     def spans(self, shard: Shard, count: int) -> Iterator[slice]:
         """``count`` settings cut into calls of bounded size."""
         size = settings_at_once(self.program, *shard.weights.shape)
         return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _strings(program: Program) -> int:
+    return sum(max(1, len(observable.terms)) for observable in program.observables)
 
 
 def settings_at_once(program: Program, rows: int, samples: int) -> int:
@@ -109,7 +117,15 @@ def settings_at_once(program: Program, rows: int, samples: int) -> int:
 
 def setting_bytes(program: Program, rows: int, samples: int) -> int:
     """Memory of one setting: parameters and inputs, and for each sample what it is measured from."""
-    return 8 * rows * (program.parameters + program.axes + samples * (program.inputs + 6))
+    return 8 * rows * (program.parameters + program.axes + samples * (program.inputs + 6 * _strings(program)))
+
+
+def _mixed(coefficients: Array, strings: Array) -> Array:
+    """Sums [..., K] of coefficients [K, T] times strings [..., T], string after string."""
+    total = np.zeros((*strings.shape[:-1], len(coefficients)))
+    for t, column in enumerate(coefficients.T):
+        total += column * strings[..., t, None]
+    return total
 
 
 def _repeated(array: NDArray[Any], times: int) -> NDArray[Any]:

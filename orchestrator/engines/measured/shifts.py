@@ -115,15 +115,11 @@ class ShiftDifferentiator:
         point = self.shifts.point(parameters)
         loss = self.loss.of(self.meter.measure(point[None], shard, 0), shard.targets)
         slopes = self._slopes(point, parameters.shape[1], shard)
-        a, v_a = loss.slope, loss.slope_variance
-        g, v_g = slopes.value, slopes.variance
-        # The unbiased estimate of a product's variance, when a and g are independent.
-        variance = a * a * v_g + g * g * v_a - v_g * v_a
-        return summed(shard, loss.value, a * g, variance, self.meter)
+        return summed(shard, loss.value, *loss.along(slopes.value, slopes.variance), self.meter)
 
     def _slopes(self, point: Array, width: int, shard: Shard) -> Measured:
-        """dE/dθ and its variance, [P, R, B]."""
-        shape = (width, *shard.weights.shape)
+        """dE/dθ and its variance, [P, R, B, K]."""
+        shape = (width, *shard.weights.shape, self.meter.program.outputs)
         value, variance = np.zeros(shape), np.zeros(shape)
         for span in self.meter.spans(shard, 2 * len(self.shifts.moved)):
             found = self.meter.measure(self.shifts.settings(point, span), shard, 1 + span.start)
@@ -135,5 +131,5 @@ class ShiftDifferentiator:
         return Measured(value, variance)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Expectation values [R, B, 1] for ``inputs`` [R, B, F], without the noise of shots."""
-        return self.meter.expectation(self.shifts.point(parameters), inputs, axes)[..., None]
+        """Expectation values [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
+        return self.meter.expectation(self.shifts.point(parameters), inputs, axes)

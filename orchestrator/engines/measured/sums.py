@@ -52,7 +52,8 @@ def working_bytes(program: Program, backend: Backend, settings: int, rows: int, 
     Args:
         settings: of the parameters, that can go in one call.
     """
-    derivatives = 8 * 6 * program.parameters * rows * samples
+    outputs = program.outputs
+    derivatives = 8 * (4 + outputs * (outputs + 1)) * program.parameters * rows * samples
     size = min(settings, settings_at_once(program, rows, samples))
     call = size * setting_bytes(program, rows, samples)
     return derivatives + call + backend.bytes(program, size * rows * samples)
