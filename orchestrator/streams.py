@@ -55,20 +55,26 @@ class Streams:
     Args:
         seeds: [R] seed of each row's trial, 0 … 2**63-1.
         steps: [R] or a number: the step of each row (0 where there is none).
+        first: lanes are counted from here.
 
     Example:
         >>> Streams([7, 8], 0).uniform(Purpose.PARAMETERS, 3).shape
         (2, 3)
     """
 
-    def __init__(self, seeds: ArrayLike, steps: ArrayLike) -> None:
+    def __init__(self, seeds: ArrayLike, steps: ArrayLike, first: int = 0) -> None:
+        self._first = first
         self.seeds = np.asarray(seeds, np.uint64)
         self.steps = np.broadcast_to(np.asarray(steps, np.uint64), self.seeds.shape)
+
+    def part(self, number: int) -> Streams:
+        """Those of one part of a model, which share no number with another's: 2**20 lanes for each."""
+        return Streams(self.seeds, self.steps, number << 20)
 
     def bits(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.uint64]:
         """Random words, uint64 [R, count]; ``lane`` tells apart streams of one purpose (shard, circuit)."""
         blocks = np.arange((count + 1) // 2, dtype=np.uint64)
-        counter = (blocks[None, :], self.steps[:, None], np.uint64(lane), np.uint64(purpose))
+        counter = (blocks[None, :], self.steps[:, None], np.uint64(self._first + lane), np.uint64(purpose))
         words = philox(counter, self.seeds[:, None]).astype(np.uint64)
         pairs = words[..., 0::2] << _SHIFT | words[..., 1::2]
         return np.ascontiguousarray(pairs.reshape(len(self.seeds), -1)[:, :count])

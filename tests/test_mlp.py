@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from orchestrator.config import ConfigError, discover
-from orchestrator.engines.backprop import Backprop, Backpropagation
+from orchestrator.engines.backprop import Backprop
 from orchestrator.engines.base import Engine
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
 from orchestrator.errors import InputError
 from orchestrator.models.base import Model
-from orchestrator.models.mlp import Mlp, Network
+from orchestrator.models.layered import Layered
+from orchestrator.models.mlp import Mlp
 from orchestrator.streams import Streams
 
 ENGINE = Backprop(engine="backprop")
@@ -37,7 +38,7 @@ LOSS_OF = [
 """(loss, output, classes)"""
 
 
-def network(features: int = 4, classes: int = 2, **options: object) -> Network:
+def network(features: int = 4, classes: int = 2, **options: object) -> Layered:
     return Mlp.parse({"kind": "mlp", **options}).build(features, classes)
 
 
@@ -69,7 +70,7 @@ def first_row(total: GradientSum) -> GradientSum:
 
 def case(
     loss: str, output: str, classes: int, hidden: list[int], activation: str, samples: int = 6
-) -> tuple[Backpropagation, np.ndarray, Shard]:
+) -> tuple[Differentiator, np.ndarray, Shard]:
     """A random network, parameters and shard."""
     model = network(4, classes, hidden=hidden, activation=activation, output=output)
     # a seed at which no output unit is off for the whole batch

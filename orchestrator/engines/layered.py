@@ -1,0 +1,93 @@
+"""The gradient of a sequence of stages: values go forward, cotangents come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.models import losses
+from orchestrator.models.layered import Layered
+from orchestrator.models.stages import Runnable, Sums
+from orchestrator.process import one_blas_thread
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredDifferentiator:
+    """The Differentiator of one layered model and loss.
+
+    Attributes:
+        runners: what runs the model's stages, in order.
+    """
+
+    model: Layered
+    runners: Sequence[Runnable]
+    loss: str
+    classes: int
+
+    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+        """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
+        parameters, p = np.ascontiguousarray(parameters), np.ascontiguousarray(shard.weights)
+        rows, samples = p.shape
+        gradient, square = np.empty(parameters.shape), np.empty(parameters.shape)
+        width = self.model.places[-1].signal.stop
+        signal, signal_square = np.empty((rows, width)), np.empty((rows, width))
+        with one_blas_thread(), np.errstate(all="ignore"):
+            prediction, tapes = self._forward(parameters, shard.inputs, shard.axes)
+            value, cotangent = losses.value_and_slope(
+                self.loss, self.model.head, prediction, shard.targets, self.classes
+            )
+            for index in reversed(range(len(self.runners))):
+                place, runner, tape = self.model.places[index], self.runners[index], tapes[index]
+                own = parameters[:, place.parameters]
+                sums = Sums(gradient[:, place.parameters], square[:, place.parameters])
+                runner.backward(own, tape, cotangent, p, sums)
+                if place.signal.stop > place.signal.start:
+                    signal[:, place.signal] = _weighted(p, cotangent)
+                    signal_square[:, place.signal] = _weighted(p, np.square(cotangent))
+                if index:
+                    cotangent = runner.pull(own, tape, cotangent)
+            loss = (p * value).sum(-1)
+        none = np.zeros(rows)
+        return GradientSum(
+            weight=p.sum(-1),
+            weight_square=(p * p).sum(-1),
+            loss=loss,
+            gradient=gradient,
+            square=square,
+            noise=np.zeros_like(gradient),
+            noise_first=np.zeros_like(gradient),
+            signal=signal,
+            signal_square=signal_square,
+            executions=np.full(rows, float(samples * len(self.model.circuits))),
+            shots=none,
+            qpu_seconds=none,
+        )
+
+    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """Logits or expectation values [R, B, K] for ``inputs`` [R, B, F]."""
+        with one_blas_thread(), np.errstate(all="ignore"):
+            return self._forward(np.ascontiguousarray(parameters), inputs, axes)[0]
+
+    def _forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, list[Any]]:
+        tapes = []
+        for place, runner in zip(self.model.places, self.runners, strict=True):
+            values, tape = runner.forward(parameters[:, place.parameters], values, axes[:, place.axes])
+            tapes.append(tape)
+        return values, tapes
+
+
+def _weighted(weights: Array, values: Array) -> Array:
+    """Σ_i p_i x_i [R, m], of [R, B, m]."""
+    return np.asarray((weights[:, None] @ values)[:, 0])
+
+
+def working_bytes(model: Layered, runners: Sequence[Runnable], rows: int, samples: int) -> int:
+    """Memory of one gradient of R rows of B samples, beside the shard."""
+    sums = 8 * rows * (4 * model.parameters + 2 * samples * (model.outputs + 1))
+    kept, passing = zip(*(runner.working_bytes(rows, samples) for runner in runners), strict=True)
+    return sums + sum(kept) + max(passing)
