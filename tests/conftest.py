@@ -39,6 +39,24 @@ sweep:
         loss: mse
         gradient: {engine: adjoint}
         updates.1: {optimizer: adam, learning_rate: 0.1}
+      several:
+        model: {kind: circuit, qubits: 2, layers: 1, observables: [Z0, X1], readout: softmax}
+        loss: cross-entropy
+        gradient: {engine: adjoint}
+        sweep:
+          - gradient:
+              - {engine: adjoint}
+              - {engine: adjoint, backend: {kind: aer}}
+              - {engine: parameter-shift, backend: {kind: batched, shots: 20}}
+              - {engine: spsa, directions: 2, backend: {kind: aer, shots: 20}}
+      hybrid:
+        model:
+          kind: hybrid
+          layers:
+            - {kind: dense, units: 2, activation: tanh}
+            - {kind: circuit, qubits: 2, layers: 1, observables: [Z0, X1]}
+            - {kind: dense, activation: sigmoid}
+        gradient: {engine: adjoint}
       probed-network: {mode: probe, updates: [{clip: norm, limit: 0.1}]}
       probed-circuit:
         mode: probe

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from orchestrator.config import field_validator, refuse
+from orchestrator.engines.backends.base import Adjoint as AdjointProgram
 from orchestrator.engines.backends.base import Backend
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator
-from orchestrator.models.base import Built
+from orchestrator.models.program import Program
 
 
 class Adjoint(CircuitEngine):
@@ -23,23 +24,20 @@ class Adjoint(CircuitEngine):
             raise refuse("must give statevectors, without shots and noise; use engine: parameter-shift")
         return backend
 
-    def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
-        """Makes ready for one circuit and loss.
-
-        Raises:
-            InputError: the model is no circuit, the loss does not go with it, or the backend is missing.
-        """
+    def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
+        """Makes ready for a circuit."""
         from orchestrator.engines.batched.differentiator import AdjointDifferentiator
 
-        program = self.checked(model, loss, classes)
-        return AdjointDifferentiator(self.backend.adjoint(program), loss, classes)
+        return AdjointDifferentiator(self.pullback(program), loss, classes)
 
-    def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
-        """Working memory of one gradient beside the shard itself, in bytes.
+    def pullback(self, program: Program) -> AdjointProgram:
+        """The circuit on the backend."""
+        return self.backend.adjoint(program)
 
-        Args:
-            model: a circuit.
-            rows: R.
-            samples: B.
-        """
-        return self.backend.adjoint_bytes(self.program(model), rows, samples)
+    def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one gradient of a circuit, in bytes."""
+        return self.backend.adjoint_bytes(program, rows, samples)
+
+    def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one call of it, in bytes."""
+        return self.backend.adjoint_bytes(program, rows, samples)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator
+from orchestrator.engines.layered import LayeredDifferentiator
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
@@ -30,12 +30,11 @@ class Backprop(Engine):
         Raises:
             InputError: the model is no network, or the loss does not go with it.
         """
-        from orchestrator.engines.layered import LayeredDifferentiator
-
         network = self._network(model)
         losses.check(loss, network.head, network.outputs, classes)
         keep_freed_memory()
-        return LayeredDifferentiator(network, _runners(network), loss, classes)
+        runners: list[Runnable] = [stage for _, stage in network.stages if not isinstance(stage, Quantum)]
+        return LayeredDifferentiator(network, runners, loss, classes)
 
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
         """Working memory of one gradient beside the shard itself, in bytes.
@@ -45,16 +44,9 @@ class Backprop(Engine):
             rows: R.
             samples: B.
         """
-        from orchestrator.engines.layered import working_bytes
-
-        network = self._network(model)
-        return working_bytes(network, _runners(network), rows, samples)
+        return self._network(model).working_bytes(rows, samples)
 
     def _network(self, model: Built) -> Layered:
         if not isinstance(model, Layered) or model.circuits:
             raise InputError.at("gradient.engine", "backprop differentiates networks only, not circuits")
         return model
-
-
-def _runners(network: Layered) -> Sequence[Runnable]:
-    return [stage for _, stage in network.stages if not isinstance(stage, Quantum)]

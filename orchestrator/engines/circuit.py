@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 from orchestrator.config import OneOf
-from orchestrator.engines.backends.base import Backend
+from orchestrator.engines.backends.base import Adjoint, Backend
 from orchestrator.engines.backends.batched import Batched
 from orchestrator.engines.base import Engine
+from orchestrator.engines.gradient import Differentiator
 from orchestrator.engines.measured.loss import BIASED
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
+from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
+from orchestrator.models.stages import Quantum
 
 
 class CircuitEngine(Engine):
-    """An engine that differentiates circuits.
+    """An engine that differentiates circuits, alone or between trained layers.
 
     Attributes:
         backend: what evaluates them.
@@ -25,8 +28,8 @@ class CircuitEngine(Engine):
     backend: Annotated[Backend, OneOf()] = Batched(kind="batched")
 
     def differentiates(self, model: Built) -> bool:
-        """True for circuits."""
-        return isinstance(model, Program)
+        """True for circuits, and for layers with a circuit among them."""
+        return bool(_programs(model))
 
     def check(self) -> None:
         """Raises InputError if this machine lacks what the backend needs."""
@@ -37,7 +40,7 @@ class CircuitEngine(Engine):
         return self.backend.shots is not None and (loss in BIASED or model.head != "expectation")
 
     def certify(self, model: Built, seed: int) -> float | None:
-        """Largest deviation of one random row's value and two components from Aer, on the batched kernel.
+        """Largest deviation of one random row's values and two components from Aer, on the batched kernel.
 
         None above 16 qubits, and on Aer itself.
 
@@ -46,20 +49,87 @@ class CircuitEngine(Engine):
         """
         from orchestrator.engines.certificate import certify
 
-        program = self.program(model)
-        return certify(program, seed) if isinstance(self.backend, Batched) else None
+        if not isinstance(self.backend, Batched):
+            return None
+        found = [certify(program, seed) for program in _programs(model)]
+        return max((deviation for deviation in found if deviation is not None), default=None)
 
-    def program(self, model: Built) -> Program:
-        """The model, if it is a circuit; raises InputError at ``gradient.engine`` if not."""
-        if not isinstance(model, Program):
+    def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
+        """Makes ready for one model and loss.
+
+        Raises:
+            InputError: the model has no circuit, the loss does not go with it, or the backend is missing.
+        """
+        self._check_fit(model, loss, classes)
+        if isinstance(model, Program):
+            return self.alone(model, loss, classes)
+        assert isinstance(model, Layered)
+        return self.among_layers(model, loss, classes)
+
+    def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
+        """Makes ready for a circuit."""
+        raise NotImplementedError
+
+    def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
+        """Makes ready for layers with circuits among them, each by its ``pullback``."""
+        from orchestrator.engines.layered import LayeredDifferentiator
+        from orchestrator.engines.quantum import bound
+
+        return LayeredDifferentiator(model, bound(model, self.pullback), loss, classes)
+
+    def pullback(self, program: Program) -> Adjoint:
+        """What gives derivatives of a circuit among layers."""
+        raise NotImplementedError
+
+    def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
+        """Working memory of one gradient beside the shard itself, in bytes.
+
+        Args:
+            model: a circuit, or layers with circuits among them.
+            rows: R.
+            samples: B.
+        """
+        if isinstance(model, Program):
+            return self.alone_bytes(model, rows, samples)
+        assert isinstance(model, Layered)
+        return self.among_layers_bytes(model, rows, samples)
+
+    def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one gradient of a circuit, in bytes."""
+        raise NotImplementedError
+
+    def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
+        """Working memory of one gradient of layers with circuits among them, in bytes."""
+        fed = {stage.program: stage.fed for _, stage in model.stages if isinstance(stage, Quantum)}
+        circuits = (
+            self.pullback_bytes(program, *((rows * samples, 1) if fed[program] else (rows, samples)))
+            for program in model.circuits
+        )
+        return model.working_bytes(rows, samples) + max(circuits)
+
+    def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one call of a ``pullback``, in bytes."""
+        raise NotImplementedError
+
+    def _check_fit(self, model: Built, loss: str, classes: int) -> None:
+        programs = _programs(model)
+        if not programs:
             message = f"{self.engine} differentiates circuits only, not networks"
             raise InputError.at("gradient.engine", message)
-        return model
-
-    def checked(self, model: Built, loss: str, classes: int) -> Program:
-        """The circuit; raises InputError if the model is none, or the loss does not go with it."""
-        program = self.program(model)
-        losses.check(loss, program.head, program.outputs, classes)
-        if any(o.projector for o in program.observables) and (reason := self.backend.no_projector):
+        losses.check(loss, model.head, model.outputs, classes)
+        projectors = any(o.projector for program in programs for o in program.observables)
+        if projectors and (reason := self.backend.no_projector):
             raise InputError.at("model.observable", f"is a projector, which {reason}")
-        return program
+        if isinstance(model, Layered) and self.backend.shots is not None:
+            message = (
+                f"is {self.backend.shots}, but trained layers stand around the circuit, through which shots "
+                "give neither the right mean nor a known variance; leave shots out"
+            )
+            raise InputError.at("gradient.backend.shots", message)
+
+
+def _programs(model: Built) -> tuple[Program, ...]:
+    """The circuits of a model."""
+    if isinstance(model, Program):
+        return (model,)
+    return model.circuits if isinstance(model, Layered) else ()

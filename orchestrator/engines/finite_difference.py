@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from orchestrator.config import Field
-from orchestrator.engines.measured.shifts import Shifts, of_parameters
+from orchestrator.engines.gradient import Differentiator
+from orchestrator.engines.measured.shifts import Shifts, of_parameters, reached_parameters
 from orchestrator.engines.shifted import ShiftEngine
+from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
 
 
@@ -21,6 +25,24 @@ class FiniteDifference(ShiftEngine):
     engine: Literal["finite-difference"]
     step: float = Field(default=1e-5, gt=0.0)
 
-    def shifts(self, program: Program) -> Shifts:
+    def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """Every parameter that the observable can feel, up and down by the step."""
-        return of_parameters(program, self.backend.reached(program), self.step)
+        moved = reached_parameters(program, self.backend.reached(program))
+        return program, of_parameters(program.parameters, moved, self.step)
+
+    def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
+        """Makes ready for layers with circuits among them, which are evaluated as one whole."""
+        from orchestrator.engines.measured.forward import forward_meter
+        from orchestrator.engines.measured.loss import MeasuredLoss
+        from orchestrator.engines.measured.shifts import ShiftDifferentiator
+
+        moved = np.flatnonzero(~model.dead)
+        meter = forward_meter(model, self.backend, 1 + 2 * len(moved))
+        shifts = of_parameters(model.parameters, moved, self.step)
+        return ShiftDifferentiator(shifts, meter, MeasuredLoss(loss, model.head, classes, None))
+
+    def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
+        """Working memory of one gradient of such layers, in bytes."""
+        from orchestrator.engines.measured.forward import working_bytes
+
+        return working_bytes(model, self.backend, 2 * model.parameters, rows, samples)

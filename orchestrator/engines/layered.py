@@ -84,10 +84,3 @@ class LayeredDifferentiator:
 def _weighted(weights: Array, values: Array) -> Array:
     """Σ_i p_i x_i [R, m], of [R, B, m]."""
     return np.asarray((weights[:, None] @ values)[:, 0])
-
-
-def working_bytes(model: Layered, runners: Sequence[Runnable], rows: int, samples: int) -> int:
-    """Memory of one gradient of R rows of B samples, beside the shard."""
-    sums = 8 * rows * (4 * model.parameters + 2 * samples * (model.outputs + 1))
-    kept, passing = zip(*(runner.working_bytes(rows, samples) for runner in runners), strict=True)
-    return sums + sum(kept) + max(passing)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator.engines.measured.shifts import Shifts, of_rotations
+from orchestrator.engines.backends.base import Adjoint
+from orchestrator.engines.measured.shifts import ShiftedProgram, Shifts, of_rotations
 from orchestrator.engines.shifted import ShiftEngine
 from orchestrator.errors import InputError
 from orchestrator.models.program import Program
@@ -15,7 +16,7 @@ class ParameterShift(ShiftEngine):
 
     engine: Literal["parameter-shift"]
 
-    def shifts(self, program: Program) -> Shifts:
+    def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """Every trainable rotation that the observable can feel, up and down by π/2.
 
         Raises:
@@ -27,3 +28,14 @@ class ParameterShift(ShiftEngine):
             )
             raise InputError.at("gradient.engine", message)
         return of_rotations(program, self.backend.reached(program))
+
+    def pullback(self, program: Program) -> Adjoint:
+        """The circuit with derivatives by shifts."""
+        evaluated, shifts = self.shifts(program)
+        return ShiftedProgram(program, shifts, self.backend.prepare(evaluated))
+
+    def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one call of it, in bytes."""
+        count = rows * samples
+        numbers = count * (program.parameters + 4 * program.outputs) + rows * len(program.gates)
+        return 8 * numbers + self.backend.bytes(program, count)

@@ -12,10 +12,11 @@ from orchestrator.config import Field
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
 from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
-from orchestrator.engines.measured.meter import Meter
+from orchestrator.engines.measured.meter import Measurer, Meter
 from orchestrator.engines.measured.shifts import reached_parameters
 from orchestrator.engines.measured.sums import summed
-from orchestrator.models.base import Built
+from orchestrator.models.layered import Layered
+from orchestrator.models.program import Program
 from orchestrator.streams import Purpose
 
 
@@ -35,29 +36,37 @@ class Spsa(CircuitEngine):
     step: float = Field(default=0.1, gt=0.0)
     directions: int = Field(default=1, ge=1)
 
-    def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
-        """Makes ready for one circuit and loss.
+    @property
+    def settings(self) -> int:
+        """At how many points a model is evaluated."""
+        return 1 + 2 * self.directions
 
-        Raises:
-            InputError: the model is no circuit, the loss does not go with it, or the backend is missing.
-        """
-        program = self.checked(model, loss, classes)
-        meter = Meter.of(self.backend, program, 1 + 2 * self.directions)
+    def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
+        """Makes ready for a circuit."""
+        meter = Meter.of(self.backend, program, self.settings)
         moved = reached_parameters(program, self.backend.reached(program))
         measured_loss = MeasuredLoss(loss, program.head, classes, self.backend.shots)
         return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
 
-    def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
-        """Working memory of one gradient beside the shard itself, in bytes.
-
-        Args:
-            model: a circuit.
-            rows: R.
-            samples: B.
-        """
+    def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
+        """Working memory of one gradient of a circuit, in bytes."""
         from orchestrator.engines.measured.sums import working_bytes
 
-        return working_bytes(self.program(model), self.backend, 1, rows, samples)
+        return working_bytes(program, self.backend, 1, rows, samples)
+
+    def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
+        """Makes ready for layers with circuits among them, which are evaluated as one whole."""
+        from orchestrator.engines.measured.forward import forward_meter
+
+        meter, moved = forward_meter(model, self.backend, self.settings), np.flatnonzero(~model.dead)
+        measured_loss = MeasuredLoss(loss, model.head, classes, None)
+        return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
+
+    def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
+        """Working memory of one gradient of such layers, in bytes."""
+        from orchestrator.engines.measured.forward import working_bytes
+
+        return working_bytes(model, self.backend, 1, rows, samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +78,7 @@ class SpsaDifferentiator:
         step: c.
     """
 
-    meter: Meter
+    meter: Measurer
     loss: MeasuredLoss
     moved: NDArray[np.int64]
     step: float

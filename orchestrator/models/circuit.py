@@ -13,6 +13,8 @@ from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing, Trainable, with_encoding
 from orchestrator.models.base import Model
 from orchestrator.models.encoding import ENCODINGS
+from orchestrator.models.layer import Layer
+from orchestrator.models.layered import Layered, with_linear_readout
 from orchestrator.models.observable import READOUTS
 from orchestrator.models.program import Program
 
@@ -31,7 +33,7 @@ Entangler = Literal[
 ]
 
 
-class AnyCircuit(Model):
+class AnyCircuit(Model, Layer):
     """What circuits have in common, wherever they come from.
 
     Attributes:
@@ -40,7 +42,8 @@ class AnyCircuit(Model):
             weighted sum; Z on the last qubit if left out.
         observables: several of them, in place of one.
         readout: what several become: their ``mean``; ``parity``, their product (Z on all qubits if none is
-            named); ``softmax``, the logits of as many classes.
+            named); ``linear``, a sum with trained weights and a trained bias; ``softmax``, the logits of as
+            many classes.
     """
 
     observable: str | FrozenDict | None = None
@@ -61,13 +64,15 @@ class AnyCircuit(Model):
             raise refuse("cannot stand beside observable; move that into the list")
         return [cls._text_or_mapping(value) for value in values] if isinstance(values, list) else values
 
-    def build(self, features: int, classes: int) -> Program:  # noqa: ARG002 - K, whatever the classes
+    def build(self, features: int, classes: int) -> Program | Layered:  # noqa: ARG002 - K, whatever the classes
         """The circuit for data of ``features`` columns; nothing of size 2^qubits is allocated.
 
         Raises:
             InputError: with every fault of the configuration, or the first gate that has no derivative.
         """
         program = self.program(features)
+        if self.readout == "linear":
+            return with_linear_readout(program)
         if self.readout == "softmax":
             return replace(program, head="softmax")
         if program.outputs > 1:
@@ -76,15 +81,23 @@ class AnyCircuit(Model):
             raise InputError.at("model.readout", message)
         return program
 
-    def program(self, features: int) -> Program:
+    def program(self, features: int, fed: bool = False) -> Program:
         """The circuit alone, whose predictions are its expectation values.
+
+        Args:
+            fed: its inputs become parameters, behind the trained ones, as derivatives by them are wanted.
 
         Raises:
             InputError: as ``build``.
         """
         from orchestrator.models.reading import read
 
-        return read(partial(self.draw, features), self.label)
+        draw = self._draw_fed if fed else self.draw
+        return read(partial(draw, features), self.label)
+
+    def _draw_fed(self, features: int) -> Drawing:
+        drawing = self.draw(features)
+        return replace(drawing, inputs=(), layers=(*drawing.layers, drawing.inputs))
 
     def operators(self, qubits: int) -> tuple[Operator, ...]:
         """What is measured on so many qubits; raises InputError with every fault."""

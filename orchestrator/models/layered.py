@@ -130,6 +130,12 @@ class Layered:
         """A."""
         return self.places[-1].axes.stop
 
+    def working_bytes(self, rows: int, samples: int) -> int:
+        """Memory of one gradient of R rows of B samples, beside the shard and what circuits take."""
+        sums = 8 * rows * (4 * self.parameters + 2 * samples * (self.outputs + 1))
+        kept, passing = zip(*(stage.working_bytes(rows, samples) for _, stage in self.stages), strict=True)
+        return sums + sum(kept) + max(passing)
+
     def initial(self, streams: Streams) -> Array:
         """Fresh parameters, float64 [R, P]; each stage draws its own."""
         drawn = [

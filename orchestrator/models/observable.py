@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ZERO_PROJECTOR = "zero-projector"
 """Name of |0…0><0…0|, which has 2^n Pauli strings and is therefore none of the sum."""
 
-READOUTS: tuple[str, ...] = ("mean", "softmax", "parity")
+READOUTS: tuple[str, ...] = ("mean", "linear", "softmax", "parity")
 
 Written = str | Mapping[str, Any] | None
 """An observable as it stands in a sweep file."""

@@ -99,7 +99,7 @@ class Program:
         if not self.angles and not self.features:
             return point
         rows, samples, width = point.inputs.shape
-        flat = point.inputs.reshape(-1, width)
+        flat = point.inputs.reshape(rows * samples, width)
         each = np.repeat(point.parameters, samples, 0)
         inputs = _beside(flat, self.features, each, flat)
         if not self.angles:

@@ -35,9 +35,6 @@ class Runnable(Protocol):
     def pull(self, parameters: Array, tape: Any, cotangent: Array) -> Array:
         """dl/d(input) [R, B, n], from dl/d(output) [R, B, m]."""
 
-    def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """Memory for R rows of B samples: kept from forward to backward, and beside it in either of them."""
-
 
 class Sums(NamedTuple):
     """Where a stage writes the moments of its samples' gradients, views of what the whole model has.
@@ -180,6 +177,11 @@ class Quantum:
     def dead(self) -> NDArray[np.bool_]:
         """[p] true where no observable can feel the parameter."""
         return self.program.dead[: self.parameters]
+
+    def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
+        """As of ``Affine``, beside what the backend takes."""
+        width, fed = self.program.parameters, self.fed
+        return 8 * rows * (samples * (width + 2 * fed + 2 * self.outputs) + 3 * self.parameters), 0
 
     def initial(self, streams: Streams) -> Array:
         """Fresh parameters, float64 [R, p]."""

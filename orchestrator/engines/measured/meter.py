@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,20 @@ class Measured:
 
     value: Array
     variance: Array
+
+
+class Measurer(Protocol):
+    """What gives a model's K predictions at many settings of its parameters; documented at ``Meter``."""
+
+    @property
+    def shots(self) -> int | None: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def executions(self) -> int: ...
+    def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array: ...
+    def measure(self, parameters: Array, shard: Shard, first: int) -> Measured: ...
+    def spans(self, shard: Shard, count: int) -> Iterator[slice]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +81,11 @@ class Meter:
         return cls(program, evaluator, coefficients, backend.shots, settings)
 
     @property
+    def outputs(self) -> int:
+        """K."""
+        return self.program.outputs
+
+    @property
     def executions(self) -> int:
         """Circuits executed for all settings of one sample."""
         return self.settings * max(1, self.coefficients.shape[1])
@@ -80,7 +99,7 @@ class Meter:
         """E at S settings [S, R, P] of the parameters, which are settings ``first``, … of the shard."""
         settings, rows, width = parameters.shape
         points = parameters.reshape(settings * rows, width)
-        inputs, axes = _repeated(shard.inputs, settings), _repeated(shard.axes, settings)
+        inputs, axes = repeated(shard.inputs, settings), repeated(shard.axes, settings)
         found = self.evaluator.expectation(points, inputs, axes)
         found = found.reshape(settings, *shard.weights.shape, found.shape[-1])
         if self.shots is None:
@@ -128,6 +147,6 @@ def _mixed(coefficients: Array, strings: Array) -> Array:
     return total
 
 
-def _repeated(array: NDArray[Any], times: int) -> NDArray[Any]:
+def repeated(array: NDArray[Any], times: int) -> NDArray[Any]:
     """[R, …] once for every setting, [times·R, …]."""
     return np.broadcast_to(array, (times, *array.shape)).reshape(times * len(array), *array.shape[1:])

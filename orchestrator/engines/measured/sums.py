@@ -6,11 +6,11 @@ import numpy as np
 
 from orchestrator.engines.backends.base import Backend
 from orchestrator.engines.gradient import Array, GradientSum, Shard
-from orchestrator.engines.measured.meter import Meter, setting_bytes, settings_at_once
+from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
 from orchestrator.models.program import Program
 
 
-def summed(shard: Shard, loss: Array, derivative: Array, variance: Array, meter: Meter) -> GradientSum:
+def summed(shard: Shard, loss: Array, derivative: Array, variance: Array, meter: Measurer) -> GradientSum:
     """The sums over the samples of a shard.
 
     Args:

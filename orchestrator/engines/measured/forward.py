@@ -1,0 +1,81 @@
+"""Predictions of layers with circuits among them, as a ``Meter`` gives expectation values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.backends.base import Backend
+from orchestrator.engines.gradient import Array, Shard
+from orchestrator.engines.layered import LayeredDifferentiator
+from orchestrator.engines.measured.meter import CALL_BYTES, Measured, repeated
+from orchestrator.engines.quantum import bound
+from orchestrator.models.layered import Layered
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardMeter:
+    """Evaluates a whole layered model, exactly; see ``measured.meter.Measurer``.
+
+    Attributes:
+        layers: what predicts.
+        settings: how many a shard is evaluated at.
+    """
+
+    layers: LayeredDifferentiator
+    settings: int
+    shots: None = None
+
+    @property
+    def outputs(self) -> int:
+        """K."""
+        return self.layers.model.outputs
+
+    @property
+    def executions(self) -> int:
+        """Circuits executed for all settings of one sample."""
+        return self.settings * len(self.layers.model.circuits)
+
+    def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """Predictions [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        return self.layers.predict(parameters, inputs, axes)
+
+    def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:  # noqa: ARG002
+        """Predictions at S settings [S, R, P] of the parameters."""
+        settings, rows, width = parameters.shape
+        points = parameters.reshape(settings * rows, width)
+        inputs, axes = repeated(shard.inputs, settings), repeated(shard.axes, settings)
+        found = self.layers.predict(points, inputs, axes).reshape(settings, *shard.weights.shape, -1)
+        return Measured(found, np.zeros_like(found))
+
+    def spans(self, shard: Shard, count: int) -> Iterator[slice]:
+        """``count`` settings cut into calls of bounded size."""
+        size = settings_at_once(self.layers.model, *shard.weights.shape)
+        return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def settings_at_once(model: Layered, rows: int, samples: int) -> int:
+    """Settings that a call has, of R rows of B samples each."""
+    return max(1, CALL_BYTES // model.working_bytes(rows, samples))
+
+
+def forward_meter(model: Layered, backend: Backend, settings: int) -> ForwardMeter:
+    """The meter of a model whose circuits are evaluated on ``backend``."""
+    layers = LayeredDifferentiator(model, bound(model, backend.prepare), "", model.outputs)
+    return ForwardMeter(layers, settings)
+
+
+def working_bytes(model: Layered, backend: Backend, settings: int, rows: int, samples: int) -> int:
+    """Memory of one gradient of R rows of B samples, beside the shard.
+
+    Args:
+        settings: of the parameters, that can go in one call.
+    """
+    size = min(settings, settings_at_once(model, rows, samples))
+    outputs = model.outputs
+    derivatives = 8 * (4 + outputs * (outputs + 1)) * model.parameters * rows * samples
+    circuits = max(backend.bytes(program, size * rows * samples) for program in model.circuits)
+    return derivatives + model.working_bytes(size * rows, samples) + circuits

@@ -1,0 +1,74 @@
+"""Circuits among layers: expectation values go forward, cotangents come back through angles and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.backends.base import Adjoint, Evaluator
+from orchestrator.engines.batched.kernel import contract
+from orchestrator.engines.gradient import Array
+from orchestrator.models.layered import Layered
+from orchestrator.models.program import Point, Program
+from orchestrator.models.stages import Quantum, Runnable, Sums
+
+
+def bound(model: Layered, prepare: Callable[[Program], Evaluator]) -> Sequence[Runnable]:
+    """The stages of a model, its circuits made ready; if gradients are wanted, as an ``Adjoint`` each."""
+    return [
+        CircuitStage(prepare(stage.program), stage) if isinstance(stage, Quantum) else stage
+        for _, stage in model.stages
+    ]
+
+
+@dataclass(eq=False)
+class _Tape:
+    """What a circuit was evaluated at; behind ``backward`` also dl/d(input) [R, B, F]."""
+
+    point: Point
+    back: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CircuitStage:
+    """A circuit as a stage; see ``models.stages.Runnable``.
+
+    A circuit that is fed by another stage has that stage's numbers as parameters, so every sample is a row.
+    """
+
+    circuit: Evaluator
+    stage: Quantum
+
+    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, _Tape]:
+        """E [R, B, K] of trained ``parameters`` [R, p] and ``values`` [R, B, F]."""
+        point = Point(np.ascontiguousarray(parameters), values, axes)
+        if self.stage.fed:
+            rows, samples, width = values.shape
+            flat = values.reshape(rows * samples, width)
+            joined = np.concatenate([np.repeat(parameters, samples, 0), flat], axis=1)
+            point = Point(joined, np.empty((rows * samples, 1, 0)), np.repeat(axes, samples, 0))
+        found = self.circuit.expectation(*point)
+        return found.reshape(*values.shape[:2], self.stage.outputs), _Tape(point)
+
+    def backward(self, parameters: Array, tape: _Tape, cotangent: Array, weights: Array, sums: Sums) -> None:
+        """Writes the moments, and keeps dl/d(input) for ``pull``."""
+        own, (rows, samples) = parameters.shape[1], weights.shape
+        gradient, square = np.zeros((rows, own)), np.zeros((rows, own))
+        back, flat = np.empty((rows * samples, self.stage.fed)), weights.reshape(-1)
+        cotangents = np.ascontiguousarray(cotangent).reshape(*tape.point.inputs.shape[:2], -1)
+        for part in cast(Adjoint, self.circuit).parts(*tape.point, cotangents):
+            derivative = np.ascontiguousarray(part.derivative[:, :own])
+            ones = np.ones(len(derivative))
+            contract(part.span.start, samples, flat[part.span], ones, derivative, gradient, square)
+            back[part.span] = part.derivative[:, own:]
+        sums.gradient[:], sums.square[:] = gradient, square
+        tape.back = back.reshape(rows, samples, -1)
+
+    def pull(self, parameters: Array, tape: _Tape, cotangent: Array) -> Array:  # noqa: ARG002
+        """dl/d(input) [R, B, F]."""
+        assert tape.back is not None
+        return tape.back
