@@ -28,9 +28,13 @@ class CircuitEngine(Engine):
         """True for circuits."""
         return isinstance(model, Program)
 
-    def check(self) -> None:
-        """Raises InputError if this machine lacks what the backend needs."""
+    def check(self, model: Built) -> None:
+        """Raises InputError if this machine lacks what the backend needs, or the circuit does not fit it."""
+        program = self.program(model)
         self.backend.check()
+        self.backend.fits(program)
+        if program.projector and (reason := self.backend.no_projector):
+            raise InputError.at("model.observable", f"is a projector, which {reason}")
 
     def biased(self, loss: str) -> bool:
         """Whether shots bias the loss and its gradient."""
@@ -57,9 +61,8 @@ class CircuitEngine(Engine):
         return model
 
     def checked(self, model: Built, loss: str, classes: int) -> Program:
-        """The circuit; raises InputError if the model is none, or the loss does not go with it."""
+        """The circuit; raises InputError if it fails ``check``, or the loss does not go with it."""
+        self.check(model)
         program = self.program(model)
         losses.check(loss, program.head, program.outputs, classes)
-        if program.projector and (reason := self.backend.no_projector):
-            raise InputError.at("model.observable", f"is a projector, which {reason}")
         return program

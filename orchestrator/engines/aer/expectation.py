@@ -98,6 +98,16 @@ class AerProgram:
 
     @cached_property
     def _circuit(self) -> QuantumCircuit:
+        circuit = self._drawn()
+        if self._program.observable:
+            observable = operator(self._read_out(), circuit.num_qubits)
+            circuit.save_expectation_value(observable, circuit.qubits, label="strings")
+        if self._program.projector:
+            circuit.save_amplitudes_squared([0], label="zero")
+        return circuit
+
+    def _drawn(self) -> QuantumCircuit:
+        """The gates, and the noise behind them."""
         from qiskit import QuantumCircuit
 
         circuit, symbols = QuantumCircuit(self._program.qubits), iter(self._symbols)
@@ -106,11 +116,6 @@ class AerProgram:
             append(circuit, gate, *rotations)
             for qubit in touched(gate) if self._noise.on_gates else ():
                 circuit.append(self._channel, [qubit])
-        if self._program.observable:
-            observable = operator(self._read_out(), circuit.num_qubits)
-            circuit.save_expectation_value(observable, circuit.qubits, label="strings")
-        if self._program.projector:
-            circuit.save_amplitudes_squared([0], label="zero")
         return circuit
 
     def _read_out(self) -> list[Term]:
