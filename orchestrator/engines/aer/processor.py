@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -91,7 +92,7 @@ class Processor:
                 circuit.append(channel, local)
         return circuit, measured
 
-    def _gate_channels(self, used: set[tuple[str, Place]]) -> Mapping[tuple[str, Place], Instruction]:
+    def _gate_channels(self, placed: set[tuple[str, Place]]) -> Mapping[tuple[str, Place], Instruction]:
         """What is behind some instructions; of all that there are, it would take seconds to compute."""
         from qiskit.quantum_info import SuperOp
         from qiskit.transpiler import Target
@@ -99,14 +100,14 @@ class Processor:
 
         whole = self.backend.target
         target = Target(num_qubits=whole.num_qubits, qubit_properties=whole.qubit_properties)
-        for name in sorted({name for name, _ in used}):
-            places = {place: whole[name][place] for other, place in sorted(used) if other == name}
+        for name in sorted({name for name, _ in placed}):
+            places = {place: whole[name][place] for other, place in sorted(placed) if other == name}
             target.add_instruction(whole.operation_from_name(name), places)
         errors = basic_device_gate_errors(target=target)
         return {(name, tuple(place)): SuperOp(error).to_instruction() for name, place, error in errors}
 
     @cached_property
-    def _readout_channels(self) -> Mapping[Place, Any]:
+    def _readout_channels(self) -> Mapping[Place, Instruction]:
         """For each qubit, the channel that turns its populations into those of what is reported of it."""
         from qiskit_aer.noise.device import basic_device_readout_errors
 
@@ -127,7 +128,7 @@ def _placed(transpiled: QuantumCircuit) -> list[tuple[Instruction, Place]]:
     ]
 
 
-def _reported(probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> Instruction:
+def _reported(probabilities: NDArray[np.float64]) -> Instruction:
     """The channel of a readout that says j of state i with ``probabilities`` [i, j]."""
     from qiskit.quantum_info import SuperOp
 

@@ -104,7 +104,7 @@ class Aer(Backend):
         if self.noise.processor is None:
             return
         if program.qubits > (most := processor(self.noise.processor).qubits):
-            message = f"is {self.noise.processor} of {most} qubits, but {program.name} has {program.qubits}"
+            message = f"is {self.noise.processor}, which has {most} qubits; needed are {program.qubits}"
             raise InputError.at(_PROCESSOR, message)
         if program.axes:
             message = "runs one circuit, but that of ansatz: random-pauli is drawn anew in every step"
