@@ -7,7 +7,10 @@ import sys
 
 import orchestrator
 
-HEAVY = ("ray", "qiskit", "qiskit_aer", "numba", "pyarrow", "matplotlib", "duckdb", "sklearn", "scipy")
+HEAVY = (
+    *("ray", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "numba"),
+    *("pyarrow", "matplotlib", "duckdb", "sklearn", "scipy"),
+)
 
 
 def loaded_after(statement: str) -> set[str]:

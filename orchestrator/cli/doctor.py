@@ -16,6 +16,7 @@ _PACKAGES = (
     "ray",
     "qiskit",
     "qiskit-aer",
+    "qiskit-ibm-runtime",
     "numba",
     "numpy",
     "pyarrow",

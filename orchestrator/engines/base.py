@@ -19,8 +19,8 @@ class Engine(Config):
         """Whether this engine can take ``model``."""
         raise NotImplementedError
 
-    def check(self) -> None:
-        """Raises InputError if this machine lacks what the engine needs."""
+    def check(self, model: Built) -> None:
+        """Raises InputError if this machine lacks what the engine needs, or the model has what it lacks."""
 
     def biased(self, model: Built, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
         """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""

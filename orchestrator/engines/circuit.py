@@ -31,9 +31,24 @@ class CircuitEngine(Engine):
         """True for circuits, and for layers with a circuit among them."""
         return bool(_programs(model))
 
-    def check(self) -> None:
-        """Raises InputError if this machine lacks what the backend needs."""
+    def check(self, model: Built) -> None:
+        """Raises InputError if this machine lacks what the backend needs, or the model does not fit it."""
+        programs = _programs(model)
+        if not programs:
+            message = f"{self.engine} differentiates circuits only, not networks"
+            raise InputError.at("gradient.engine", message)
         self.backend.check()
+        for program in programs:
+            self.backend.fits(program)
+        projectors = any(o.projector for program in programs for o in program.observables)
+        if projectors and (reason := self.backend.no_projector):
+            raise InputError.at("model.observable", f"is a projector, which {reason}")
+        if isinstance(model, Layered) and self.backend.shots is not None:
+            message = (
+                f"is {self.backend.shots}, but trained layers stand around the circuit, through which shots "
+                "give neither the right mean nor a known variance; leave shots out"
+            )
+            raise InputError.at("gradient.backend.shots", message)
 
     def biased(self, model: Built, loss: str) -> bool:
         """Whether shots bias the loss and its gradient."""
@@ -60,7 +75,8 @@ class CircuitEngine(Engine):
         Raises:
             InputError: the model has no circuit, the loss does not go with it, or the backend is missing.
         """
-        self._check_fit(model, loss, classes)
+        self.check(model)
+        losses.check(loss, model.head, model.outputs, classes)
         if isinstance(model, Program):
             return self.alone(model, loss, classes)
         assert isinstance(model, Layered)
@@ -110,22 +126,6 @@ class CircuitEngine(Engine):
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one call of a ``pullback``, in bytes."""
         raise NotImplementedError
-
-    def _check_fit(self, model: Built, loss: str, classes: int) -> None:
-        programs = _programs(model)
-        if not programs:
-            message = f"{self.engine} differentiates circuits only, not networks"
-            raise InputError.at("gradient.engine", message)
-        losses.check(loss, model.head, model.outputs, classes)
-        projectors = any(o.projector for program in programs for o in program.observables)
-        if projectors and (reason := self.backend.no_projector):
-            raise InputError.at("model.observable", f"is a projector, which {reason}")
-        if isinstance(model, Layered) and self.backend.shots is not None:
-            message = (
-                f"is {self.backend.shots}, but trained layers stand around the circuit, through which shots "
-                "give neither the right mean nor a known variance; leave shots out"
-            )
-            raise InputError.at("gradient.backend.shots", message)
 
 
 def _programs(model: Built) -> tuple[Program, ...]:

@@ -102,6 +102,17 @@ class AerProgram:
 
     @cached_property
     def _circuit(self) -> QuantumCircuit:
+        circuit = self._drawn()
+        for k, observable in enumerate(self._program.observables):
+            if observable.terms:
+                measured = operator(self._read_out(observable.terms), circuit.num_qubits)
+                circuit.save_expectation_value(measured, circuit.qubits, label=str(k))
+        if any(observable.projector for observable in self._program.observables):
+            circuit.save_amplitudes_squared([0], label="zero")
+        return circuit
+
+    def _drawn(self) -> QuantumCircuit:
+        """The gates, and the noise behind them."""
         from qiskit import QuantumCircuit
 
         circuit, symbols = QuantumCircuit(self._program.qubits), iter(self._symbols)
@@ -110,12 +121,6 @@ class AerProgram:
             append(circuit, gate, *rotations)
             for qubit in touched(gate) if self._noise.on_gates else ():
                 circuit.append(self._channel, [qubit])
-        for k, observable in enumerate(self._program.observables):
-            if observable.terms:
-                measured = operator(self._read_out(observable.terms), circuit.num_qubits)
-                circuit.save_expectation_value(measured, circuit.qubits, label=str(k))
-        if any(observable.projector for observable in self._program.observables):
-            circuit.save_amplitudes_squared([0], label="zero")
         return circuit
 
     def _read_out(self, terms: Iterable[Term]) -> list[Term]:

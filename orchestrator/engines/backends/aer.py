@@ -7,13 +7,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import Config, Field, ValidationInfo, field_validator, refuse
+from orchestrator.config import Config, Field, ValidationInfo, field_validator, near, refuse, show
 from orchestrator.engines.backends.base import Adjoint, Backend, Evaluator
 from orchestrator.errors import InputError
 from orchestrator.models.program import Program
 
 Device = Literal["CPU", "GPU"]
 Method = Literal["statevector", "density_matrix", "matrix_product_state"]
+
+_PROCESSOR = "gradient.backend.noise.processor"
 
 
 class Noise(Config):
@@ -25,11 +27,22 @@ class Noise(Config):
         depolarizing: λ of ρ → (1-λ)ρ + λ·1/2.
         amplitude_damping: probability γ of falling from |1> to |0>; follows the depolarising channel.
         readout: probability that a measured qubit is reported wrongly, the same for 0 and 1.
+        processor: a class of qiskit_ibm_runtime.fake_provider. Circuits are transpiled to the processor
+            that it is a snapshot of, and gates and readout have its noise, in place of all the above.
     """
 
     depolarizing: float = Field(default=0.0, ge=0.0, le=1.0)
     amplitude_damping: float = Field(default=0.0, ge=0.0, le=1.0)
     readout: float = Field(default=0.0, ge=0.0, le=0.5)
+    processor: str | None = None
+
+    @field_validator("processor")
+    @classmethod
+    def _processor_is_alone(cls, processor: str | None, info: ValidationInfo) -> str | None:
+        others = [name for name, value in info.data.items() if value]
+        if processor is not None and others:
+            raise refuse(f"brings noise of its own; leave {' and '.join(others)} out")
+        return processor
 
     @property
     def on_gates(self) -> bool:
@@ -58,21 +71,25 @@ class Aer(Backend):
     @classmethod
     def _noise_is_exact(cls, noise: Noise, info: ValidationInfo) -> Noise:
         method = info.data.get("method")
-        if noise.on_gates and method not in (None, "density_matrix"):
+        if (noise.on_gates or noise.processor) and method not in (None, "density_matrix"):
             raise refuse(f"is behind gates, which method: {method} cannot have; use method: density_matrix")
         return noise
 
     @property
     def no_projector(self) -> str:
         """Why it does not evaluate projectors; empty if it does."""
+        if self.noise.processor is not None:
+            return "is not read out with errors; leave gradient.backend.noise.processor out"
         if self.noise.readout > 0.0:
             return "is not read out with errors; leave gradient.backend.noise.readout out"
         return super().no_projector
 
     def check(self) -> None:
-        """Raises InputError at ``gradient.backend.device`` if Aer has no such device on this machine."""
+        """Raises InputError if there is no such processor, or Aer has no such device on this machine."""
         from orchestrator.engines.aer.simulator import devices
 
+        if self.noise.processor is not None:
+            _known(self.noise.processor)
         if self.device != "CPU" and self.device not in (found := devices()):
             message = (
                 f"is {self.device}, but Aer offers {', '.join(found)} here; on a machine with an NVIDIA GPU: "
@@ -80,12 +97,28 @@ class Aer(Backend):
             )
             raise InputError.at("gradient.backend.device", message)
 
+    def fits(self, program: Program) -> None:
+        """Raises InputError if the processor cannot run the program, or not as one circuit."""
+        from orchestrator.engines.aer.processor import processor
+
+        if self.noise.processor is None:
+            return
+        if program.qubits > (most := processor(self.noise.processor).qubits):
+            message = f"is {self.noise.processor}, which has {most} qubits; needed are {program.qubits}"
+            raise InputError.at(_PROCESSOR, message)
+        if program.axes:
+            message = "runs one circuit, but that of ansatz: random-pauli is drawn anew in every step"
+            raise InputError.at(_PROCESSOR, message)
+
     def prepare(self, program: Program) -> Evaluator:
         """The program as a parametrised circuit on Aer."""
         from orchestrator.engines.aer.expectation import AerProgram
         from orchestrator.engines.aer.simulator import simulator
+        from orchestrator.engines.aer.transpiled import ProcessorProgram
 
         self.check()
+        if self.noise.processor is not None:
+            return ProcessorProgram(program, simulator(self.device, self.method), self.noise.processor)
         return AerProgram(program, simulator(self.device, self.method), self.noise, self.reached(program))
 
     @property
@@ -110,13 +143,29 @@ class Aer(Backend):
     def reached(self, program: Program) -> NDArray[np.bool_]:
         """[G] false where a gate cannot change the expectation value.
 
-        Amplitude damping mixes the identity into the observable, so then any gate may.
+        Amplitude damping mixes the identity into the observable, so then any gate may; and a processor's
+        qubits relax.
         """
-        if self.noise.amplitude_damping > 0.0:
+        if self.noise.amplitude_damping > 0.0 or self.noise.processor is not None:
             return np.ones(len(program.gates), np.bool_)
         return program.live
 
     def bytes(self, program: Program, points: int) -> int:
         """Working memory of one call on R·B = ``points``, in bytes; that of matrix products is not known."""
-        amplitudes = {"statevector": 2**program.qubits, "density_matrix": 4**program.qubits}
+        qubits = self._simulated_qubits(program)
+        amplitudes = {"statevector": 2**qubits, "density_matrix": 4**qubits}
         return 16 * amplitudes.get(self.method, 0) + 8 * points * (len(program.gates) + 1)
+
+    def _simulated_qubits(self, program: Program) -> int:
+        from orchestrator.engines.aer.transpiled import simulated_qubits
+
+        if self.noise.processor is None:
+            return program.qubits
+        return simulated_qubits(program, self.noise.processor)
+
+
+def _known(processor: str) -> None:
+    from orchestrator.engines.aer.processor import names
+
+    if processor not in names():
+        raise InputError.at(_PROCESSOR, f"is {show(processor)}" + near(processor, names()))

@@ -70,8 +70,11 @@ class Backend(Config):
     def check(self) -> None:
         """Raises InputError, at ``gradient.backend``, if this machine lacks what the backend needs."""
 
+    def fits(self, program: Program) -> None:
+        """Raises InputError if the backend, which passes ``check``, cannot run a program."""
+
     def prepare(self, program: Program) -> Evaluator:
-        """Makes ready for one program."""
+        """Makes ready for one program that ``fits``."""
         raise NotImplementedError
 
     @property
