@@ -74,6 +74,10 @@ OPTIMIZERS = (
     "{optimizer: momentum, learning_rate: 0.1}",
     "{optimizer: adam, learning_rate: 0.1}",
 )
+NATURAL = (
+    "{optimizer: qng, learning_rate: 0.1, momentum: 0.5}",
+    "{optimizer: quantum-adam, learning_rate: 0.1, metric: full, global_clipnorm: 0.3}",
+)
 ALL = Limits(None, math.inf)
 
 Bits = dict[str, dict[str, bytes]]
@@ -274,7 +278,7 @@ def test_totals_count_the_steps_that_ran() -> None:
     ran = np.array([[True, True, True], [True, False, False]])
     numbers, nothing = np.arange(6.0), np.zeros((6, 0))
     total = GradientSum(
-        *[numbers] * 2, 10.0 - numbers, *[nothing] * 6, executions=numbers, shots=numbers, qpu_seconds=numbers
+        *[numbers] * 2, 10.0 - numbers, *[nothing] * 7, executions=numbers, shots=numbers, qpu_seconds=numbers
     )
     totals = Totals.start(2, now=5.0).after(total, ran, compute=1.0, wait=2.0)
     assert totals.steps.tolist() == [3.0, 1.0]

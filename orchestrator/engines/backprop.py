@@ -88,6 +88,7 @@ class Backpropagation:
             noise_first=np.zeros_like(parameters),
             signal=moments.signal,
             signal_square=moments.signal_square,
+            metric=np.zeros((len(p), 0)),
             executions=none,
             shots=none,
             qpu_seconds=none,
