@@ -357,6 +357,14 @@ BAD = {
     "an observable for other qubits": Bad(
         circuit(3, "    observable: ZZ\n"), ['a.yaml:8: model.observable: "ZZ" has 2 letters for 3 qubits']
     ),
+    "a metric of a network": Bad(
+        edited("optimizer: sgd", "optimizer: qng"),
+        ["a.yaml:11: updates.1: needs the metric of a circuit's state, and this model has none; take sgd"],
+    ),
+    "two clips of one optimiser": Bad(
+        edited("optimizer: sgd,", "optimizer: quantum-adam, clipnorm: 1, global_clipnorm: 2,"),
+        ["a.yaml:11: updates.1.global_clipnorm: must be left out beside clipnorm; give one of them"],
+    ),
     "an optimiser in a probe": Bad(
         edited("  steps: 3", "  steps: 3\n  mode: probe"),
         ["a.yaml:11: updates.1: means nothing in a probe, which applies"],
