@@ -272,6 +272,22 @@ def test_a_row_has_the_same_bits_alone_and_beside_anything(
         assert not np.isfinite(many.update[1]).all()
 
 
+def test_matrix_without_eigenvalues_spoils_its_own_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    three, right = chain(*[QNG] * 3), np.linalg.eigh
+    metric = np.concatenate([flat(random_metric(row), GROUPS, FORMS[0]) for row in range(3)])
+    expected = three.apply(np.ones((3, 5)), three.init(5), metric).update
+
+    def gives_up(matrices: np.ndarray) -> Any:
+        if (matrices[..., 0, 0] == metric[1, 0]).any():
+            raise np.linalg.LinAlgError("Eigenvalues did not converge")
+        return right(matrices)
+
+    monkeypatch.setattr(np.linalg, "eigh", gives_up)
+    found = three.apply(np.ones((3, 5)), three.init(5), metric).update
+    assert np.isnan(found[1, :2]).all()
+    assert np.array_equal(np.delete(found, 1, 0), np.delete(expected, 1, 0))
+
+
 @pytest.mark.parametrize("plain", CHAINS)
 def test_state_survives_flattening_and_taking_rows(plain: dict[str, Any]) -> None:
     random, five = np.random.default_rng(1), chain(*[plain] * 5)

@@ -108,27 +108,35 @@ def _divided(vector: Array, diagonal: Array, groups: Spans, cutoff: Array) -> Ar
 
 
 def _solved(vector: Array, metric: Array, blocks: Spans, cutoff: Array) -> Array:
-    """The blocks' pseudo-inverses on the vector, row by row."""
+    """The blocks' pseudo-inverses on the vector."""
     direction, begin = np.zeros_like(vector), 0
     with one_blas_thread():
         for start, stop in blocks:
             size = stop - start
             matrices = metric[:, begin : begin + size * size].reshape(-1, size, size)
+            direction[:, start:stop] = _pseudo(matrices, vector[:, start:stop], cutoff)
             begin += size * size
-            for row, matrix in enumerate(matrices):
-                direction[row, start:stop] = _pseudo(matrix, vector[row, start:stop], float(cutoff[row, 0]))
     return direction
 
 
-def _pseudo(matrix: Array, vector: Array, cutoff: float) -> Array:
-    """matrix⁺ vector by eigenvalues; NaN if there are none, or anything is not finite."""
-    if not (np.isfinite(matrix).all() and np.isfinite(vector).all()):
-        return np.full_like(vector, np.nan)
+def _pseudo(matrices: Array, vectors: Array, cutoff: Array) -> Array:
+    """matrix⁺ vector [R, S], each row by itself; NaN where anything is not finite."""
+    finite = np.asarray(np.isfinite(matrices).all((1, 2)) & np.isfinite(vectors).all(1))
+    values, axes = _eigen(np.where(finite[:, None, None], matrices, 0.0))
+    kept = values > cutoff * np.maximum(values[:, -1:], 0.0)
+    along = (np.ascontiguousarray(axes.swapaxes(1, 2)) * vectors[:, None]).sum(-1)
+    parts = np.where(kept, along / values, np.where(np.isnan(values), np.nan, 0.0))
+    directions = (np.ascontiguousarray(axes) * parts[:, None]).sum(-1)
+    return np.where(finite[:, None], directions, np.nan)
+
+
+def _eigen(matrices: Array) -> tuple[Array, Array]:
+    """Eigenvalues [R, S], rising, and vectors [R, S, S], in columns; NaN for a matrix that has none found."""
     try:
-        values, vectors = np.linalg.eigh(matrix)
+        values, axes = np.linalg.eigh(matrices)
     except np.linalg.LinAlgError:
-        return np.full_like(vector, np.nan)
-    kept = values > cutoff * max(values[-1], 0.0)
-    axes = np.ascontiguousarray(vectors.T[kept])
-    along = (axes * vector).sum(-1) / values[kept]
-    return np.asarray((np.ascontiguousarray(axes.T) * along).sum(-1))
+        if len(matrices) == 1:
+            return np.full(matrices.shape[:2], np.nan), np.full(matrices.shape, np.nan)
+        parts = [_eigen(matrix[None]) for matrix in matrices]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    return values, axes
