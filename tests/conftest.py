@@ -42,7 +42,6 @@ sweep:
       several:
         model: {kind: circuit, qubits: 2, layers: 1, observables: [Z0, X1], readout: softmax}
         loss: cross-entropy
-        gradient: {engine: adjoint}
         sweep:
           - gradient:
               - {engine: adjoint}
@@ -57,6 +56,17 @@ sweep:
             - {kind: circuit, qubits: 2, layers: 1, observables: [Z0, X1]}
             - {kind: dense, activation: sigmoid}
         gradient: {engine: adjoint}
+      natural:
+        model: {kind: circuit, qubits: 2, layers: 2}
+        loss: mse
+        gradient: {engine: adjoint}
+        updates.1: {optimizer: qng, learning_rate: 0.1, momentum: 0.5}
+      quantum-adam:
+        model: {kind: circuit, qubits: 2, layers: 2}
+        loss: mse
+        gradient: {engine: adjoint}
+        updates.1: {optimizer: quantum-adam, learning_rate: 0.1, metric: full}
+        sweep: [{updates.1.clipnorm: [null, 0.3]}]
       probed-network: {mode: probe, updates: [{clip: norm, limit: 0.1}]}
       probed-circuit:
         mode: probe

@@ -193,7 +193,7 @@ BAD = {
     "a name that is a number": Bad(edited("name: small", "name: 3"), ["a.yaml:1: name: is 3, must be text"]),
     "a model that there is not": Bad(
         edited("kind: mlp", "kind: mpl"),
-        ["a.yaml:5: model.kind: is \"mpl\"; did you mean 'mlp'? (legal: circuit, mlp"],
+        ["a.yaml:5: model.kind: is \"mpl\"; did you mean 'mlp'? (legal: circuit, hybrid, mlp"],
     ),
     "a model without a kind": Bad(
         edited("    kind: mlp\n", ""), ["a.yaml:4: model: needs the key kind (legal: circuit,"]
@@ -356,6 +356,14 @@ BAD = {
     ),
     "an observable for other qubits": Bad(
         circuit(3, "    observable: ZZ\n"), ['a.yaml:8: model.observable: "ZZ" has 2 letters for 3 qubits']
+    ),
+    "a metric of a network": Bad(
+        edited("optimizer: sgd", "optimizer: qng"),
+        ["a.yaml:11: updates.1: needs the metric of a circuit's state, and this model has none; take sgd"],
+    ),
+    "two clips of one optimiser": Bad(
+        edited("optimizer: sgd,", "optimizer: quantum-adam, clipnorm: 1, global_clipnorm: 2,"),
+        ["a.yaml:11: updates.1.global_clipnorm: must be left out beside clipnorm; give one of them"],
     ),
     "an optimiser in a probe": Bad(
         edited("  steps: 3", "  steps: 3\n  mode: probe"),

@@ -74,6 +74,10 @@ OPTIMIZERS = (
     "{optimizer: momentum, learning_rate: 0.1}",
     "{optimizer: adam, learning_rate: 0.1}",
 )
+NATURAL = (
+    "{optimizer: qng, learning_rate: 0.1, momentum: 0.5}",
+    "{optimizer: quantum-adam, learning_rate: 0.1, metric: full, global_clipnorm: 0.3}",
+)
 ALL = Limits(None, math.inf)
 
 Bits = dict[str, dict[str, bytes]]
@@ -132,7 +136,7 @@ def packs(draw: st.DrawFn) -> Pack:
     mode = draw(st.sampled_from(["train", "probe"]))
     size = draw(st.integers(1, 9)) if text != DRAWN_AXES else 1
     clips = draw(st.lists(st.sampled_from(CLIPS), max_size=2, unique=True))
-    optimizer = draw(st.sampled_from(OPTIMIZERS))
+    optimizer = draw(st.sampled_from(OPTIMIZERS if text == NETWORK else OPTIMIZERS + NATURAL))
     items = [f"seed: {{range: {draw(st.integers(1, 4))}}}"]
     if mode == "train":
         rates = draw(st.lists(st.sampled_from([0.1, 1.0, 1e308]), min_size=1, max_size=3, unique=True))
@@ -150,7 +154,7 @@ def packs(draw: st.DrawFn) -> Pack:
 
 
 @given(pack=packs(), data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=60)
 def test_trial_has_the_same_bits_in_any_company_and_any_chunks(pack: Pack, data: st.DataObject) -> None:
     whole = rows_of(pack)
     some = data.draw(st.permutations(range(len(pack.ids))))[: data.draw(st.integers(1, len(pack.ids)))]
@@ -274,7 +278,7 @@ def test_totals_count_the_steps_that_ran() -> None:
     ran = np.array([[True, True, True], [True, False, False]])
     numbers, nothing = np.arange(6.0), np.zeros((6, 0))
     total = GradientSum(
-        *[numbers] * 2, 10.0 - numbers, *[nothing] * 6, executions=numbers, shots=numbers, qpu_seconds=numbers
+        *[numbers] * 2, 10.0 - numbers, *[nothing] * 7, executions=numbers, shots=numbers, qpu_seconds=numbers
     )
     totals = Totals.start(2, now=5.0).after(total, ran, compute=1.0, wait=2.0)
     assert totals.steps.tolist() == [3.0, 1.0]

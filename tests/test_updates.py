@@ -15,6 +15,7 @@ from orchestrator.config import ConfigError, discover
 from orchestrator.updates.base import Update
 from orchestrator.updates.chain import Chain, ChainState
 from orchestrator.updates.clips import ClipNorm, ClipValue, euclidean_norm
+from orchestrator.updates.natural import Qng, QuantumAdam
 from orchestrator.updates.optimizers import Adam, Momentum, Sgd
 
 FIXED = settings(deadline=None, derandomize=True)
@@ -55,6 +56,8 @@ def test_updates_are_found_by_their_tags() -> None:
         "optimizer=sgd": Sgd,
         "optimizer=momentum": Momentum,
         "optimizer=adam": Adam,
+        "optimizer=qng": Qng,
+        "optimizer=quantum-adam": QuantumAdam,
     }
 
 

@@ -54,6 +54,8 @@ class GradientSum:
         noise_first: [R, P] Σ p_i v_i
         signal: [R, S] Σ p_i δ_i, all layers side by side; S = 0 where the model has none
         signal_square: [R, S] Σ p_i δ_i²
+        metric: [R, W] Σ p_i g_i, g_i the metric of the circuit's state for sample i, its blocks one behind
+            the other; W = 0 unless an update asks for it
         executions: [R] circuits executed
         shots: [R] shots taken
         qpu_seconds: [R] seconds of quantum processor
@@ -68,6 +70,7 @@ class GradientSum:
     noise_first: Array
     signal: Array
     signal_square: Array
+    metric: Array
     executions: Array
     shots: Array
     qpu_seconds: Array

@@ -63,6 +63,7 @@ class LayeredDifferentiator:
             noise_first=np.zeros_like(gradient),
             signal=signal,
             signal_square=signal_square,
+            metric=np.zeros((rows, 0)),
             executions=np.full(rows, float(samples * len(self.model.circuits))),
             shots=none,
             qpu_seconds=none,

@@ -14,11 +14,15 @@ from orchestrator.config import ConfigError, discover
 from orchestrator.data.base import Data, Dataset
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator
+from orchestrator.engines.metric import Metric, prepared
 from orchestrator.errors import Fault, InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built, Group, Model
+from orchestrator.models.program import Program
 from orchestrator.sweep.axes import label
 from orchestrator.sweep.trial import Trial
+from orchestrator.updates.base import Spans, Update
+from orchestrator.updates.natural import Natural, metric_blocks, metric_form
 
 _CERTIFICATE_SEED = 0
 
@@ -46,6 +50,18 @@ class Problem:
         """
         return self.engine.certify(self.model, _CERTIFICATE_SEED)
 
+    @property
+    def spans(self) -> Spans:
+        """Where the model's groups start and stop."""
+        return tuple((group.start, group.stop) for group in self.model.groups)
+
+    def metric(self, updates: tuple[Update, ...]) -> Metric | None:
+        """The metric that a chain of updates needs; None if it needs none, or the model has none."""
+        form = metric_form(updates)
+        if form is None or not isinstance(self.model, Program):
+            return None
+        return prepared(self.model, metric_blocks(form, self.spans))
+
     def groups(self, components: tuple[int, ...]) -> tuple[Group, ...]:
         """The model's groups, then the chosen components as groups of their own."""
         singles = (Group(f"component{k}", k, k + 1, self._depth(k)) for k in components)
@@ -68,7 +84,7 @@ def problem(trial: Trial) -> Problem:
         ready = _problem(trial.data, fingerprints, trial.model, trial.loss, trial.gradient)
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
-    faults += [*_component_faults(trial, ready), *_memory_faults(trial, ready)]
+    faults += [*_component_faults(trial, ready), *_metric_faults(trial, ready), *_memory_faults(trial, ready)]
     if faults:
         raise InputError(faults)
     return ready
@@ -131,6 +147,16 @@ def _component_faults(trial: Trial, ready: Problem) -> list[Fault]:
     ]
 
 
+def _metric_faults(trial: Trial, ready: Problem) -> list[Fault]:
+    """Optimisers that need a metric, where the model is no circuit."""
+    message = "needs the metric of a circuit's state, and this model has none; take sgd, momentum or adam"
+    return [
+        Fault(f"updates.{index}", message)
+        for index, update in enumerate(trial.updates)
+        if isinstance(update, Natural) and not isinstance(ready.model, Program)
+    ]
+
+
 def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
     needed = shard_bytes(trial, ready, rows=1)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -141,13 +167,17 @@ def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
         f"{model} needs {size(needed)} for a shard of one trial, this machine has {size(memory)}; "
         "take a smaller model, a smaller batch.size or more batch.shards"
     )
+    if ready.metric(trial.updates):
+        message += ", or an optimizer without a metric"
     return [Fault("model", message)]
 
 
 def shard_bytes(trial: Trial, ready: Problem, rows: int) -> int:
-    """Working memory of the engine on the largest shard of ``rows`` trials, in bytes."""
+    """Working memory of the engine, and of the metric, on the largest shard of ``rows`` trials, in bytes."""
     samples = -(-trial.batch.size // trial.batch.shards)
-    return ready.engine.shard_bytes(ready.model, rows, samples)
+    metric = ready.metric(trial.updates)
+    needed = ready.engine.shard_bytes(ready.model, rows, samples)
+    return needed if metric is None else needed + metric.bytes(rows, samples)
 
 
 def size(count: float) -> str:

@@ -36,7 +36,7 @@ class Training(Walk):
         step, state = self.pack.step, self.state
         shards = self.batches.shards(range(step, step + 1), self.problem.model.axes)
         total, cost = self.gradient(state.parameters, shards)
-        applied = self.chain.apply(total.gradient, state.chain)
+        applied = self.chain.apply(total.gradient, state.chain, total.metric)
         finite = all_finite(total)
         self._record(total, applied, finite, shards[0].axes, cost)
         with np.errstate(all="ignore"):

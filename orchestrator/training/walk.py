@@ -53,11 +53,17 @@ class Chunk:
 
 
 def shard_gradient(shared: tuple[Trial, Array], shard: Shard) -> tuple[GradientSum, float]:
-    """Gradient of one shard at ``shared`` = (template, parameters [R, P]), and the seconds it took."""
+    """Gradient of one shard at ``shared`` = (template, parameters [R, P]), and the seconds it took.
+
+    The metric goes with it if an update of the template needs one.
+    """
     template, parameters = shared
-    differentiator = problem(template).differentiator
+    ready = problem(template)
+    differentiator, metric = ready.differentiator, ready.metric(template.updates)
     started = time.perf_counter()
     total = differentiator.gradient(parameters, shard)
+    if metric is not None:
+        total = replace(total, metric=metric.of(parameters, shard))
     return total, time.perf_counter() - started
 
 
@@ -79,7 +85,7 @@ class Walk(ABC):
         self.problem = problem(pack.template)
         self.certificate = self.problem.certificate
         self.recorder = Recorder(self.problem, pack.template.record)
-        self.chain = Chain.of([trial.updates for trial in pack.trials])
+        self.chain = Chain.of([trial.updates for trial in pack.trials], self.problem.spans)
         self._index()
         self._ended: list[Rows] = []
         self._steps = self._shards = 0

@@ -17,6 +17,8 @@ from orchestrator.config import Config
 Array = NDArray[np.float64]
 State = Mapping[str, Array]
 """What an update remembers, by name: float64 [R, …]."""
+Spans = tuple[tuple[int, int], ...]
+"""Slices [start, stop) of the parameter vector."""
 
 
 class Update(Config):
@@ -26,8 +28,9 @@ class Update(Config):
 
     @classmethod
     def number_names(cls) -> tuple[str, ...]:
-        """Names of the hyper-parameters that may differ inside a pack: the fields of type float."""
-        return tuple(name for name, field in cls.model_fields.items() if field.annotation is float)
+        """Names of the hyper-parameters that may differ inside a pack: the fields that are float, or None."""
+        fields = cls.model_fields.items()
+        return tuple(name for name, field in fields if field.annotation in (float, float | None))
 
     def init(self, rows: int, parameters: int) -> State:  # noqa: ARG002 - most remember nothing
         """The state before the first step, for ``rows`` trials of ``parameters`` parameters."""
@@ -39,7 +42,7 @@ class Update(Config):
         Args:
             vector: [R, P] the gradient, or what the chain has made of it. Never written to.
             state: as ``init`` or the last call returned it.
-            numbers: [R, 1] each hyper-parameter, one per trial.
+            numbers: [R, 1] each hyper-parameter, one per trial; NaN for None.
 
         Returns:
             The new vector [R, P] and the new state. The end of the chain is subtracted from the parameters.

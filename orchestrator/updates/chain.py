@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.updates.base import Array, Optimizer, State, Update
+from orchestrator.updates.base import Array, Optimizer, Spans, State, Update
+from orchestrator.updates.natural import Natural
+
+_NO_METRIC = np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Chain:
         rows: R.
         updates: the kinds, in order; their own numbers do not count.
         numbers: for each update its hyper-parameters by name, [R, 1] each.
+        groups: where the model's groups start and stop, for optimisers that treat each by itself.
 
     Example:
         >>> from orchestrator.updates.optimizers import Sgd
@@ -60,9 +64,10 @@ class Chain:
     rows: int
     updates: tuple[Update, ...]
     numbers: tuple[Mapping[str, Array], ...]
+    groups: Spans = ()
 
     @classmethod
-    def of(cls, chains: Sequence[Sequence[Update]]) -> Chain:
+    def of(cls, chains: Sequence[Sequence[Update]], groups: Spans = ()) -> Chain:
         """Stacks the chains of the trials of a pack.
 
         Raises:
@@ -71,7 +76,7 @@ class Chain:
         if len({tuple(_kind(update) for update in chain) for chain in chains}) != 1:
             raise ValueError("the chains of a pack must be of equal kinds")
         numbers = tuple(_stack(updates) for updates in zip(*chains, strict=True))
-        return cls(len(chains), tuple(chains[0]), numbers)
+        return cls(len(chains), tuple(chains[0]), numbers, groups)
 
     @property
     def learning_rate(self) -> Array:
@@ -83,14 +88,15 @@ class Chain:
 
     def take(self, rows: NDArray[np.intp]) -> Chain:
         """The chain of some rows of the pack, in the order given."""
-        return Chain(len(rows), self.updates, tuple(_take(numbers, rows) for numbers in self.numbers))
+        numbers = tuple(_take(numbers, rows) for numbers in self.numbers)
+        return Chain(len(rows), self.updates, numbers, self.groups)
 
     def init(self, parameters: int) -> ChainState:
         """The state before the first step of models of ``parameters`` parameters."""
         return ChainState(tuple(update.init(self.rows, parameters) for update in self.updates))
 
-    def apply(self, gradient: Array, state: ChainState) -> Applied:
-        """Sends the gradient [R, P] through the chain.
+    def apply(self, gradient: Array, state: ChainState, metric: Array = _NO_METRIC) -> Applied:
+        """Sends the gradient [R, P] through the chain; ``metric`` [R, W] if an update needs it.
 
         Rows never mix: a row's numbers are the same to the last bit in any pack, whatever else is
         in it, and no floating-point warning is raised.
@@ -101,6 +107,8 @@ class Chain:
             for update, numbers, part in zip(self.updates, self.numbers, state.parts, strict=True):
                 if isinstance(update, Optimizer):
                     clipped = vector
+                if isinstance(update, Natural):
+                    vector = update.direction(vector, metric, self.groups, numbers)
                 vector, part = update.update(vector, part, numbers)  # noqa: PLW2901 - state in, state out
                 parts.append(part)
         return Applied(vector if clipped is None else clipped, vector, ChainState(tuple(parts)))
@@ -138,6 +146,7 @@ def _kind(update: Update) -> tuple[object, ...]:
 
 
 def _stack(updates: Sequence[Update]) -> Mapping[str, Array]:
+    """[R, 1] each; NumPy makes NaN of None."""
     names = updates[0].number_names()
     return {name: np.array([[getattr(update, name)] for update in updates], np.float64) for name in names}
 

@@ -29,11 +29,19 @@ class ClipNorm(Clip):
     limit: float = Field(gt=0.0, description="largest Euclidean norm of a trial's whole vector")
 
     def update(self, vector: Array, state: State, numbers: Mapping[str, Array]) -> tuple[Array, State]:
-        """g min(1, limit/||g||). A vector with NaN or inf has no norm to bound and passes as it is."""
-        norm, limit = euclidean_norm(vector), numbers["limit"]
-        long = np.isfinite(vector).all(-1, keepdims=True) & (norm > limit)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(long, vector / norm * limit, vector), state
+        """``shortened`` to the limit."""
+        return shortened(vector, numbers["limit"]), state
+
+
+def shortened(vector: Array, limit: Array) -> Array:
+    """g min(1, limit/||g||) for each row of [R, P]; ``limit`` [R, 1], NaN for none.
+
+    A vector with NaN or inf has no norm to bound and passes as it is.
+    """
+    norm = euclidean_norm(vector)
+    long = np.isfinite(vector).all(-1, keepdims=True) & (norm > limit)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(long, vector / norm * limit, vector)
 
 
 def euclidean_norm(vector: Array) -> Array:

@@ -135,6 +135,7 @@ class AdjointDifferentiator:
             noise_first=np.zeros_like(gradient),
             signal=np.zeros((rows, 0)),
             signal_square=np.zeros((rows, 0)),
+            metric=np.zeros((rows, 0)),
             executions=np.full(rows, float(samples)),
             shots=none,
             qpu_seconds=none,

@@ -33,6 +33,7 @@ def summed(shard: Shard, loss: Array, derivative: Array, variance: Array, meter:
         noise_first=_over_samples(p * variance),
         signal=np.zeros((rows, 0)),
         signal_square=np.zeros((rows, 0)),
+        metric=np.zeros((rows, 0)),
         executions=executions,
         shots=executions * (meter.shots or 0),
         qpu_seconds=np.zeros(rows),

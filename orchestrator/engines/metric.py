@@ -1,0 +1,173 @@
+"""The Fubini–Study metric of a circuit's state, summed over a shard.
+
+It is computed exactly, on this package's own simulator, whatever estimates the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.engines.gradient import Array, Shard
+from orchestrator.models.expression import Tree, evaluate
+from orchestrator.models.gates import NONE
+from orchestrator.models.program import Point, Program
+
+Blocks = tuple[tuple[int, int], ...]
+"""Where the blocks of the metric start and stop among the parameters."""
+
+METRIC_BYTES = 32 << 20
+"""At most so much of single samples' metrics is held at once (or one for each thread, if that is more)."""
+
+
+@lru_cache(maxsize=8)
+def prepared(program: Program, blocks: Blocks) -> Metric:
+    """The metric of a program, made ready once."""
+    return Metric(program, blocks)
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """g_kl = Re[<∂_kψ|∂_lψ> - <∂_kψ|ψ><ψ|∂_lψ>] inside some blocks (Stokes et al. 2020, arXiv 1909.02108).
+
+    A parameter that does not change the state, up to rounding, has zeros. All gates count: the
+    metric knows no observable.
+    """
+
+    program: Program
+    blocks: Blocks
+
+    @property
+    def width(self) -> int:
+        """W, numbers in all blocks."""
+        return sum((stop - start) ** 2 for start, stop in self.blocks)
+
+    @cached_property
+    def _derivatives(self) -> _Derivatives:
+        return _Derivatives.of(self.program)
+
+    def of(self, parameters: Array, shard: Shard) -> Array:
+        """Σ p_i g_i of each row: the blocks one behind the other, [R, W].
+
+        Args:
+            parameters: [R, P]
+            shard: its targets do not matter.
+        """
+        from orchestrator.engines.batched import tangents
+
+        p = _plain(shard.weights)
+        point = self.program.expand(Point(parameters, shard.inputs, shard.axes))
+        total = np.zeros((len(p), self.width))
+        size = self._samples_at_once(p.size)
+        for start in range(0, p.size, size):
+            span = slice(start, min(start + size, p.size))
+            tangents.add(start, p.shape[1], p.reshape(-1)[span], self._samples(point, span), total)
+        return total
+
+    def _samples(self, point: Point, span: slice) -> Array:
+        """The metrics of some samples, [N, W]."""
+        from orchestrator.engines.batched import tangents
+
+        count, found = span.stop - span.start, self._derivatives
+        metric = np.empty((count, self.width))
+        states = np.empty((_threads(count), 2, 1 << self.program.qubits, 1 + self.program.parameters))
+        tangents.metrics(
+            states,
+            self.program.gates.copy(),
+            found.first,
+            found.column,
+            found.slope,
+            found.places,
+            np.array(self.blocks, np.int64).reshape(-1, 2),
+            _plain(point.parameters),
+            _plain(point.inputs).reshape(math.prod(point.inputs.shape[:2]), point.inputs.shape[2]),
+            np.require(point.axes, np.int8, ["C", "A", "W"]),
+            found.slopes(point, span),
+            span.start,
+            point.inputs.shape[1],
+            metric,
+        )
+        return metric
+
+    def _samples_at_once(self, samples: int) -> int:
+        return max(_threads(samples), METRIC_BYTES // (8 * max(1, self.width)))
+
+    def bytes(self, rows: int, samples: int) -> int:
+        """Memory of one metric of R rows of B samples, beside the shard, on this process's threads."""
+        count, program = rows * samples, self.program
+        states = _threads(count) * 16 * (1 + program.parameters) * 2**program.qubits
+        held = min(count, self._samples_at_once(count)) * self.width
+        return states + 8 * (held + 2 * rows * self.width + count * _expanded_floats(program))
+
+
+@dataclass(frozen=True, eq=False)
+class _Derivatives:
+    """Which derivatives each gate adds to, as ``tangents.metrics`` takes them.
+
+    Attributes:
+        trees: [S] the derivatives of computed angles by parameters.
+    """
+
+    first: NDArray[np.int64]
+    column: NDArray[np.int64]
+    slope: NDArray[np.int64]
+    places: NDArray[np.int64]
+    trees: tuple[Tree, ...]
+
+    @classmethod
+    def of(cls, program: Program) -> _Derivatives:
+        """Columns stand in the order in which their parameters come up; unused ones behind them."""
+        slopes = [(k, tree) for angle in program.angles for k, tree in angle.slopes]
+        begins = np.cumsum([0, *(len(angle.slopes) for angle in program.angles)])
+        found: list[list[tuple[int, int]]] = []
+        for parameter in program.gates["parameter"].tolist():
+            angle = parameter - program.parameters
+            if angle >= 0:
+                found.append([(slopes[s][0], s) for s in range(begins[angle], begins[angle + 1])])
+            else:
+                found.append([] if parameter == NONE else [(parameter, NONE)])
+        flat = [pair for pairs in found for pair in pairs]
+        order = list(dict.fromkeys([*(k for k, _ in flat), *range(program.parameters)]))
+        places = np.empty(program.parameters, np.int64)
+        places[order] = np.arange(1, program.parameters + 1)
+        return cls(
+            first=np.cumsum([0, *map(len, found)]),
+            column=np.array([places[k] for k, _ in flat], np.int64),
+            slope=np.array([s for _, s in flat], np.int64),
+            places=places,
+            trees=tuple(tree for _, tree in slopes),
+        )
+
+    def slopes(self, point: Point, span: slice) -> Array:
+        """The derivatives of computed angles at some samples, [N, S]."""
+        values = np.empty((span.stop - span.start, len(self.trees)))
+        if self.trees:
+            parameters, inputs = point.parameters[span], point.inputs[span, 0]
+            for s, tree in enumerate(self.trees):
+                values[:, s] = evaluate(tree, parameters, inputs)
+        return values
+
+
+def _expanded_floats(program: Program) -> int:
+    """Numbers that computed angles and features take for each sample, and what they are computed from."""
+    if not program.angles and not program.features:
+        return 0
+    computed = len(program.angles) + len(program.features)
+    slopes = sum(len(angle.slopes) for angle in program.angles)
+    return 2 * (program.parameters + program.inputs + computed) + program.axes + slopes + 4
+
+
+def _threads(samples: int) -> int:
+    """Threads that the kernel uses for so many samples."""
+    import numba
+
+    return max(1, min(numba.get_num_threads(), samples))
+
+
+def _plain(array: Array) -> Array:
+    """The array as the one kind that the kernel is compiled for; what comes from Ray is read-only."""
+    return np.require(array, np.float64, ["C", "A", "W"])
