@@ -99,5 +99,5 @@ class Terminal(Watcher):
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number, handler in before.items() if self.signal is None else ():
+                signal.signal(number, handler)  # else a second one may come yet, while Ray is being closed
