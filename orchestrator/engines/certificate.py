@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.engines.aer.gates import padded
 from orchestrator.errors import CertificateError
 from orchestrator.models.ansatz import DRAWN, Drawing
 from orchestrator.models.program import Program
@@ -116,13 +117,18 @@ def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDAr
 
     simulator = AerSimulator(method="statevector", max_parallel_threads=1, fusion_enable=False)
     circuit = transpile(_with_axes(drawing.circuit, axes), basis_gates=_BASIS, optimization_level=0)
+    if drawing.amplitudes:
+        prepared = circuit.copy_empty_like()
+        prepared.initialize(padded(inputs[None] / np.linalg.norm(inputs), circuit.num_qubits)[0])
+        circuit = prepared.compose(circuit)
     for k, operator in enumerate(drawing.operators):
         circuit.save_expectation_value(operator.paulis, range(circuit.num_qubits), label=str(k))
     circuit.save_amplitudes_squared([0])
     trainable = [parameter for layer in drawing.layers for parameter in layer]
-    symbols = [*trainable, *drawing.inputs]
+    symbols = trainable if drawing.amplitudes else [*trainable, *drawing.inputs]
     bound = [
-        circuit.assign_parameters(dict(zip(symbols, [*point, *inputs], strict=True))) for point in points
+        circuit.assign_parameters(dict(zip(symbols, [*point, *inputs][: len(symbols)], strict=True)))
+        for point in points
     ]
     result = simulator.run(bound).result()
     found = [result.data(index) for index in range(len(points))]

@@ -86,6 +86,7 @@ class Metric:
             _plain(point.parameters),
             _plain(point.inputs).reshape(math.prod(point.inputs.shape[:2]), point.inputs.shape[2]),
             np.require(point.axes, np.int8, ["C", "A", "W"]),
+            self.program.amplitudes,
             found.slopes(point, span),
             span.start,
             point.inputs.shape[1],

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Adjoint, Evaluator
-from orchestrator.engines.batched.kernel import contract
 from orchestrator.engines.gradient import Array
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Point, Program
@@ -56,6 +55,8 @@ class CircuitStage:
 
     def backward(self, parameters: Array, tape: _Tape, cotangent: Array, weights: Array, sums: Sums) -> None:
         """Writes the moments, and keeps dl/d(input) for ``pull``."""
+        from orchestrator.engines.batched.kernel import contract
+
         own, (rows, samples) = parameters.shape[1], weights.shape
         gradient, square = np.zeros((rows, own)), np.zeros((rows, own))
         back, flat = np.empty((rows * samples, self.stage.fed)), weights.reshape(-1)

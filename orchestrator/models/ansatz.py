@@ -33,6 +33,8 @@ class Drawing:
         layers: the trainable ones, in the order of the parameter vector, cut into layers.
         axes: A, number of drawn axes.
         twins: pairs of trainable parameters; the first starts with the value of the second.
+        amplitudes: whether the inputs are, normalised, the first amplitudes of the state that it starts from,
+            in place of |0…0>; then no gate turns by them.
     """
 
     circuit: QuantumCircuit
@@ -41,6 +43,7 @@ class Drawing:
     layers: tuple[tuple[Parameter, ...], ...]
     axes: int
     twins: tuple[tuple[Parameter, Parameter], ...] = ()
+    amplitudes: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validat
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing, Trainable, with_encoding
 from orchestrator.models.base import Model
-from orchestrator.models.encoding import ENCODINGS
+from orchestrator.models.encoding import AMPLITUDE, ENCODINGS
 from orchestrator.models.layer import Layer
 from orchestrator.models.layered import Layered, with_linear_readout
 from orchestrator.models.observable import READOUTS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.models.observable import Operator
 
 ANSATZ_NAMES: tuple[str, ...] = tuple(ANSATZE)
-ENCODING_NAMES: tuple[str, ...] = tuple(ENCODINGS)
+ENCODING_NAMES: tuple[str, ...] = (*ENCODINGS, AMPLITUDE)
 
 Entanglement = Literal["full", "linear", "reverse_linear", "circular", "sca", "pairwise"]
 Rotation = Literal["rx", "ry", "rz", "p", "h"]
@@ -97,6 +97,10 @@ class AnyCircuit(Model, Layer):
 
     def _draw_fed(self, features: int) -> Drawing:
         drawing = self.draw(features)
+        if drawing.amplitudes:
+            raise InputError.at(
+                "model.encoding", "is amplitude, which takes the data, not another layer's output"
+            )
         return replace(drawing, inputs=(), layers=(*drawing.layers, drawing.inputs))
 
     def operators(self, qubits: int) -> tuple[Operator, ...]:
@@ -138,7 +142,8 @@ class Circuit(AnyCircuit):
         entangler: ``two-local``: gate on each pair.
         ansatz_seed: ``pauli-two-design``: the axes are drawn from it, once.
         block_layers: ``identity-blocks``: layers in a block, before their mirror image.
-        encoding: a name out of ``models.encoding.ENCODINGS``; there is none without data.
+        encoding: a name out of ``models.encoding.ENCODINGS``, or ``amplitude``: the features, normalised, are
+            the first amplitudes of the state that the ansatz starts from; there is none without data.
         encoding_repetitions: of ``iqp``, ``zz`` and ``pauli``.
         encoding_entanglement: Qiskit's pattern of pairs, for ``zz`` and ``pauli``.
         encoding_paulis: ``pauli``: strings such as ``Z`` and ``YY``.
@@ -197,10 +202,14 @@ class Circuit(AnyCircuit):
         operators = self._operators([*self._option_faults(), *self._feature_faults(features)])
         trainable = self._trainable(operators)
         circuit, inputs = trainable.circuit, ()
-        if features:
+        amplitudes = bool(features) and self.encoding == AMPLITUDE
+        if amplitudes:
+            inputs = tuple(_amplitudes(features))
+        elif features:
             encoding = self._encoding(features)
             circuit, inputs = with_encoding(trainable, encoding, self.reupload), tuple(encoding.parameters)
-        return Drawing(circuit, operators, inputs, trainable.layers, trainable.axes, trainable.twins)
+        layers, axes = trainable.layers, trainable.axes
+        return Drawing(circuit, operators, inputs, layers, axes, trainable.twins, amplitudes)
 
     def _operators(self, faults: list[Fault]) -> tuple[Operator, ...]:
         """The operators, unless there are faults, their own among them."""
@@ -233,12 +242,18 @@ class Circuit(AnyCircuit):
         """Options that the chosen ansatz or encoding does not have, and too many uploads."""
         yield from _misplaced(self, "ansatz", ANSATZE, "")
         yield from _misplaced(self, "encoding", ENCODINGS, "encoding_")
-        if self.reupload > self.layers:
+        if self.reupload > 1 and self.encoding == AMPLITUDE:
+            yield Fault("model.reupload", "means nothing to encoding: amplitude, a state at the start")
+        elif self.reupload > self.layers:
             message = f"is {self.reupload}, more than the {self.layers} layers"
             yield Fault("model.reupload", message)
 
     def _feature_faults(self, features: int) -> Iterator[Fault]:
-        if features > self.qubits:
+        if self.encoding == AMPLITUDE:
+            if features > 2**self.qubits:
+                needs = f"encoding: amplitude needs {(features - 1).bit_length()} for the {features} features"
+                yield Fault("model.qubits", f"is {self.qubits}, but {needs}")
+        elif features > self.qubits:
             needs = f"encoding: {self.encoding} needs a qubit for each of the {features} features"
             hint = f"use {features} or more, or data.features: {self.qubits}"
             yield Fault("model.qubits", f"is {self.qubits}, but {needs}; {hint}")
@@ -257,9 +272,15 @@ def _misplaced(
     chosen = getattr(config, key)
     for option in dict.fromkeys(option for function in family.values() for option in _options(function)):
         given = getattr(config, prefix + option, None) is not None
-        if given and option not in _options(family[chosen]):
+        if given and option not in (_options(family[chosen]) if chosen in family else ()):
             owners = ", ".join(name for name, function in family.items() if option in _options(function))
             yield Fault(f"model.{prefix}{option}", f"means nothing to {key}: {chosen} (legal with: {owners})")
+
+
+def _amplitudes(count: int) -> Any:
+    from qiskit.circuit import ParameterVector
+
+    return ParameterVector("x", count)
 
 
 def _options(function: Callable[..., Any]) -> list[str]:

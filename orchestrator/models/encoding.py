@@ -68,6 +68,9 @@ def _pauli(
     return pauli_feature_map(features, repetitions, entanglement, paulis=fitting)
 
 
+AMPLITUDE = "amplitude"
+"""The encoding that is no circuit: the features, normalised, are the amplitudes of the state at the start."""
+
 ENCODINGS: Mapping[str, Callable[..., QuantumCircuit]] = MappingProxyType(
     {"angle": _angle, "basis": _basis, "iqp": _iqp, "pauli": _pauli, "zz": _zz}
 )

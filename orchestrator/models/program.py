@@ -47,6 +47,8 @@ class Program:
         twins: pairs of parameters; the first starts with the value of the second.
         angles: functions of parameters, and perhaps inputs.
         features: functions of inputs alone.
+        amplitudes: whether the inputs, normalised by ``expand``, are the first amplitudes of the state that
+            the gates start from, the others 0; if not, that is |0…0>.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Program:
     twins: tuple[tuple[int, int], ...] = ()
     angles: tuple[Expression, ...] = ()
     features: tuple[Expression, ...] = ()
+    amplitudes: bool = False
 
     signals: ClassVar[tuple[Group, ...]] = ()
 
@@ -91,11 +94,13 @@ class Program:
         return np.array([k not in used for k in range(self.parameters)], np.bool_)
 
     def expand(self, point: Point) -> Point:
-        """The point with computed angles and features behind its own.
+        """The point with computed angles and features behind its own, amplitudes normalised.
 
         Angles that are computed may differ from sample to sample, so with them each sample becomes a row:
         parameters [R·B, P + angles], inputs [R·B, 1, F + features], axes [R·B, A].
         """
+        if self.amplitudes:
+            point = point._replace(inputs=_normalised(point.inputs))
         if not self.angles and not self.features:
             return point
         rows, samples, width = point.inputs.shape
@@ -124,6 +129,13 @@ class Program:
         for twin, other in self.twins:
             values[:, twin] = values[:, other]
         return values
+
+
+def _normalised(inputs: Array) -> Array:
+    """Every sample's numbers over their Euclidean norm; NaN where all are 0."""
+    with np.errstate(all="ignore"):
+        inputs = inputs / np.abs(inputs).max(-1, keepdims=True, initial=0.0)  # squares cannot overflow
+        return np.asarray(inputs / np.sqrt((inputs * inputs).sum(-1, keepdims=True)))
 
 
 def _beside(values: Array, functions: tuple[Expression, ...], parameters: Array, inputs: Array) -> Array:

@@ -76,6 +76,7 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
         twins=_twins(drawing),
         angles=tuple(reader.angles),
         features=tuple(reader.features),
+        amplitudes=drawing.amplitudes,
     )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.aer.gates import append, operator
+from orchestrator.engines.aer.gates import append, operator, padded
 from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.backends.base import Part
 from orchestrator.engines.gradient import Array
@@ -66,7 +66,7 @@ class AerAdjoint:
         found = np.empty((rows, samples, self.program.outputs))
         for row, span in self._blocks(rows, samples):
             turns = self._turns(point.parameters[row], point.inputs[row, span], point.axes[row])
-            found[row, span] = self._forward(turns, span.stop - span.start)[1]
+            found[row, span] = self._forward(turns, point.inputs[row, span])[1]
         return found.reshape(*inputs.shape[:2], self.program.outputs)
 
     def parts(
@@ -80,7 +80,7 @@ class AerAdjoint:
         for row, span in self._blocks(rows, samples):
             turns = self._turns(point.parameters[row], point.inputs[row, span], point.axes[row])
             count = span.stop - span.start
-            psi, value = self._forward(turns, count)
+            psi, value = self._forward(turns, point.inputs[row, span])
             place = slice(row * samples + span.start, row * samples + span.stop)
             derivative = self._backward(turns, psi, factors[place])[:count]
             yield Part(place, value, self.program.chain(derivative, point, place))
@@ -93,9 +93,8 @@ class AerAdjoint:
                 yield row, slice(start, min(start + size, samples))
 
     def _turns(self, parameters: Array, features: Array, axes: NDArray[np.int8]) -> list[_Turn]:
-        """The gates at parameters [P], features [N, F] and axes [A]; the last sample fills up the index."""
-        filled = features[np.minimum(np.arange(1 << _index_qubits(len(features))), len(features) - 1)]
-        turns = []
+        """The gates at parameters [P], features [N, F] and axes [A]."""
+        filled, turns = self._filled(features), []
         for gate in self._gates:
             angles = np.array([gate.offset])
             if gate.parameter != NONE:
@@ -106,6 +105,10 @@ class AerAdjoint:
             turns.append(_Turn(gate, axis, angles))
         return turns
 
+    def _filled(self, features: Array) -> Array:
+        """Features [M, F] of the whole index: the last sample again and again behind the N."""
+        return features[np.minimum(np.arange(1 << _index_qubits(len(features))), len(features) - 1)]
+
     @cached_property
     def _gates(self) -> list[Gate]:
         return [Gate(*gate.item()) for gate in self.program.gates[self.program.live]]
@@ -114,14 +117,16 @@ class AerAdjoint:
     def _operators(self) -> list[Any]:
         return [_matrix_of(observable, self.program.qubits) for observable in self.program.observables]
 
-    def _forward(self, turns: Sequence[_Turn], count: int) -> tuple[States, Array]:
-        """ψ_i/√M [M, 2^n] of ``count`` samples, and E [count, K]; NaN if an angle is not finite."""
+    def _forward(self, turns: Sequence[_Turn], features: Array) -> tuple[States, Array]:
+        """ψ_i/√M [M, 2^n] of samples with features [N, F], and E [N, K]; NaN if an angle is not finite."""
+        count = len(features)
         circuit = self._circuit(_index_qubits(count))
-        if not all(np.isfinite(turn.angles).all() for turn in turns):
+        amplitudes = features if self.program.amplitudes else np.zeros(0)
+        if not all(np.isfinite(numbers).all() for numbers in (amplitudes, *(turn.angles for turn in turns))):
             undefined = np.full((1 << _index_qubits(count), 1 << self.program.qubits), np.nan + 0j)
             return undefined, np.full((count, self.program.outputs), np.nan)
-        for qubit in range(self.program.qubits, circuit.num_qubits):
-            circuit.h(qubit)
+        first = self._filled(features) if self.program.amplitudes else np.ones((1 << _index_qubits(count), 1))
+        circuit.set_statevector(padded(first, self.program.qubits).ravel() / np.sqrt(len(first)))
         for turn in turns:
             self._append(circuit, turn, 1.0)
         circuit.save_statevector()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.aer.gates import append, operator, touched
+from orchestrator.engines.aer.gates import append, operator, padded, touched
 from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.gradient import Array
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
@@ -53,8 +54,11 @@ class AerProgram:
         angles = self._angles(*point).reshape(count, len(self._varying))
         finite = np.isfinite(angles).all(-1)
         angles[~finite] = 0.0  # Aer's matrix products never end on what is not finite
-        starts = range(0, count, _BINDINGS)
-        values = [value for start in starts for value in self._run(angles[start : start + _BINDINGS])]
+        if self._program.amplitudes:
+            values = self._run_from(point.inputs.reshape(count, -1), angles)
+        else:
+            starts = range(0, count, _BINDINGS)
+            values = [value for start in starts for value in self._run(angles[start : start + _BINDINGS])]
         return np.where(finite.reshape(-1, 1), values, np.nan).reshape(
             *inputs.shape[:2], self._program.outputs
         )
@@ -64,6 +68,20 @@ class AerProgram:
         if not len(self._varying):
             return len(angles) * self._results(1, [])
         return self._results(len(angles), [dict(zip(self._symbols, angles.T, strict=True))])
+
+    def _run_from(self, amplitudes: Array, angles: Array) -> list[list[float]]:
+        """E of bindings [N, V], each from amplitudes [N, F] of its own, and so as a circuit of its own."""
+        values = []
+        for start, binding in zip(padded(amplitudes, self._program.qubits), angles, strict=True):
+            if not np.isfinite(start).all():
+                values.append([math.nan] * self._program.outputs)
+                continue
+            circuit = self._circuit.copy_empty_like()
+            circuit.initialize(start, circuit.qubits)
+            circuit.compose(self._circuit, inplace=True)
+            binds = [dict(zip(self._symbols, binding[:, None], strict=True))] if len(binding) else []
+            values.append(self._values(run(self._simulator, circuit, binds).data(0)))
+        return values
 
     def _results(self, count: int, binds: list[Any]) -> list[list[float]]:
         result = run(self._simulator, self._circuit, binds)

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from orchestrator.models.gates import Gate, Opcode, Term
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
+
+
+def padded(amplitudes: NDArray[np.float64], qubits: int) -> NDArray[np.complex128]:
+    """States [N, 2^n] whose first amplitudes are these [N, F], and the others 0."""
+    states = np.zeros((len(amplitudes), 1 << qubits), np.complex128)
+    states[:, : amplitudes.shape[1]] = amplitudes
+    return states
 
 
 def touched(gate: Gate) -> tuple[int, ...]:

@@ -106,6 +106,9 @@ class Aer(Backend):
         if program.qubits > (most := processor(self.noise.processor).qubits):
             message = f"is {self.noise.processor}, which has {most} qubits; needed are {program.qubits}"
             raise InputError.at(_PROCESSOR, message)
+        if program.amplitudes:
+            message = "starts from |0…0>, as processors do; encoding: amplitude is a state by itself"
+            raise InputError.at(_PROCESSOR, message)
         if program.axes:
             message = "runs one circuit, but that of ansatz: random-pauli is drawn anew in every step"
             raise InputError.at(_PROCESSOR, message)

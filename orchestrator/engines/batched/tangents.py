@@ -100,12 +100,15 @@ def _run(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     slopes: Any,
 ) -> None:
     """ψ and all ∂_kψ behind the circuit, for one sample."""
     re, im, columns = state[0], state[1], 1
     state[:] = 0.0
     re[0, 0] = 1.0
+    for j in range(features.shape[0] if amplitudes else 0):
+        re[j, 0] = features[j]
     for g in range(gates.shape[0]):
         gate = gates[g]
         if gate.opcode != _ROTATION:
@@ -179,6 +182,7 @@ def _samples(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     slopes: Any,
     offset: int,
     samples: int,
@@ -196,6 +200,7 @@ def _samples(
             parameters[row],
             features[flat],
             axes[row],
+            amplitudes,
             slopes[i],
         )
         null = _project(state[0], state[1])
@@ -219,6 +224,7 @@ def metrics(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     slopes: Any,
     offset: int,
     samples: int,
@@ -237,6 +243,7 @@ def metrics(
         parameters: float64 [R, P + angles].
         features: float64 [R·B, F].
         axes: int8 [R, A].
+        amplitudes: whether the features are the first amplitudes of the state at the start.
         slopes: float64 [N, S] derivatives of computed angles.
         offset: the first sample, counted over all R·B.
         samples: B.
@@ -257,6 +264,7 @@ def metrics(
             parameters,
             features,
             axes,
+            amplitudes,
             slopes,
             offset,
             samples,
