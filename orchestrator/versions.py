@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-COMPUTING = ("orchestrator", "numpy", "numba", "qiskit", "qiskit-aer", "scikit-learn")
+COMPUTING = ("orchestrator", "numpy", "numba", "qiskit", "qiskit-aer", "qiskit-aer-gpu", "scikit-learn")
 
 
 def versions() -> dict[str, str]:

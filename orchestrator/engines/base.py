@@ -19,8 +19,13 @@ class Engine(Config):
         """Whether this engine can take ``model``."""
         raise NotImplementedError
 
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs that a process needs for it."""
+        return 0
+
     def check(self) -> None:
-        """Raises InputError if this machine lacks what the engine needs."""
+        """Raises InputError if this process lacks what the engine needs, such as a GPU."""
 
     def biased(self, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
         """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""

@@ -28,8 +28,13 @@ class CircuitEngine(Engine):
         """True for circuits."""
         return isinstance(model, Program)
 
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs that the backend needs."""
+        return self.backend.gpus
+
     def check(self) -> None:
-        """Raises InputError if this machine lacks what the backend needs."""
+        """Raises InputError if this process lacks what the backend needs."""
         self.backend.check()
 
     def biased(self, loss: str) -> bool:

@@ -92,7 +92,6 @@ def _problem(
         raise InputError.at(
             "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
         )
-    engine.check()
     return Problem(dataset, built, engine, loss)
 
 
