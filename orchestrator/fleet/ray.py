@@ -33,10 +33,11 @@ class Worker:
     """An actor that runs what it is handed."""
 
     def __init__(self, prepare: Callable[[], None]) -> None:
-        prepare()
+        self._prepared = _portable(attempt(0, prepare))
 
-    def ready(self) -> None:
-        """Answers once the worker is up and has nothing else to do."""
+    def ready(self) -> Outcome:
+        """Answers once the worker is up and has nothing else to do; or why it is of no use."""
+        return self._prepared
 
     def run(
         self, ticket: int, function: Callable[..., Any], helpers: list[Any], arguments: tuple[Any, ...]
@@ -203,6 +204,7 @@ class RayFleet:
                     self._idle.append(actor)
                     self._stillborn = 0
                 else:
+                    ray.kill(actor)
                     self._replace(outcome.error, stillborn=waiting is self._starting)
         self._refuse_to_wait_for_ever()
 

@@ -76,7 +76,7 @@ class BoundAdjoint(AerProgram):
         """E [N] and dE/dφ [N, P + angles] of bindings [N, V]; NaN where one is not finite."""
         finite = np.isfinite(angles).all(-1, keepdims=True)
         angles = np.where(finite, angles, 0.0)
-        value = np.where(finite[:, 0], self._constant, np.nan)
+        value = np.where(finite, self._constant, np.nan)[:, 0]
         jacobian = np.zeros((len(angles), self._program.parameters + len(self._program.angles)))
         jacobian += np.where(finite, 0.0, np.nan)
         for factor, circuit in self._circuits:
