@@ -227,6 +227,17 @@ def test_exact_engines_agree_on_random_circuits(drawing: Drawing, seed: int):
             )
 
 
+@given(drawings(curved=True), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_derivatives_on_aer_agree_on_random_circuits_with_any_angles(drawing: Drawing, seed: int):
+    program = read(lambda: drawing, "random")
+    parameters, shard = part(program, 2, 3, seed)
+    expected = derivatives(BatchedProgram(program), parameters, shard)
+    for ready in (Aer.parse(AER).adjoint(program), bound(program)):
+        for one, other in zip(derivatives(ready, parameters, shard), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0.0, atol=EXACT)
+
+
 def test_adjoint_on_aer_cuts_a_batch_that_is_too_large_for_one_state(monkeypatch: pytest.MonkeyPatch):
     program = CIRCUITS["awkward"]
     parameters, shard = part(program, samples=7)
