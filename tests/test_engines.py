@@ -418,13 +418,14 @@ def test_parameter_that_is_not_finite_spoils_its_own_row_only(name: str):
 
 def test_controlled_rotations_on_aer_follow_their_parameters():
     """Bound at run time, Aer leaves them at their unbound value without a warning (qiskit-aer issue 2403)."""
-    thetas = tuple(ParameterVector("θ", 4))
+    *thetas, last = ParameterVector("θ", 5)
     drawn = QuantumCircuit(2)
     drawn.h([0, 1])
+    drawn.rx(last, 0)  # without a parameter that it does bind, Aer would notice
     for gate, theta in zip((drawn.cp, drawn.crx, drawn.cry, drawn.crz), thetas, strict=True):
         gate(theta, 0, 1)
         drawn.ry(0.4, 0)
-    program = read(lambda: Drawing(drawn, SparsePauliOp("ZX"), (), (thetas,), 0), "controlled")
+    program = read(lambda: Drawing(drawn, SparsePauliOp("ZX"), (), ((*thetas, last),), 0), "controlled")
     parameters, shard = part(program, rows=4, samples=1)
     found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)
     bound = [Statevector(drawn.assign_parameters(row)) for row in parameters]
@@ -433,7 +434,10 @@ def test_controlled_rotations_on_aer_follow_their_parameters():
 
 
 def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
-    """Fusion, on from 14 qubits, turns <YZ…Z> of these gates into its negative (qiskit-aer issue 2245)."""
+    """Fusion, on from 14 qubits, turns <YZ…Z> of these gates into its negative (qiskit-aer issue 2245).
+
+    They go to Aer as they are: read into a program they are rotations, of which fusion makes no mistake.
+    """
     drawn = QuantumCircuit(15)
     drawn.h(0)
     drawn.cx(1, 0)
@@ -441,11 +445,10 @@ def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
     drawn.s(0)
     drawn.x(0)
     observable = SparsePauliOp.from_sparse_list([("Y" + 14 * "Z", range(15), 1.0)], num_qubits=15)
-    program = read(lambda: Drawing(drawn, observable, (), (), 0), "phase")
-    parameters, shard = part(program, rows=1, samples=1)
-    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)
-    assert found[0, 0] == pytest.approx(Statevector(drawn).expectation_value(observable).real, abs=EXACT)
-    assert not simulator("CPU", "statevector").options.fusion_enable
+    expected = Statevector(drawn).expectation_value(observable).real
+    drawn.save_expectation_value(observable, drawn.qubits, label="value")
+    found = run_on_aer(simulator("CPU", "statevector"), drawn).data(0)["value"]
+    assert found == pytest.approx(expected, abs=EXACT)
 
 
 def test_shots_on_aer_do_not_depend_on_the_place_in_the_call():
