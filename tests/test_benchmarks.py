@@ -3,13 +3,13 @@
 import numba
 import numpy as np
 import pytest
+from devices import NEEDS_GPU
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from benchmarks import gpu
 from benchmarks.peers import orchestrator
 from benchmarks.work import LAYERS, Shape, Work
-from orchestrator.engines.aer.simulator import no_gpu
 
 
 def loss(work: Work, trial: int, parameters: np.ndarray) -> float:
@@ -31,11 +31,11 @@ def loss(work: Work, trial: int, parameters: np.ndarray) -> float:
     return float(np.mean(losses))
 
 
-@pytest.mark.parametrize("program", gpu.PROGRAMS.values())
+@pytest.mark.parametrize(
+    "program", [pytest.param(p, marks=NEEDS_GPU if "GPU" in p else ()) for p in gpu.PROGRAMS.values()]
+)
 def test_gradients_for_the_gpu_table_are_the_same(program: str):
     _, *options = program.split()
-    if "GPU" in options and no_gpu():
-        pytest.skip(f"needs a GPU: {no_gpu()}")
     work = Work.random(Shape(3, 2))
     found, expected = (
         orchestrator.build(work, numba.get_num_threads(), *chosen)(work.parameters)

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -137,11 +139,11 @@ class BoundAdjoint(AerProgram):
         circuit.h(top)
         _reflect(circuit, term)
         circuit.save_expectation_value(SparsePauliOp("X"), [top], label="value")
+        readings = {place: list(group) for place, group in groupby(self._readings, attrgetter("place"))}
         for k, rotations in reversed(list(enumerate(self._rotations(self._undoing, -1.0)))):
-            for reading in self._readings:
-                if reading.place == k:
-                    pauli = SparsePauliOp("Y" + "XYZ"[reading.axis])
-                    circuit.save_expectation_value(pauli, [reading.gate.qubit, top], label=reading.label)
+            for reading in readings.get(k, ()):
+                pauli = SparsePauliOp("Y" + "XYZ"[reading.axis])
+                circuit.save_expectation_value(pauli, [reading.gate.qubit, top], label=reading.label)
             append(circuit, self._gates[k], *rotations)
         return circuit
 
