@@ -42,7 +42,10 @@ class First:
 
 
 class Program:
-    """A peer at work on one shape; close it after use."""
+    """A peer at work on one shape; close it after use.
+
+    ``peer`` is a module of ``benchmarks.peers``, and behind it the options that its ``build`` takes.
+    """
 
     def __init__(self, peer: str, shape: Shape, threads: int) -> None:
         self.peer = peer
@@ -90,9 +93,10 @@ class Program:
 
 def _serve(peer: str, shape: Shape, threads: int, pipe: Any) -> None:
     try:
-        module, work = importlib.import_module(f"benchmarks.peers.{peer}"), Work.random(shape)
+        name, *options = peer.split()
+        module, work = importlib.import_module(f"benchmarks.peers.{name}"), Work.random(shape)
         start = time.perf_counter()
-        gradient = module.build(work, threads)
+        gradient = module.build(work, threads, *options)
         result = gradient(work.parameters)
         seconds = time.perf_counter() - start
         versions = {name: version(name) for name in module.PACKAGES}

@@ -15,7 +15,9 @@ from orchestrator.driver.driver import Driver, Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
-from orchestrator.engines.threads import use_threads, use_threads_only
+from orchestrator.engines.base import Engine
+from orchestrator.engines.threads import use_threads
+from orchestrator.engines.worker import prepare
 from orchestrator.sweep.file import Sweep, load
 from orchestrator.sweep.plan import Plan
 from orchestrator.traces.read import Run
@@ -35,7 +37,7 @@ class Where:
     Attributes:
         inline: in this process, without Ray.
         address: of a Ray cluster; None: the one running here, else a local one.
-        workers: how many; None: as many as the cluster has CPUs for.
+        workers: how many; None: as many as the cluster has CPUs for, and GPUs if trials need them.
     """
 
     inline: bool = False
@@ -129,7 +131,8 @@ def run(
         watcher: is told what happens.
 
     Raises:
-        InputError: faults in the sweep file; nothing was started, nothing written.
+        InputError: faults in the sweep file, or this process lacks the GPU that trials need; nothing was
+            started, nothing written.
         RunDirectoryError: the directory cannot be used.
         FleetError: no cluster as asked for.
 
@@ -138,6 +141,8 @@ def run(
     """
     watcher = watcher or Watcher()
     planned = load(Path(sweep), overrides)
+    if where.inline:
+        check_here(planned.plan)
     place = f"runs/{planned.name}" if out is None else os.fspath(out)
     folder = Path(place)
     with _open(planned, place, mixed_versions) as writer:
@@ -197,11 +202,23 @@ def count(plan: Plan, done: Done) -> Counts:
     return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps)
 
 
+def on_gpus(plan: Plan) -> tuple[Engine, ...]:
+    """The engines of a plan that need a GPU, each once."""
+    engines = dict.fromkeys(structure.template.gradient for structure in plan.structures)
+    return tuple(engine for engine in engines if engine.gpus)
+
+
+def check_here(plan: Plan) -> None:
+    """Raises InputError if this process lacks the GPU that trials need; workers check for themselves."""
+    for engine in on_gpus(plan):
+        engine.check()
+
+
 def _drive(
     sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
 ) -> None:
     placement = sweep.placement
-    with _fleet(where, placement.threads, watcher) as fleet:
+    with _fleet(where, placement.threads, on_gpus(sweep.plan), watcher) as fleet:
         left, workers = progress.trials - progress.kept, fleet.size
         packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
         driver = Driver(
@@ -219,7 +236,8 @@ def _drive(
 
 
 @contextmanager
-def _fleet(where: Where, threads: int, watcher: Watcher) -> Iterator[Fleet]:
+def _fleet(where: Where, threads: int, engines: tuple[Engine, ...], watcher: Watcher) -> Iterator[Fleet]:
+    """Workers with as many GPUs as the neediest engine wants; all of them, since packs go to any."""
     if where.inline:
         from orchestrator.fleet.inline import InlineFleet
 
@@ -229,8 +247,9 @@ def _fleet(where: Where, threads: int, watcher: Watcher) -> Iterator[Fleet]:
     from orchestrator.fleet.cluster import joined
     from orchestrator.fleet.ray import RayFleet
 
-    with joined(where.address, where.workers, threads) as (place, workers):
-        fleet = RayFleet(workers, threads, partial(use_threads_only, threads))
+    gpus = max((engine.gpus for engine in engines), default=0)
+    with joined(where.address, where.workers, threads, gpus) as (place, workers):
+        fleet = RayFleet(workers, threads, partial(prepare, threads, engines), gpus)
         watcher.placed(place, workers)
         try:
             yield fleet

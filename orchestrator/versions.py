@@ -5,7 +5,16 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-COMPUTING = ("orchestrator", "numpy", "numba", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "scikit-learn")
+COMPUTING = (
+    "orchestrator",
+    "numpy",
+    "numba",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-aer-gpu",
+    "qiskit-ibm-runtime",
+    "scikit-learn",
+)
 
 
 def versions() -> dict[str, str]:

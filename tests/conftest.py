@@ -82,7 +82,10 @@ sweep:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """The address of a Ray cluster of four CPUs, to which this process is connected."""
+    """The address of a Ray cluster of four CPUs, to which this process is connected.
+
+    It believes that it has two GPUs: Ray counts them, and never looks.
+    """
     import ray
 
     here = Path(__file__).parent
@@ -90,6 +93,7 @@ def cluster() -> Iterator[str]:
     context = ray.init(
         address="local",
         num_cpus=4,
+        num_gpus=2,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import DEVICES
 
 from orchestrator.engines.gradient import Shard
 from orchestrator.errors import InputError
@@ -42,13 +43,16 @@ MODELS: dict[str, dict[str, Any]] = {
 AER = {"kind": "aer"}
 EXACT: dict[str, dict[str, Any]] = {
     "parameter shift": {"engine": "parameter-shift"},
-    "parameter shift on Aer": {"engine": "parameter-shift", "backend": AER},
+    "finite differences": {"engine": "finite-difference"},
+}
+ON_AER: dict[str, dict[str, Any]] = {
+    "parameter shift": {"engine": "parameter-shift", "backend": AER},
     "parameter shift on density matrices": {
         "engine": "parameter-shift",
         "backend": {**AER, "method": "density_matrix"},
     },
-    "adjoint on Aer": {"engine": "adjoint", "backend": AER},
-    "finite differences": {"engine": "finite-difference"},
+    "adjoint": {"engine": "adjoint", "backend": AER},
+    "finite differences": {"engine": "finite-difference", "backend": AER},
 }
 ADJOINT = {"engine": "adjoint"}
 
@@ -91,13 +95,28 @@ def gradient(model: str, engine: dict[str, Any], folder: Path) -> np.ndarray[Any
 @pytest.mark.parametrize("engine", EXACT)
 @pytest.mark.parametrize("model", MODELS)
 def test_exact_engines_agree(model: str, engine: str, folder: Path) -> None:
-    if model == "curved angles" and engine.startswith("parameter shift"):
+    check_exact(model, EXACT[engine], folder)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("engine", ON_AER)
+@pytest.mark.parametrize("model", MODELS)
+def test_exact_engines_agree_on_every_device_of_aer(
+    model: str, engine: str, device: str, folder: Path
+) -> None:
+    settings = ON_AER[engine]
+    check_exact(model, {**settings, "backend": {**settings["backend"], "device": device}}, folder)
+
+
+def check_exact(model: str, engine: dict[str, Any], folder: Path) -> None:
+    """Compares with the adjoint gradient on the batched kernel."""
+    if model == "curved angles" and engine["engine"] == "parameter-shift":
         with pytest.raises(InputError, match="use adjoint or finite-difference"):
-            gradient(model, EXACT[engine], folder)
+            gradient(model, engine, folder)
         return
-    # central differences of step 1e-4: error near 1e-8 relative; rounding alone for all others
-    tolerance = 1e-7 if engine == "finite differences" else 1e-10
-    found = gradient(model, EXACT[engine], folder)
+    # central differences of step 1e-5: error near 1e-8 relative; rounding alone for all others
+    tolerance = 1e-7 if engine["engine"] == "finite-difference" else 1e-10
+    found = gradient(model, engine, folder)
     assert found == pytest.approx(gradient(model, ADJOINT, folder), abs=tolerance)
 
 

@@ -3,9 +3,11 @@
 import numba
 import numpy as np
 import pytest
+from devices import NEEDS_GPU
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from benchmarks import gpu
 from benchmarks.peers import orchestrator
 from benchmarks.work import LAYERS, Shape, Work
 
@@ -27,6 +29,27 @@ def loss(work: Work, trial: int, parameters: np.ndarray) -> float:
                 circuit.cx(q, q + 1)
         losses.append((Statevector(circuit).expectation_value(observable).real - sign) ** 2)
     return float(np.mean(losses))
+
+
+@pytest.mark.parametrize(
+    "program", [pytest.param(p, marks=NEEDS_GPU if "GPU" in p else ()) for p in gpu.PROGRAMS.values()]
+)
+def test_gradients_for_the_gpu_table_are_the_same(program: str):
+    _, *options = program.split()
+    work = Work.random(Shape(3, 2))
+    found, expected = (
+        orchestrator.build(work, numba.get_num_threads(), *chosen)(work.parameters)
+        for chosen in (options, [])
+    )
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=gpu.TOLERANCE)
+
+
+def test_gpu_table_says_what_is_missing():
+    shape, other = Shape(2, 3), Shape(3, 1)
+    found = {shape: {"kernel, adjoint": 0.0021}, other: {"kernel, adjoint": 0.5, "Aer GPU, adjoint": 0.25}}
+    lines = gpu.table(found).splitlines()
+    assert lines[0] == "| qubits, batch | kernel, adjoint | Aer GPU, adjoint |"
+    assert lines[2:] == ["| 2, 3 | 2.1 | – |", "| 3, 1 | 500 | 250 |"]
 
 
 @pytest.mark.parametrize("shape", [Shape(2, 3), Shape(3, 2, trials=2)], ids=str)

@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from itertools import combinations
@@ -11,22 +12,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import DEVICES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
+from qiskit_aer.backends import aerbackend
 from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error
 from test_adjoint import drawings
 
 from orchestrator.api import Where, open_run, run
 from orchestrator.config import ConfigError, discover
 from orchestrator.engines.aer import adjoint as aer_adjoint
+from orchestrator.engines.aer.bound import BoundAdjoint
 from orchestrator.engines.aer.gates import append, operator
-from orchestrator.engines.aer.simulator import devices, options, simulator
-from orchestrator.engines.backends.aer import Aer
+from orchestrator.engines.aer.simulator import no_gpu, options, run_options, simulator
+from orchestrator.engines.aer.simulator import run as run_on_aer
+from orchestrator.engines.backends.aer import Aer, Noise
 from orchestrator.engines.base import Engine
+from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.engines.measured import meter
 from orchestrator.errors import InputError
@@ -37,8 +43,6 @@ from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.models.reading import read
 from orchestrator.streams import Streams
-from orchestrator.sweep.problem import problem
-from orchestrator.sweep.trial import Trial
 from orchestrator.traces.digest import digest
 
 EXACT = 1e-10
@@ -46,15 +50,14 @@ DIFFERENCES = 1e-8
 """Central differences with h = 1e-5: rounding of some 1e-16/h, and h²E'''/6 where angles are doubled."""
 
 AER: dict[str, Any] = {"kind": "aer"}
-GPU = pytest.mark.skipif("GPU" not in devices(), reason="needs an NVIDIA GPU and qiskit-aer-gpu")
 
 
 def engine(name: str, **others: Any) -> Engine:
     return discover(Engine)[f"engine={name}"].parse({"engine": name, **others})
 
 
-def ansatz(name: str, features: int = 2, qubits: int = 3) -> Program:
-    settings = {"kind": "circuit", "qubits": qubits, "layers": 2, "ansatz": name, "observable": "Z2 Y1 X0"}
+def ansatz(name: str, features: int = 2, qubits: int = 3, observable: Any = "Z2 Y1 X0") -> Program:
+    settings = {"kind": "circuit", "qubits": qubits, "layers": 2, "ansatz": name, "observable": observable}
     return Circuit.parse(settings).build(features, 2)
 
 
@@ -225,6 +228,17 @@ def test_exact_engines_agree_on_random_circuits(drawing: Drawing, seed: int):
             )
 
 
+@given(drawings(curved=True), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_derivatives_on_aer_agree_on_random_circuits_with_any_angles(drawing: Drawing, seed: int):
+    program = read(lambda: drawing, "random")
+    parameters, shard = part(program, 2, 3, seed)
+    expected = derivatives(BatchedProgram(program), parameters, shard)
+    for ready in (Aer.parse(AER).adjoint(program), bound(program)):
+        for one, other in zip(derivatives(ready, parameters, shard), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0.0, atol=EXACT)
+
+
 def test_adjoint_on_aer_cuts_a_batch_that_is_too_large_for_one_state(monkeypatch: pytest.MonkeyPatch):
     program = CIRCUITS["awkward"]
     parameters, shard = part(program, samples=7)
@@ -355,12 +369,15 @@ BIT_ENGINES = {
 
 @pytest.mark.parametrize("name", BIT_ENGINES)
 def test_row_has_the_same_bits_alone_and_in_a_pack(name: str):
-    program = CIRCUITS["random-pauli"]
+    assert_rows_keep_their_bits(BIT_ENGINES[name], CIRCUITS["random-pauli"])
+
+
+def assert_rows_keep_their_bits(engine: Engine, program: Program) -> None:
     parameters, shard = part(program, rows=5, samples=3)
-    together = gradient(BIT_ENGINES[name], program, parameters, shard)
+    together = gradient(engine, program, parameters, shard)
     for row in (0, 3):
         own = slice(row, row + 1)
-        alone = gradient(BIT_ENGINES[name], program, parameters[own], take(shard, own))
+        alone = gradient(engine, program, parameters[own], take(shard, own))
         for field, value in vars(alone).items():
             np.testing.assert_array_equal(value, getattr(together, field)[own], err_msg=field, strict=True)
 
@@ -402,13 +419,16 @@ def test_parameter_that_is_not_finite_spoils_its_own_row_only(name: str):
 
 def test_controlled_rotations_on_aer_follow_their_parameters():
     """Bound at run time, Aer leaves them at their unbound value without a warning (qiskit-aer issue 2403)."""
-    thetas = tuple(ParameterVector("θ", 4))
+    *thetas, last = ParameterVector("θ", 5)
     drawn = QuantumCircuit(2)
     drawn.h([0, 1])
+    drawn.rx(last, 0)  # without a parameter that it does bind, Aer would notice
     for gate, theta in zip((drawn.cp, drawn.crx, drawn.cry, drawn.crz), thetas, strict=True):
         gate(theta, 0, 1)
         drawn.ry(0.4, 0)
-    program = read(lambda: Drawing(drawn, (Operator(SparsePauliOp("ZX")),), (), (thetas,), 0), "controlled")
+    program = read(
+        lambda: Drawing(drawn, (Operator(SparsePauliOp("ZX")),), (), ((*thetas, last),), 0), "controlled"
+    )
     parameters, shard = part(program, rows=4, samples=1)
     found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)[..., 0]
     bound = [Statevector(drawn.assign_parameters(row)) for row in parameters]
@@ -417,7 +437,10 @@ def test_controlled_rotations_on_aer_follow_their_parameters():
 
 
 def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
-    """Fusion, on from 14 qubits, turns <YZ…Z> of these gates into its negative (qiskit-aer issue 2245)."""
+    """Fusion, on from 14 qubits, turns <YZ…Z> of these gates into its negative (qiskit-aer issue 2245).
+
+    They go to Aer as they are: read into a program they are rotations, of which fusion makes no mistake.
+    """
     drawn = QuantumCircuit(15)
     drawn.h(0)
     drawn.cx(1, 0)
@@ -425,11 +448,10 @@ def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
     drawn.s(0)
     drawn.x(0)
     observable = SparsePauliOp.from_sparse_list([("Y" + 14 * "Z", range(15), 1.0)], num_qubits=15)
-    program = read(lambda: Drawing(drawn, (Operator(observable),), (), (), 0), "phase")
-    parameters, shard = part(program, rows=1, samples=1)
-    found = Aer(kind="aer").prepare(program).expectation(parameters, shard.inputs, shard.axes)[..., 0]
-    assert found[0, 0] == pytest.approx(Statevector(drawn).expectation_value(observable).real, abs=EXACT)
-    assert not simulator("CPU", "statevector").options.fusion_enable
+    expected = Statevector(drawn).expectation_value(observable).real
+    drawn.save_expectation_value(observable, drawn.qubits, label="value")
+    found = run_on_aer(simulator("CPU", "statevector"), drawn).data(0)["value"]
+    assert found == pytest.approx(expected, abs=EXACT)
 
 
 def test_shots_on_aer_do_not_depend_on_the_place_in_the_call():
@@ -545,35 +567,159 @@ def test_gpu_runs_all_bindings_as_one_batch_on_one_card():
     chosen = options("GPU", "statevector")
     assert chosen["runtime_parameter_bind_enable"]
     assert chosen["batched_shots_gpu"]
-    assert chosen["target_gpus"] == [0]
+    assert not chosen["cuStateVec_enable"]
     assert not chosen["fusion_enable"]
-    assert simulator("CPU", "statevector").options.max_parallel_threads == 1
+    assert chosen["shots"] == 1
+    assert run_options("GPU") == {"target_gpus": [0]}
+    for name, value in chosen.items():  # Aer takes them without a GPU, too
+        assert getattr(simulator("GPU", "statevector").options, name) == value
 
 
-@pytest.mark.skipif("GPU" in devices(), reason="this machine has a GPU")
-def test_missing_gpu_is_refused_by_the_plan_with_the_way_out():
-    trial = Trial.parse(
-        {
-            "model": {"kind": "circuit", "qubits": 2, "layers": 1},
-            "loss": "expectation",
-            "gradient": {"engine": "parameter-shift", "backend": {**AER, "device": "GPU"}},
-            "updates": [{"optimizer": "sgd", "learning_rate": 0.1}],
-            "steps": 1,
-        }
+def test_cpu_binds_before_the_run_and_computes_on_one_thread():
+    assert options("CPU", "statevector") == {
+        "device": "CPU",
+        "method": "statevector",
+        "max_parallel_threads": 1,
+        "fusion_enable": False,
+        "shots": 1,
+    }
+    assert run_options("CPU") == {}
+
+
+@pytest.mark.parametrize("device", ["CPU", "GPU"])
+def test_options_of_a_run_reach_aer(device: str, monkeypatch: pytest.MonkeyPatch):
+    asked: list[Any] = []
+    taken = aerbackend.generate_aer_config
+    monkeypatch.setattr(
+        aerbackend, "generate_aer_config", lambda *args, **kw: asked.append(taken(*args, **kw)) or asked[-1]
     )
-    with pytest.raises(InputError, match=r"gradient\.backend\.device: .*Aer offers CPU.*qiskit-aer-gpu"):
-        problem(trial)
+    circuit = QuantumCircuit(1)
+    circuit.save_statevector()
+    with suppress(RuntimeError):  # there may be no GPU
+        run_on_aer(simulator(device, "statevector"), circuit)
+    assert (asked[0].device, asked[0].target_gpus) == (device, [0] if device == "GPU" else [])
 
 
-@GPU
-@pytest.mark.parametrize("circuit", CIRCUITS)
+@pytest.mark.skipif(not no_gpu(), reason="this machine has a GPU")
 @pytest.mark.parametrize("name", ["adjoint", "parameter-shift"])
-def test_gpu_gives_the_numbers_of_the_kernel(name: str, circuit: str):
-    program = CIRCUITS[circuit]
+def test_missing_gpu_is_refused_where_it_would_compute_with_the_way_out(name: str):
+    """Not by the plan: a cluster may have one."""
+    wanting = engine(name, backend={**AER, "device": "GPU"})
+    assert wanting.gpus == 1
+    for refused in (wanting.check, lambda: wanting.prepare(CIRCUITS["awkward"], "mse", 2)):
+        with pytest.raises(InputError, match=r"gradient\.backend\.device: .*Aer offers CPU.*qiskit-aer-gpu"):
+            refused()
+
+
+def test_matrix_products_are_not_for_a_gpu():
+    with pytest.raises(ConfigError, match="runs on CPUs only"):
+        Aer.parse({**AER, "device": "GPU", "method": "matrix_product_state"})
+
+
+ON_AER: dict[str, tuple[str, dict[str, Any]]] = {
+    "adjoint": ("adjoint", {}),
+    "shift": ("parameter-shift", {}),
+    "shift-density": ("parameter-shift", {"method": "density_matrix"}),
+    "shift-shots": ("parameter-shift", {"shots": 50}),
+    "spsa-shots": ("spsa", {"shots": 50}),
+    "difference": ("finite-difference", {}),
+}
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS)
+@pytest.mark.parametrize("name", ON_AER)
+@pytest.mark.parametrize("device", DEVICES)
+def test_aer_gives_the_numbers_of_the_kernel_on_every_device(device: str, name: str, circuit: str):
+    program, (kind, options) = CIRCUITS[circuit], ON_AER[name]
     parameters, shard = part(program)
-    found = gradient(engine(name, backend={**AER, "device": "GPU"}), program, parameters, shard)
-    expected = gradient(engine("adjoint"), program, parameters, shard)
-    np.testing.assert_allclose(found.gradient, expected.gradient, rtol=0.0, atol=EXACT)
+    on_aer = engine(kind, backend={**AER, "device": device, **options})
+    shots = {key: value for key, value in options.items() if key == "shots"}
+    here = engine(kind, backend={"kind": "batched", **shots})
+    found, expected = (gradient(one, program, parameters, shard) for one in (on_aer, here))
+    error = DIFFERENCES if name == "difference" else EXACT
+    for field, value in vars(found).items():
+        np.testing.assert_allclose(value, getattr(expected, field), rtol=0.0, atol=error, err_msg=field)
+
+
+@pytest.mark.parametrize("name", ON_AER)
+@pytest.mark.parametrize("device", DEVICES)
+def test_row_on_aer_has_the_same_bits_alone_and_in_a_pack_on_every_device(device: str, name: str):
+    program, (kind, options) = CIRCUITS["random-pauli"], ON_AER[name]
+    assert_rows_keep_their_bits(engine(kind, backend={**AER, "device": device, **options}), program)
+
+
+# The adjoint scheme of GPUs, on a CPU.
+
+
+def bound(program: Program, runtime: bool = True) -> BoundAdjoint:
+    """With its angles bound as a GPU binds them, or not."""
+    ready = simulator("CPU", "statevector")
+    ready.set_options(runtime_parameter_bind_enable=runtime)
+    return BoundAdjoint(program, ready, Noise(), program.live)
+
+
+def derivatives(ready: Any, parameters: np.ndarray, shard: Shard) -> tuple[np.ndarray, np.ndarray]:
+    """E [N] and dE/dθ [N, P] of all samples."""
+    parts = list(ready.parts(parameters, shard.inputs, shard.axes))
+    return tuple(np.concatenate([getattr(p, name) for p in parts]) for name in ("expectation", "derivative"))
+
+
+@pytest.mark.parametrize("runtime", [True, False])
+@pytest.mark.parametrize("circuit", [*CIRCUITS, "projector", "identity"])
+def test_adjoint_by_bindings_gives_the_derivatives_of_the_kernel(
+    circuit: str, runtime: bool, monkeypatch: pytest.MonkeyPatch
+):
+    observables = {"projector": {"zero-projector": 0.5, "Y0 X2": 0.25}, "identity": {"I": 0.5, "Z1": 0.5}}
+    program = CIRCUITS.get(circuit) or ansatz("efficient-su2", observable=observables[circuit])
+    parameters, shard = part(program)
+    monkeypatch.setattr("orchestrator.engines.aer.bound.BINDINGS", 4)  # parts end inside a row
+    found = derivatives(bound(program, runtime), parameters, shard)
+    for one, other in zip(found, derivatives(BatchedProgram(program), parameters, shard), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.0, atol=EXACT)
+
+
+def test_adjoint_by_bindings_weighs_several_observables_as_the_kernel_does():
+    written = {"observables": ["Z0", {"X1": 0.5, "zero-projector": 0.5}], "readout": "softmax"}
+    program = Circuit.parse({"kind": "circuit", "qubits": 3, "layers": 2, **written}).build(2, 2)
+    parameters, shard = part(program)
+    cotangents = np.random.default_rng(0).normal(size=(3, 3, 2))
+    for field in ("expectation", "derivative"):
+        one, other = (
+            np.concatenate([getattr(p, field) for p in ready.parts(*point, cotangents)])
+            for point in [(parameters, shard.inputs, shard.axes)]
+            for ready in (bound(program), BatchedProgram(program))
+        )
+        np.testing.assert_allclose(one, other, rtol=0.0, atol=EXACT)
+
+
+def test_adjoint_by_bindings_leaves_alone_what_is_beside_a_value_that_is_not_finite():
+    program = CIRCUITS["efficient-su2"]
+    parameters, shard = part(program)
+    clean, parameters[1, 0] = derivatives(bound(program), parameters, shard), math.inf
+    for one, other in zip(derivatives(bound(program), parameters, shard), clean, strict=True):
+        assert np.isnan(one[3:6]).all()
+        np.testing.assert_array_equal(np.delete(one, slice(3, 6), 0), np.delete(other, slice(3, 6), 0))
+
+
+def test_adjoint_by_bindings_takes_a_circuit_in_which_nothing_varies():
+    drawn = QuantumCircuit(1)
+    drawn.rx(0.3, 0)
+    program = read(lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), (), 0), "fixed")
+    value, jacobian = derivatives(bound(program), *part(program))
+    np.testing.assert_allclose(value, math.cos(0.3), rtol=EXACT)
+    assert jacobian.shape == (9, 0)
+
+
+def test_bytes_of_adjoint_by_bindings_are_an_upper_bound_that_is_not_far_off():
+    program = ansatz("efficient-su2", features=6, qubits=6)
+    parameters, shard = part(program, 20, 40)
+    ready = bound(program)
+    derivatives(ready, parameters, shard)
+    tracemalloc.start()
+    derivatives(ready, parameters, shard)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= Aer.parse({**AER, "device": "GPU"}).adjoint_bytes(program, 20, 40) <= 4 * peak
 
 
 # A whole sweep.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.work import LAYERS, Array, Gradient, Work
-from orchestrator.engines.adjoint import Adjoint
+from orchestrator.config import discover
+from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.threads import use_threads
 from orchestrator.models.circuit import Circuit
@@ -13,18 +14,20 @@ from orchestrator.models.circuit import Circuit
 PACKAGES = ("numba", "numpy")
 
 
-def build(work: Work, threads: int) -> Gradient:
-    """Prepares the circuit once, as a worker does."""
+def build(work: Work, threads: int, engine: str = "adjoint", device: str = "") -> Gradient:
+    """Prepares the circuit once, as a worker does; on Aer if a device is named, else on our kernel."""
     use_threads(threads)
     shape = work.shape
     circuit = Circuit(kind="circuit", qubits=shape.qubits, layers=LAYERS)
-    engine = Adjoint(engine="adjoint").prepare(circuit.build(shape.qubits, 2), "mse", 2)
+    backend = {"kind": "aer", "device": device} if device else {"kind": "batched"}
+    chosen = discover(Engine)[f"engine={engine}"].parse({"engine": engine, "backend": backend})
+    ready = chosen.prepare(circuit.build(shape.qubits, 2), "mse", 2)
     rows = (shape.trials, shape.samples)
     classes, weights = (work.signs + 1.0) / 2.0, np.full(rows, 1.0 / shape.samples)
     shard = Shard(work.inputs, classes, weights, np.zeros((shape.trials, 0), np.int8))
 
     def gradient(parameters: Array) -> Array:
-        total = engine.gradient(parameters.reshape(shape.trials, -1), shard)
+        total = ready.gradient(parameters.reshape(shape.trials, -1), shard)
         return total.gradient.reshape(parameters.shape)
 
     return gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,6 @@ from orchestrator.cli import show
 _PACKAGES = (
     "ray",
     "qiskit",
-    "qiskit-aer",
     "qiskit-ibm-runtime",
     "numba",
     "numpy",
@@ -24,6 +24,11 @@ _PACKAGES = (
     "scikit-learn",
     "pydantic",
     "click",
+)
+_AER_PACKAGES = ("qiskit-aer", "qiskit-aer-gpu")
+_CUDA_LIBRARIES = (
+    "qiskit-aer-gpu needs the libraries of CUDA 12, which pip brings along unless it was told not to; "
+    "without a card, install qiskit-aer instead"
 )
 
 
@@ -37,7 +42,8 @@ def doctor() -> None:
     Example:
       orchestrator doctor
     """
-    checks = [_python(), *map(_package, _PACKAGES), _memory(), _kernel_cache(), _aer(), _gpu(), _ray()]
+    packages = [*map(_package, _PACKAGES), _aer_package()]
+    checks = [_python(), *packages, _memory(), _kernel_cache(), _aer(), _gpu(), _ray()]
     show.table(
         ("", "what", "found"), [("ok" if ok else "no" if ok is False else "–", *rest) for ok, *rest in checks]
     )
@@ -86,24 +92,52 @@ def _writable(place: Path) -> bool:
         return False
 
 
+def _aer_package() -> Check:
+    """Either of the two packages of Aer; of both at once only one is really there."""
+    found = [f"{name} {version(name)}" for name in _AER_PACKAGES if _installed(name)]
+    if len(found) == 1:
+        return True, "Aer", found[0]
+    missing = "missing: pip install qiskit-aer (or, for an NVIDIA GPU, qiskit-aer-gpu)"
+    both = "qiskit-aer and qiskit-aer-gpu hide each other: uninstall both, then install one"
+    return False, "Aer", both if found else missing
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
+
+
 def _aer() -> Check:
-    from orchestrator.engines.aer.simulator import devices
+    from orchestrator.engines.aer.simulator import devices, methods
 
     try:
-        return True, "Aer devices", ", ".join(devices())
-    except ImportError as error:
-        return False, "Aer", f"does not load: {error}"
+        return True, "Aer offers", f"{', '.join(devices())}; {', '.join(methods())}"
+    except (ImportError, OSError) as error:
+        return False, "Aer offers", f"nothing, it does not load: {error}; {_CUDA_LIBRARIES}"
 
 
 def _gpu() -> Check:
-    from orchestrator.engines.aer.simulator import devices
+    from orchestrator.engines.aer.simulator import no_gpu
 
+    cards = _cards() or "no NVIDIA card found"
     try:
-        if "GPU" in devices():
-            return True, "GPU", "Aer can use it"
-    except ImportError:
-        pass
-    return None, "GPU", "none for Aer; with an NVIDIA card: pip install qiskit-aer-gpu in place of qiskit-aer"
+        reason = no_gpu()
+    except (ImportError, OSError):
+        return None, "GPU", f"{cards}; Aer does not load"
+    if reason:
+        return None, "GPU", f"{cards}; not for Aer: {reason}"
+    return True, "GPU", f"{cards}; in a sweep: backend: {{kind: aer, device: GPU}}"
+
+
+def _cards() -> str:
+    """The NVIDIA cards that the driver knows; empty if there are none, or no driver."""
+    try:
+        asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return ", ".join(line.partition(" (UUID")[0] for line in asked.stdout.splitlines())
 
 
 def _ray() -> Check:

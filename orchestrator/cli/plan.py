@@ -11,6 +11,7 @@ import click
 
 from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file
+from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.driver.estimate import Estimate
@@ -31,9 +32,8 @@ def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | No
     Example:
       orchestrator plan jobs/quickstart.yaml
     """
-    from orchestrator.driver.estimate import estimate, estimate_seconds
+    from orchestrator.driver.estimate import estimate
     from orchestrator.driver.packs import default_workers
-    from orchestrator.fleet.inline import Alone
     from orchestrator.sweep.file import load
 
     planned = load(sweep, overrides)
@@ -42,8 +42,7 @@ def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | No
     _print_structures(planned, estimates)
     _print_totals(planned, estimates)
     _print_trials(planned, trials)
-    seconds = estimate_seconds(planned.plan, estimates, Alone(), workers)
-    click.echo(f"\ntakes {show.duration(seconds)} on {show.count(workers, 'worker')} like this machine's")
+    click.echo("\n" + _time(planned, estimates, workers))
 
 
 def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
@@ -100,6 +99,21 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
             ("size of the traces", "about " + size(sum(one.trace_bytes for one in estimates))),
         ],
     )
+
+
+def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int) -> str:
+    """How long it takes, as measured; or why that cannot be measured here."""
+    from orchestrator.api import check_here, on_gpus
+    from orchestrator.driver.estimate import estimate_seconds
+    from orchestrator.fleet.inline import Alone
+
+    try:
+        check_here(sweep.plan)
+    except InputError as error:
+        return f"takes a GPU for each worker; not checked, and not timed, since on this machine {error}"
+    needs = ", a GPU for each" if on_gpus(sweep.plan) else ""
+    seconds = estimate_seconds(sweep.plan, estimates, Alone(), workers)
+    return f"takes {show.duration(seconds)} on {show.count(workers, 'worker')} like this machine's{needs}"
 
 
 def _print_trials(sweep: Sweep, most: int) -> None:

@@ -19,8 +19,16 @@ class Engine(Config):
         """Whether this engine can take ``model``."""
         raise NotImplementedError
 
-    def check(self, model: Built) -> None:
-        """Raises InputError if this machine lacks what the engine needs, or the model has what it lacks."""
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs that a process needs for it."""
+        return 0
+
+    def check(self) -> None:
+        """Raises InputError if this process lacks what the engine needs, such as a GPU."""
+
+    def fits(self, model: Built) -> None:
+        """Raises InputError if the model has what the engine cannot take."""
 
     def biased(self, model: Built, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
         """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""

@@ -31,13 +31,18 @@ class CircuitEngine(Engine):
         """True for circuits, and for layers with a circuit among them."""
         return bool(_programs(model))
 
-    def check(self, model: Built) -> None:
-        """Raises InputError if this machine lacks what the backend needs, or the model does not fit it."""
-        programs = _programs(model)
-        if not programs:
-            message = f"{self.engine} differentiates circuits only, not networks"
-            raise InputError.at("gradient.engine", message)
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs that the backend needs."""
+        return self.backend.gpus
+
+    def check(self) -> None:
+        """Raises InputError if this process lacks what the backend needs."""
         self.backend.check()
+
+    def fits(self, model: Built) -> None:
+        """Raises InputError if the model has what the engine or its backend cannot take."""
+        programs = self._circuits(model)
         for program in programs:
             self.backend.fits(program)
         projectors = any(o.projector for program in programs for o in program.observables)
@@ -64,9 +69,10 @@ class CircuitEngine(Engine):
         """
         from orchestrator.engines.certificate import certify
 
+        programs = self._circuits(model)
         if not isinstance(self.backend, Batched):
             return None
-        found = [certify(program, seed) for program in _programs(model)]
+        found = [certify(program, seed) for program in programs]
         return max((deviation for deviation in found if deviation is not None), default=None)
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
@@ -75,7 +81,7 @@ class CircuitEngine(Engine):
         Raises:
             InputError: the model has no circuit, the loss does not go with it, or the backend is missing.
         """
-        self.check(model)
+        self.fits(model)
         losses.check(loss, model.head, model.outputs, classes)
         if isinstance(model, Program):
             return self.alone(model, loss, classes)
@@ -105,6 +111,7 @@ class CircuitEngine(Engine):
             rows: R.
             samples: B.
         """
+        self._circuits(model)
         if isinstance(model, Program):
             return self.alone_bytes(model, rows, samples)
         assert isinstance(model, Layered)
@@ -126,6 +133,13 @@ class CircuitEngine(Engine):
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one call of a ``pullback``, in bytes."""
         raise NotImplementedError
+
+    def _circuits(self, model: Built) -> tuple[Program, ...]:
+        """The circuits of a model; raises InputError if it has none."""
+        if programs := _programs(model):
+            return programs
+        message = f"{self.engine} differentiates circuits only, not networks"
+        raise InputError.at("gradient.engine", message)
 
 
 def _programs(model: Built) -> tuple[Program, ...]:

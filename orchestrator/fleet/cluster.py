@@ -23,7 +23,7 @@ _ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1"}
 
 
 @contextmanager
-def joined(address: str | None, workers: int | None, cpus: int) -> Iterator[tuple[str, int]]:
+def joined(address: str | None, workers: int | None, cpus: int, gpus: int = 0) -> Iterator[tuple[str, int]]:
     """Joins the running Ray cluster if there is one, else starts a local one, for the time of ``with``.
 
     Only clusters that were started as such (``ray start``) are found: not the private one of another
@@ -32,8 +32,9 @@ def joined(address: str | None, workers: int | None, cpus: int) -> Iterator[tupl
     Args:
         address: of the cluster, host:port; None or ``auto``: RAY_ADDRESS, else the one that runs
             here, else (None only) a new one; ``local``: always a new one.
-        workers: how many are wanted; None: as many as there are CPUs for.
+        workers: how many are wanted; None: as many as there are CPUs and GPUs for.
         cpus: CPUs of a worker.
+        gpus: GPUs of a worker.
 
     Yields:
         A sentence saying where it is, and the number of workers.
@@ -42,19 +43,21 @@ def joined(address: str | None, workers: int | None, cpus: int) -> Iterator[tupl
         FleetError: no cluster at ``address``, or it refuses us.
     """
     if ray.is_initialized():
-        yield "on the Ray cluster that this process is connected to", workers or max(1, capacity(cpus))
+        where = "on the Ray cluster that this process is connected to"
+        yield where, workers or max(1, capacity(cpus, gpus))
         return
     where = _connect(address, workers, cpus)
     try:
-        yield where, workers or max(1, capacity(cpus))
+        yield where, workers or max(1, capacity(cpus, gpus))
     finally:
         ray.shutdown()
 
 
-def capacity(cpus: int) -> int:
-    """How many workers of ``cpus`` CPUs fit into the cluster; a worker is on one node."""
-    nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
-    return int(sum(node.get("CPU", 0.0) // cpus for node in nodes))
+def capacity(cpus: int, gpus: int = 0) -> int:
+    """How many workers of so many CPUs and GPUs fit into the cluster; a worker is on one node."""
+    wanted = {name: count for name, count in (("CPU", cpus), ("GPU", gpus)) if count}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(min(int(node.get(name, 0.0) // count) for name, count in wanted.items()) for node in nodes)
 
 
 def _connect(address: str | None, workers: int | None, cpus: int) -> str:

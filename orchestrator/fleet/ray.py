@@ -33,10 +33,11 @@ class Worker:
     """An actor that runs what it is handed."""
 
     def __init__(self, prepare: Callable[[], None]) -> None:
-        prepare()
+        self._prepared = _portable(attempt(0, prepare))
 
-    def ready(self) -> None:
-        """Answers once the worker is up and has nothing else to do."""
+    def ready(self) -> Outcome:
+        """Answers once the worker is up and has nothing else to do; or why it is of no use."""
+        return self._prepared
 
     def run(
         self, ticket: int, function: Callable[..., Any], helpers: list[Any], arguments: tuple[Any, ...]
@@ -117,6 +118,7 @@ class RayFleet:
         workers: how many actors.
         cpus: CPUs that each takes in the cluster.
         prepare: called once in every actor before its first task.
+        gpus: GPUs that each takes; it sees no others.
         patience_s: how long to wait while there is no worker at all.
 
     Raises:
@@ -124,10 +126,15 @@ class RayFleet:
     """
 
     def __init__(
-        self, workers: int, cpus: int, prepare: Callable[[], None], patience_s: float = PATIENCE_S
+        self,
+        workers: int,
+        cpus: int,
+        prepare: Callable[[], None],
+        gpus: int = 0,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        _refuse_infeasible(workers, cpus)
-        self._cpus, self._prepare = cpus, prepare
+        _refuse_infeasible(workers, cpus, gpus)
+        self._cpus, self._gpus, self._prepare = cpus, gpus, prepare
         self._patience_s, self._manned_at = patience_s, time.monotonic()
         self._starting: dict[Any, Any] = {}
         self._returning: dict[Any, Any] = {}
@@ -175,7 +182,7 @@ class RayFleet:
         self._idle, self._starting, self._returning, self._tasks = [], {}, {}, {}
 
     def _start_one(self) -> None:
-        actor = _ACTOR.options(num_cpus=self._cpus).remote(self._prepare)
+        actor = _ACTOR.options(num_cpus=self._cpus, num_gpus=self._gpus).remote(self._prepare)
         self._starting[actor.ready.remote()] = actor
 
     def _end(self, reference: Any, task: _Task) -> Outcome:
@@ -197,6 +204,7 @@ class RayFleet:
                     self._idle.append(actor)
                     self._stillborn = 0
                 else:
+                    ray.kill(actor)
                     self._replace(outcome.error, stillborn=waiting is self._starting)
         self._refuse_to_wait_for_ever()
 
@@ -216,11 +224,15 @@ class RayFleet:
             )
 
 
-def _refuse_infeasible(workers: int, cpus: int) -> None:
-    places = capacity(cpus)
-    if workers > places:
-        raise FleetError(
-            f"{workers} workers with {cpus} CPU each do not fit: the cluster has "
-            f"{ray.cluster_resources().get('CPU', 0.0):g} CPUs, room for {places}; ask for fewer --workers, "
-            "for fewer placement.threads, or enlarge the cluster"
-        )
+def _refuse_infeasible(workers: int, cpus: int, gpus: int) -> None:
+    places, found = capacity(cpus, gpus), ray.cluster_resources()
+    if workers <= places:
+        return
+    wanted, there = f"{cpus} CPU", f"{found.get('CPU', 0.0):g} CPUs"
+    if gpus:
+        wanted, there = f"{wanted} and {gpus} GPU", f"{there} and {found.get('GPU', 0.0):g} GPUs"
+    way_out = "ask for fewer --workers, for fewer placement.threads, or enlarge the cluster"
+    if gpus and not places:
+        way_out = "add a node with a GPU, or take trials that need none"
+    message = f"{workers} workers with {wanted} each do not fit: the cluster has {there}, room for {places}"
+    raise FleetError(f"{message}; {way_out}")

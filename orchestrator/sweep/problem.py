@@ -108,7 +108,7 @@ def _problem(
         raise InputError.at(
             "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
         )
-    engine.check(built)
+    engine.fits(built)
     return Problem(dataset, built, engine, loss)
 
 

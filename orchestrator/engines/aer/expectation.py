@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.backends.aer import Noise
 
-_BINDINGS = 1024
+BINDINGS = 1024
 """Bindings in a run, which keeps all their results."""
 
 _ALL_AXES = (int(Axis.X), int(Axis.Y), int(Axis.Z))
@@ -55,13 +55,12 @@ class AerProgram:
         finite = np.isfinite(angles).all(-1)
         angles[~finite] = 0.0  # Aer's matrix products never end on what is not finite
         if self._program.amplitudes:
-            values = self._run_from(point.inputs.reshape(count, -1), angles)
+            found = self._run_from(point.inputs.reshape(count, -1), angles)
         else:
-            starts = range(0, count, _BINDINGS)
-            values = [value for start in starts for value in self._run(angles[start : start + _BINDINGS])]
-        return np.where(finite.reshape(-1, 1), values, np.nan).reshape(
-            *inputs.shape[:2], self._program.outputs
-        )
+            starts = range(0, count, BINDINGS)
+            found = [value for start in starts for value in self._run(angles[start : start + BINDINGS])]
+        values = np.where(finite.reshape(count, 1), found, np.nan)
+        return values.reshape(*inputs.shape[:2], self._program.outputs)
 
     def _run(self, angles: Array) -> list[list[float]]:
         """E of some bindings [N, V] of the circuit's parameters."""
@@ -109,7 +108,7 @@ class AerProgram:
     @cached_property
     def _varying(self) -> NDArray[np.void]:
         """[V] records of the rotations whose angle or axis varies, one about a drawn axis three times."""
-        copies = [gate for gate in self._gates if _varies(gate) for _ in _axes(gate)]
+        copies = [gate for gate in self._gates if varies(gate) for _ in axes_of(gate)]
         return np.array([tuple(gate) for gate in copies], GATE)
 
     @cached_property
@@ -135,7 +134,7 @@ class AerProgram:
 
         circuit, symbols = QuantumCircuit(self._program.qubits), iter(self._symbols)
         for gate in self._gates:
-            rotations = [(axis, next(symbols) if _varies(gate) else gate.offset) for axis in _axes(gate)]
+            rotations = [(axis, next(symbols) if varies(gate) else gate.offset) for axis in axes_of(gate)]
             append(circuit, gate, *rotations)
             for qubit in touched(gate) if self._noise.on_gates else ():
                 circuit.append(self._channel, [qubit])
@@ -157,11 +156,11 @@ class AerProgram:
         return depolarizing.compose(damping).to_instruction()
 
 
-def _varies(gate: Gate) -> bool:
+def varies(gate: Gate) -> bool:
     return gate.parameter != NONE or gate.input != NONE or gate.axis >= Axis.DRAWN
 
 
-def _axes(gate: Gate) -> tuple[int, ...]:
+def axes_of(gate: Gate) -> tuple[int, ...]:
     """The rotations that stand for a gate: for a drawn axis all three, two of them by an angle of 0."""
     if gate.opcode != Opcode.ROTATION:
         return ()

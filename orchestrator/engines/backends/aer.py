@@ -57,7 +57,7 @@ class Aer(Backend):
     a call; shots are drawn from them.
 
     Attributes:
-        device: ``GPU`` needs qiskit-aer-gpu.
+        device: ``GPU`` needs qiskit-aer-gpu, and a card for each worker.
         method: ``density_matrix`` for noise behind gates.
         noise: none if left out.
     """
@@ -75,6 +75,13 @@ class Aer(Backend):
             raise refuse(f"is behind gates, which method: {method} cannot have; use method: density_matrix")
         return noise
 
+    @field_validator("method")
+    @classmethod
+    def _method_runs_on_device(cls, method: Method, info: ValidationInfo) -> Method:
+        if info.data.get("device") == "GPU" and method == "matrix_product_state":
+            raise refuse("runs on CPUs only; use method: statevector or density_matrix on device: GPU")
+        return method
+
     @property
     def no_projector(self) -> str:
         """Why it does not evaluate projectors; empty if it does."""
@@ -84,25 +91,25 @@ class Aer(Backend):
             return "is not read out with errors; leave gradient.backend.noise.readout out"
         return super().no_projector
 
-    def check(self) -> None:
-        """Raises InputError if there is no such processor, or Aer has no such device on this machine."""
-        from orchestrator.engines.aer.simulator import devices
+    @property
+    def gpus(self) -> int:
+        """One, on ``device: GPU``."""
+        return int(self.device == "GPU")
 
-        if self.noise.processor is not None:
-            _known(self.noise.processor)
-        if self.device != "CPU" and self.device not in (found := devices()):
-            message = (
-                f"is {self.device}, but Aer offers {', '.join(found)} here; on a machine with an NVIDIA GPU: "
-                "pip install qiskit-aer-gpu in place of qiskit-aer"
-            )
-            raise InputError.at("gradient.backend.device", message)
+    def check(self) -> None:
+        """Raises InputError at ``gradient.backend.device`` if Aer has no such device in this process."""
+        from orchestrator.engines.aer.simulator import no_gpu
+
+        if self.device == "GPU" and (reason := no_gpu()):
+            raise InputError.at("gradient.backend.device", f"is GPU, but Aer offers CPU here: {reason}")
 
     def fits(self, program: Program) -> None:
-        """Raises InputError if the processor cannot run the program, or not as one circuit."""
+        """Raises InputError if there is no such processor, or it cannot run the program as one circuit."""
         from orchestrator.engines.aer.processor import processor
 
         if self.noise.processor is None:
             return
+        _known(self.noise.processor)
         if program.qubits > (most := processor(self.noise.processor).qubits):
             message = f"is {self.noise.processor}, which has {most} qubits; needed are {program.qubits}"
             raise InputError.at(_PROCESSOR, message)
@@ -130,18 +137,27 @@ class Aer(Backend):
         return self.method == "statevector" and self.noise == Noise()
 
     def adjoint(self, program: Program) -> Adjoint:
-        """The program, its samples side by side on an index register."""
+        """The program, its samples on an index register, or for a GPU as bindings of one circuit."""
         from orchestrator.engines.aer.adjoint import AerAdjoint
+        from orchestrator.engines.aer.bound import BoundAdjoint
         from orchestrator.engines.aer.simulator import simulator
 
         self.check()
-        return AerAdjoint(program, simulator(self.device, self.method))
+        ready = simulator(self.device, self.method)
+        if self._bound(program):
+            return BoundAdjoint(program, ready, self.noise, self.reached(program))
+        return AerAdjoint(program, ready)
 
     def adjoint_bytes(self, program: Program, rows: int, samples: int) -> int:
-        """Working memory of one adjoint gradient of R rows of B samples, in bytes."""
-        from orchestrator.engines.aer.adjoint import working_bytes
+        """Working memory of one adjoint gradient of R rows of B samples, in bytes, beside that of a GPU."""
+        from orchestrator.engines.aer import adjoint, bound
 
-        return working_bytes(program, rows, samples)
+        scheme = bound if self._bound(program) else adjoint
+        return scheme.working_bytes(program, rows, samples)
+
+    def _bound(self, program: Program) -> bool:
+        """Whether samples are bindings of one circuit, for the adjoint scheme."""
+        return self.device == "GPU" and not program.amplitudes
 
     def reached(self, program: Program) -> NDArray[np.bool_]:
         """[G] false where a gate cannot change the expectation value.

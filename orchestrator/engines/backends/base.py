@@ -67,8 +67,13 @@ class Backend(Config):
         """Why it does not evaluate projectors; empty if it does."""
         return "" if self.shots is None else "is not measured from shots; leave gradient.backend.shots out"
 
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs that a process needs for it."""
+        return 0
+
     def check(self) -> None:
-        """Raises InputError, at ``gradient.backend``, if this machine lacks what the backend needs."""
+        """Raises InputError, at ``gradient.backend``, if this process lacks what the backend needs."""
 
     def fits(self, program: Program) -> None:
         """Raises InputError if the backend, which passes ``check``, cannot run a program."""

@@ -1,0 +1,93 @@
+"""Gradients on Aer's GPU beside Aer's CPU and our kernel: ``python -m benchmarks.gpu``.
+
+Prints Markdown. The work is that of ``benchmarks.gradients``. Without a GPU it says so, and times the rest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import distributions
+
+import numpy as np
+
+from benchmarks.gradients import machine
+from benchmarks.process import LeftOutError, Program
+from benchmarks.work import Array, Shape
+from orchestrator.engines.aer.simulator import no_gpu
+
+SHAPES = (Shape(10, 256), Shape(16, 32), Shape(20, 8), Shape(24, 1))
+PROGRAMS: Mapping[str, str] = {
+    "kernel, adjoint": "orchestrator adjoint",
+    "Aer CPU, adjoint": "orchestrator adjoint CPU",
+    "Aer GPU, adjoint": "orchestrator adjoint GPU",
+    "kernel, shift": "orchestrator parameter-shift",
+    "Aer CPU, shift": "orchestrator parameter-shift CPU",
+    "Aer GPU, shift": "orchestrator parameter-shift GPU",
+}
+THREADS = 1
+"""As a worker has."""
+
+LIMIT_S = 60.0
+"""Until the first gradient, start of the process included; above, the cell is left out."""
+
+CALLS, SLOW_S = 3, 20.0
+TOLERANCE = 1e-8
+
+
+def measure(shape: Shape, programs: Mapping[str, str]) -> dict[str, float]:
+    """Seconds of the shortest call, by program; those that come too late or fail are left out."""
+    found, expected = dict[str, float](), None
+    for name, program in programs.items():
+        try:
+            seconds, gradient = _measured(program, shape)
+        except LeftOutError as reason:
+            print(f"<!-- {shape}: {name}: left out, {reason} -->", flush=True)
+            continue
+        print(f"<!-- {shape}: {name}: {seconds:.4g} s -->", flush=True)
+        expected = gradient if expected is None else expected
+        if not np.allclose(gradient, expected, rtol=0.0, atol=TOLERANCE):
+            raise SystemExit(f"{name} computes another gradient of {shape} than the first program")
+        found[name] = seconds
+    return found
+
+
+def _measured(program: str, shape: Shape) -> tuple[float, Array]:
+    """The shortest call of a program, and its gradient; a slow one is called once."""
+    running = Program(program, shape, THREADS)
+    try:
+        first = running.first(LIMIT_S)
+        again = running.seconds(CALLS, 10 * LIMIT_S) if first.seconds < SLOW_S else []
+        return min([first.seconds, *again]), first.gradient
+    finally:
+        running.close()
+
+
+def table(found: Mapping[Shape, Mapping[str, float]]) -> str:
+    """Milliseconds by shape and program."""
+    names = [name for name in PROGRAMS if any(name in seconds for seconds in found.values())]
+    lines = ["| " + " | ".join(["qubits, batch", *names]) + " |", "|---" * (1 + len(names)) + "|"]
+    for shape, seconds in found.items():
+        cells = (f"{1e3 * seconds[name]:,.4g}" if name in seconds else "–" for name in names)
+        lines.append("| " + " | ".join([str(shape), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def _cards() -> str:
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main() -> None:
+    """Measures and prints the table."""
+    missing = no_gpu()
+    programs = {name: p for name, p in PROGRAMS.items() if not (missing and p.endswith("GPU"))}
+    print(f"{machine()}; {THREADS} thread; {f'no GPU for Aer: {missing}' if missing else _cards()}")
+    packages = ("numba", "numpy", "qiskit", "qiskit-aer", "qiskit-aer-gpu")
+    print(", ".join(sorted(f"{d.name} {d.version}" for d in distributions() if d.name in packages)))
+    found = {shape: measure(shape, programs) for shape in SHAPES}
+    print("\nMilliseconds for a gradient:\n\n" + table(found))
+
+
+if __name__ == "__main__":
+    main()

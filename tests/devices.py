@@ -1,0 +1,11 @@
+"""Where the contract suite runs: every device of Aer, those that this machine lacks visibly skipped."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.engines.aer.simulator import no_gpu
+
+NEEDS_GPU = pytest.mark.skipif(bool(no_gpu()), reason=f"needs a GPU: {no_gpu()}")
+DEVICES = ("CPU", pytest.param("GPU", marks=NEEDS_GPU))
+"""Values of ``gradient.backend.device``."""
