@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.aer.gates import padded
+from orchestrator.engines.aer.gates import begin, padded
 from orchestrator.errors import CertificateError
 from orchestrator.models.ansatz import DRAWN, Drawing
 from orchestrator.models.program import Program
@@ -119,7 +119,7 @@ def _on_aer(drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDAr
     circuit = transpile(_with_axes(drawing.circuit, axes), basis_gates=_BASIS, optimization_level=0)
     if drawing.amplitudes:
         prepared = circuit.copy_empty_like()
-        prepared.initialize(padded(inputs[None] / np.linalg.norm(inputs), circuit.num_qubits)[0])
+        begin(prepared, padded(inputs[None] / np.linalg.norm(inputs), circuit.num_qubits)[0], "statevector")
         circuit = prepared.compose(circuit)
     for k, operator in enumerate(drawing.operators):
         circuit.save_expectation_value(operator.paulis, range(circuit.num_qubits), label=str(k))

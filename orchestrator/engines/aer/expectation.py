@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.aer.gates import append, operator, padded, touched
+from orchestrator.engines.aer.gates import append, begin, operator, padded, touched
 from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.gradient import Array
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
@@ -76,7 +76,7 @@ class AerProgram:
                 values.append([math.nan] * self._program.outputs)
                 continue
             circuit = self._circuit.copy_empty_like()
-            circuit.initialize(start, circuit.qubits)
+            begin(circuit, start, self._simulator.options.method)
             circuit.compose(self._circuit, inplace=True)
             binds = [dict(zip(self._symbols, binding[:, None], strict=True))] if len(binding) else []
             values.append(self._values(run(self._simulator, circuit, binds).data(0)))

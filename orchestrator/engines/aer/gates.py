@@ -22,6 +22,16 @@ def padded(amplitudes: NDArray[np.float64], qubits: int) -> NDArray[np.complex12
     return states
 
 
+def begin(circuit: Any, state: NDArray[np.complex128], method: str) -> None:
+    """Makes a circuit start from a state [2^n], in the one way that a method of Aer's simulator takes."""
+    if method == "statevector":
+        circuit.set_statevector(state)
+    elif method == "density_matrix":
+        circuit.set_density_matrix(np.outer(state, state.conj()))
+    else:
+        circuit.initialize(state, circuit.qubits)
+
+
 def touched(gate: Gate) -> tuple[int, ...]:
     """The qubits that a gate acts on."""
     return (gate.qubit,) if gate.opcode == Opcode.ROTATION else (gate.qubit, gate.other)
