@@ -1,6 +1,6 @@
 """What turns and observables do to the amplitudes of a state, vector by vector.
 
-A state is float64 [V, 2 (real, imaginary), 8]. Place 8v + l in it, lane l of vector v, is what masks of
+A state is [V, 2 (real, imaginary), 8], float64 or float32. Place 8v + l in it, lane l of vector v, is what masks of
 a ``Schedule`` speak of. Where the lanes are rows, the lowest three bits of all masks are 0 and a state of
 n qubits has 2^n vectors; where they are amplitudes, it has 2^(n-3).
 
@@ -12,8 +12,8 @@ qubit) and s = ±1 by that of i & signs, from (a, b) it makes
 which is the same with i and j exchanged: r changes its sign, s does not. A flip inside of a vector
 makes it its own partner; then each pair is met twice, with one result.
 
-Everything is inlined into its caller, so that turns without exchanges are compiled without them. Numba's
-cache on disk follows ``kernel.py`` and ``wide.py`` alone: after a change here, change those too.
+Everything is inlined into its caller, so that turns without exchanges are compiled without them. Sums over
+amplitudes are in float64, whatever the state is in.
 """
 
 from __future__ import annotations
@@ -22,7 +22,17 @@ from typing import Any
 
 from numba import njit
 
-from orchestrator.engines.batched.lanes import LANE_BITS, LANES, exchange, load, odd, spread, store
+from orchestrator.engines.batched.lanes import (
+    LANE_BITS,
+    LANES,
+    exchange,
+    load,
+    odd,
+    spread,
+    spread_as,
+    store,
+    widen,
+)
 
 
 @njit
@@ -53,32 +63,79 @@ def _pair(k: int, turn: Any, lanes: int) -> Any:
 
 
 @njit(forceinline=True)
-def _rotate_pair(state: Any, i: int, j: int, lanes: int, w: Any, x: Any, y: Any, z: Any) -> None:
+def _rotate_pair(source: Any, target: Any, i: int, j: int, lanes: int, w: Any, x: Any, y: Any, z: Any) -> None:
     """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b)."""
-    a_re, a_im = load(state, i, 0), load(state, i, 1)
-    b_re, b_im = exchange(load(state, j, 0), lanes), exchange(load(state, j, 1), lanes)
-    store(state, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
-    store(state, i, 1, w * a_im - z * a_re - y * b_im - x * b_re)
-    store(state, j, 0, exchange(y * a_re + x * a_im + w * b_re - z * b_im, lanes))
-    store(state, j, 1, exchange(y * a_im - x * a_re + w * b_im + z * b_re, lanes))
+    a_re, a_im = load(source, i, 0), load(source, i, 1)
+    b_re, b_im = exchange(load(source, j, 0), lanes), exchange(load(source, j, 1), lanes)
+    store(target, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
+    store(target, i, 1, w * a_im - z * a_re - y * b_im - x * b_re)
+    store(target, j, 0, exchange(y * a_re + x * a_im + w * b_re - z * b_im, lanes))
+    store(target, j, 1, exchange(y * a_im - x * a_re + w * b_im + z * b_re, lanes))
 
 
 @njit(forceinline=True)
-def apply(state: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> None:
-    """Turn s on some of its pairs, about product[s] (w, s x, r s y, r z, signs as in the pair's lanes)."""
+def apply(source: Any, target: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> None:
+    """Turn s on some of its pairs, about product[s] (w, s x, r s y, r z, signs as in the pair's lanes).
+
+    From one state into another, or inside of one.
+    """
     lanes = turn.flip & (LANES - 1)
     if lanes:
-        _apply(state, turn, lanes, product, s, start, stop)
+        _apply(source, target, turn, lanes, product, s, start, stop)
     else:  # compiled without exchanges
-        _apply(state, turn, 0, product, s, start, stop)
+        _apply(source, target, turn, 0, product, s, start, stop)
 
 
 @njit(forceinline=True)
-def _apply(state: Any, turn: Any, lanes: int, product: Any, s: int, start: int, stop: int) -> None:
+def _apply(
+    source: Any, target: Any, turn: Any, lanes: int, product: Any, s: int, start: int, stop: int
+) -> None:
     w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
     for k in range(start, stop):
         i, j, sign, role = _pair(k, turn, lanes)
-        _rotate_pair(state, i, j, lanes, w, spread(sign) * x, spread(sign * role) * y, spread(role) * z)
+        s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign * role) * y
+        _rotate_pair(source, target, i, j, lanes, w, s_x, s_y, spread_as(product, role) * z)
+
+
+@njit(forceinline=True)
+def unapply(state: Any, turn: Any, product: Any, s: int) -> None:
+    """Undoes turn s, whose flip is not inside of a vector."""
+    w, x, y, z = load(product, s, 0), -load(product, s, 1), -load(product, s, 2), -load(product, s, 3)
+    for k in range(state.shape[0] // 2):
+        i, j, sign, _ = _pair(k, turn, 0)
+        s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign) * y
+        _rotate_pair(state, state, i, j, 0, w, s_x, s_y, z)
+
+
+@njit(forceinline=True)
+def measure(psi: Any, lam: Any, turn: Any) -> Any:
+    """v = Im<λ|(X, Y, Z)|ψ> of a turn whose flip is not inside of a vector, by lane."""
+    v_x, v_y, v_z = spread(0.0), spread(0.0), spread(0.0)
+    for k in range(psi.shape[0] // 2):
+        i, j, sign, _ = _pair(k, turn, 0)
+        s = spread(sign)
+        a_re, a_im, b_re, b_im = load(psi, i, 0), load(psi, i, 1), load(psi, j, 0), load(psi, j, 1)
+        c_re, c_im, d_re, d_im = load(lam, i, 0), load(lam, i, 1), load(lam, j, 0), load(lam, j, 1)
+        v_x = v_x + s * widen(c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re)
+        v_y = v_y + s * widen(d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im)
+        v_z = v_z + widen(c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re)
+    return v_x, v_y, v_z
+
+
+@njit(forceinline=True)
+def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -> None:
+    """Turn s on a state with amplitudes in the first ``size`` places of ``support``; then in twice as many."""
+    w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
+    for k in range(size):
+        i, j = support[k], support[size + k]
+        sign = spread_as(product, 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative))
+        role = spread_as(product, parity_sign((i << LANE_BITS) & turn.parity))
+        s_x, s_y, r_z = sign * x, sign * role * y, role * z
+        re, im = load(state, i, 0), load(state, i, 1)
+        store(state, i, 0, w * re + r_z * im)
+        store(state, i, 1, w * im - r_z * re)
+        store(state, j, 0, s_y * re + s_x * im)
+        store(state, j, 1, s_y * im - s_x * re)
 
 
 @njit(forceinline=True)
@@ -100,16 +157,16 @@ def _undo(psi: Any, lam: Any, turn: Any, lanes: int, product: Any, s: int, start
     v_x, v_y, v_z = spread(0.0), spread(0.0), spread(0.0)
     for k in range(start, stop):
         i, j, sign, role = _pair(k, turn, lanes)
-        s_x, s_y, s_z = spread(sign), spread(sign * role), spread(role)
+        s_x, s_y, s_z = spread_as(product, sign), spread_as(product, sign * role), spread_as(product, role)
         a_re, a_im = load(psi, i, 0), load(psi, i, 1)
         b_re, b_im = exchange(load(psi, j, 0), lanes), exchange(load(psi, j, 1), lanes)
         c_re, c_im = load(lam, i, 0), load(lam, i, 1)
         d_re, d_im = exchange(load(lam, j, 0), lanes), exchange(load(lam, j, 1), lanes)
-        v_x = v_x + s_x * (c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re)
-        v_y = v_y + s_y * (d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im)
-        v_z = v_z + s_z * (c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re)
-        _rotate_pair(psi, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
-        _rotate_pair(lam, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
+        v_x = v_x + widen(s_x * (c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re))
+        v_y = v_y + widen(s_y * (d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im))
+        v_z = v_z + widen(s_z * (c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re))
+        _rotate_pair(psi, psi, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
+        _rotate_pair(lam, lam, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
     return v_x, v_y, v_z
 
 
@@ -122,19 +179,19 @@ def observe(psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, s
     """
     total = spread(0.0)
     for j in range(start, stop):
-        l_re, l_im = spread(0.0), spread(0.0)
+        l_re, l_im = spread_as(psi, 0.0), spread_as(psi, 0.0)
         for t in range(terms.shape[0]):
             i, lanes = j ^ (terms[t].flip >> LANE_BITS), terms[t].flip & (LANES - 1)
             sign = parity_sign((i << LANE_BITS) & terms[t].signs)
-            re = spread(sign * terms[t].real) * load(signs, t, 0)
-            im = spread(sign * terms[t].imag) * load(signs, t, 0)
+            re = spread_as(psi, sign * terms[t].real) * load(signs, t, 0)
+            im = spread_as(psi, sign * terms[t].imag) * load(signs, t, 0)
             p_re, p_im = exchange(load(psi, i, 0), lanes), exchange(load(psi, i, 1), lanes)
             l_re = l_re + (re * p_re - im * p_im)
             l_im = l_im + (re * p_im + im * p_re)
         if j == 0:
             l_re = l_re + load(zero, 0, 0) * load(psi, 0, 0)
             l_im = l_im + load(zero, 0, 0) * load(psi, 0, 1)
-        total = total + (load(psi, j, 0) * l_re + load(psi, j, 1) * l_im)
+        total = total + widen(load(psi, j, 0) * l_re + load(psi, j, 1) * l_im)
         if keep:
             store(lam, j, 0, l_re)
             store(lam, j, 1, l_im)

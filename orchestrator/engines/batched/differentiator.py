@@ -27,6 +27,9 @@ WIDE_QUBITS = 16
 JACOBIAN_BYTES = 32 << 20
 """At most so much of dE/dθ is held at once (or one block of rows, if that is more)."""
 
+KEPT_BYTES = 256 << 10
+"""Up to so much, a thread keeps the states on the way forwards; above, it undoes them on the way back."""
+
 _CACHE_LINE = 64
 
 
@@ -65,7 +68,7 @@ class BatchedProgram:
         size = _samples_at_once(width)
         for start in range(0, count, size):
             stop = min(start + size, count)
-            found = np.empty((stop - start, outputs)), np.zeros((stop - start, width))
+            found = np.empty((stop - start, outputs)), np.empty((stop - start, width))
             part = Part(slice(start, stop), *found)
             self._evaluate(point, _plain(weights[part.span], np.float64), part)
             yield replace(part, derivative=self.program.chain(part.derivative, point, part.span))
@@ -78,6 +81,8 @@ class BatchedProgram:
             _aligned(self._states(len(part.expectation))),
             self.plan.turns,
             self.plan.rotations,
+            self.plan.groups,
+            self.plan.support,
             self.plan.terms,
             self.plan.bounds,
             self.plan.projectors,
@@ -97,7 +102,13 @@ class BatchedProgram:
         amplitudes = 1 << self.program.qubits
         if self.wide:
             return 2, -(-amplitudes // LANES), 2, LANES
-        return _threads(samples), 2, amplitudes, 2, LANES
+        return _threads(samples), 1 + self._kept, amplitudes, 2, LANES
+
+    @property
+    def _kept(self) -> int:
+        """States ψ of a thread: those behind all groups of turns if they fit into its cache."""
+        groups = len(self.plan.groups) - 1
+        return groups if groups * 16 * LANES * 2**self.program.qubits <= KEPT_BYTES else 1
 
 
 @dataclass(frozen=True, eq=False)

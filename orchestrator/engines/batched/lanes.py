@@ -1,10 +1,8 @@
-"""A vector of eight numbers, as a type of its own in Numba.
+"""A vector of eight numbers, as a type of its own in Numba, in float64 and in float32.
 
 Each lane is one row of the batch. Left to itself the compiler does not vectorise over rows, as it cannot
 know that two amplitudes do not overlap; with this type every operation is one SIMD instruction (or two
 or four, by CPU), the same for all lanes, whether or not all of them are in use.
-
-Numba's cache on disk follows ``kernel.py`` and ``wide.py`` alone: after a change here, change those too.
 """
 
 from __future__ import annotations
@@ -26,24 +24,30 @@ LANE_BITS = LANES.bit_length() - 1
 FLAGS = ("contract", "nsz")
 """What the compiler may do: fuse a product and a sum, ignore the sign of zero. Never reorder a sum."""
 
-_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
-_SPREAD = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+_VECTORS = {
+    types.float64: ir.VectorType(ir.DoubleType(), LANES),
+    types.float32: ir.VectorType(ir.FloatType(), LANES),
+}
+_INTEGERS = ir.VectorType(ir.IntType(32), LANES)
+_SPREAD = ir.Constant(_INTEGERS, [0] * LANES)
 
 
 class LanesType(types.Type):
-    """Numba's type of such a vector."""
+    """Numba's type of such a vector, of float64 or float32 elements."""
 
-    def __init__(self) -> None:
-        super().__init__(name="Lanes")
+    def __init__(self, element: Any) -> None:
+        self.element, self.vector = element, _VECTORS[element]
+        super().__init__(name=f"Lanes({element})")
 
 
-lanes = LanesType()
+lanes = LanesType(types.float64)
+_KINDS = {element: LanesType(element) for element in _VECTORS}
 
 
 @register_model(LanesType)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, kind.vector)
 
 
 def _arithmetic(function: Any, instruction: str, arity: int) -> None:
@@ -51,11 +55,13 @@ def _arithmetic(function: Any, instruction: str, arity: int) -> None:
 
     @infer_global(function)
     class _Template(ConcreteTemplate):
-        cases = (signature(lanes, *[lanes] * arity),)
+        cases = tuple(signature(kind, *[kind] * arity) for kind in _KINDS.values())
 
-    @lower_builtin(function, *[lanes] * arity)
-    def _lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return getattr(builder, instruction)(*arguments, flags=FLAGS)
+
+    for kind in _KINDS.values():
+        lower_builtin(function, *[kind] * arity)(lower)
 
 
 _arithmetic(operator.add, "fadd", 2)
@@ -69,42 +75,108 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, i: Any, j: Any) 
     fields = context.make_array(kind)(context, builder, array)
     index = [i, j, context.get_constant(types.intp, 0)]
     place = cgutils.get_item_pointer(context, builder, kind, fields, index, wraparound=False)
-    return builder.bitcast(place, _VECTOR.as_pointer())
+    return builder.bitcast(place, _VECTORS[kind.dtype].as_pointer())
+
+
+def _converted(builder: Any, value: Any, kind: Any, wanted: Any) -> Any:
+    """A number or vector of one kind of elements, in another."""
+    if kind == wanted:
+        return value
+    target = _VECTORS[wanted] if isinstance(value.type, ir.VectorType) else _VECTORS[wanted].element
+    return (builder.fptrunc if wanted == types.float32 else builder.fpext)(value, target)
 
 
 @intrinsic
 def load(typing: Any, array: Any, i: Any, j: Any) -> Any:  # noqa: ARG001
-    """array[i, j, :] of a C-contiguous float64 array [.., .., LANES]."""
+    """array[i, j, :] of a C-contiguous array [.., .., LANES]."""
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
         place = _address(context, builder, kinds.args[0], *arguments)
-        return builder.load(place, align=8)
+        return builder.load(place, align=4)
 
-    return lanes(array, types.intp, types.intp), emit
+    return _KINDS[array.dtype](array, types.intp, types.intp), emit
 
 
 @intrinsic
 def store(typing: Any, array: Any, i: Any, j: Any, value: Any) -> Any:  # noqa: ARG001
-    """array[i, j, :] = value."""
+    """array[i, j, :] = value, rounded to the array's kind of elements."""
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
         place = _address(context, builder, kinds.args[0], *arguments[:3])
-        builder.store(arguments[3], place, align=8)
+        vector = _converted(builder, arguments[3], kinds.args[3].element, kinds.args[0].dtype)
+        builder.store(vector, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, lanes), emit
+    return types.void(array, types.intp, types.intp, value), emit
+
+
+def _in_all_lanes(builder: Any, number: Any, vector: Any) -> Any:
+    nothing = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, nothing, _SPREAD)
 
 
 @intrinsic
 def spread(typing: Any, number: Any) -> Any:  # noqa: ARG001
-    """The same number in all lanes."""
+    """The same number in all lanes, float64."""
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
-        nothing = ir.Constant(_VECTOR, ir.Undefined)
-        first = builder.insert_element(nothing, arguments[0], ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, nothing, _SPREAD)
+        return _in_all_lanes(builder, arguments[0], lanes.vector)
 
     return lanes(types.float64), emit
+
+
+@intrinsic
+def spread_as(typing: Any, array: Any, number: Any) -> Any:  # noqa: ARG001
+    """The same number in all lanes, in an array's kind of elements."""
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
+        kind = kinds.return_type
+        return _in_all_lanes(builder, _converted(builder, arguments[1], types.float64, kind.element), kind.vector)
+
+    return _KINDS[array.dtype](array, types.float64), emit
+
+
+@intrinsic
+def widen(typing: Any, vector: Any) -> Any:  # noqa: ARG001
+    """The same numbers in float64."""
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return _converted(builder, arguments[0], kinds.args[0].element, types.float64)
+
+    return lanes(vector), emit
+
+
+@intrinsic
+def nearest(typing: Any, vector: Any) -> Any:  # noqa: ARG001
+    """Each lane's nearest whole number, float64."""
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
+        kind = ir.FunctionType(lanes.vector, [lanes.vector])
+        rint = cgutils.get_or_insert_function(builder.module, kind, f"llvm.rint.v{LANES}f64")
+        return builder.call(rint, arguments)
+
+    return lanes(lanes), emit
+
+
+@intrinsic
+def turned(typing: Any, quarters: Any, sine: Any, cosine: Any) -> Any:  # noqa: ARG001
+    """Sine and cosine of r + k π/2 from those of r; k whole, below 2^31."""
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        def has(number: Any, bit: int) -> Any:
+            masked = builder.and_(number, ir.Constant(_INTEGERS, [bit] * LANES))
+            return builder.icmp_signed("!=", masked, ir.Constant(_INTEGERS, [0] * LANES))
+
+        quarters, sine, cosine = arguments
+        k = builder.fptosi(quarters, _INTEGERS)
+        behind = builder.add(k, ir.Constant(_INTEGERS, [1] * LANES))
+        s, c = builder.select(has(k, 1), cosine, sine), builder.select(has(k, 1), sine, cosine)
+        s = builder.select(has(k, 2), builder.fneg(s), s)
+        c = builder.select(has(behind, 2), builder.fneg(c), c)
+        return context.make_tuple(builder, kinds.return_type, (s, c))
+
+    return types.UniTuple(lanes, 2)(lanes, lanes, lanes), emit
 
 
 @intrinsic
@@ -123,12 +195,12 @@ def exchange(typing: Any, vector: Any, mask: Any) -> Any:  # noqa: ARG001
                 branch.add_case(ir.Constant(mask.type, case), builder.block)
                 builder.branch(behind)
         builder.position_at_end(behind)
-        result = builder.phi(_VECTOR)
+        result = builder.phi(vector.type)
         for value, block in results:
             result.add_incoming(value, block)
         return result
 
-    return lanes(lanes, types.int64), emit
+    return vector(vector, types.int64), emit
 
 
 @intrinsic

@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit, prange
 
 from orchestrator.engines.batched.amplitudes import apply, observe, pairs, parity_sign, undo
-from orchestrator.engines.batched.kernel import fill, half_angles, multiply, scatter
 from orchestrator.engines.batched.lanes import LANE_BITS, LANES, spread, store
+from orchestrator.engines.batched.rotations import differentiate, prepare
 
 CHUNKS = 16
 """As many threads can share a state; with more chunks, more turns would reach from one to another."""
@@ -23,10 +23,9 @@ CHUNKS = 16
 
 @njit
 def _by_lane(product: Any, s: int, turn: Any) -> None:
-    """Gives each lane its signs, from the product that stands in lane 0."""
+    """Gives each lane its signs; the product is the same in all of them."""
     for lane in range(1, LANES):
         sign, role = parity_sign(lane & turn.signs), parity_sign(lane & turn.parity)
-        product[s, 0, lane] = product[s, 0, 0]
         product[s, 1, lane] = product[s, 1, 0] * sign
         product[s, 2, lane] = product[s, 2, 0] * (sign * role)
         product[s, 3, lane] = product[s, 3, 0] * role
@@ -100,7 +99,7 @@ def _apply_chunk(psi: Any, turns: Any, product: Any, begin: int, end: int, chunk
     """Turns begin, …, end - 1 on one chunk."""
     for s in range(begin, end):
         start, stop = _cut(pairs(psi, turns[s]), chunk)
-        apply(psi, turns[s], product, s, start, stop)
+        apply(psi, psi, turns[s], product, s, start, stop)
 
 
 @njit
@@ -124,31 +123,13 @@ def _observe_chunk(
     store(sums, chunk, 0, observe(psi, lam, terms, signs, zero, keep, start, stop))
 
 
-@njit
-def _prepare(
-    quaternions: Any,
-    product: Any,
-    turns: Any,
-    rotations: Any,
-    parameters: Any,
-    features: Any,
-    axes: Any,
-    row: int,
-) -> None:
-    """The rotations of one row, in lane 0, and their products over each turn, in all lanes."""
-    halves = np.empty((rotations.shape[0], 2))
-    half_angles(halves, rotations, parameters)
-    fill(quaternions, 0, rotations, halves, features, axes, row, True)
-    for s in range(turns.shape[0]):
-        multiply(quaternions, turns[s].start, turns[s].stop, product, s)
-        _by_lane(product, s, turns[s])
-
-
 @njit(parallel=True, cache=True)
 def evaluate(
     states: Any,
     turns: Any,
     rotations: Any,
+    groups: Any,  # noqa: ARG001 - as ``kernel.evaluate``
+    support: Any,  # noqa: ARG001
     terms: Any,
     bounds: Any,
     projectors: Any,
@@ -164,19 +145,21 @@ def evaluate(
 ) -> None:
     """As ``kernel.evaluate``, on ``states`` float64 [2, V, 2, LANES] of V = 2^(n-3) vectors (1 if n < 3)."""
     psi, lam = states[0], states[1]
-    differentiate = jacobian.shape[0] > 0
-    quaternions = np.zeros((rotations.shape[0], 4, LANES))
-    product = np.empty((turns.shape[0], 4, LANES))
+    differentiated = jacobian.shape[0] > 0
+    quaternions = np.zeros((rotations.shape[0], 5, LANES))
+    product = np.empty((turns.shape[0], 4, LANES), states.dtype)
+    derivative = np.empty((jacobian.shape[1], 1, LANES))
     sums, values = np.empty((turns.shape[0], CHUNKS, 3, LANES)), np.empty((CHUNKS, 1, LANES))
     stages = _stages(turns, psi.shape[0])
-    signs, zero = _term_signs(terms), np.zeros((1, 1, LANES))
+    signs, zero = _term_signs(terms).astype(states.dtype), np.zeros((1, 1, LANES), states.dtype)
     factors, weighted = np.empty_like(signs), cotangents.shape[0] > 0
-    rows = np.empty(1, np.int64)
+    rows, places = np.full(LANES, -1), np.empty(LANES, np.int64)
     for sample in range(expectation.shape[0]):
         row = (offset + sample) // samples
-        rows[0] = row
-        features_here = features[offset + sample]
-        _prepare(quaternions, product, turns, rotations, parameters[row], features_here, axes, row)
+        rows[:], places[:] = row, offset + sample
+        prepare(turns, rotations, parameters, features, axes, rows, places, True, quaternions, product)
+        for s in range(turns.shape[0]):
+            _by_lane(product, s, turns[s])
         psi[:] = 0.0
         psi[0, 0, 0] = 1.0
         for stage in range(len(stages) - 1):
@@ -185,17 +168,19 @@ def evaluate(
         for k in range(projectors.shape[0]):
             zero[0, 0, 0], t, u = projectors[k], bounds[k], bounds[k + 1]
             for chunk in prange(CHUNKS):
-                _observe_chunk(psi, lam, terms[t:u], signs[t:u], zero, differentiate, chunk, values)
+                _observe_chunk(psi, lam, terms[t:u], signs[t:u], zero, differentiated, chunk, values)
             expectation[sample, k] = _added(values)
-        if differentiate and weighted:
+        if differentiated and weighted:
             zero[0, 0, 0] = _weigh(cotangents[sample], bounds, projectors, signs, factors)
             for chunk in prange(CHUNKS):
                 _observe_chunk(psi, lam, terms, factors, zero, True, chunk, values)
-        if differentiate:
+        if differentiated:
+            derivative[:] = 0.0
             for stage in range(len(stages) - 2, -1, -1):
                 begin, end = max(stages[stage], first_turn), stages[stage + 1]
                 for chunk in prange(CHUNKS):
                     _undo_chunk(psi, lam, turns, product, begin, end, chunk, sums)
                 for s in range(end - 1, begin - 1, -1):
                     v = _total(sums[s], turns[s])
-                    scatter(v, turns[s], rotations, quaternions, axes, rows, jacobian[sample : sample + 1])
+                    differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
+            jacobian[sample] = derivative[:, 0, 0]

@@ -1,0 +1,190 @@
+"""Rotations of eight rows at a time: their quaternions, products over turns, and derivatives.
+
+Rotations exp(-iθP/2) are unit quaternions (w, x, y, z) = (cos θ/2, sin θ/2 · axis), standing for
+w - i(xX + yY + zZ); a run of them on one qubit is their product. All of it is in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from orchestrator.engines.batched.lanes import LANES, load, nearest, spread, store, turned
+from orchestrator.models.gates import NONE, Axis
+
+_DRAWN = int(Axis.DRAWN)
+
+LARGEST = float(1 << 19)
+"""Half angles above this, in radians, go through the C library."""
+
+_HALF_PI = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624879595063154e-21)
+"""Parts of π/2, the first two of 33 bits: k times them is exact for k up to 2^20 (fdlibm's e_rem_pio2.c)."""
+
+_SINE = (
+    -1.66666666666666324348e-01,
+    8.33333333332248946124e-03,
+    -1.98412698298579493134e-04,
+    2.75573137070700676789e-06,
+    -2.50507602534068634195e-08,
+    1.58969099521155010221e-10,
+)
+_COSINE = (
+    4.16666666666666019037e-02,
+    -1.38888888888741095749e-03,
+    2.48015872894767294178e-05,
+    -2.75573143513906633035e-07,
+    2.08757232129817482790e-09,
+    -1.13596475577881948265e-11,
+)
+"""Coefficients of r³, r⁵, … and r⁴, r⁶, … on [-π/4, π/4], to 2^-58 (fdlibm's k_sin.c and k_cos.c)."""
+
+
+@njit
+def sine_cosine(angles: Any) -> Any:
+    """sin and cos of eight angles of at most ``LARGEST``, with errors below 4e-16."""
+    k = nearest(angles * spread(2.0 / math.pi))
+    r = angles - k * spread(_HALF_PI[0]) - k * spread(_HALF_PI[1]) - k * spread(_HALF_PI[2])
+    z = r * r
+    sine, cosine = spread(_SINE[5]), spread(_COSINE[5])
+    sine = sine * z + spread(_SINE[4])
+    cosine = cosine * z + spread(_COSINE[4])
+    sine = sine * z + spread(_SINE[3])
+    cosine = cosine * z + spread(_COSINE[3])
+    sine = sine * z + spread(_SINE[2])
+    cosine = cosine * z + spread(_COSINE[2])
+    sine = sine * z + spread(_SINE[1])
+    cosine = cosine * z + spread(_COSINE[1])
+    sine = sine * z + spread(_SINE[0])
+    cosine = cosine * z + spread(_COSINE[0])
+    return turned(k, r + r * (z * sine), spread(1.0) + (z * z * cosine - spread(0.5) * z))
+
+
+@njit
+def _half_angle(rotation: Any, parameters: Any, features: Any, row: int, sample: int) -> float:
+    angle = rotation.offset
+    if rotation.parameter != NONE:
+        angle += rotation.scale * parameters[row, rotation.parameter]
+    elif rotation.input != NONE:
+        angle += rotation.scale * features[sample, rotation.input]
+    return 0.5 * float(angle)
+
+
+@njit
+def _rotate(
+    quaternions: Any, k: int, rotation: Any, parameters: Any, features: Any, axes: Any, rows: Any, samples: Any
+) -> None:
+    """Writes the quaternions of rotation k."""
+    plain = True
+    for lane in range(LANES):
+        half = _half_angle(rotation, parameters, features, rows[lane], samples[lane])
+        fits = abs(half) <= LARGEST
+        quaternions[k, 0, lane] = half if fits else 0.0
+        plain &= fits
+    sine, cosine = sine_cosine(load(quaternions, k, 0))
+    axis = 1 + min(rotation.axis, _DRAWN)
+    store(quaternions, k, 0, cosine)
+    store(quaternions, k, axis, sine)
+    if not plain:
+        for lane in range(LANES):
+            half = _half_angle(rotation, parameters, features, rows[lane], samples[lane])
+            if not abs(half) <= LARGEST:
+                quaternions[k, 0, lane], quaternions[k, axis, lane] = math.cos(half), math.sin(half)
+    if rotation.axis >= _DRAWN:
+        for lane in range(LANES):
+            quaternions[k, 1:_DRAWN + 1, lane] = 0.0
+            drawn = axes[rows[lane], rotation.axis - _DRAWN]
+            quaternions[k, 1 + drawn, lane] = quaternions[k, 1 + _DRAWN, lane]
+
+
+@njit
+def _multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> None:
+    """Writes the product of a run of rotations, the first applied first."""
+    w, x = load(quaternions, start, 0), load(quaternions, start, 1)
+    y, z = load(quaternions, start, 2), load(quaternions, start, 3)
+    for k in range(start + 1, stop):
+        a, b = load(quaternions, k, 0), load(quaternions, k, 1)
+        c, d = load(quaternions, k, 2), load(quaternions, k, 3)
+        w, x, y, z = (
+            a * w - b * x - c * y - d * z,
+            a * x + b * w + c * z - d * y,
+            a * y + c * w + d * x - b * z,
+            a * z + d * w + b * y - c * x,
+        )
+    store(product, s, 0, w)
+    store(product, s, 1, x)
+    store(product, s, 2, y)
+    store(product, s, 3, z)
+
+
+@njit
+def prepare(
+    turns: Any,
+    rotations: Any,
+    parameters: Any,
+    features: Any,
+    axes: Any,
+    rows: Any,
+    samples: Any,
+    renew: bool,
+    quaternions: Any,
+    product: Any,
+) -> None:
+    """Writes the quaternions of all rotations and their products over turns.
+
+    Args:
+        turns, rotations: of a ``Schedule``.
+        parameters, features, axes: as for ``kernel.evaluate``.
+        rows, samples: int64 [LANES] each lane's place in parameters, and in features.
+        renew: if not, what depends on no input is there already.
+        quaternions: float64 [K, 5, LANES], of zeros at first; the last is for axes that are drawn.
+        product: [S, 4, LANES]
+    """
+    for s in range(turns.shape[0]):
+        if renew or turns[s].varies:
+            for k in range(turns[s].start, turns[s].stop):
+                if renew or rotations[k].input != NONE:
+                    _rotate(quaternions, k, rotations[k], parameters, features, axes, rows, samples)
+            _multiply(quaternions, turns[s].start, turns[s].stop, product, s)
+
+
+@njit
+def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
+    """v before rotation k, from v behind it: v - 2w(u×v) + 2u×(u×v)."""
+    w, x = load(quaternions, k, 0), load(quaternions, k, 1)
+    y, z = load(quaternions, k, 2), load(quaternions, k, 3)
+    c_x, c_y, c_z = y * v_z - z * v_y, z * v_x - x * v_z, x * v_y - y * v_x
+    d_x, d_y, d_z = y * c_z - z * c_y - w * c_x, z * c_x - x * c_z - w * c_y, x * c_y - y * c_x - w * c_z
+    return v_x + (d_x + d_x), v_y + (d_y + d_y), v_z + (d_z + d_z)
+
+
+@njit
+def _about(rotation: Any, axes: Any, rows: Any, v_x: Any, v_y: Any, v_z: Any) -> Any:
+    """The component of v along a rotation's axis."""
+    if rotation.axis == 0:
+        return v_x
+    if rotation.axis == 1:
+        return v_y
+    if rotation.axis == 2:
+        return v_z
+    weights = np.zeros((3, 1, LANES))
+    for lane in range(LANES):
+        weights[axes[rows[lane], rotation.axis - _DRAWN], 0, lane] = 1.0
+    return load(weights, 0, 0) * v_x + load(weights, 1, 0) * v_y + load(weights, 2, 0) * v_z
+
+
+@njit
+def differentiate(
+    v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows: Any, derivative: Any
+) -> None:
+    """Adds dE/dθ of a turn's rotations to ``derivative`` float64 [P, 1, LANES], from v behind the turn."""
+    v_x, v_y, v_z = v
+    for k in range(turn.stop - 1, turn.start - 1, -1):
+        p = rotations[k].parameter
+        if p != NONE:
+            found = _about(rotations[k], axes, rows, v_x, v_y, v_z)
+            store(derivative, p, 0, load(derivative, p, 0) + spread(rotations[k].scale) * found)
+        if k > turn.start:
+            v_x, v_y, v_z = _before(v_x, v_y, v_z, quaternions, k)
