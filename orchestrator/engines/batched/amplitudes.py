@@ -20,109 +20,100 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from orchestrator.engines.batched.lanes import (
     LANE_BITS,
     LANES,
+    compiled,
     exchange,
+    inlined,
     load,
+    load_strip,
     odd,
     spread,
     spread_as,
+    spread_strip,
     store,
+    store_strip,
+    strips,
     widen,
 )
 
 
-@njit
-def pairs(state: Any, turn: Any) -> int:
-    """How many pairs of vectors a turn mixes."""
-    return state.shape[0] if turn.pivot < LANE_BITS else state.shape[0] // 2
-
-
-@njit
+@compiled
 def parity_sign(bits: int) -> float:
     """-1 if an odd number of bits is set, else 1."""
     return 1.0 - 2.0 * odd(bits)
 
 
-@njit(forceinline=True)
-def _pair(k: int, turn: Any, lanes: int) -> Any:
-    """The k-th pair of vectors, and the signs s and r of the first's lane 0."""
-    i = k
-    if lanes == 0 or turn.pivot >= LANE_BITS:
-        low = (1 << (turn.pivot - LANE_BITS)) - 1
-        i = ((k & ~low) << 1) | (k & low)
+@inlined
+def _pair(k: int, turn: Any) -> Any:
+    """The k-th pair of places i (|0>) and j (|1>) and their sign s, for a flip that is not inside of a vector."""
+    low = (1 << (turn.pivot - LANE_BITS)) - 1
+    i = ((k & ~low) << 1) | (k & low)
     j = i ^ (turn.flip >> LANE_BITS)
     s = 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative)
-    first = odd((i << LANE_BITS) & turn.parity)
-    if lanes == 0:  # then exchanging i and j spares the sign
-        return (j, i, s, 1.0) if first else (i, j, s, 1.0)
-    return i, j, s, 1.0 - 2.0 * first
+    return (j, i, s) if odd((i << LANE_BITS) & turn.parity) else (i, j, s)
 
 
-@njit(forceinline=True)
-def _rotate_pair(source: Any, target: Any, i: int, j: int, lanes: int, w: Any, x: Any, y: Any, z: Any) -> None:
-    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b)."""
-    a_re, a_im = load(source, i, 0), load(source, i, 1)
-    b_re, b_im = exchange(load(source, j, 0), lanes), exchange(load(source, j, 1), lanes)
-    store(target, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
-    store(target, i, 1, w * a_im - z * a_re - y * b_im - x * b_re)
-    store(target, j, 0, exchange(y * a_re + x * a_im + w * b_re - z * b_im, lanes))
-    store(target, j, 1, exchange(y * a_im - x * a_re + w * b_im + z * b_re, lanes))
-
-
-@njit(forceinline=True)
-def apply(source: Any, target: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> None:
-    """Turn s on some of its pairs, about product[s] (w, s x, r s y, r z, signs as in the pair's lanes).
-
-    From one state into another, or inside of one.
-    """
-    lanes = turn.flip & (LANES - 1)
-    if lanes:
-        _apply(source, target, turn, lanes, product, s, start, stop)
-    else:  # compiled without exchanges
-        _apply(source, target, turn, 0, product, s, start, stop)
-
-
-@njit(forceinline=True)
-def _apply(
-    source: Any, target: Any, turn: Any, lanes: int, product: Any, s: int, start: int, stop: int
+@inlined
+def _rotate_strip(
+    source: Any, target: Any, i: int, j: int, strip: int, w: Any, x: Any, y: Any, z: Any
 ) -> None:
-    w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
-    for k in range(start, stop):
-        i, j, sign, role = _pair(k, turn, lanes)
-        s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign * role) * y
-        _rotate_pair(source, target, i, j, lanes, w, s_x, s_y, spread_as(product, role) * z)
+    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b)."""
+    a_re, a_im = load_strip(source, i, 0, strip), load_strip(source, i, 1, strip)
+    b_re, b_im = load_strip(source, j, 0, strip), load_strip(source, j, 1, strip)
+    store_strip(target, i, 0, strip, w * a_re + z * a_im - y * b_re + x * b_im)
+    store_strip(target, i, 1, strip, w * a_im - z * a_re - y * b_im - x * b_re)
+    store_strip(target, j, 0, strip, y * a_re + x * a_im + w * b_re - z * b_im)
+    store_strip(target, j, 1, strip, y * a_im - x * a_re + w * b_im + z * b_re)
 
 
-@njit(forceinline=True)
-def unapply(state: Any, turn: Any, product: Any, s: int) -> None:
-    """Undoes turn s, whose flip is not inside of a vector."""
-    w, x, y, z = load(product, s, 0), -load(product, s, 1), -load(product, s, 2), -load(product, s, 3)
-    for k in range(state.shape[0] // 2):
-        i, j, sign, _ = _pair(k, turn, 0)
-        s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign) * y
-        _rotate_pair(state, state, i, j, 0, w, s_x, s_y, z)
+@inlined
+def turn_pairs(
+    source: Any, target: Any, turn: Any, product: Any, s: int, back: bool, start: int, stop: int
+) -> None:
+    """Turn s, whose flip is not inside of a vector, or its inverse, on some pairs; perhaps into another state."""
+    direction = spread_strip(product, -1.0 if back else 1.0)
+    for strip in range(strips(product)):
+        w, x = load_strip(product, s, 0, strip), direction * load_strip(product, s, 1, strip)
+        y, z = direction * load_strip(product, s, 2, strip), direction * load_strip(product, s, 3, strip)
+        for k in range(start, stop):
+            i, j, sign = _pair(k, turn)
+            signs = spread_strip(product, sign)
+            _rotate_strip(source, target, i, j, strip, w, signs * x, signs * y, z)
 
 
-@njit(forceinline=True)
-def measure(psi: Any, lam: Any, turn: Any) -> Any:
-    """v = Im<λ|(X, Y, Z)|ψ> of a turn whose flip is not inside of a vector, by lane."""
-    v_x, v_y, v_z = spread(0.0), spread(0.0), spread(0.0)
-    for k in range(psi.shape[0] // 2):
-        i, j, sign, _ = _pair(k, turn, 0)
-        s = spread(sign)
-        a_re, a_im, b_re, b_im = load(psi, i, 0), load(psi, i, 1), load(psi, j, 0), load(psi, j, 1)
-        c_re, c_im, d_re, d_im = load(lam, i, 0), load(lam, i, 1), load(lam, j, 0), load(lam, j, 1)
-        v_x = v_x + s * widen(c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re)
-        v_y = v_y + s * widen(d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im)
-        v_z = v_z + widen(c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re)
-    return v_x, v_y, v_z
+@inlined
+def _transition(psi: Any, lam: Any, i: int, j: int, strip: int) -> Any:
+    """Im<λ|(X, Y, Z)|ψ> of one pair."""
+    a_re, a_im = load_strip(psi, i, 0, strip), load_strip(psi, i, 1, strip)
+    b_re, b_im = load_strip(psi, j, 0, strip), load_strip(psi, j, 1, strip)
+    c_re, c_im = load_strip(lam, i, 0, strip), load_strip(lam, i, 1, strip)
+    d_re, d_im = load_strip(lam, j, 0, strip), load_strip(lam, j, 1, strip)
+    return (
+        c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re,
+        d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im,
+        c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re,
+    )
 
 
-@njit(forceinline=True)
+@inlined
+def measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
+    """Writes v[0] = Im<λ|(X, Y, Z)|ψ> of a turn whose flip is not inside of a vector."""
+    for strip in range(strips(psi)):
+        none = widen(spread_strip(psi, 0.0))
+        v_x, v_y, v_z = none, none, none
+        for k in range(psi.shape[0] // 2):
+            i, j, sign = _pair(k, turn)
+            signs = spread_strip(psi, sign)
+            u_x, u_y, u_z = _transition(psi, lam, i, j, strip)
+            v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
+        store_strip(v, 0, 0, strip, v_x)
+        store_strip(v, 0, 1, strip, v_y)
+        store_strip(v, 0, 2, strip, v_z)
+
+
+@inlined
 def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -> None:
     """Turn s on a state with amplitudes in the first ``size`` places of ``support``; then in twice as many."""
     w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
@@ -138,39 +129,30 @@ def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -
         store(state, j, 1, s_y * im - s_x * re)
 
 
-@njit(forceinline=True)
-def undo(psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> Any:
-    """Undoes turn s on some pairs of both states.
+@inlined
+def undo_pairs(psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int) -> None:
+    """Undoes turn s, whose flip is not inside of a vector, on some pairs of both states.
 
-    Returns what they add to v = Im<λ|(X, Y, Z)|ψ> as it was behind the turn, by lane, each pair as if its
-    lanes' signs were those of lane 0.
+    Writes v[place] = Im<λ|(X, Y, Z)|ψ> of these pairs as it was behind the turn.
     """
-    lanes = turn.flip & (LANES - 1)
-    if lanes:
-        return _undo(psi, lam, turn, lanes, product, s, start, stop)
-    return _undo(psi, lam, turn, 0, product, s, start, stop)
+    for strip in range(strips(psi)):
+        w, x = load_strip(product, s, 0, strip), -load_strip(product, s, 1, strip)
+        y, z = -load_strip(product, s, 2, strip), -load_strip(product, s, 3, strip)
+        none = widen(spread_strip(psi, 0.0))
+        v_x, v_y, v_z = none, none, none
+        for k in range(start, stop):
+            i, j, sign = _pair(k, turn)
+            signs = spread_strip(psi, sign)
+            u_x, u_y, u_z = _transition(psi, lam, i, j, strip)
+            v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
+            _rotate_strip(psi, psi, i, j, strip, w, signs * x, signs * y, z)
+            _rotate_strip(lam, lam, i, j, strip, w, signs * x, signs * y, z)
+        store_strip(v, place, 0, strip, v_x)
+        store_strip(v, place, 1, strip, v_y)
+        store_strip(v, place, 2, strip, v_z)
 
 
-@njit(forceinline=True)
-def _undo(psi: Any, lam: Any, turn: Any, lanes: int, product: Any, s: int, start: int, stop: int) -> Any:
-    w, x, y, z = load(product, s, 0), -load(product, s, 1), -load(product, s, 2), -load(product, s, 3)
-    v_x, v_y, v_z = spread(0.0), spread(0.0), spread(0.0)
-    for k in range(start, stop):
-        i, j, sign, role = _pair(k, turn, lanes)
-        s_x, s_y, s_z = spread_as(product, sign), spread_as(product, sign * role), spread_as(product, role)
-        a_re, a_im = load(psi, i, 0), load(psi, i, 1)
-        b_re, b_im = exchange(load(psi, j, 0), lanes), exchange(load(psi, j, 1), lanes)
-        c_re, c_im = load(lam, i, 0), load(lam, i, 1)
-        d_re, d_im = exchange(load(lam, j, 0), lanes), exchange(load(lam, j, 1), lanes)
-        v_x = v_x + widen(s_x * (c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re))
-        v_y = v_y + widen(s_y * (d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im))
-        v_z = v_z + widen(s_z * (c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re))
-        _rotate_pair(psi, psi, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
-        _rotate_pair(lam, lam, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
-    return v_x, v_y, v_z
-
-
-@njit(forceinline=True)
+@inlined
 def observe(psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, start: int, stop: int) -> Any:
     """What some vectors add to E = <ψ|O|ψ>, by lane; if ``keep``, writes λ = Oψ.
 

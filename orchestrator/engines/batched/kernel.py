@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from orchestrator.engines.batched.amplitudes import apply, grow, measure, observe, pairs, unapply, undo
-from orchestrator.engines.batched.lanes import LANES, store
+from orchestrator.engines.batched.amplitudes import grow, measure, observe, turn_pairs, undo_pairs
+from orchestrator.engines.batched.lanes import LANES, compiled, load, store
 from orchestrator.engines.batched.rotations import differentiate, prepare
 
 
-@njit
+@compiled
 def _observe(psi: Any, lam: Any, terms: Any, factors: Any, zero: Any, keep: bool, value: Any) -> None:
     store(value, 0, 0, observe(psi, lam, terms, factors, zero, keep, 0, psi.shape[0]))
 
 
-@njit
+@compiled
 def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: Any) -> None:
     """The observable Σ_k c_k O_k: writes each lane's factors of its terms, and of |0…0><0…0|."""
     factors[:], zero[:] = 0.0, 0.0
@@ -39,10 +39,10 @@ def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: An
             zero[0, 0, lane] += cotangents[lane, k] * projectors[k]
 
 
-@njit
+@compiled
 def _forwards(states: Any, turns: Any, groups: Any, support: Any, product: Any) -> int:
     """All turns on |0…0>, and where the result is; states[g] is that behind group g, if there are as many."""
-    psi, size, grown = states[0], 1, 0
+    psi, size, grown, half = states[0], 1, 0, states.shape[1] // 2
     if len(support) < psi.shape[0]:
         psi[:] = 0.0
     psi[0, 0], psi[0, 1] = 1.0, 0.0
@@ -53,12 +53,12 @@ def _forwards(states: Any, turns: Any, groups: Any, support: Any, product: Any) 
     for g in range(len(groups) - 1):
         target = min(g, states.shape[0] - 2)
         for s in range(max(groups[g], grown), groups[g + 1]):
-            apply(states[place], states[target], turns[s], product, s, 0, pairs(psi, turns[s]))
+            turn_pairs(states[place], states[target], turns[s], product, s, False, 0, half)
             place = target
     return place
 
 
-@njit
+@compiled
 def _backwards(
     states: Any,
     turns: Any,
@@ -69,6 +69,7 @@ def _backwards(
     product: Any,
     axes: Any,
     rows: Any,
+    v: Any,
     derivative: Any,
 ) -> None:
     """Adds dE/dθ of all rotations to ``derivative``; λ is the last of the states.
@@ -78,15 +79,15 @@ def _backwards(
     lam = states[-1]
     for g in range(len(groups) - 2, -1, -1):
         for s in range(groups[g + 1] - 1, max(groups[g], first_turn) - 1, -1):
-            v = measure(states[g], lam, turns[s])
+            measure(states[g], lam, turns[s], v)
             differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
         if groups[g] <= first_turn:
             break
         for s in range(groups[g + 1] - 1, groups[g] - 1, -1):
-            unapply(lam, turns[s], product, s)
+            turn_pairs(lam, lam, turns[s], product, s, True, 0, lam.shape[0] // 2)
 
 
-@njit
+@compiled
 def _backwards_in_place(
     states: Any,
     turns: Any,
@@ -96,11 +97,12 @@ def _backwards_in_place(
     product: Any,
     axes: Any,
     rows: Any,
+    v: Any,
     derivative: Any,
 ) -> None:
     """The same if no state but the last was kept: ψ is undone beside λ."""
     for s in range(turns.shape[0] - 1, first_turn - 1, -1):
-        v = undo(states[0], states[1], turns[s], product, s, 0, pairs(states[0], turns[s]))
+        undo_pairs(states[0], states[1], turns[s], product, s, 0, states.shape[1] // 2, v, 0)
         differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
 
 
@@ -134,7 +136,7 @@ def _blocks(
     derivative = np.empty((jacobian.shape[1], 1, LANES))
     ones, factors = np.ones((terms.shape[0], 1, LANES), states.dtype), np.empty((terms.shape[0], 1, LANES), states.dtype)
     value, zero = np.empty((1, 1, LANES)), np.empty((1, 1, LANES), states.dtype)
-    weighted = cotangents.shape[0] > 0
+    weighted, v = cotangents.shape[0] > 0, np.empty((1, 3, LANES))
     rows, places = np.full(LANES, -1), np.empty(LANES, np.int64)
     for block in range(start, stop):
         begin = block * LANES
@@ -158,11 +160,11 @@ def _blocks(
             derivative[:] = 0.0
             if states.shape[0] > 2:
                 _backwards(
-                    states, turns, groups, first_turn, rotations, quaternions, product, axes, rows, derivative
+                    states, turns, groups, first_turn, rotations, quaternions, product, axes, rows, v, derivative
                 )
             else:
                 _backwards_in_place(
-                    states, turns, first_turn, rotations, quaternions, product, axes, rows, derivative
+                    states, turns, first_turn, rotations, quaternions, product, axes, rows, v, derivative
                 )
             for lane in range(end - begin):
                 for p in range(jacobian.shape[1]):

@@ -11,7 +11,8 @@ import operator
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
+from llvmlite.binding import get_host_cpu_features  # type: ignore[import-untyped]
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
@@ -24,24 +25,33 @@ LANE_BITS = LANES.bit_length() - 1
 FLAGS = ("contract", "nsz")
 """What the compiler may do: fuse a product and a sum, ignore the sign of zero. Never reorder a sum."""
 
-_VECTORS = {
-    types.float64: ir.VectorType(ir.DoubleType(), LANES),
-    types.float32: ir.VectorType(ir.FloatType(), LANES),
-}
+_REGISTER_BYTES = 64 if get_host_cpu_features().get("avx512f") else 32
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
-_SPREAD = ir.Constant(_INTEGERS, [0] * LANES)
 
 
 class LanesType(types.Type):
-    """Numba's type of such a vector, of float64 or float32 elements."""
+    """Numba's type of ``count`` numbers, float64 or float32."""
 
-    def __init__(self, element: Any) -> None:
-        self.element, self.vector = element, _VECTORS[element]
-        super().__init__(name=f"Lanes({element})")
+    def __init__(self, element: Any, count: int) -> None:
+        self.element, self.count = element, count
+        self.vector = ir.VectorType(_ELEMENTS[element], count)
+        super().__init__(name=f"Lanes({element}, {count})")
 
 
-lanes = LanesType(types.float64)
-_KINDS = {element: LanesType(element) for element in _VECTORS}
+_ELEMENTS = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}
+_WHOLE = {element: LanesType(element, LANES) for element in _ELEMENTS}
+_STRIP = {
+    element: LanesType(element, min(LANES, _REGISTER_BYTES * 8 // element.bitwidth)) for element in _ELEMENTS
+}
+"""What fits into one register; see ``strips``."""
+
+lanes = _WHOLE[types.float64]
+
+compiled = njit(_nrt=False)
+"""For all that the kernels call: arrays are borrowed from the caller. Counting references to them, which is
+what Numba does otherwise, would cost more than the arithmetic of a small circuit."""
+
+inlined = njit(_nrt=False, forceinline=True)
 
 
 @register_model(LanesType)
@@ -50,17 +60,20 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, kind.vector)
 
 
+_kinds = {kind.name: kind for kind in (*_WHOLE.values(), *_STRIP.values())}.values()
+
+
 def _arithmetic(function: Any, instruction: str, arity: int) -> None:
     """Defines an operator on vectors as one LLVM instruction."""
 
     @infer_global(function)
     class _Template(ConcreteTemplate):
-        cases = tuple(signature(kind, *[kind] * arity) for kind in _KINDS.values())
+        cases = tuple(signature(kind, *[kind] * arity) for kind in _kinds)
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return getattr(builder, instruction)(*arguments, flags=FLAGS)
 
-    for kind in _KINDS.values():
+    for kind in _kinds:
         lower_builtin(function, *[kind] * arity)(lower)
 
 
@@ -70,71 +83,109 @@ _arithmetic(operator.mul, "fmul", 2)
 _arithmetic(operator.neg, "fneg", 1)
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, i: Any, j: Any) -> Any:
-    """Where array[i, j, 0] lies."""
-    fields = context.make_array(kind)(context, builder, array)
-    index = [i, j, context.get_constant(types.intp, 0)]
-    place = cgutils.get_item_pointer(context, builder, kind, fields, index, wraparound=False)
-    return builder.bitcast(place, _VECTORS[kind.dtype].as_pointer())
+def _address(context: Any, builder: Any, array: Any, place: Any, kind: LanesType) -> Any:
+    """Where a vector lies in an array of ``place`` = (array, i, j, strip)."""
+    value, i, j, strip = place
+    fields = context.make_array(array)(context, builder, value)
+    lane = builder.mul(strip, context.get_constant(types.intp, kind.count))
+    pointer = cgutils.get_item_pointer(context, builder, array, fields, [i, j, lane], wraparound=False)
+    return builder.bitcast(pointer, ir.VectorType(_ELEMENTS[array.dtype], kind.count).as_pointer())
 
 
 def _converted(builder: Any, value: Any, kind: Any, wanted: Any) -> Any:
-    """A number or vector of one kind of elements, in another."""
+    """A number or vector with elements of one kind, in another."""
     if kind == wanted:
         return value
-    target = _VECTORS[wanted] if isinstance(value.type, ir.VectorType) else _VECTORS[wanted].element
+    element = _ELEMENTS[wanted]
+    target = ir.VectorType(element, value.type.count) if isinstance(value.type, ir.VectorType) else element
     return (builder.fptrunc if wanted == types.float32 else builder.fpext)(value, target)
 
 
+def _load(array: Any, kind: LanesType) -> Any:
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        return builder.load(_address(context, builder, kinds.args[0], arguments, kind), align=4)
+
+    return kind(array, types.intp, types.intp, types.intp), emit
+
+
 @intrinsic
-def load(typing: Any, array: Any, i: Any, j: Any) -> Any:  # noqa: ARG001
+def load_strip(typing: Any, array: Any, i: Any, j: Any, strip: Any) -> Any:  # noqa: ARG001
+    """A strip of array[i, j, :]; see ``strips``."""
+    return _load(array, _STRIP[array.dtype])
+
+
+@intrinsic
+def _load_whole(typing: Any, array: Any, i: Any, j: Any, strip: Any) -> Any:  # noqa: ARG001
+    return _load(array, _WHOLE[array.dtype])
+
+
+@inlined
+def load(array: Any, i: int, j: int) -> Any:
     """array[i, j, :] of a C-contiguous array [.., .., LANES]."""
-
-    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
-        place = _address(context, builder, kinds.args[0], *arguments)
-        return builder.load(place, align=4)
-
-    return _KINDS[array.dtype](array, types.intp, types.intp), emit
+    return _load_whole(array, i, j, 0)
 
 
 @intrinsic
-def store(typing: Any, array: Any, i: Any, j: Any, value: Any) -> Any:  # noqa: ARG001
-    """array[i, j, :] = value, rounded to the array's kind of elements."""
+def store_strip(typing: Any, array: Any, i: Any, j: Any, strip: Any, value: Any) -> Any:  # noqa: ARG001
+    """A strip of array[i, j, :] = value, rounded to the array's kind of elements."""
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
-        place = _address(context, builder, kinds.args[0], *arguments[:3])
-        vector = _converted(builder, arguments[3], kinds.args[3].element, kinds.args[0].dtype)
-        builder.store(vector, place, align=4)
+        place = _address(context, builder, kinds.args[0], arguments[:4], value)
+        builder.store(_converted(builder, arguments[4], value.element, kinds.args[0].dtype), place, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, value), emit
+    return types.void(array, types.intp, types.intp, types.intp, value), emit
 
 
-def _in_all_lanes(builder: Any, number: Any, vector: Any) -> Any:
-    nothing = ir.Constant(vector, ir.Undefined)
+@inlined
+def store(array: Any, i: int, j: int, value: Any) -> None:
+    """array[i, j, :] = value, rounded to the array's kind of elements."""
+    store_strip(array, i, j, 0, value)
+
+
+@intrinsic
+def strips(typing: Any, array: Any) -> Any:  # noqa: ARG001
+    """In how many strips eight lanes are best worked on: so many registers hold them.
+
+    Where that is two, twice as many values are alive in a loop over whole vectors, more than there are registers.
+    """
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return context.get_constant(types.intp, LANES // _STRIP[array.dtype].count)
+
+    return types.intp(array), emit
+
+
+def _in_all_lanes(builder: Any, number: Any, kind: LanesType) -> Any:
+    nothing = ir.Constant(kind.vector, ir.Undefined)
     first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, nothing, _SPREAD)
+    order = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, nothing, order)
+
+
+def _spread(array: Any, kind: LanesType) -> Any:
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return _in_all_lanes(builder, _converted(builder, arguments[-1], types.float64, kind.element), kind)
+
+    return kind(*array, types.float64), emit
 
 
 @intrinsic
 def spread(typing: Any, number: Any) -> Any:  # noqa: ARG001
     """The same number in all lanes, float64."""
-
-    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return _in_all_lanes(builder, arguments[0], lanes.vector)
-
-    return lanes(types.float64), emit
+    return _spread((), lanes)
 
 
 @intrinsic
 def spread_as(typing: Any, array: Any, number: Any) -> Any:  # noqa: ARG001
     """The same number in all lanes, in an array's kind of elements."""
+    return _spread((array,), _WHOLE[array.dtype])
 
-    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
-        kind = kinds.return_type
-        return _in_all_lanes(builder, _converted(builder, arguments[1], types.float64, kind.element), kind.vector)
 
-    return _KINDS[array.dtype](array, types.float64), emit
+@intrinsic
+def spread_strip(typing: Any, array: Any, number: Any) -> Any:  # noqa: ARG001
+    """The same number in a strip of an array."""
+    return _spread((array,), _STRIP[array.dtype])
 
 
 @intrinsic
@@ -144,7 +195,7 @@ def widen(typing: Any, vector: Any) -> Any:  # noqa: ARG001
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
         return _converted(builder, arguments[0], kinds.args[0].element, types.float64)
 
-    return lanes(vector), emit
+    return (lanes if vector.count == LANES else vector)(vector), emit
 
 
 @intrinsic
@@ -190,7 +241,7 @@ def exchange(typing: Any, vector: Any, mask: Any) -> Any:  # noqa: ARG001
         results = [(vector, before)]
         for case in range(1, LANES):
             with builder.goto_block(builder.append_basic_block(f"exchange{case}")):
-                order = ir.Constant(_SPREAD.type, [lane ^ case for lane in range(LANES)])
+                order = ir.Constant(_INTEGERS, [lane ^ case for lane in range(LANES)])
                 results.append((builder.shuffle_vector(vector, vector, order), builder.block))
                 branch.add_case(ir.Constant(mask.type, case), builder.block)
                 builder.branch(behind)

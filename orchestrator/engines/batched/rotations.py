@@ -9,10 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-from numba import njit
-
-from orchestrator.engines.batched.lanes import LANES, load, nearest, spread, store, turned
+from orchestrator.engines.batched.lanes import LANES, compiled, load, nearest, spread, store, turned
 from orchestrator.models.gates import NONE, Axis
 
 _DRAWN = int(Axis.DRAWN)
@@ -42,7 +39,7 @@ _COSINE = (
 """Coefficients of r³, r⁵, … and r⁴, r⁶, … on [-π/4, π/4], to 2^-58 (fdlibm's k_sin.c and k_cos.c)."""
 
 
-@njit
+@compiled
 def sine_cosine(angles: Any) -> Any:
     """sin and cos of eight angles of at most ``LARGEST``, with errors below 4e-16."""
     k = nearest(angles * spread(2.0 / math.pi))
@@ -62,7 +59,7 @@ def sine_cosine(angles: Any) -> Any:
     return turned(k, r + r * (z * sine), spread(1.0) + (z * z * cosine - spread(0.5) * z))
 
 
-@njit
+@compiled
 def _half_angle(rotation: Any, parameters: Any, features: Any, row: int, sample: int) -> float:
     angle = rotation.offset
     if rotation.parameter != NONE:
@@ -72,7 +69,7 @@ def _half_angle(rotation: Any, parameters: Any, features: Any, row: int, sample:
     return 0.5 * float(angle)
 
 
-@njit
+@compiled
 def _rotate(
     quaternions: Any, k: int, rotation: Any, parameters: Any, features: Any, axes: Any, rows: Any, samples: Any
 ) -> None:
@@ -99,7 +96,7 @@ def _rotate(
             quaternions[k, 1 + drawn, lane] = quaternions[k, 1 + _DRAWN, lane]
 
 
-@njit
+@compiled
 def _multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> None:
     """Writes the product of a run of rotations, the first applied first."""
     w, x = load(quaternions, start, 0), load(quaternions, start, 1)
@@ -119,7 +116,7 @@ def _multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> 
     store(product, s, 3, z)
 
 
-@njit
+@compiled
 def prepare(
     turns: Any,
     rotations: Any,
@@ -150,7 +147,7 @@ def prepare(
             _multiply(quaternions, turns[s].start, turns[s].stop, product, s)
 
 
-@njit
+@compiled
 def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
     """v before rotation k, from v behind it: v - 2w(u×v) + 2u×(u×v)."""
     w, x = load(quaternions, k, 0), load(quaternions, k, 1)
@@ -160,31 +157,25 @@ def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
     return v_x + (d_x + d_x), v_y + (d_y + d_y), v_z + (d_z + d_z)
 
 
-@njit
-def _about(rotation: Any, axes: Any, rows: Any, v_x: Any, v_y: Any, v_z: Any) -> Any:
-    """The component of v along a rotation's axis."""
-    if rotation.axis == 0:
-        return v_x
-    if rotation.axis == 1:
-        return v_y
-    if rotation.axis == 2:
-        return v_z
-    weights = np.zeros((3, 1, LANES))
-    for lane in range(LANES):
-        weights[axes[rows[lane], rotation.axis - _DRAWN], 0, lane] = 1.0
-    return load(weights, 0, 0) * v_x + load(weights, 1, 0) * v_y + load(weights, 2, 0) * v_z
-
-
-@njit
+@compiled
 def differentiate(
     v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows: Any, derivative: Any
 ) -> None:
-    """Adds dE/dθ of a turn's rotations to ``derivative`` float64 [P, 1, LANES], from v behind the turn."""
-    v_x, v_y, v_z = v
+    """Adds dE/dθ of a turn's rotations to ``derivative`` [P, 1, LANES], from v [1, 3, LANES] behind the turn."""
+    v_x, v_y, v_z = load(v, 0, 0), load(v, 0, 1), load(v, 0, 2)
     for k in range(turn.stop - 1, turn.start - 1, -1):
         p = rotations[k].parameter
         if p != NONE:
-            found = _about(rotations[k], axes, rows, v_x, v_y, v_z)
-            store(derivative, p, 0, load(derivative, p, 0) + spread(rotations[k].scale) * found)
+            axis = rotations[k].axis
+            if axis >= _DRAWN:
+                store(v, 0, 0, v_x)
+                store(v, 0, 1, v_y)
+                store(v, 0, 2, v_z)
+                for lane in range(LANES):
+                    drawn = axes[rows[lane], axis - _DRAWN]
+                    derivative[p, 0, lane] += rotations[k].scale * v[0, drawn, lane]
+            else:
+                found = v_x if axis == 0 else v_y if axis == 1 else v_z
+                store(derivative, p, 0, load(derivative, p, 0) + spread(rotations[k].scale) * found)
         if k > turn.start:
             v_x, v_y, v_z = _before(v_x, v_y, v_z, quaternions, k)

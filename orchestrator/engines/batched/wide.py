@@ -13,15 +13,95 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from orchestrator.engines.batched.amplitudes import apply, observe, pairs, parity_sign, undo
-from orchestrator.engines.batched.lanes import LANE_BITS, LANES, spread, store
+from orchestrator.engines.batched.amplitudes import observe, parity_sign, turn_pairs, undo_pairs
+from orchestrator.engines.batched.lanes import (
+    LANE_BITS,
+    LANES,
+    compiled,
+    exchange,
+    inlined,
+    load,
+    odd,
+    spread,
+    spread_as,
+    store,
+    widen,
+)
 from orchestrator.engines.batched.rotations import differentiate, prepare
 
 CHUNKS = 16
 """As many threads can share a state; with more chunks, more turns would reach from one to another."""
 
 
-@njit
+@inlined
+def _pair(k: int, turn: Any) -> Any:
+    """The k-th pair of vectors that a turn mixes, and the signs s and r of the first's lane 0."""
+    i = k
+    if turn.pivot >= LANE_BITS:
+        low = (1 << (turn.pivot - LANE_BITS)) - 1
+        i = ((k & ~low) << 1) | (k & low)
+    s = 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative)
+    return i, i ^ (turn.flip >> LANE_BITS), s, parity_sign((i << LANE_BITS) & turn.parity)
+
+
+@inlined
+def _rotate(state: Any, i: int, j: int, lanes: int, w: Any, x: Any, y: Any, z: Any) -> None:
+    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b); a is its own partner if the flip is inside."""
+    a_re, a_im = load(state, i, 0), load(state, i, 1)
+    b_re, b_im = exchange(load(state, j, 0), lanes), exchange(load(state, j, 1), lanes)
+    store(state, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
+    store(state, i, 1, w * a_im - z * a_re - y * b_im - x * b_re)
+    store(state, j, 0, exchange(y * a_re + x * a_im + w * b_re - z * b_im, lanes))
+    store(state, j, 1, exchange(y * a_im - x * a_re + w * b_im + z * b_re, lanes))
+
+
+@inlined
+def _apply(psi: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> None:
+    """Turn s on some of its pairs, about product[s] (w, s x, r s y, r z, signs as in the pair's lanes)."""
+    lanes = turn.flip & (LANES - 1)
+    if lanes == 0:
+        turn_pairs(psi, psi, turn, product, s, False, start, stop)
+        return
+    w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
+    for k in range(start, stop):
+        i, j, sign, role = _pair(k, turn)
+        s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign * role) * y
+        _rotate(psi, i, j, lanes, w, s_x, s_y, spread_as(product, role) * z)
+
+
+@inlined
+def _undo(psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int) -> None:
+    """As ``undo_pairs``, for any turn; each pair as if its lanes' signs were those of lane 0."""
+    lanes = turn.flip & (LANES - 1)
+    if lanes == 0:
+        undo_pairs(psi, lam, turn, product, s, start, stop, v, place)
+        return
+    w, x, y, z = load(product, s, 0), -load(product, s, 1), -load(product, s, 2), -load(product, s, 3)
+    v_x, v_y, v_z = spread(0.0), spread(0.0), spread(0.0)
+    for k in range(start, stop):
+        i, j, sign, role = _pair(k, turn)
+        s_x, s_y, s_z = spread_as(product, sign), spread_as(product, sign * role), spread_as(product, role)
+        a_re, a_im = load(psi, i, 0), load(psi, i, 1)
+        b_re, b_im = exchange(load(psi, j, 0), lanes), exchange(load(psi, j, 1), lanes)
+        c_re, c_im = load(lam, i, 0), load(lam, i, 1)
+        d_re, d_im = exchange(load(lam, j, 0), lanes), exchange(load(lam, j, 1), lanes)
+        v_x = v_x + widen(s_x * (c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re))
+        v_y = v_y + widen(s_y * (d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im))
+        v_z = v_z + widen(s_z * (c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re))
+        _rotate(psi, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
+        _rotate(lam, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
+    store(v, place, 0, v_x)
+    store(v, place, 1, v_y)
+    store(v, place, 2, v_z)
+
+
+@compiled
+def _pairs(state: Any, turn: Any) -> int:
+    """How many pairs of vectors a turn mixes."""
+    return state.shape[0] if turn.pivot < LANE_BITS else state.shape[0] // 2
+
+
+@compiled
 def _by_lane(product: Any, s: int, turn: Any) -> None:
     """Gives each lane its signs; the product is the same in all of them."""
     for lane in range(1, LANES):
@@ -32,8 +112,8 @@ def _by_lane(product: Any, s: int, turn: Any) -> None:
 
 
 @njit
-def _total(sums: Any, turn: Any) -> Any:
-    """v from what the chunks found, lane by lane; pairs inside a vector were met twice."""
+def _total(sums: Any, turn: Any, total: Any) -> None:
+    """Writes v [1, 3, LANES], the same in all lanes, from what the chunks found, lane by lane; pairs inside a vector were met twice."""
     v = np.zeros(3)
     for chunk in range(sums.shape[0]):
         for lane in range(LANES):
@@ -43,10 +123,11 @@ def _total(sums: Any, turn: Any) -> Any:
             v[2] += sums[chunk, 2, lane] * role
     if turn.pivot < LANE_BITS:
         v *= 0.5
-    return spread(v[0]), spread(v[1]), spread(v[2])
+    for axis in range(3):
+        total[0, axis] = v[axis]
 
 
-@njit
+@compiled
 def _added(values: Any) -> float:
     """The sum of all numbers, in order."""
     total = 0.0
@@ -76,7 +157,7 @@ def _weigh(cotangents: Any, bounds: Any, projectors: Any, signs: Any, factors: A
     return projector
 
 
-@njit
+@compiled
 def _cut(count: int, chunk: int) -> Any:
     """Where a chunk of ``count`` items starts and stops."""
     return chunk * count // CHUNKS, (chunk + 1) * count // CHUNKS
@@ -94,28 +175,25 @@ def _stages(turns: Any, vectors: int) -> Any:
     return np.array(starts)
 
 
-@njit
+@compiled
 def _apply_chunk(psi: Any, turns: Any, product: Any, begin: int, end: int, chunk: int) -> None:
     """Turns begin, …, end - 1 on one chunk."""
     for s in range(begin, end):
-        start, stop = _cut(pairs(psi, turns[s]), chunk)
-        apply(psi, psi, turns[s], product, s, start, stop)
+        start, stop = _cut(_pairs(psi, turns[s]), chunk)
+        _apply(psi, turns[s], product, s, start, stop)
 
 
-@njit
+@compiled
 def _undo_chunk(
     psi: Any, lam: Any, turns: Any, product: Any, begin: int, end: int, chunk: int, sums: Any
 ) -> None:
     """Undoes turns end - 1, …, begin on one chunk; what they add to v goes to sums [S, CHUNKS, 3, 8]."""
     for s in range(end - 1, begin - 1, -1):
-        start, stop = _cut(pairs(psi, turns[s]), chunk)
-        v_x, v_y, v_z = undo(psi, lam, turns[s], product, s, start, stop)
-        store(sums[s], chunk, 0, v_x)
-        store(sums[s], chunk, 1, v_y)
-        store(sums[s], chunk, 2, v_z)
+        start, stop = _cut(_pairs(psi, turns[s]), chunk)
+        _undo(psi, lam, turns[s], product, s, start, stop, sums[s], chunk)
 
 
-@njit
+@compiled
 def _observe_chunk(
     psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, chunk: int, sums: Any
 ) -> None:
@@ -148,7 +226,7 @@ def evaluate(
     differentiated = jacobian.shape[0] > 0
     quaternions = np.zeros((rotations.shape[0], 5, LANES))
     product = np.empty((turns.shape[0], 4, LANES), states.dtype)
-    derivative = np.empty((jacobian.shape[1], 1, LANES))
+    derivative, v = np.empty((jacobian.shape[1], 1, LANES)), np.empty((1, 3, LANES))
     sums, values = np.empty((turns.shape[0], CHUNKS, 3, LANES)), np.empty((CHUNKS, 1, LANES))
     stages = _stages(turns, psi.shape[0])
     signs, zero = _term_signs(terms).astype(states.dtype), np.zeros((1, 1, LANES), states.dtype)
@@ -181,6 +259,6 @@ def evaluate(
                 for chunk in prange(CHUNKS):
                     _undo_chunk(psi, lam, turns, product, begin, end, chunk, sums)
                 for s in range(end - 1, begin - 1, -1):
-                    v = _total(sums[s], turns[s])
+                    _total(sums[s], turns[s], v)
                     differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
             jacobian[sample] = derivative[:, 0, 0]
