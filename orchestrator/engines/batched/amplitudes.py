@@ -46,26 +46,61 @@ def parity_sign(bits: int) -> float:
 
 
 @inlined
-def _pair(k: int, turn: Any) -> Any:
-    """The k-th pair of places i (|0>) and j (|1>) and their sign s, for a flip that is not inside of a vector."""
+def _masks(turn: Any) -> Any:
+    """What ``_pair`` needs of a turn, without the lanes' bits."""
     low = (1 << (turn.pivot - LANE_BITS)) - 1
-    i = ((k & ~low) << 1) | (k & low)
-    j = i ^ (turn.flip >> LANE_BITS)
-    s = 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative)
-    return (j, i, s) if odd((i << LANE_BITS) & turn.parity) else (i, j, s)
+    return low, turn.flip >> LANE_BITS, turn.signs >> LANE_BITS, turn.negative, turn.parity >> LANE_BITS
 
 
 @inlined
-def _rotate_strip(
-    source: Any, target: Any, i: int, j: int, strip: int, w: Any, x: Any, y: Any, z: Any
-) -> None:
-    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b)."""
-    a_re, a_im = load_strip(source, i, 0, strip), load_strip(source, i, 1, strip)
-    b_re, b_im = load_strip(source, j, 0, strip), load_strip(source, j, 1, strip)
-    store_strip(target, i, 0, strip, w * a_re + z * a_im - y * b_re + x * b_im)
-    store_strip(target, i, 1, strip, w * a_im - z * a_re - y * b_im - x * b_re)
-    store_strip(target, j, 0, strip, y * a_re + x * a_im + w * b_re - z * b_im)
-    store_strip(target, j, 1, strip, y * a_im - x * a_re + w * b_im + z * b_re)
+def _pair(k: int, masks: Any) -> Any:
+    """The k-th pair of places i (|0>) and j (|1>) and their sign s, for a flip that is not inside of a vector."""
+    low, flip, signs, negative, parity = masks
+    i = ((k & ~low) << 1) | (k & low)
+    j = i ^ flip
+    s = 1.0 - 2.0 * (odd(i & signs) ^ negative)
+    return (j, i, s) if odd(i & parity) else (i, j, s)
+
+
+@inlined
+def _load_pair(state: Any, i: int, j: int, strip: int) -> Any:
+    return (
+        load_strip(state, i, 0, strip),
+        load_strip(state, i, 1, strip),
+        load_strip(state, j, 0, strip),
+        load_strip(state, j, 1, strip),
+    )
+
+
+@inlined
+def _store_pair(state: Any, i: int, j: int, strip: int, pair: Any) -> None:
+    store_strip(state, i, 0, strip, pair[0])
+    store_strip(state, i, 1, strip, pair[1])
+    store_strip(state, j, 0, strip, pair[2])
+    store_strip(state, j, 1, strip, pair[3])
+
+
+@inlined
+def _turned(pair: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
+    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b), each real and imaginary part."""
+    a_re, a_im, b_re, b_im = pair
+    return (
+        w * a_re + z * a_im - y * b_re + x * b_im,
+        w * a_im - z * a_re - y * b_im - x * b_re,
+        y * a_re + x * a_im + w * b_re - z * b_im,
+        y * a_im - x * a_re + w * b_im + z * b_re,
+    )
+
+
+@inlined
+def _turned_about(pair: Any, axis: int, w: Any, u: Any) -> Any:
+    """The same where all of x, y and z but that of one axis, u, are 0."""
+    a_re, a_im, b_re, b_im = pair
+    if axis == 0:
+        return w * a_re + u * b_im, w * a_im - u * b_re, w * b_re + u * a_im, w * b_im - u * a_re
+    if axis == 1:
+        return w * a_re - u * b_re, w * a_im - u * b_im, u * a_re + w * b_re, u * a_im + w * b_im
+    return w * a_re + u * a_im, w * a_im - u * a_re, w * b_re - u * b_im, w * b_im + u * b_re
 
 
 @inlined
@@ -73,23 +108,49 @@ def turn_pairs(
     source: Any, target: Any, turn: Any, product: Any, s: int, back: bool, start: int, stop: int
 ) -> None:
     """Turn s, whose flip is not inside of a vector, or its inverse, on some pairs; perhaps into another state."""
-    direction = spread_strip(product, -1.0 if back else 1.0)
+    if turn.axis == 0:
+        _turn_about(source, target, turn, product, s, 0, back, start, stop)
+    elif turn.axis == 1:
+        _turn_about(source, target, turn, product, s, 1, back, start, stop)
+    elif turn.axis == 2:
+        _turn_about(source, target, turn, product, s, 2, back, start, stop)
+    else:
+        _turn(source, target, turn, product, s, back, start, stop)
+
+
+@inlined
+def _turn(
+    source: Any, target: Any, turn: Any, product: Any, s: int, back: bool, start: int, stop: int
+) -> None:
+    direction, masks = spread_strip(product, -1.0 if back else 1.0), _masks(turn)
     for strip in range(strips(product)):
         w, x = load_strip(product, s, 0, strip), direction * load_strip(product, s, 1, strip)
         y, z = direction * load_strip(product, s, 2, strip), direction * load_strip(product, s, 3, strip)
         for k in range(start, stop):
-            i, j, sign = _pair(k, turn)
+            i, j, sign = _pair(k, masks)
             signs = spread_strip(product, sign)
-            _rotate_strip(source, target, i, j, strip, w, signs * x, signs * y, z)
+            pair = _turned(_load_pair(source, i, j, strip), w, signs * x, signs * y, z)
+            _store_pair(target, i, j, strip, pair)
 
 
 @inlined
-def _transition(psi: Any, lam: Any, i: int, j: int, strip: int) -> Any:
-    """Im<λ|(X, Y, Z)|ψ> of one pair."""
-    a_re, a_im = load_strip(psi, i, 0, strip), load_strip(psi, i, 1, strip)
-    b_re, b_im = load_strip(psi, j, 0, strip), load_strip(psi, j, 1, strip)
-    c_re, c_im = load_strip(lam, i, 0, strip), load_strip(lam, i, 1, strip)
-    d_re, d_im = load_strip(lam, j, 0, strip), load_strip(lam, j, 1, strip)
+def _turn_about(
+    source: Any, target: Any, turn: Any, product: Any, s: int, axis: int, back: bool, start: int, stop: int
+) -> None:
+    direction, masks = spread_strip(product, -1.0 if back else 1.0), _masks(turn)
+    for strip in range(strips(product)):
+        w, u = load_strip(product, s, 0, strip), direction * load_strip(product, s, 1 + axis, strip)
+        for k in range(start, stop):
+            i, j, sign = _pair(k, masks)
+            signed = u if axis == 2 else spread_strip(product, sign) * u
+            _store_pair(target, i, j, strip, _turned_about(_load_pair(source, i, j, strip), axis, w, signed))
+
+
+@inlined
+def _transition(psi: Any, lam: Any) -> Any:
+    """Im<λ|(X, Y, Z)|ψ> of one pair of either state."""
+    a_re, a_im, b_re, b_im = psi
+    c_re, c_im, d_re, d_im = lam
     return (
         c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re,
         d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im,
@@ -99,18 +160,49 @@ def _transition(psi: Any, lam: Any, i: int, j: int, strip: int) -> Any:
 
 @inlined
 def measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
-    """Writes v[0] = Im<λ|(X, Y, Z)|ψ> of a turn whose flip is not inside of a vector."""
+    """Writes v[0] = Im<λ|(X, Y, Z)|ψ> of a turn whose flip is not inside of a vector.
+
+    If the turn is about one axis, that component alone.
+    """
+    if turn.axis == 0:
+        _measure_about(psi, lam, turn, 0, v)
+    elif turn.axis == 1:
+        _measure_about(psi, lam, turn, 1, v)
+    elif turn.axis == 2:
+        _measure_about(psi, lam, turn, 2, v)
+    else:
+        _measure(psi, lam, turn, v)
+
+
+@inlined
+def _measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
+    masks = _masks(turn)
     for strip in range(strips(psi)):
         none = widen(spread_strip(psi, 0.0))
         v_x, v_y, v_z = none, none, none
         for k in range(psi.shape[0] // 2):
-            i, j, sign = _pair(k, turn)
+            i, j, sign = _pair(k, masks)
             signs = spread_strip(psi, sign)
-            u_x, u_y, u_z = _transition(psi, lam, i, j, strip)
+            u_x, u_y, u_z = _transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
             v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
         store_strip(v, 0, 0, strip, v_x)
         store_strip(v, 0, 1, strip, v_y)
         store_strip(v, 0, 2, strip, v_z)
+
+
+@inlined
+def _measure_about(psi: Any, lam: Any, turn: Any, axis: int, v: Any) -> None:
+    masks = _masks(turn)
+    for strip in range(strips(psi)):
+        total = widen(spread_strip(psi, 0.0))
+        for k in range(psi.shape[0] // 2):
+            i, j, sign = _pair(k, masks)
+            u = _transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
+            if axis == 2:
+                total = total + widen(u[2])
+            else:
+                total = total + widen(spread_strip(psi, sign) * (u[0] if axis == 0 else u[1]))
+        store_strip(v, 0, axis, strip, total)
 
 
 @inlined
@@ -119,10 +211,10 @@ def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -
     w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
     for k in range(size):
         i, j = support[k], support[size + k]
-        sign = spread_as(product, 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative))
-        role = spread_as(product, parity_sign((i << LANE_BITS) & turn.parity))
-        s_x, s_y, r_z = sign * x, sign * role * y, role * z
-        re, im = load(state, i, 0), load(state, i, 1)
+        sign = 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative)
+        role = parity_sign((i << LANE_BITS) & turn.parity)
+        s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign * role) * y
+        r_z, re, im = spread_as(product, role) * z, load(state, i, 0), load(state, i, 1)
         store(state, i, 0, w * re + r_z * im)
         store(state, i, 1, w * im - r_z * re)
         store(state, j, 0, s_y * re + s_x * im)
@@ -130,23 +222,27 @@ def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -
 
 
 @inlined
-def undo_pairs(psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int) -> None:
+def undo_pairs(
+    psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int
+) -> None:
     """Undoes turn s, whose flip is not inside of a vector, on some pairs of both states.
 
     Writes v[place] = Im<λ|(X, Y, Z)|ψ> of these pairs as it was behind the turn.
     """
+    masks = _masks(turn)
     for strip in range(strips(psi)):
         w, x = load_strip(product, s, 0, strip), -load_strip(product, s, 1, strip)
         y, z = -load_strip(product, s, 2, strip), -load_strip(product, s, 3, strip)
         none = widen(spread_strip(psi, 0.0))
         v_x, v_y, v_z = none, none, none
         for k in range(start, stop):
-            i, j, sign = _pair(k, turn)
+            i, j, sign = _pair(k, masks)
             signs = spread_strip(psi, sign)
-            u_x, u_y, u_z = _transition(psi, lam, i, j, strip)
+            front, back = _load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip)
+            u_x, u_y, u_z = _transition(front, back)
             v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
-            _rotate_strip(psi, psi, i, j, strip, w, signs * x, signs * y, z)
-            _rotate_strip(lam, lam, i, j, strip, w, signs * x, signs * y, z)
+            _store_pair(psi, i, j, strip, _turned(front, w, signs * x, signs * y, z))
+            _store_pair(lam, i, j, strip, _turned(back, w, signs * x, signs * y, z))
         store_strip(v, place, 0, strip, v_x)
         store_strip(v, place, 1, strip, v_y)
         store_strip(v, place, 2, strip, v_z)

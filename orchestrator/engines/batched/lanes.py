@@ -203,31 +203,31 @@ def nearest(typing: Any, vector: Any) -> Any:  # noqa: ARG001
     """Each lane's nearest whole number, float64."""
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
-        kind = ir.FunctionType(lanes.vector, [lanes.vector])
-        rint = cgutils.get_or_insert_function(builder.module, kind, f"llvm.rint.v{LANES}f64")
+        function = ir.FunctionType(vector.vector, [vector.vector])
+        rint = cgutils.get_or_insert_function(builder.module, function, f"llvm.rint.v{vector.count}f64")
         return builder.call(rint, arguments)
 
-    return lanes(lanes), emit
+    return vector(vector), emit
 
 
 @intrinsic
 def turned(typing: Any, quarters: Any, sine: Any, cosine: Any) -> Any:  # noqa: ARG001
     """Sine and cosine of r + k π/2 from those of r; k whole, below 2^31."""
+    integers = ir.VectorType(ir.IntType(32), quarters.count)
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
         def has(number: Any, bit: int) -> Any:
-            masked = builder.and_(number, ir.Constant(_INTEGERS, [bit] * LANES))
-            return builder.icmp_signed("!=", masked, ir.Constant(_INTEGERS, [0] * LANES))
+            masked = builder.and_(number, ir.Constant(integers, [bit] * quarters.count))
+            return builder.icmp_signed("!=", masked, ir.Constant(integers, [0] * quarters.count))
 
-        quarters, sine, cosine = arguments
-        k = builder.fptosi(quarters, _INTEGERS)
-        behind = builder.add(k, ir.Constant(_INTEGERS, [1] * LANES))
-        s, c = builder.select(has(k, 1), cosine, sine), builder.select(has(k, 1), sine, cosine)
+        k = builder.fptosi(arguments[0], integers)
+        behind = builder.add(k, ir.Constant(integers, [1] * quarters.count))
+        s, c = (builder.select(has(k, 1), *pair) for pair in (arguments[:0:-1], arguments[1:]))
         s = builder.select(has(k, 2), builder.fneg(s), s)
         c = builder.select(has(behind, 2), builder.fneg(c), c)
         return context.make_tuple(builder, kinds.return_type, (s, c))
 
-    return types.UniTuple(lanes, 2)(lanes, lanes, lanes), emit
+    return types.UniTuple(sine, 2)(quarters, sine, cosine), emit
 
 
 @intrinsic

@@ -9,7 +9,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from orchestrator.engines.batched.lanes import LANES, compiled, load, nearest, spread, store, turned
+from orchestrator.engines.batched.lanes import (
+    LANES,
+    compiled,
+    inlined,
+    load,
+    load_strip,
+    nearest,
+    spread,
+    spread_strip,
+    store,
+    store_strip,
+    strips,
+    turned,
+)
 from orchestrator.models.gates import NONE, Axis
 
 _DRAWN = int(Axis.DRAWN)
@@ -39,61 +52,60 @@ _COSINE = (
 """Coefficients of r³, r⁵, … and r⁴, r⁶, … on [-π/4, π/4], to 2^-58 (fdlibm's k_sin.c and k_cos.c)."""
 
 
-@compiled
-def sine_cosine(angles: Any) -> Any:
-    """sin and cos of eight angles of at most ``LARGEST``, with errors below 4e-16."""
-    k = nearest(angles * spread(2.0 / math.pi))
-    r = angles - k * spread(_HALF_PI[0]) - k * spread(_HALF_PI[1]) - k * spread(_HALF_PI[2])
+@inlined
+def _sine_cosine(angle: Any, array: Any) -> Any:
+    """sin and cos of a strip of an array, of at most ``LARGEST``, with errors below 4e-16."""
+    sine, cosine = spread_strip(array, _SINE[5]), spread_strip(array, _COSINE[5])
+    quarters = nearest(angle * spread_strip(array, 2.0 / math.pi))
+    r = angle - quarters * spread_strip(array, _HALF_PI[0]) - quarters * spread_strip(array, _HALF_PI[1])
+    r = r - quarters * spread_strip(array, _HALF_PI[2])
     z = r * r
-    sine, cosine = spread(_SINE[5]), spread(_COSINE[5])
-    sine = sine * z + spread(_SINE[4])
-    cosine = cosine * z + spread(_COSINE[4])
-    sine = sine * z + spread(_SINE[3])
-    cosine = cosine * z + spread(_COSINE[3])
-    sine = sine * z + spread(_SINE[2])
-    cosine = cosine * z + spread(_COSINE[2])
-    sine = sine * z + spread(_SINE[1])
-    cosine = cosine * z + spread(_COSINE[1])
-    sine = sine * z + spread(_SINE[0])
-    cosine = cosine * z + spread(_COSINE[0])
-    return turned(k, r + r * (z * sine), spread(1.0) + (z * z * cosine - spread(0.5) * z))
+    for power in range(4, -1, -1):
+        sine = sine * z + spread_strip(array, _SINE[power])
+        cosine = cosine * z + spread_strip(array, _COSINE[power])
+    one, half = spread_strip(array, 1.0), spread_strip(array, 0.5)
+    return turned(quarters, r + r * (z * sine), one + (z * z * cosine - half * z))
 
 
 @compiled
-def _half_angle(rotation: Any, parameters: Any, features: Any, row: int, sample: int) -> float:
-    angle = rotation.offset
-    if rotation.parameter != NONE:
-        angle += rotation.scale * parameters[row, rotation.parameter]
-    elif rotation.input != NONE:
-        angle += rotation.scale * features[sample, rotation.input]
-    return 0.5 * float(angle)
-
-
-@compiled
-def _rotate(
-    quaternions: Any, k: int, rotation: Any, parameters: Any, features: Any, axes: Any, rows: Any, samples: Any
+def _gather(
+    values: Any, k: int, rotation: Any, parameters: Any, features: Any, rows: Any, samples: Any
 ) -> None:
-    """Writes the quaternions of rotation k."""
-    plain = True
-    for lane in range(LANES):
-        half = _half_angle(rotation, parameters, features, rows[lane], samples[lane])
-        fits = abs(half) <= LARGEST
-        quaternions[k, 0, lane] = half if fits else 0.0
-        plain &= fits
-    sine, cosine = sine_cosine(load(quaternions, k, 0))
-    axis = 1 + min(rotation.axis, _DRAWN)
-    store(quaternions, k, 0, cosine)
-    store(quaternions, k, axis, sine)
-    if not plain:
+    """Writes what rotation k's angles depend on into its last place."""
+    if rotation.parameter != NONE:
         for lane in range(LANES):
-            half = _half_angle(rotation, parameters, features, rows[lane], samples[lane])
-            if not abs(half) <= LARGEST:
-                quaternions[k, 0, lane], quaternions[k, axis, lane] = math.cos(half), math.sin(half)
+            values[k, 4, lane] = parameters[rows[lane], rotation.parameter]
+    elif rotation.input != NONE:
+        for lane in range(LANES):
+            values[k, 4, lane] = features[samples[lane], rotation.input]
+    else:
+        values[k, 4] = 0.0
+
+
+@compiled
+def _rotate(quaternions: Any, k: int, rotation: Any, axes: Any, rows: Any) -> None:
+    """Writes the quaternions of rotation k, from what ``_gather`` left."""
+    place, large = 1 if rotation.axis >= _DRAWN else 1 + rotation.axis, False
+    scale = spread_strip(quaternions, 0.5 * rotation.scale)
+    offset = spread_strip(quaternions, 0.5 * rotation.offset)
+    for strip in range(strips(quaternions)):
+        half = scale * load_strip(quaternions, k, 4, strip) + offset
+        sine, cosine = _sine_cosine(half, quaternions)
+        store_strip(quaternions, k, 0, strip, cosine)
+        store_strip(quaternions, k, place, strip, sine)
+        store_strip(quaternions, k, 4, strip, half)
+    for lane in range(LANES):
+        large |= not abs(quaternions[k, 4, lane]) <= LARGEST
+    if large:
+        for lane in range(LANES):
+            half_angle = quaternions[k, 4, lane]
+            if not abs(half_angle) <= LARGEST:
+                quaternions[k, 0, lane], quaternions[k, place, lane] = math.cos(half_angle), math.sin(half_angle)
     if rotation.axis >= _DRAWN:
         for lane in range(LANES):
-            quaternions[k, 1:_DRAWN + 1, lane] = 0.0
-            drawn = axes[rows[lane], rotation.axis - _DRAWN]
-            quaternions[k, 1 + drawn, lane] = quaternions[k, 1 + _DRAWN, lane]
+            found = quaternions[k, 1, lane]
+            quaternions[k, 1:4, lane] = 0.0
+            quaternions[k, 1 + axes[rows[lane], rotation.axis - _DRAWN], lane] = found
 
 
 @compiled
@@ -136,14 +148,15 @@ def prepare(
         parameters, features, axes: as for ``kernel.evaluate``.
         rows, samples: int64 [LANES] each lane's place in parameters, and in features.
         renew: if not, what depends on no input is there already.
-        quaternions: float64 [K, 5, LANES], of zeros at first; the last is for axes that are drawn.
+        quaternions: float64 [K, 5, LANES], of zeros at first; the last holds half angles.
         product: [S, 4, LANES]
     """
     for s in range(turns.shape[0]):
         if renew or turns[s].varies:
             for k in range(turns[s].start, turns[s].stop):
                 if renew or rotations[k].input != NONE:
-                    _rotate(quaternions, k, rotations[k], parameters, features, axes, rows, samples)
+                    _gather(quaternions, k, rotations[k], parameters, features, rows, samples)
+                    _rotate(quaternions, k, rotations[k], axes, rows)
             _multiply(quaternions, turns[s].start, turns[s].stop, product, s)
 
 
@@ -177,5 +190,5 @@ def differentiate(
             else:
                 found = v_x if axis == 0 else v_y if axis == 1 else v_z
                 store(derivative, p, 0, load(derivative, p, 0) + spread(rotations[k].scale) * found)
-        if k > turn.start:
+        if k > turn.start and turn.axis == _DRAWN:  # about one axis, its component stays
             v_x, v_y, v_z = _before(v_x, v_y, v_z, quaternions, k)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.models.gates import GATE, NONE, Opcode, Term
+from orchestrator.models.gates import GATE, NONE, Axis, Opcode, Term
 from orchestrator.models.program import Program
 
 
@@ -36,13 +36,20 @@ class Pauli(NamedTuple):
         return Pauli((self.phase + first.phase + 2 * swaps) % 4, self.x ^ first.x, self.z ^ first.z)
 
 
+MIXED = int(Axis.DRAWN)
+"""Axis of a turn whose rotations are not all about the same one, or about one that is drawn."""
+
 TURN = np.dtype(
-    [(name, np.int64) for name in ("flip", "signs", "negative", "parity", "pivot", "start", "stop", "varies")]
+    [
+        (name, np.int64)
+        for name in ("flip", "signs", "negative", "parity", "pivot", "start", "stop", "varies", "axis")
+    ]
 )
 """One run of rotations on a qubit.
 
 flip, signs, parity: masks as above; negative: 1 for the minus sign; pivot: place of the highest bit of
-flip; start, stop: its slice of the rotations; varies: 1 if one of them depends on an input.
+flip; start, stop: its slice of the rotations; varies: 1 if one of them depends on an input;
+axis: 0, 1 or 2 if all of them are about X, Y or Z, else ``MIXED``.
 """
 
 TERM = np.dtype([("flip", np.int64), ("signs", np.int64), ("real", np.float64), ("imag", np.float64)])
@@ -151,8 +158,10 @@ class _Builder:
             start = len(self.order)
             self.order += run
             pivot = x.x.bit_length() - 1
-            varies = any(self.gates[index]["input"] != NONE for index in run)
-            self.turns.append((x.x, x.z, x.phase // 2, z.z, pivot, start, len(self.order), varies))
+            gates = self.gates[run]
+            varies, axes = bool((gates["input"] != NONE).any()), {min(a, MIXED) for a in gates["axis"]}
+            axis = axes.pop() if len(axes) == 1 else MIXED
+            self.turns.append((x.x, x.z, x.phase // 2, z.z, pivot, start, len(self.order), varies, axis))
         self.pending[qubit] = []
 
     def entangle(self, opcode: int, a: int, b: int) -> None:
