@@ -122,14 +122,14 @@ def turn_pairs(
 def _turn(
     source: Any, target: Any, turn: Any, product: Any, s: int, back: bool, start: int, stop: int
 ) -> None:
-    direction, masks = spread_strip(product, -1.0 if back else 1.0), _masks(turn)
-    for strip in range(strips(product)):
-        w, x = load_strip(product, s, 0, strip), direction * load_strip(product, s, 1, strip)
-        y, z = direction * load_strip(product, s, 2, strip), direction * load_strip(product, s, 3, strip)
-        for k in range(start, stop):
-            i, j, sign = _pair(k, masks)
-            signs = spread_strip(product, sign)
-            pair = _turned(_load_pair(source, i, j, strip), w, signs * x, signs * y, z)
+    direction, masks = -1.0 if back else 1.0, _masks(turn)
+    for k in range(start, stop):
+        i, j, sign = _pair(k, masks)
+        signs, side = spread_strip(product, sign * direction), spread_strip(product, direction)
+        for strip in range(strips(product)):
+            w, x = load_strip(product, s, 0, strip), load_strip(product, s, 1, strip)
+            y, z = load_strip(product, s, 2, strip), load_strip(product, s, 3, strip)
+            pair = _turned(_load_pair(source, i, j, strip), w, signs * x, signs * y, side * z)
             _store_pair(target, i, j, strip, pair)
 
 

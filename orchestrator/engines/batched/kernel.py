@@ -247,8 +247,9 @@ def contract(
         square: [R, P], added to.
     """
     for i in range(jacobian.shape[0]):
-        row = (offset + i) // samples
+        row, weight, factor = (offset + i) // samples, weights[i], slope[i]
         for k in range(jacobian.shape[1]):
-            derivative = slope[i] * jacobian[i, k]
-            gradient[row, k] += weights[i] * derivative
-            square[row, k] += weights[i] * (derivative * derivative)
+            derivative = factor * jacobian[i, k]
+            weighted = weight * derivative
+            gradient[row, k] += weighted
+            square[row, k] += weighted * derivative

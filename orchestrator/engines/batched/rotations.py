@@ -67,7 +67,7 @@ def _sine_cosine(angle: Any, array: Any) -> Any:
     return turned(quarters, r + r * (z * sine), one + (z * z * cosine - half * z))
 
 
-@compiled
+@inlined
 def _gather(
     values: Any, k: int, rotation: Any, parameters: Any, features: Any, rows: Any, samples: Any
 ) -> None:
@@ -82,7 +82,7 @@ def _gather(
         values[k, 4] = 0.0
 
 
-@compiled
+@inlined
 def _rotate(quaternions: Any, k: int, rotation: Any, axes: Any, rows: Any) -> None:
     """Writes the quaternions of rotation k, from what ``_gather`` left."""
     place, large = 1 if rotation.axis >= _DRAWN else 1 + rotation.axis, False
@@ -151,12 +151,14 @@ def prepare(
         quaternions: float64 [K, 5, LANES], of zeros at first; the last holds half angles.
         product: [S, 4, LANES]
     """
+    for k in range(rotations.shape[0]):  # all of these first: what was just stored in pieces is loaded slowly
+        if renew or rotations[k].input != NONE:
+            _gather(quaternions, k, rotations[k], parameters, features, rows, samples)
+    for k in range(rotations.shape[0]):
+        if renew or rotations[k].input != NONE:
+            _rotate(quaternions, k, rotations[k], axes, rows)
     for s in range(turns.shape[0]):
         if renew or turns[s].varies:
-            for k in range(turns[s].start, turns[s].stop):
-                if renew or rotations[k].input != NONE:
-                    _gather(quaternions, k, rotations[k], parameters, features, rows, samples)
-                    _rotate(quaternions, k, rotations[k], axes, rows)
             _multiply(quaternions, turns[s].start, turns[s].stop, product, s)
 
 
