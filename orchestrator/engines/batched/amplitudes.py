@@ -1,19 +1,17 @@
 """What turns and observables do to the amplitudes of a state, vector by vector.
 
-A state is [V, 2 (real, imaginary), 8], float64 or float32. Place 8v + l in it, lane l of vector v, is what masks of
-a ``Schedule`` speak of. Where the lanes are rows, the lowest three bits of all masks are 0 and a state of
-n qubits has 2^n vectors; where they are amplitudes, it has 2^(n-3).
+A state is [V, 2 (real, imaginary), 8], float64 or float32. Place 8v + l in it, lane l of vector v, is what
+masks of a ``Schedule`` speak of. Where the lanes are rows, the lowest three bits of all masks are 0 and a
+state of n qubits has 2^n vectors; where they are amplitudes, it has 2^(n-3).
 
 A turn mixes places i and j = i ^ flip. With r = ±1 by the parity of i & parity (1: i is |0> to the turned
 qubit) and s = ±1 by that of i & signs, from (a, b) it makes
 
     a' = (w - i r z) a - (r s y + i s x) b        b' = (w + i r z) b + (r s y - i s x) a
 
-which is the same with i and j exchanged: r changes its sign, s does not. A flip inside of a vector
-makes it its own partner; then each pair is met twice, with one result.
-
-Everything is inlined into its caller, so that turns without exchanges are compiled without them. Sums over
-amplitudes are in float64, whatever the state is in.
+which is the same with i and j exchanged: r changes its sign, s does not. Here the lowest three bits of flip
+are 0; other turns, which exchange lanes, are in ``wide``. Sums over amplitudes are in float64, whatever the
+state is in.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ def _masks(turn: Any) -> Any:
 
 @inlined
 def _pair(k: int, masks: Any) -> Any:
-    """The k-th pair of places i (|0>) and j (|1>) and their sign s, for a flip that is not inside of a vector."""
+    """The k-th pair of vectors, i (|0>) and j (|1>) and their sign s."""
     low, flip, signs, negative, parity = masks
     i = ((k & ~low) << 1) | (k & low)
     j = i ^ flip
@@ -107,7 +105,10 @@ def _turned_about(pair: Any, axis: int, w: Any, u: Any) -> Any:
 def turn_pairs(
     source: Any, target: Any, turn: Any, product: Any, s: int, back: bool, start: int, stop: int
 ) -> None:
-    """Turn s, whose flip is not inside of a vector, or its inverse, on some pairs; perhaps into another state."""
+    """Turn s, or its inverse, on some of its pairs of vectors, from one state into another or inside of one.
+
+    It is about product[s] (w, s x, r s y, r z, signs as in the lanes of vector 0).
+    """
     if turn.axis == 0:
         _turn_about(source, target, turn, product, s, 0, back, start, stop)
     elif turn.axis == 1:
@@ -160,10 +161,7 @@ def _transition(psi: Any, lam: Any) -> Any:
 
 @inlined
 def measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
-    """Writes v[0] = Im<λ|(X, Y, Z)|ψ> of a turn whose flip is not inside of a vector.
-
-    If the turn is about one axis, that component alone.
-    """
+    """Writes v[0] = Im<λ|(X, Y, Z)|ψ> behind a turn; if it is about one axis, that component alone."""
     if turn.axis == 0:
         _measure_about(psi, lam, turn, 0, v)
     elif turn.axis == 1:
@@ -207,7 +205,7 @@ def _measure_about(psi: Any, lam: Any, turn: Any, axis: int, v: Any) -> None:
 
 @inlined
 def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -> None:
-    """Turn s on a state with amplitudes in the first ``size`` places of ``support``; then in twice as many."""
+    """Turn s on a state that is 0 but in the first ``size`` vectors of ``support``; then in twice as many."""
     w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
     for k in range(size):
         i, j = support[k], support[size + k]
@@ -225,7 +223,7 @@ def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -
 def undo_pairs(
     psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int
 ) -> None:
-    """Undoes turn s, whose flip is not inside of a vector, on some pairs of both states.
+    """Undoes turn s on some pairs of both states.
 
     Writes v[place] = Im<λ|(X, Y, Z)|ψ> of these pairs as it was behind the turn.
     """

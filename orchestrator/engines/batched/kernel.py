@@ -20,8 +20,9 @@ import numpy as np
 from numba import njit, prange
 
 from orchestrator.engines.batched.amplitudes import grow, measure, observe, turn_pairs, undo_pairs
-from orchestrator.engines.batched.lanes import LANES, compiled, load, store
+from orchestrator.engines.batched.lanes import LANES, compiled, store
 from orchestrator.engines.batched.rotations import differentiate, prepare
+from orchestrator.engines.batched.sources import SOURCES
 
 
 @compiled
@@ -134,7 +135,8 @@ def _blocks(
     quaternions = np.zeros((rotations.shape[0], 5, LANES))
     product = np.empty((turns.shape[0], 4, LANES), states.dtype)
     derivative = np.empty((jacobian.shape[1], 1, LANES))
-    ones, factors = np.ones((terms.shape[0], 1, LANES), states.dtype), np.empty((terms.shape[0], 1, LANES), states.dtype)
+    ones = np.ones((terms.shape[0], 1, LANES), states.dtype)
+    factors = np.empty((terms.shape[0], 1, LANES), states.dtype)
     value, zero = np.empty((1, 1, LANES)), np.empty((1, 1, LANES), states.dtype)
     weighted, v = cotangents.shape[0] > 0, np.empty((1, 3, LANES))
     rows, places = np.full(LANES, -1), np.empty(LANES, np.int64)
@@ -160,7 +162,17 @@ def _blocks(
             derivative[:] = 0.0
             if states.shape[0] > 2:
                 _backwards(
-                    states, turns, groups, first_turn, rotations, quaternions, product, axes, rows, v, derivative
+                    states,
+                    turns,
+                    groups,
+                    first_turn,
+                    rotations,
+                    quaternions,
+                    product,
+                    axes,
+                    rows,
+                    v,
+                    derivative,
                 )
             else:
                 _backwards_in_place(
@@ -190,12 +202,14 @@ def evaluate(
     cotangents: Any,
     expectation: Any,
     jacobian: Any,
+    sources: int = SOURCES,  # noqa: ARG001
 ) -> None:
     """Expectation values of N consecutive samples of a call, and the derivatives of Σ_k c_k E_k.
 
     Args:
-        states: float64 [threads, 2, 2^n, 2, LANES] working memory, best aligned to 64 bytes.
-        turns, rotations, terms, bounds, projectors, first_turn: of a ``Schedule``.
+        states: float64 or float32 [threads, 1 + G, 2^n, 2, LANES] working memory for the states behind all
+            groups of turns, or [threads, 2, …] to undo them instead; best aligned to 64 bytes.
+        turns, rotations, groups, support, terms, bounds, projectors, first_turn: of a ``Schedule``.
         parameters: float64 [R, P].
         features: float64 [R·B, F]; F may be 0.
         axes: int8 [R, A].
@@ -203,7 +217,8 @@ def evaluate(
         samples: B.
         cotangents: float64 [N, K] c; [0, K] for 1, where K = 1.
         expectation: float64 [N, K], written.
-        jacobian: float64 [N, P] of zeros, Σ_k c_k dE_k/dθ is added; [0, P] if it is not wanted.
+        jacobian: float64 [N, P], Σ_k c_k dE_k/dθ is written; [0, P] if it is not wanted.
+        sources: leave it out; see ``sources.SOURCES``.
     """
     blocks = (expectation.shape[0] + LANES - 1) // LANES
     threads = states.shape[0]

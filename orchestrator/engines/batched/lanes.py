@@ -145,9 +145,9 @@ def store(array: Any, i: int, j: int, value: Any) -> None:
 
 @intrinsic
 def strips(typing: Any, array: Any) -> Any:  # noqa: ARG001
-    """In how many strips eight lanes are best worked on: so many registers hold them.
+    """In how many strips eight lanes are best worked on: as many as registers are needed to hold them.
 
-    Where that is two, twice as many values are alive in a loop over whole vectors, more than there are registers.
+    A loop over whole vectors would keep more alive than there are registers.
     """
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001

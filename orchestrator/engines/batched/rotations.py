@@ -100,7 +100,10 @@ def _rotate(quaternions: Any, k: int, rotation: Any, axes: Any, rows: Any) -> No
         for lane in range(LANES):
             half_angle = quaternions[k, 4, lane]
             if not abs(half_angle) <= LARGEST:
-                quaternions[k, 0, lane], quaternions[k, place, lane] = math.cos(half_angle), math.sin(half_angle)
+                quaternions[k, 0, lane], quaternions[k, place, lane] = (
+                    math.cos(half_angle),
+                    math.sin(half_angle),
+                )
     if rotation.axis >= _DRAWN:
         for lane in range(LANES):
             found = quaternions[k, 1, lane]
@@ -176,7 +179,7 @@ def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
 def differentiate(
     v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows: Any, derivative: Any
 ) -> None:
-    """Adds dE/dθ of a turn's rotations to ``derivative`` [P, 1, LANES], from v [1, 3, LANES] behind the turn."""
+    """Adds dE/dθ of a turn's rotations to ``derivative`` [P, 1, LANES], from v [1, 3, LANES] behind it."""
     v_x, v_y, v_z = load(v, 0, 0), load(v, 0, 1), load(v, 0, 2)
     for k in range(turn.stop - 1, turn.start - 1, -1):
         p = rotations[k].parameter

@@ -122,7 +122,7 @@ def _groups(turns: NDArray[np.void]) -> NDArray[np.int64]:
 
 
 def _commute(one: np.void, other: np.void) -> bool:
-    """Whether turns commute whatever their angles; Pauli strings do if they differ in an even number of places."""
+    """Whether turns commute whatever their angles, as X^a Z^b and X^c Z^d do if |a & d| + |b & c| is even."""
     x, z, p = int(one["flip"]), int(one["signs"]), int(one["parity"])
     u, w, q = int(other["flip"]), int(other["signs"]), int(other["parity"])
     pairs = ((x & w).bit_count() + (z & u).bit_count(), (x & q).bit_count(), (p & u).bit_count())
@@ -130,7 +130,7 @@ def _commute(one: np.void, other: np.void) -> bool:
 
 
 def _support(flips: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The places that flips reach from 0, up to the first flip that leads to one of them; twice as many by each."""
+    """The places that flips reach from 0, twice as many by each, up to one that leads back to them."""
     support = np.zeros(1, np.int64)
     for flip in flips:
         if flip in support:

@@ -28,6 +28,7 @@ from orchestrator.engines.batched.lanes import (
     widen,
 )
 from orchestrator.engines.batched.rotations import differentiate, prepare
+from orchestrator.engines.batched.sources import SOURCES
 
 CHUNKS = 16
 """As many threads can share a state; with more chunks, more turns would reach from one to another."""
@@ -46,7 +47,7 @@ def _pair(k: int, turn: Any) -> Any:
 
 @inlined
 def _rotate(state: Any, i: int, j: int, lanes: int, w: Any, x: Any, y: Any, z: Any) -> None:
-    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b); a is its own partner if the flip is inside."""
+    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b); inside of a vector, i = j."""
     a_re, a_im = load(state, i, 0), load(state, i, 1)
     b_re, b_im = exchange(load(state, j, 0), lanes), exchange(load(state, j, 1), lanes)
     store(state, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
@@ -70,7 +71,9 @@ def _apply(psi: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> 
 
 
 @inlined
-def _undo(psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int) -> None:
+def _undo(
+    psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int
+) -> None:
     """As ``undo_pairs``, for any turn; each pair as if its lanes' signs were those of lane 0."""
     lanes = turn.flip & (LANES - 1)
     if lanes == 0:
@@ -113,7 +116,10 @@ def _by_lane(product: Any, s: int, turn: Any) -> None:
 
 @njit
 def _total(sums: Any, turn: Any, total: Any) -> None:
-    """Writes v [1, 3, LANES], the same in all lanes, from what the chunks found, lane by lane; pairs inside a vector were met twice."""
+    """Writes v [1, 3, LANES], all lanes equal, from what the chunks found.
+
+    Pairs inside of a vector were met twice.
+    """
     v = np.zeros(3)
     for chunk in range(sums.shape[0]):
         for lane in range(LANES):
@@ -220,8 +226,9 @@ def evaluate(
     cotangents: Any,
     expectation: Any,
     jacobian: Any,
+    sources: int = SOURCES,  # noqa: ARG001
 ) -> None:
-    """As ``kernel.evaluate``, on ``states`` float64 [2, V, 2, LANES] of V = 2^(n-3) vectors (1 if n < 3)."""
+    """As ``kernel.evaluate``, on ``states`` [2, V, 2, LANES] of V = 2^(n-3) vectors (1 if n < 3)."""
     psi, lam = states[0], states[1]
     differentiated = jacobian.shape[0] > 0
     quaternions = np.zeros((rotations.shape[0], 5, LANES))
