@@ -38,8 +38,8 @@ def tolerance(program: Program, precision: Precision) -> float:
     """What E and its derivatives may deviate by.
 
     In complex64 each rotation multiplies ψ, and on the way back λ, by a matrix with errors of some
-    eps = 1.2e-7, which add up to a few eps for each rotation at worst. E, and the derivative by one angle, err
-    by as much times the norm of the observable; that by a parameter, times the sum of its gates' scales.
+    eps = 1.2e-7, which add up to a few eps for each rotation at worst. E, and the derivative by one angle,
+    err by as much times the norm of the observable; that by a parameter, times the sum of its gates' scales.
     """
     if precision == "complex128":
         return TOLERANCE

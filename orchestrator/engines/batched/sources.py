@@ -1,7 +1,7 @@
 """What tells versions of the compiled code apart.
 
 Numba's cache on disk looks at the file of a compiled function alone. The kernels are compiled from several,
-so each takes ``SOURCES`` as the default of its last argument: what was compiled for another default is not used.
+so each takes ``SOURCES`` as the default of its last argument: what was compiled for another one is not used.
 """
 
 from __future__ import annotations
