@@ -23,6 +23,7 @@ from orchestrator.engines.batched.lanes import (
     LANES,
     compiled,
     exchange,
+    fma,
     inlined,
     load,
     load_strip,
@@ -79,14 +80,14 @@ def _store_pair(state: Any, i: int, j: int, strip: int, pair: Any) -> None:
 
 
 @inlined
-def _turned(pair: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
+def turned_pair(pair: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
     """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b), each real and imaginary part."""
     a_re, a_im, b_re, b_im = pair
     return (
-        w * a_re + z * a_im - y * b_re + x * b_im,
-        w * a_im - z * a_re - y * b_im - x * b_re,
-        y * a_re + x * a_im + w * b_re - z * b_im,
-        y * a_im - x * a_re + w * b_im + z * b_re,
+        fma(x, b_im, fma(-y, b_re, fma(z, a_im, w * a_re))),
+        fma(-x, b_re, fma(-y, b_im, fma(-z, a_re, w * a_im))),
+        fma(x, a_im, fma(y, a_re, fma(-z, b_im, w * b_re))),
+        fma(-x, a_re, fma(y, a_im, fma(z, b_re, w * b_im))),
     )
 
 
@@ -95,10 +96,20 @@ def _turned_about(pair: Any, axis: int, w: Any, u: Any) -> Any:
     """The same where all of x, y and z but that of one axis, u, are 0."""
     a_re, a_im, b_re, b_im = pair
     if axis == 0:
-        return w * a_re + u * b_im, w * a_im - u * b_re, w * b_re + u * a_im, w * b_im - u * a_re
+        return (
+            fma(u, b_im, w * a_re),
+            fma(-u, b_re, w * a_im),
+            fma(u, a_im, w * b_re),
+            fma(-u, a_re, w * b_im),
+        )
     if axis == 1:
-        return w * a_re - u * b_re, w * a_im - u * b_im, u * a_re + w * b_re, u * a_im + w * b_im
-    return w * a_re + u * a_im, w * a_im - u * a_re, w * b_re - u * b_im, w * b_im + u * b_re
+        return (
+            fma(-u, b_re, w * a_re),
+            fma(-u, b_im, w * a_im),
+            fma(u, a_re, w * b_re),
+            fma(u, a_im, w * b_im),
+        )
+    return fma(u, a_im, w * a_re), fma(-u, a_re, w * a_im), fma(-u, b_im, w * b_re), fma(u, b_re, w * b_im)
 
 
 @inlined
@@ -130,7 +141,7 @@ def _turn(
         for strip in range(strips(product)):
             w, x = load_strip(product, s, 0, strip), load_strip(product, s, 1, strip)
             y, z = load_strip(product, s, 2, strip), load_strip(product, s, 3, strip)
-            pair = _turned(_load_pair(source, i, j, strip), w, signs * x, signs * y, side * z)
+            pair = turned_pair(_load_pair(source, i, j, strip), w, signs * x, signs * y, side * z)
             _store_pair(target, i, j, strip, pair)
 
 
@@ -148,14 +159,14 @@ def _turn_about(
 
 
 @inlined
-def _transition(psi: Any, lam: Any) -> Any:
+def transition(psi: Any, lam: Any) -> Any:
     """Im<λ|(X, Y, Z)|ψ> of one pair of either state."""
     a_re, a_im, b_re, b_im = psi
     c_re, c_im, d_re, d_im = lam
     return (
-        c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re,
-        d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im,
-        c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re,
+        fma(-d_im, a_re, fma(d_re, a_im, fma(-c_im, b_re, c_re * b_im))),
+        fma(-c_im, b_im, fma(-c_re, b_re, fma(d_im, a_im, d_re * a_re))),
+        fma(d_im, b_re, fma(-d_re, b_im, fma(-c_im, a_re, c_re * a_im))),
     )
 
 
@@ -181,7 +192,7 @@ def _measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
         for k in range(psi.shape[0] // 2):
             i, j, sign = _pair(k, masks)
             signs = spread_strip(psi, sign)
-            u_x, u_y, u_z = _transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
+            u_x, u_y, u_z = transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
             v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
         store_strip(v, 0, 0, strip, v_x)
         store_strip(v, 0, 1, strip, v_y)
@@ -195,7 +206,7 @@ def _measure_about(psi: Any, lam: Any, turn: Any, axis: int, v: Any) -> None:
         total = widen(spread_strip(psi, 0.0))
         for k in range(psi.shape[0] // 2):
             i, j, sign = _pair(k, masks)
-            u = _transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
+            u = transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
             if axis == 2:
                 total = total + widen(u[2])
             else:
@@ -213,10 +224,10 @@ def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -
         role = parity_sign((i << LANE_BITS) & turn.parity)
         s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign * role) * y
         r_z, re, im = spread_as(product, role) * z, load(state, i, 0), load(state, i, 1)
-        store(state, i, 0, w * re + r_z * im)
-        store(state, i, 1, w * im - r_z * re)
-        store(state, j, 0, s_y * re + s_x * im)
-        store(state, j, 1, s_y * im - s_x * re)
+        store(state, i, 0, fma(r_z, im, w * re))
+        store(state, i, 1, fma(-r_z, re, w * im))
+        store(state, j, 0, fma(s_x, im, s_y * re))
+        store(state, j, 1, fma(-s_x, re, s_y * im))
 
 
 @inlined
@@ -237,10 +248,10 @@ def undo_pairs(
             i, j, sign = _pair(k, masks)
             signs = spread_strip(psi, sign)
             front, back = _load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip)
-            u_x, u_y, u_z = _transition(front, back)
+            u_x, u_y, u_z = transition(front, back)
             v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
-            _store_pair(psi, i, j, strip, _turned(front, w, signs * x, signs * y, z))
-            _store_pair(lam, i, j, strip, _turned(back, w, signs * x, signs * y, z))
+            _store_pair(psi, i, j, strip, turned_pair(front, w, signs * x, signs * y, z))
+            _store_pair(lam, i, j, strip, turned_pair(back, w, signs * x, signs * y, z))
         store_strip(v, place, 0, strip, v_x)
         store_strip(v, place, 1, strip, v_y)
         store_strip(v, place, 2, strip, v_z)
@@ -262,12 +273,11 @@ def observe(psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, s
             re = spread_as(psi, sign * terms[t].real) * load(signs, t, 0)
             im = spread_as(psi, sign * terms[t].imag) * load(signs, t, 0)
             p_re, p_im = exchange(load(psi, i, 0), lanes), exchange(load(psi, i, 1), lanes)
-            l_re = l_re + (re * p_re - im * p_im)
-            l_im = l_im + (re * p_im + im * p_re)
+            l_re, l_im = fma(re, p_re, fma(-im, p_im, l_re)), fma(re, p_im, fma(im, p_re, l_im))
         if j == 0:
-            l_re = l_re + load(zero, 0, 0) * load(psi, 0, 0)
-            l_im = l_im + load(zero, 0, 0) * load(psi, 0, 1)
-        total = total + widen(load(psi, j, 0) * l_re + load(psi, j, 1) * l_im)
+            projector = load(zero, 0, 0)
+            l_re, l_im = fma(projector, load(psi, 0, 0), l_re), fma(projector, load(psi, 0, 1), l_im)
+        total = total + widen(fma(load(psi, j, 1), l_im, load(psi, j, 0) * l_re))
         if keep:
             store(lam, j, 0, l_re)
             store(lam, j, 1, l_im)

@@ -98,6 +98,7 @@ class BatchedProgram:
             _plain(parameters, np.float64),
             _plain(inputs, np.float64).reshape(inputs.shape[0] * samples, features),
             _plain(axes, np.int8),
+            self.program.amplitudes,
             part.span.start,
             samples,
             cotangents,

@@ -41,19 +41,34 @@ def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: An
 
 
 @compiled
-def _forwards(states: Any, turns: Any, groups: Any, support: Any, product: Any) -> int:
-    """All turns on |0…0>, and where the result is; states[g] is that behind group g, if there are as many."""
-    psi, size, grown, half = states[0], 1, 0, states.shape[1] // 2
+def _start(
+    psi: Any, turns: Any, support: Any, product: Any, features: Any, places: Any, amplitudes: bool
+) -> int:
+    """|0…0> and the turns that are easy on it, how many; or the state that the features are."""
+    size, grown = 1, 0
     if len(support) < psi.shape[0]:
         psi[:] = 0.0
     psi[0, 0], psi[0, 1] = 1.0, 0.0
     while size < len(support):
         grow(psi, turns[grown], product, grown, support, size)
         size, grown = 2 * size, grown + 1
+    for j in range(features.shape[1] if amplitudes else 0):
+        for lane in range(LANES):
+            psi[j, 0, lane] = features[places[lane], j]
+    return grown
+
+
+@compiled
+def _forwards(states: Any, turns: Any, groups: Any, done: int, product: Any) -> int:
+    """All turns but those done, on states[0]; where the result is.
+
+    states[g] is that behind group g, if there are as many.
+    """
+    half = states.shape[1] // 2
     place = 0
     for g in range(len(groups) - 1):
         target = min(g, states.shape[0] - 2)
-        for s in range(max(groups[g], grown), groups[g + 1]):
+        for s in range(max(groups[g], done), groups[g + 1]):
             turn_pairs(states[place], states[target], turns[s], product, s, False, 0, half)
             place = target
     return place
@@ -123,6 +138,7 @@ def _blocks(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     offset: int,
     samples: int,
     cotangents: Any,
@@ -150,7 +166,8 @@ def _blocks(
             renew |= row != rows[lane]
             rows[lane] = row
         prepare(turns, rotations, parameters, features, axes, rows, places, renew, quaternions, product)
-        psi = states[_forwards(states, turns, groups, support, product)]
+        done = _start(states[0], turns, support, product, features, places, amplitudes)
+        psi = states[_forwards(states, turns, groups, done, product)]
         for k in range(projectors.shape[0]):
             zero[:] = projectors[k]
             _observe(psi, lam, terms[bounds[k] : bounds[k + 1]], ones, zero, differentiated, value)
@@ -197,6 +214,7 @@ def evaluate(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     offset: int,
     samples: int,
     cotangents: Any,
@@ -213,6 +231,7 @@ def evaluate(
         parameters: float64 [R, P].
         features: float64 [R·B, F]; F may be 0.
         axes: int8 [R, A].
+        amplitudes: whether the features are the first amplitudes of the state at the start.
         offset: the first sample, counted over all R·B.
         samples: B.
         cotangents: float64 [N, K] c; [0, K] for 1, where K = 1.
@@ -238,6 +257,7 @@ def evaluate(
             parameters,
             features,
             axes,
+            amplitudes,
             offset,
             samples,
             cotangents,

@@ -22,9 +22,6 @@ LANES = 8
 LANE_BITS = LANES.bit_length() - 1
 """Bits of an index that say which lane."""
 
-FLAGS = ("contract", "nsz")
-"""What the compiler may do: fuse a product and a sum, ignore the sign of zero. Never reorder a sum."""
-
 _REGISTER_BYTES = 64 if get_host_cpu_features().get("avx512f") else 32
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 
@@ -64,14 +61,18 @@ _kinds = {kind.name: kind for kind in (*_WHOLE.values(), *_STRIP.values())}.valu
 
 
 def _arithmetic(function: Any, instruction: str, arity: int) -> None:
-    """Defines an operator on vectors as one LLVM instruction."""
+    """Defines an operator on vectors as one LLVM instruction.
+
+    The compiler is not allowed to fuse a product and a sum by itself: it would choose anew in each copy that
+    it makes of a loop, and a row's bits would depend on its lane. See ``fma``.
+    """
 
     @infer_global(function)
     class _Template(ConcreteTemplate):
         cases = tuple(signature(kind, *[kind] * arity) for kind in _kinds)
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return getattr(builder, instruction)(*arguments, flags=FLAGS)
+        return getattr(builder, instruction)(*arguments)
 
     for kind in _kinds:
         lower_builtin(function, *[kind] * arity)(lower)
@@ -198,14 +199,30 @@ def widen(typing: Any, vector: Any) -> Any:  # noqa: ARG001
     return (lanes if vector.count == LANES else vector)(vector), emit
 
 
+def _called(builder: Any, name: str, kind: LanesType, arguments: Any) -> Any:
+    """LLVM's intrinsic function of that name."""
+    function = ir.FunctionType(kind.vector, [kind.vector] * len(arguments))
+    suffix = f"v{kind.count}f{kind.element.bitwidth}"
+    declared = cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.{suffix}")
+    return builder.call(declared, arguments)
+
+
+@intrinsic
+def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:  # noqa: ARG001
+    """xy + z, rounded once."""
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return _called(builder, "fma", x, arguments)
+
+    return x(x, y, z), emit
+
+
 @intrinsic
 def nearest(typing: Any, vector: Any) -> Any:  # noqa: ARG001
     """Each lane's nearest whole number, float64."""
 
     def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:  # noqa: ARG001
-        function = ir.FunctionType(vector.vector, [vector.vector])
-        rint = cgutils.get_or_insert_function(builder.module, function, f"llvm.rint.v{vector.count}f64")
-        return builder.call(rint, arguments)
+        return _called(builder, "rint", vector, arguments)
 
     return vector(vector), emit
 

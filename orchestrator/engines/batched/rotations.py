@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.engines.batched.lanes import (
     LANES,
     compiled,
+    fma,
     inlined,
     load,
     load_strip,
@@ -57,14 +58,15 @@ def _sine_cosine(angle: Any, array: Any) -> Any:
     """sin and cos of a strip of an array, of at most ``LARGEST``, with errors below 4e-16."""
     sine, cosine = spread_strip(array, _SINE[5]), spread_strip(array, _COSINE[5])
     quarters = nearest(angle * spread_strip(array, 2.0 / math.pi))
-    r = angle - quarters * spread_strip(array, _HALF_PI[0]) - quarters * spread_strip(array, _HALF_PI[1])
-    r = r - quarters * spread_strip(array, _HALF_PI[2])
+    r = angle
+    for part in _HALF_PI:
+        r = fma(-quarters, spread_strip(array, part), r)
     z = r * r
     for power in range(4, -1, -1):
-        sine = sine * z + spread_strip(array, _SINE[power])
-        cosine = cosine * z + spread_strip(array, _COSINE[power])
-    one, half = spread_strip(array, 1.0), spread_strip(array, 0.5)
-    return turned(quarters, r + r * (z * sine), one + (z * z * cosine - half * z))
+        sine = fma(sine, z, spread_strip(array, _SINE[power]))
+        cosine = fma(cosine, z, spread_strip(array, _COSINE[power]))
+    half_off = fma(z, spread_strip(array, -0.5), spread_strip(array, 1.0))
+    return turned(quarters, fma(r, z * sine, r), fma(z * z, cosine, half_off))
 
 
 @inlined
@@ -89,7 +91,7 @@ def _rotate(quaternions: Any, k: int, rotation: Any, axes: Any, rows: Any) -> No
     scale = spread_strip(quaternions, 0.5 * rotation.scale)
     offset = spread_strip(quaternions, 0.5 * rotation.offset)
     for strip in range(strips(quaternions)):
-        half = scale * load_strip(quaternions, k, 4, strip) + offset
+        half = fma(scale, load_strip(quaternions, k, 4, strip), offset)
         sine, cosine = _sine_cosine(half, quaternions)
         store_strip(quaternions, k, 0, strip, cosine)
         store_strip(quaternions, k, place, strip, sine)
@@ -120,10 +122,10 @@ def _multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> 
         a, b = load(quaternions, k, 0), load(quaternions, k, 1)
         c, d = load(quaternions, k, 2), load(quaternions, k, 3)
         w, x, y, z = (
-            a * w - b * x - c * y - d * z,
-            a * x + b * w + c * z - d * y,
-            a * y + c * w + d * x - b * z,
-            a * z + d * w + b * y - c * x,
+            fma(-d, z, fma(-c, y, fma(-b, x, a * w))),
+            fma(-d, y, fma(c, z, fma(b, w, a * x))),
+            fma(-b, z, fma(d, x, fma(c, w, a * y))),
+            fma(-c, x, fma(b, y, fma(d, w, a * z))),
         )
     store(product, s, 0, w)
     store(product, s, 1, x)
@@ -170,8 +172,10 @@ def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
     """v before rotation k, from v behind it: v - 2w(u×v) + 2u×(u×v)."""
     w, x = load(quaternions, k, 0), load(quaternions, k, 1)
     y, z = load(quaternions, k, 2), load(quaternions, k, 3)
-    c_x, c_y, c_z = y * v_z - z * v_y, z * v_x - x * v_z, x * v_y - y * v_x
-    d_x, d_y, d_z = y * c_z - z * c_y - w * c_x, z * c_x - x * c_z - w * c_y, x * c_y - y * c_x - w * c_z
+    c_x, c_y, c_z = fma(y, v_z, -z * v_y), fma(z, v_x, -x * v_z), fma(x, v_y, -y * v_x)
+    d_x = fma(-w, c_x, fma(y, c_z, -z * c_y))
+    d_y = fma(-w, c_y, fma(z, c_x, -x * c_z))
+    d_z = fma(-w, c_z, fma(x, c_y, -y * c_x))
     return v_x + (d_x + d_x), v_y + (d_y + d_y), v_z + (d_z + d_z)
 
 
@@ -194,6 +198,6 @@ def differentiate(
                     derivative[p, 0, lane] += rotations[k].scale * v[0, drawn, lane]
             else:
                 found = v_x if axis == 0 else v_y if axis == 1 else v_z
-                store(derivative, p, 0, load(derivative, p, 0) + spread(rotations[k].scale) * found)
+                store(derivative, p, 0, fma(spread(rotations[k].scale), found, load(derivative, p, 0)))
         if k > turn.start and turn.axis == _DRAWN:  # about one axis, its component stays
             v_x, v_y, v_z = _before(v_x, v_y, v_z, quaternions, k)

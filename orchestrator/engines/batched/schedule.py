@@ -70,7 +70,8 @@ class Schedule:
         first: the first turn with a trainable rotation; S if there is none.
         groups: [G + 1] where runs of turns that commute with one another start, and S.
         support: [2^g] the places that the first g turns make of |0…0>, without the lanes' bits. They are all
-            turns of the first group, up to one that would mix places that are there already.
+            turns of the first group, up to one that would mix places that are there already. None of them if
+            the state at the start is given by amplitudes, or the lanes are amplitudes.
     """
 
     qubits: int
@@ -108,7 +109,8 @@ def schedule(program: Program, lowest: int) -> Schedule:
     trainable = [bool((rotations["parameter"][t["start"] : t["stop"]] != NONE).any()) for t in turns]
     first = [*trainable, True].index(True)
     groups = _groups(turns)
-    support = _support(turns["flip"][: groups[1]] >> lowest)
+    grown = 0 if program.amplitudes or lowest == 0 else groups[1]
+    support = _support(turns["flip"][:grown] >> lowest)
     return Schedule(program.qubits, turns, rotations, terms, bounds, projectors, first, groups, support)
 
 

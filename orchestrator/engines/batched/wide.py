@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from orchestrator.engines.batched.amplitudes import observe, parity_sign, turn_pairs, undo_pairs
+from orchestrator.engines.batched.amplitudes import (
+    observe,
+    parity_sign,
+    transition,
+    turn_pairs,
+    turned_pair,
+    undo_pairs,
+)
 from orchestrator.engines.batched.lanes import (
     LANE_BITS,
     LANES,
@@ -50,10 +57,11 @@ def _rotate(state: Any, i: int, j: int, lanes: int, w: Any, x: Any, y: Any, z: A
     """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b); inside of a vector, i = j."""
     a_re, a_im = load(state, i, 0), load(state, i, 1)
     b_re, b_im = exchange(load(state, j, 0), lanes), exchange(load(state, j, 1), lanes)
-    store(state, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
-    store(state, i, 1, w * a_im - z * a_re - y * b_im - x * b_re)
-    store(state, j, 0, exchange(y * a_re + x * a_im + w * b_re - z * b_im, lanes))
-    store(state, j, 1, exchange(y * a_im - x * a_re + w * b_im + z * b_re, lanes))
+    pair = turned_pair((a_re, a_im, b_re, b_im), w, x, y, z)
+    store(state, i, 0, pair[0])
+    store(state, i, 1, pair[1])
+    store(state, j, 0, exchange(pair[2], lanes))
+    store(state, j, 1, exchange(pair[3], lanes))
 
 
 @inlined
@@ -88,9 +96,8 @@ def _undo(
         b_re, b_im = exchange(load(psi, j, 0), lanes), exchange(load(psi, j, 1), lanes)
         c_re, c_im = load(lam, i, 0), load(lam, i, 1)
         d_re, d_im = exchange(load(lam, j, 0), lanes), exchange(load(lam, j, 1), lanes)
-        v_x = v_x + widen(s_x * (c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re))
-        v_y = v_y + widen(s_y * (d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im))
-        v_z = v_z + widen(s_z * (c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re))
+        u_x, u_y, u_z = transition((a_re, a_im, b_re, b_im), (c_re, c_im, d_re, d_im))
+        v_x, v_y, v_z = v_x + widen(s_x * u_x), v_y + widen(s_y * u_y), v_z + widen(s_z * u_z)
         _rotate(psi, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
         _rotate(lam, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
     store(v, place, 0, v_x)
@@ -221,6 +228,7 @@ def evaluate(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     offset: int,
     samples: int,
     cotangents: Any,
@@ -247,6 +255,8 @@ def evaluate(
             _by_lane(product, s, turns[s])
         psi[:] = 0.0
         psi[0, 0, 0] = 1.0
+        for j in range(features.shape[1] if amplitudes else 0):
+            psi[j // LANES, 0, j % LANES] = features[offset + sample, j]
         for stage in range(len(stages) - 1):
             for chunk in prange(CHUNKS):
                 _apply_chunk(psi, turns, product, stages[stage], stages[stage + 1], chunk)
