@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.aer.gates import begin, padded
+from orchestrator.engines.backends.base import Precision
 from orchestrator.errors import CertificateError
 from orchestrator.models.ansatz import DRAWN, Drawing
 from orchestrator.models.program import Program
@@ -26,12 +27,29 @@ MOST_QUBITS = 16
 """Above, no certificate is due."""
 
 TOLERANCE = 1e-9
-"""On E and its derivatives; rounding errors are below 1e-12."""
+"""On E and its derivatives in complex128; rounding errors are below 1e-12."""
+
+_ROUNDING = float(np.finfo(np.float32).eps)
 
 _BASIS = ["u", "rx", "ry", "rz", "cx", "cz"]
 
 
-def certify(program: Program, seed: int) -> float | None:
+def tolerance(program: Program, precision: Precision) -> float:
+    """What E and its derivatives may deviate by.
+
+    In complex64 each rotation multiplies ψ, and on the way back λ, by a matrix with errors of some
+    eps = 1.2e-7, which add up to a few eps for each rotation at worst. E, and the derivative by one angle,
+    err by as much times the norm of the observable; that by a parameter, times the sum of its gates' scales.
+    """
+    if precision == "complex128":
+        return TOLERANCE
+    norms = [sum(abs(t.coefficient) for t in o.terms) + abs(o.projector) for o in program.observables]
+    gates = program.gates[program.live]
+    scales = [float(np.abs(gates["scale"][gates["parameter"] == k]).sum()) for k in set(gates["parameter"])]
+    return 4.0 * _ROUNDING * (len(gates) + 1) * sum(norms) * max(1.0, *scales)
+
+
+def certify(program: Program, seed: int, precision: Precision = "complex128") -> float | None:
     """Compares all E, and Σ_k E_k/(k+1) derived by the first and the last live parameter, at one point.
 
     The point (parameters, inputs, axes) is random, drawn from ``seed``. Aer runs the circuit as Qiskit
@@ -41,7 +59,7 @@ def certify(program: Program, seed: int) -> float | None:
         The largest deviation; None above ``MOST_QUBITS`` qubits.
 
     Raises:
-        CertificateError: it is above ``TOLERANCE``, or not a number.
+        CertificateError: it is above the ``tolerance``, or not a number.
     """
     if program.qubits > MOST_QUBITS:
         return None
@@ -49,15 +67,17 @@ def certify(program: Program, seed: int) -> float | None:
 
     parameters, inputs, axes = _point(program, seed)
     cotangents = 1.0 / np.arange(1.0, program.outputs + 1.0)
-    (part,) = BatchedProgram(program).parts(parameters, inputs, axes, cotangents)
+    (part,) = BatchedProgram(program, precision).parts(parameters, inputs, axes, cotangents)
     rules = _shift_rules(program)
     points = [parameters[0], *(_moved(parameters[0], k, by) for k, rule in rules.items() for by, _ in rule)]
     values, *shifted = _on_aer(program.redraw(), points, inputs[0, 0], axes[0])
+    allowed = tolerance(program, precision)
     compared = zip(part.expectation[0].tolist(), values.tolist(), strict=True)
-    deviations = [_deviation(program.name, f"E_{k}", *pair) for k, pair in enumerate(compared)]
+    deviations = [_deviation(program.name, f"E_{k}", *pair, allowed) for k, pair in enumerate(compared)]
     for k, rule in rules.items():
         slope = sum(factor * float(cotangents @ shifted.pop(0)) for _, factor in rule)
-        deviations.append(_deviation(program.name, f"dE/dθ_{k}", float(part.derivative[0, k]), slope))
+        found = float(part.derivative[0, k])
+        deviations.append(_deviation(program.name, f"dE/dθ_{k}", found, slope, allowed))
     return max(deviations)
 
 
@@ -152,11 +172,11 @@ def _with_axes(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircui
     return replaced
 
 
-def _deviation(name: str, what: str, found: float, expected: float) -> float:
+def _deviation(name: str, what: str, found: float, expected: float, allowed: float) -> float:
     deviation = abs(found - expected)
-    if not deviation <= TOLERANCE:
+    if not deviation <= allowed:
         raise CertificateError(
             f"{name}: {what} is {found!r}, Aer gives {expected!r}; they differ by {deviation:.1e}, "
-            f"more than {TOLERANCE:g}, so no result of this structure can be trusted"
+            f"more than {allowed:.3g}, so no result of this structure can be trusted"
         )
     return deviation

@@ -65,14 +65,14 @@ class CircuitEngine(Engine):
         None above 16 qubits, and on Aer itself.
 
         Raises:
-            CertificateError: it is larger than 1e-9.
+            CertificateError: it is larger than 1e-9 (in complex64, than ``certificate.tolerance``).
         """
         from orchestrator.engines.certificate import certify
 
         programs = self._circuits(model)
         if not isinstance(self.backend, Batched):
             return None
-        found = [certify(program, seed) for program in programs]
+        found = [certify(program, seed, self.backend.precision) for program in programs]
         return max((deviation for deviation in found if deviation is not None), default=None)
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:

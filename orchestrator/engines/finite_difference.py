@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from orchestrator.config import Field
+from orchestrator.config import Field, ValidationInfo, field_validator
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.engines.measured.shifts import Shifts, of_parameters, reached_parameters
 from orchestrator.engines.shifted import ShiftEngine
@@ -23,7 +23,14 @@ class FiniteDifference(ShiftEngine):
     """
 
     engine: Literal["finite-difference"]
-    step: float = Field(default=1e-5, gt=0.0)
+    step: float = Field(default=1e-5, gt=0.0, validate_default=True)
+
+    @field_validator("step")
+    @classmethod
+    def _step_is_no_rounding(cls, step: float, info: ValidationInfo) -> float:
+        if (backend := info.data.get("backend")) is not None:
+            backend.check_step(step)
+        return step
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """Every parameter that the observable can feel, up and down by the step."""

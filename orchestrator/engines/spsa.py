@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import Field
+from orchestrator.config import Field, ValidationInfo, field_validator
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
 from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
@@ -33,8 +33,15 @@ class Spsa(CircuitEngine):
     """
 
     engine: Literal["spsa"]
-    step: float = Field(default=0.1, gt=0.0)
+    step: float = Field(default=0.1, gt=0.0, validate_default=True)
     directions: int = Field(default=1, ge=1)
+
+    @field_validator("step")
+    @classmethod
+    def _step_is_no_rounding(cls, step: float, info: ValidationInfo) -> float:
+        if (backend := info.data.get("backend")) is not None:
+            backend.check_step(step)
+        return step
 
     @property
     def settings(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from orchestrator.config import Config, Field
 from orchestrator.engines.gradient import Array
 from orchestrator.models.program import Program
+
+Precision = Literal["complex128", "complex64"]
+"""Of amplitudes."""
 
 
 class Evaluator(Protocol):
@@ -77,6 +80,9 @@ class Backend(Config):
 
     def fits(self, program: Program) -> None:
         """Raises InputError if the backend, which passes ``check``, cannot run a program."""
+
+    def check_step(self, step: float) -> None:
+        """Refuses a step of differences, in radians, that is too small for the precision of E."""
 
     def prepare(self, program: Program) -> Evaluator:
         """Makes ready for one program that ``fits``."""

@@ -1,119 +1,263 @@
 """What turns and observables do to the amplitudes of a state, vector by vector.
 
-A state is float64 [V, 2 (real, imaginary), 8]. Place 8v + l in it, lane l of vector v, is what masks of
-a ``Schedule`` speak of. Where the lanes are rows, the lowest three bits of all masks are 0 and a state of
-n qubits has 2^n vectors; where they are amplitudes, it has 2^(n-3).
+A state is [V, 2 (real, imaginary), 8], float64 or float32. Place 8v + l in it, lane l of vector v, is what
+masks of a ``Schedule`` speak of. Where the lanes are rows, the lowest three bits of all masks are 0 and a
+state of n qubits has 2^n vectors; where they are amplitudes, it has 2^(n-3).
 
 A turn mixes places i and j = i ^ flip. With r = ±1 by the parity of i & parity (1: i is |0> to the turned
 qubit) and s = ±1 by that of i & signs, from (a, b) it makes
 
     a' = (w - i r z) a - (r s y + i s x) b        b' = (w + i r z) b + (r s y - i s x) a
 
-which is the same with i and j exchanged: r changes its sign, s does not. A flip inside of a vector
-makes it its own partner; then each pair is met twice, with one result.
-
-Everything is inlined into its caller, so that turns without exchanges are compiled without them. Numba's
-cache on disk follows ``kernel.py`` and ``wide.py`` alone: after a change here, change those too.
+which is the same with i and j exchanged: r changes its sign, s does not. Here the lowest three bits of flip
+are 0; other turns, which exchange lanes, are in ``wide``. Sums over amplitudes are in float64, whatever the
+state is in.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from orchestrator.engines.batched.lanes import (
+    LANE_BITS,
+    LANES,
+    compiled,
+    exchange,
+    fma,
+    inlined,
+    load,
+    load_strip,
+    odd,
+    spread,
+    spread_as,
+    spread_strip,
+    store,
+    store_strip,
+    strips,
+    widen,
+)
 
-from orchestrator.engines.batched.lanes import LANE_BITS, LANES, exchange, load, odd, spread, store
 
-
-@njit
-def pairs(state: Any, turn: Any) -> int:
-    """How many pairs of vectors a turn mixes."""
-    return state.shape[0] if turn.pivot < LANE_BITS else state.shape[0] // 2
-
-
-@njit
+@compiled
 def parity_sign(bits: int) -> float:
     """-1 if an odd number of bits is set, else 1."""
     return 1.0 - 2.0 * odd(bits)
 
 
-@njit(forceinline=True)
-def _pair(k: int, turn: Any, lanes: int) -> Any:
-    """The k-th pair of vectors, and the signs s and r of the first's lane 0."""
-    i = k
-    if lanes == 0 or turn.pivot >= LANE_BITS:
-        low = (1 << (turn.pivot - LANE_BITS)) - 1
-        i = ((k & ~low) << 1) | (k & low)
-    j = i ^ (turn.flip >> LANE_BITS)
-    s = 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative)
-    first = odd((i << LANE_BITS) & turn.parity)
-    if lanes == 0:  # then exchanging i and j spares the sign
-        return (j, i, s, 1.0) if first else (i, j, s, 1.0)
-    return i, j, s, 1.0 - 2.0 * first
+@inlined
+def _masks(turn: Any) -> Any:
+    """What ``_pair`` needs of a turn, without the lanes' bits."""
+    low = (1 << (turn.pivot - LANE_BITS)) - 1
+    return low, turn.flip >> LANE_BITS, turn.signs >> LANE_BITS, turn.negative, turn.parity >> LANE_BITS
 
 
-@njit(forceinline=True)
-def _rotate_pair(state: Any, i: int, j: int, lanes: int, w: Any, x: Any, y: Any, z: Any) -> None:
-    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b)."""
-    a_re, a_im = load(state, i, 0), load(state, i, 1)
-    b_re, b_im = exchange(load(state, j, 0), lanes), exchange(load(state, j, 1), lanes)
-    store(state, i, 0, w * a_re + z * a_im - y * b_re + x * b_im)
-    store(state, i, 1, w * a_im - z * a_re - y * b_im - x * b_re)
-    store(state, j, 0, exchange(y * a_re + x * a_im + w * b_re - z * b_im, lanes))
-    store(state, j, 1, exchange(y * a_im - x * a_re + w * b_im + z * b_re, lanes))
+@inlined
+def _pair(k: int, masks: Any) -> Any:
+    """The k-th pair of vectors, i (|0>) and j (|1>) and their sign s."""
+    low, flip, signs, negative, parity = masks
+    i = ((k & ~low) << 1) | (k & low)
+    j = i ^ flip
+    s = 1.0 - 2.0 * (odd(i & signs) ^ negative)
+    return (j, i, s) if odd(i & parity) else (i, j, s)
 
 
-@njit(forceinline=True)
-def apply(state: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> None:
-    """Turn s on some of its pairs, about product[s] (w, s x, r s y, r z, signs as in the pair's lanes)."""
-    lanes = turn.flip & (LANES - 1)
-    if lanes:
-        _apply(state, turn, lanes, product, s, start, stop)
-    else:  # compiled without exchanges
-        _apply(state, turn, 0, product, s, start, stop)
+@inlined
+def _load_pair(state: Any, i: int, j: int, strip: int) -> Any:
+    return (
+        load_strip(state, i, 0, strip),
+        load_strip(state, i, 1, strip),
+        load_strip(state, j, 0, strip),
+        load_strip(state, j, 1, strip),
+    )
 
 
-@njit(forceinline=True)
-def _apply(state: Any, turn: Any, lanes: int, product: Any, s: int, start: int, stop: int) -> None:
-    w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
+@inlined
+def _store_pair(state: Any, i: int, j: int, strip: int, pair: Any) -> None:
+    store_strip(state, i, 0, strip, pair[0])
+    store_strip(state, i, 1, strip, pair[1])
+    store_strip(state, j, 0, strip, pair[2])
+    store_strip(state, j, 1, strip, pair[3])
+
+
+@inlined
+def turned_pair(pair: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
+    """(a, b) to ((w - iz)a - (y + ix)b, (y - ix)a + (w + iz)b), each real and imaginary part."""
+    a_re, a_im, b_re, b_im = pair
+    return (
+        fma(x, b_im, fma(-y, b_re, fma(z, a_im, w * a_re))),
+        fma(-x, b_re, fma(-y, b_im, fma(-z, a_re, w * a_im))),
+        fma(x, a_im, fma(y, a_re, fma(-z, b_im, w * b_re))),
+        fma(-x, a_re, fma(y, a_im, fma(z, b_re, w * b_im))),
+    )
+
+
+@inlined
+def _turned_about(pair: Any, axis: int, w: Any, u: Any) -> Any:
+    """The same where all of x, y and z but that of one axis, u, are 0."""
+    a_re, a_im, b_re, b_im = pair
+    if axis == 0:
+        return (
+            fma(u, b_im, w * a_re),
+            fma(-u, b_re, w * a_im),
+            fma(u, a_im, w * b_re),
+            fma(-u, a_re, w * b_im),
+        )
+    if axis == 1:
+        return (
+            fma(-u, b_re, w * a_re),
+            fma(-u, b_im, w * a_im),
+            fma(u, a_re, w * b_re),
+            fma(u, a_im, w * b_im),
+        )
+    return fma(u, a_im, w * a_re), fma(-u, a_re, w * a_im), fma(-u, b_im, w * b_re), fma(u, b_re, w * b_im)
+
+
+@inlined
+def turn_pairs(
+    source: Any, target: Any, turn: Any, product: Any, s: int, back: bool, start: int, stop: int
+) -> None:
+    """Turn s, or its inverse, on some of its pairs of vectors, from one state into another or inside of one.
+
+    It is about product[s] (w, s x, r s y, r z, signs as in the lanes of vector 0).
+    """
+    if turn.axis == 0:
+        _turn_about(source, target, turn, product, s, 0, back, start, stop)
+    elif turn.axis == 1:
+        _turn_about(source, target, turn, product, s, 1, back, start, stop)
+    elif turn.axis == 2:
+        _turn_about(source, target, turn, product, s, 2, back, start, stop)
+    else:
+        _turn(source, target, turn, product, s, back, start, stop)
+
+
+@inlined
+def _turn(
+    source: Any, target: Any, turn: Any, product: Any, s: int, back: bool, start: int, stop: int
+) -> None:
+    direction, masks = -1.0 if back else 1.0, _masks(turn)
     for k in range(start, stop):
-        i, j, sign, role = _pair(k, turn, lanes)
-        _rotate_pair(state, i, j, lanes, w, spread(sign) * x, spread(sign * role) * y, spread(role) * z)
+        i, j, sign = _pair(k, masks)
+        signs, side = spread_strip(product, sign * direction), spread_strip(product, direction)
+        for strip in range(strips(product)):
+            w, x = load_strip(product, s, 0, strip), load_strip(product, s, 1, strip)
+            y, z = load_strip(product, s, 2, strip), load_strip(product, s, 3, strip)
+            pair = turned_pair(_load_pair(source, i, j, strip), w, signs * x, signs * y, side * z)
+            _store_pair(target, i, j, strip, pair)
 
 
-@njit(forceinline=True)
-def undo(psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int) -> Any:
+@inlined
+def _turn_about(
+    source: Any, target: Any, turn: Any, product: Any, s: int, axis: int, back: bool, start: int, stop: int
+) -> None:
+    direction, masks = spread_strip(product, -1.0 if back else 1.0), _masks(turn)
+    for strip in range(strips(product)):
+        w, u = load_strip(product, s, 0, strip), direction * load_strip(product, s, 1 + axis, strip)
+        for k in range(start, stop):
+            i, j, sign = _pair(k, masks)
+            signed = u if axis == 2 else spread_strip(product, sign) * u
+            _store_pair(target, i, j, strip, _turned_about(_load_pair(source, i, j, strip), axis, w, signed))
+
+
+@inlined
+def transition(psi: Any, lam: Any) -> Any:
+    """Im<λ|(X, Y, Z)|ψ> of one pair of either state."""
+    a_re, a_im, b_re, b_im = psi
+    c_re, c_im, d_re, d_im = lam
+    return (
+        fma(-d_im, a_re, fma(d_re, a_im, fma(-c_im, b_re, c_re * b_im))),
+        fma(-c_im, b_im, fma(-c_re, b_re, fma(d_im, a_im, d_re * a_re))),
+        fma(d_im, b_re, fma(-d_re, b_im, fma(-c_im, a_re, c_re * a_im))),
+    )
+
+
+@inlined
+def measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
+    """Writes v[0] = Im<λ|(X, Y, Z)|ψ> behind a turn; if it is about one axis, that component alone."""
+    if turn.axis == 0:
+        _measure_about(psi, lam, turn, 0, v)
+    elif turn.axis == 1:
+        _measure_about(psi, lam, turn, 1, v)
+    elif turn.axis == 2:
+        _measure_about(psi, lam, turn, 2, v)
+    else:
+        _measure(psi, lam, turn, v)
+
+
+@inlined
+def _measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
+    masks = _masks(turn)
+    for strip in range(strips(psi)):
+        none = widen(spread_strip(psi, 0.0))
+        v_x, v_y, v_z = none, none, none
+        for k in range(psi.shape[0] // 2):
+            i, j, sign = _pair(k, masks)
+            signs = spread_strip(psi, sign)
+            u_x, u_y, u_z = transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
+            v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
+        store_strip(v, 0, 0, strip, v_x)
+        store_strip(v, 0, 1, strip, v_y)
+        store_strip(v, 0, 2, strip, v_z)
+
+
+@inlined
+def _measure_about(psi: Any, lam: Any, turn: Any, axis: int, v: Any) -> None:
+    masks = _masks(turn)
+    for strip in range(strips(psi)):
+        total = widen(spread_strip(psi, 0.0))
+        for k in range(psi.shape[0] // 2):
+            i, j, sign = _pair(k, masks)
+            u = transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
+            if axis == 2:
+                total = total + widen(u[2])
+            else:
+                total = total + widen(spread_strip(psi, sign) * (u[0] if axis == 0 else u[1]))
+        store_strip(v, 0, axis, strip, total)
+
+
+@inlined
+def grow(state: Any, turn: Any, product: Any, s: int, support: Any, size: int) -> None:
+    """Turn s on a state that is 0 but in the first ``size`` vectors of ``support``; then in twice as many."""
+    w, x, y, z = load(product, s, 0), load(product, s, 1), load(product, s, 2), load(product, s, 3)
+    for k in range(size):
+        i, j = support[k], support[size + k]
+        sign = 1.0 - 2.0 * (odd((i << LANE_BITS) & turn.signs) ^ turn.negative)
+        role = parity_sign((i << LANE_BITS) & turn.parity)
+        s_x, s_y = spread_as(product, sign) * x, spread_as(product, sign * role) * y
+        r_z, re, im = spread_as(product, role) * z, load(state, i, 0), load(state, i, 1)
+        store(state, i, 0, fma(r_z, im, w * re))
+        store(state, i, 1, fma(-r_z, re, w * im))
+        store(state, j, 0, fma(s_x, im, s_y * re))
+        store(state, j, 1, fma(-s_x, re, s_y * im))
+
+
+@inlined
+def undo_pairs(
+    psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int
+) -> None:
     """Undoes turn s on some pairs of both states.
 
-    Returns what they add to v = Im<λ|(X, Y, Z)|ψ> as it was behind the turn, by lane, each pair as if its
-    lanes' signs were those of lane 0.
+    Writes v[place] = Im<λ|(X, Y, Z)|ψ> of these pairs as it was behind the turn.
     """
-    lanes = turn.flip & (LANES - 1)
-    if lanes:
-        return _undo(psi, lam, turn, lanes, product, s, start, stop)
-    return _undo(psi, lam, turn, 0, product, s, start, stop)
+    masks = _masks(turn)
+    for strip in range(strips(psi)):
+        w, x = load_strip(product, s, 0, strip), -load_strip(product, s, 1, strip)
+        y, z = -load_strip(product, s, 2, strip), -load_strip(product, s, 3, strip)
+        none = widen(spread_strip(psi, 0.0))
+        v_x, v_y, v_z = none, none, none
+        for k in range(start, stop):
+            i, j, sign = _pair(k, masks)
+            signs = spread_strip(psi, sign)
+            front, back = _load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip)
+            u_x, u_y, u_z = transition(front, back)
+            v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
+            _store_pair(psi, i, j, strip, turned_pair(front, w, signs * x, signs * y, z))
+            _store_pair(lam, i, j, strip, turned_pair(back, w, signs * x, signs * y, z))
+        store_strip(v, place, 0, strip, v_x)
+        store_strip(v, place, 1, strip, v_y)
+        store_strip(v, place, 2, strip, v_z)
 
 
-@njit(forceinline=True)
-def _undo(psi: Any, lam: Any, turn: Any, lanes: int, product: Any, s: int, start: int, stop: int) -> Any:
-    w, x, y, z = load(product, s, 0), -load(product, s, 1), -load(product, s, 2), -load(product, s, 3)
-    v_x, v_y, v_z = spread(0.0), spread(0.0), spread(0.0)
-    for k in range(start, stop):
-        i, j, sign, role = _pair(k, turn, lanes)
-        s_x, s_y, s_z = spread(sign), spread(sign * role), spread(role)
-        a_re, a_im = load(psi, i, 0), load(psi, i, 1)
-        b_re, b_im = exchange(load(psi, j, 0), lanes), exchange(load(psi, j, 1), lanes)
-        c_re, c_im = load(lam, i, 0), load(lam, i, 1)
-        d_re, d_im = exchange(load(lam, j, 0), lanes), exchange(load(lam, j, 1), lanes)
-        v_x = v_x + s_x * (c_re * b_im - c_im * b_re + d_re * a_im - d_im * a_re)
-        v_y = v_y + s_y * (d_re * a_re + d_im * a_im - c_re * b_re - c_im * b_im)
-        v_z = v_z + s_z * (c_re * a_im - c_im * a_re - d_re * b_im + d_im * b_re)
-        _rotate_pair(psi, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
-        _rotate_pair(lam, i, j, lanes, w, s_x * x, s_y * y, s_z * z)
-    return v_x, v_y, v_z
-
-
-@njit(forceinline=True)
+@inlined
 def observe(psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, start: int, stop: int) -> Any:
     """What some vectors add to E = <ψ|O|ψ>, by lane; if ``keep``, writes λ = Oψ.
 
@@ -122,19 +266,18 @@ def observe(psi: Any, lam: Any, terms: Any, signs: Any, zero: Any, keep: bool, s
     """
     total = spread(0.0)
     for j in range(start, stop):
-        l_re, l_im = spread(0.0), spread(0.0)
+        l_re, l_im = spread_as(psi, 0.0), spread_as(psi, 0.0)
         for t in range(terms.shape[0]):
             i, lanes = j ^ (terms[t].flip >> LANE_BITS), terms[t].flip & (LANES - 1)
             sign = parity_sign((i << LANE_BITS) & terms[t].signs)
-            re = spread(sign * terms[t].real) * load(signs, t, 0)
-            im = spread(sign * terms[t].imag) * load(signs, t, 0)
+            re = spread_as(psi, sign * terms[t].real) * load(signs, t, 0)
+            im = spread_as(psi, sign * terms[t].imag) * load(signs, t, 0)
             p_re, p_im = exchange(load(psi, i, 0), lanes), exchange(load(psi, i, 1), lanes)
-            l_re = l_re + (re * p_re - im * p_im)
-            l_im = l_im + (re * p_im + im * p_re)
+            l_re, l_im = fma(re, p_re, fma(-im, p_im, l_re)), fma(re, p_im, fma(im, p_re, l_im))
         if j == 0:
-            l_re = l_re + load(zero, 0, 0) * load(psi, 0, 0)
-            l_im = l_im + load(zero, 0, 0) * load(psi, 0, 1)
-        total = total + (load(psi, j, 0) * l_re + load(psi, j, 1) * l_im)
+            projector = load(zero, 0, 0)
+            l_re, l_im = fma(projector, load(psi, 0, 0), l_re), fma(projector, load(psi, 0, 1), l_im)
+        total = total + widen(fma(load(psi, j, 1), l_im, load(psi, j, 0) * l_re))
         if keep:
             store(lam, j, 0, l_re)
             store(lam, j, 1, l_im)

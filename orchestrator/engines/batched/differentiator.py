@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.backends.base import Adjoint, Part
+from orchestrator.engines.backends.base import Adjoint, Part, Precision
 from orchestrator.engines.batched import kernel, wide
 from orchestrator.engines.batched.lanes import LANE_BITS, LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
@@ -27,14 +27,25 @@ WIDE_QUBITS = 16
 JACOBIAN_BYTES = 32 << 20
 """At most so much of dE/dθ is held at once (or one block of rows, if that is more)."""
 
+KEPT_BYTES = 2 << 20
+"""Up to so much, a thread keeps the states on the way forwards; above, it undoes them on the way back."""
+
 _CACHE_LINE = 64
+
+_ELEMENTS: dict[Precision, type[np.floating[Any]]] = {"complex128": np.float64, "complex64": np.float32}
 
 
 @dataclass(frozen=True, eq=False)
 class BatchedProgram:
-    """A program made ready for the kernel."""
+    """A program made ready for the kernel.
+
+    Attributes:
+        program: the circuit.
+        precision: of the states; all sums and angles are in float64.
+    """
 
     program: Program
+    precision: Precision = "complex128"
 
     @cached_property
     def wide(self) -> bool:
@@ -65,7 +76,7 @@ class BatchedProgram:
         size = _samples_at_once(width)
         for start in range(0, count, size):
             stop = min(start + size, count)
-            found = np.empty((stop - start, outputs)), np.zeros((stop - start, width))
+            found = np.empty((stop - start, outputs)), np.empty((stop - start, width))
             part = Part(slice(start, stop), *found)
             self._evaluate(point, _plain(weights[part.span], np.float64), part)
             yield replace(part, derivative=self.program.chain(part.derivative, point, part.span))
@@ -75,9 +86,11 @@ class BatchedProgram:
         samples, features = inputs.shape[1:]
         evaluate = wide.evaluate if self.wide else kernel.evaluate
         evaluate(
-            _aligned(self._states(len(part.expectation))),
+            _aligned(self._states(len(part.expectation)), _ELEMENTS[self.precision]),
             self.plan.turns,
             self.plan.rotations,
+            self.plan.groups,
+            self.plan.support,
             self.plan.terms,
             self.plan.bounds,
             self.plan.projectors,
@@ -85,6 +98,7 @@ class BatchedProgram:
             _plain(parameters, np.float64),
             _plain(inputs, np.float64).reshape(inputs.shape[0] * samples, features),
             _plain(axes, np.int8),
+            self.program.amplitudes,
             part.span.start,
             samples,
             cotangents,
@@ -97,7 +111,13 @@ class BatchedProgram:
         amplitudes = 1 << self.program.qubits
         if self.wide:
             return 2, -(-amplitudes // LANES), 2, LANES
-        return _threads(samples), 2, amplitudes, 2, LANES
+        return _threads(samples), 1 + self._kept, amplitudes, 2, LANES
+
+    @property
+    def _kept(self) -> int:
+        """States ψ of a thread: those behind all groups of turns if they fit into its cache."""
+        groups = len(self.plan.groups) - 1
+        return groups if groups * _state_bytes(self.program, self.precision) <= KEPT_BYTES else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,18 +172,25 @@ class AdjointDifferentiator:
         )
 
 
-def working_bytes(program: Program, rows: int, samples: int) -> int:
+def working_bytes(program: Program, rows: int, samples: int, precision: Precision) -> int:
     """Memory of one gradient of R rows of B samples, beside the shard, on this process's threads."""
     count, width = rows * samples, program.parameters + len(program.angles)
-    states = 8 * 2 * 2 * LANES * 2**program.qubits
-    tables = 8 * (4 * LANES + 2 + 4 * LANES) * len(program.gates)
-    threads = _threads(count)
+    state, threads = _state_bytes(program, precision), _threads(count)
+    tables = 8 * LANES * ((5 + 4) * len(program.gates) + width)
     if program.qubits >= WIDE_QUBITS:
-        states, threads = max(states // LANES, 8 * 2 * 2 * LANES), 1
+        states, threads = max(2 * state // LANES, 8 * 2 * 2 * LANES), 1
         tables += 8 * 3 * LANES * CHUNKS * len(program.gates)
+    else:
+        states = state + max(state, min(KEPT_BYTES, state * len(program.gates)))
+        tables += 8 * 2**program.qubits
     jacobian = 8 * width * min(count, _samples_at_once(width))
     sums = 8 * (4 * rows * width + 8 * count)
     return threads * (states + tables) + jacobian + sums + _expanded_bytes(program, count)
+
+
+def _state_bytes(program: Program, precision: Precision) -> int:
+    """Memory of one state of eight rows."""
+    return 2 * LANES * np.dtype(_ELEMENTS[precision]).itemsize << program.qubits
 
 
 def _expanded_bytes(program: Program, count: int) -> int:
@@ -186,12 +213,15 @@ def _threads(samples: int) -> int:
 
 def _plain(array: Any, kind: type) -> Any:
     """The array as the one kind that the kernel is compiled for; what comes from Ray is read-only."""
+    if array.dtype == kind and array.flags.carray:
+        return array  # np.require would find the same, for 2 µs
     return np.require(array, kind, ["C", "A", "W"])
 
 
-def _aligned(shape: tuple[int, ...]) -> Array:
+def _aligned(shape: tuple[int, ...], kind: type[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """An uninitialised array that starts on a cache line, so that no vector lies across two."""
-    spare = _CACHE_LINE // 8
-    memory = np.empty(math.prod(shape) + spare)
-    start = -(memory.ctypes.data // 8) % spare
+    size = np.dtype(kind).itemsize
+    spare = _CACHE_LINE // size
+    memory = np.empty(math.prod(shape) + spare, kind)
+    start = -(memory.ctypes.data // size) % spare
     return memory[start : start + math.prod(shape)].reshape(shape)

@@ -14,104 +14,23 @@ behind it; before a rotation, v is what that rotation's inverse makes of it in t
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
-from orchestrator.engines.batched.amplitudes import apply, observe, pairs, undo
-from orchestrator.engines.batched.lanes import LANES, load, store
-from orchestrator.models.gates import NONE, Axis
-
-_DRAWN = int(Axis.DRAWN)
-
-
-@njit
-def multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> None:
-    """Writes the product of a run of rotations, the first applied first."""
-    w, x = load(quaternions, start, 0), load(quaternions, start, 1)
-    y, z = load(quaternions, start, 2), load(quaternions, start, 3)
-    for k in range(start + 1, stop):
-        a, b = load(quaternions, k, 0), load(quaternions, k, 1)
-        c, d = load(quaternions, k, 2), load(quaternions, k, 3)
-        w, x, y, z = (
-            a * w - b * x - c * y - d * z,
-            a * x + b * w + c * z - d * y,
-            a * y + c * w + d * x - b * z,
-            a * z + d * w + b * y - c * x,
-        )
-    store(product, s, 0, w)
-    store(product, s, 1, x)
-    store(product, s, 2, y)
-    store(product, s, 3, z)
+from orchestrator.engines.batched.amplitudes import grow, measure, observe, turn_pairs, undo_pairs
+from orchestrator.engines.batched.lanes import LANES, compiled, store
+from orchestrator.engines.batched.rotations import differentiate, prepare
+from orchestrator.engines.batched.sources import SOURCES
 
 
-@njit
-def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
-    """v before rotation k, from v behind it: v - 2w(u×v) + 2u×(u×v)."""
-    w, x = load(quaternions, k, 0), load(quaternions, k, 1)
-    y, z = load(quaternions, k, 2), load(quaternions, k, 3)
-    c_x, c_y, c_z = y * v_z - z * v_y, z * v_x - x * v_z, x * v_y - y * v_x
-    d_x, d_y, d_z = y * c_z - z * c_y - w * c_x, z * c_x - x * c_z - w * c_y, x * c_y - y * c_x - w * c_z
-    return v_x + (d_x + d_x), v_y + (d_y + d_y), v_z + (d_z + d_z)
-
-
-@njit
-def _axis(rotation: Any, axes: Any, row: int) -> int:
-    return rotation.axis if rotation.axis < _DRAWN else int(axes[row, rotation.axis - _DRAWN])
-
-
-@njit
-def half_angles(halves: Any, rotations: Any, parameters: Any) -> None:
-    """cos θ/2 and sin θ/2 of all rotations that do not depend on an input, for one row's parameters."""
-    for k in range(rotations.shape[0]):
-        angle = rotations[k].offset
-        if rotations[k].parameter != NONE:
-            angle += rotations[k].scale * parameters[rotations[k].parameter]
-        halves[k, 0], halves[k, 1] = math.cos(0.5 * angle), math.sin(0.5 * angle)
-
-
-@njit
-def fill(
-    quaternions: Any, lane: int, rotations: Any, halves: Any, features: Any, axes: Any, row: int, new: bool
-) -> None:
-    """Writes one lane's quaternions; those that depend on no input only if the lane has a new row."""
-    for k in range(rotations.shape[0]):
-        cosine, sine = halves[k, 0], halves[k, 1]
-        if rotations[k].input != NONE:
-            angle = rotations[k].scale * features[rotations[k].input] + rotations[k].offset
-            cosine, sine = math.cos(0.5 * angle), math.sin(0.5 * angle)
-        elif not new:
-            continue
-        quaternions[k, 0, lane] = cosine
-        quaternions[k, 1:, lane] = 0.0
-        quaternions[k, 1 + _axis(rotations[k], axes, row), lane] = sine
-
-
-@njit
-def scatter(v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows: Any, jacobian: Any) -> None:
-    """Adds dE/dθ of a turn's rotations to the rows of the Jacobian; a lane without a row is left out."""
-    v_x, v_y, v_z = v
-    components = np.empty((1, 3, LANES))
-    for k in range(turn.stop - 1, turn.start - 1, -1):
-        rotation = rotations[k]
-        if rotation.parameter != NONE:
-            store(components, 0, 0, v_x)
-            store(components, 0, 1, v_y)
-            store(components, 0, 2, v_z)
-            for lane in range(min(LANES, jacobian.shape[0])):
-                axis = _axis(rotation, axes, rows[lane])
-                jacobian[lane, rotation.parameter] += rotation.scale * components[0, axis, lane]
-        v_x, v_y, v_z = _before(v_x, v_y, v_z, quaternions, k)
-
-
-@njit
+@compiled
 def _observe(psi: Any, lam: Any, terms: Any, factors: Any, zero: Any, keep: bool, value: Any) -> None:
     store(value, 0, 0, observe(psi, lam, terms, factors, zero, keep, 0, psi.shape[0]))
 
 
-@njit
+@compiled
 def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: Any) -> None:
     """The observable Σ_k c_k O_k: writes each lane's factors of its terms, and of |0…0><0…0|."""
     factors[:], zero[:] = 0.0, 0.0
@@ -121,6 +40,88 @@ def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: An
             zero[0, 0, lane] += cotangents[lane, k] * projectors[k]
 
 
+@compiled
+def _start(
+    psi: Any, turns: Any, support: Any, product: Any, features: Any, places: Any, amplitudes: bool
+) -> int:
+    """|0…0> and the turns that are easy on it, how many; or the state that the features are."""
+    size, grown = 1, 0
+    if len(support) < psi.shape[0]:
+        psi[:] = 0.0
+    psi[0, 0], psi[0, 1] = 1.0, 0.0
+    while size < len(support):
+        grow(psi, turns[grown], product, grown, support, size)
+        size, grown = 2 * size, grown + 1
+    for j in range(features.shape[1] if amplitudes else 0):
+        for lane in range(LANES):
+            psi[j, 0, lane] = features[places[lane], j]
+    return grown
+
+
+@compiled
+def _forwards(states: Any, turns: Any, groups: Any, done: int, product: Any) -> int:
+    """All turns but those done, on states[0]; where the result is.
+
+    states[g] is that behind group g, if there are as many.
+    """
+    half = states.shape[1] // 2
+    place = 0
+    for g in range(len(groups) - 1):
+        target = min(g, states.shape[0] - 2)
+        for s in range(max(groups[g], done), groups[g + 1]):
+            turn_pairs(states[place], states[target], turns[s], product, s, False, 0, half)
+            place = target
+    return place
+
+
+@compiled
+def _backwards(
+    states: Any,
+    turns: Any,
+    groups: Any,
+    first_turn: int,
+    rotations: Any,
+    quaternions: Any,
+    product: Any,
+    axes: Any,
+    rows: Any,
+    v: Any,
+    derivative: Any,
+) -> None:
+    """Adds dE/dθ of all rotations to ``derivative``; λ is the last of the states.
+
+    In a group, turns do not change what the others find: all look at the same two states.
+    """
+    lam = states[-1]
+    for g in range(len(groups) - 2, -1, -1):
+        for s in range(groups[g + 1] - 1, max(groups[g], first_turn) - 1, -1):
+            measure(states[g], lam, turns[s], v)
+            differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
+        if groups[g] <= first_turn:
+            break
+        for s in range(groups[g + 1] - 1, groups[g] - 1, -1):
+            turn_pairs(lam, lam, turns[s], product, s, True, 0, lam.shape[0] // 2)
+
+
+@compiled
+def _backwards_in_place(
+    states: Any,
+    turns: Any,
+    first_turn: int,
+    rotations: Any,
+    quaternions: Any,
+    product: Any,
+    axes: Any,
+    rows: Any,
+    v: Any,
+    derivative: Any,
+) -> None:
+    """The same if no state but the last was kept: ψ is undone beside λ."""
+    for s in range(turns.shape[0] - 1, first_turn - 1, -1):
+        undo_pairs(states[0], states[1], turns[s], product, s, 0, states.shape[1] // 2, v, 0)
+        differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
+
+
 @njit
 def _blocks(
     start: int,
@@ -128,6 +129,8 @@ def _blocks(
     states: Any,
     turns: Any,
     rotations: Any,
+    groups: Any,
+    support: Any,
     terms: Any,
     bounds: Any,
     projectors: Any,
@@ -135,50 +138,66 @@ def _blocks(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     offset: int,
     samples: int,
     cotangents: Any,
     expectation: Any,
     jacobian: Any,
 ) -> None:
-    """Some blocks of eight, one after another, on the two states of one thread."""
-    psi, lam, count = states[0], states[1], expectation.shape[0]
-    differentiate = jacobian.shape[0] > 0
-    quaternions = np.empty((rotations.shape[0], 4, LANES))
-    product = np.empty((turns.shape[0], 4, LANES))
-    halves = np.empty((rotations.shape[0], 2))
-    ones, factors = np.ones((terms.shape[0], 1, LANES)), np.empty((terms.shape[0], 1, LANES))
-    value, zero = np.empty((1, 1, LANES)), np.empty((1, 1, LANES))
-    weighted = cotangents.shape[0] > 0
-    rows = np.full(LANES, -1)
-    current = -1
+    """Some blocks of eight, one after another, on the states of one thread."""
+    lam, count = states[-1], expectation.shape[0]
+    differentiated = jacobian.shape[0] > 0
+    quaternions = np.zeros((rotations.shape[0], 5, LANES))
+    product = np.empty((turns.shape[0], 4, LANES), states.dtype)
+    derivative = np.empty((jacobian.shape[1], 1, LANES))
+    ones = np.ones((terms.shape[0], 1, LANES), states.dtype)
+    factors = np.empty((terms.shape[0], 1, LANES), states.dtype)
+    value, zero = np.empty((1, 1, LANES)), np.empty((1, 1, LANES), states.dtype)
+    weighted, v = cotangents.shape[0] > 0, np.empty((1, 3, LANES))
+    rows, places = np.full(LANES, -1), np.empty(LANES, np.int64)
     for block in range(start, stop):
         begin = block * LANES
         end = min(begin + LANES, count)
+        renew = False
         for lane in range(LANES):
-            flat = offset + min(begin + lane, count - 1)
-            row = flat // samples
-            if row != current:
-                half_angles(halves, rotations, parameters[row])
-                current = row
-            fill(quaternions, lane, rotations, halves, features[flat], axes, row, row != rows[lane])
+            places[lane] = offset + min(begin + lane, count - 1)
+            row = places[lane] // samples
+            renew |= row != rows[lane]
             rows[lane] = row
-        psi[:] = 0.0
-        psi[0, 0] = 1.0
-        for s in range(turns.shape[0]):
-            multiply(quaternions, turns[s].start, turns[s].stop, product, s)
-            apply(psi, turns[s], product, s, 0, pairs(psi, turns[s]))
+        prepare(turns, rotations, parameters, features, axes, rows, places, renew, quaternions, product)
+        done = _start(states[0], turns, support, product, features, places, amplitudes)
+        psi = states[_forwards(states, turns, groups, done, product)]
         for k in range(projectors.shape[0]):
             zero[:] = projectors[k]
-            _observe(psi, lam, terms[bounds[k] : bounds[k + 1]], ones, zero, differentiate, value)
+            _observe(psi, lam, terms[bounds[k] : bounds[k + 1]], ones, zero, differentiated, value)
             expectation[begin:end, k] = value[0, 0, : end - begin]
-        if differentiate and weighted:
+        if differentiated and weighted:
             _weigh(cotangents[begin:end], bounds, projectors, factors, zero)
             _observe(psi, lam, terms, factors, zero, True, value)
-        if differentiate:
-            for s in range(turns.shape[0] - 1, first_turn - 1, -1):
-                v = undo(psi, lam, turns[s], product, s, 0, pairs(psi, turns[s]))
-                scatter(v, turns[s], rotations, quaternions, axes, rows, jacobian[begin:end])
+        if differentiated:
+            derivative[:] = 0.0
+            if states.shape[0] > 2:
+                _backwards(
+                    states,
+                    turns,
+                    groups,
+                    first_turn,
+                    rotations,
+                    quaternions,
+                    product,
+                    axes,
+                    rows,
+                    v,
+                    derivative,
+                )
+            else:
+                _backwards_in_place(
+                    states, turns, first_turn, rotations, quaternions, product, axes, rows, v, derivative
+                )
+            for lane in range(end - begin):
+                for p in range(jacobian.shape[1]):
+                    jacobian[begin + lane, p] = derivative[p, 0, lane]
 
 
 @njit(parallel=True, cache=True)
@@ -186,6 +205,8 @@ def evaluate(
     states: Any,
     turns: Any,
     rotations: Any,
+    groups: Any,
+    support: Any,
     terms: Any,
     bounds: Any,
     projectors: Any,
@@ -193,25 +214,30 @@ def evaluate(
     parameters: Any,
     features: Any,
     axes: Any,
+    amplitudes: bool,
     offset: int,
     samples: int,
     cotangents: Any,
     expectation: Any,
     jacobian: Any,
+    sources: int = SOURCES,  # noqa: ARG001
 ) -> None:
     """Expectation values of N consecutive samples of a call, and the derivatives of Σ_k c_k E_k.
 
     Args:
-        states: float64 [threads, 2, 2^n, 2, LANES] working memory, best aligned to 64 bytes.
-        turns, rotations, terms, bounds, projectors, first_turn: of a ``Schedule``.
+        states: float64 or float32 [threads, 1 + G, 2^n, 2, LANES] working memory for the states behind all
+            groups of turns, or [threads, 2, …] to undo them instead; best aligned to 64 bytes.
+        turns, rotations, groups, support, terms, bounds, projectors, first_turn: of a ``Schedule``.
         parameters: float64 [R, P].
         features: float64 [R·B, F]; F may be 0.
         axes: int8 [R, A].
+        amplitudes: whether the features are the first amplitudes of the state at the start.
         offset: the first sample, counted over all R·B.
         samples: B.
         cotangents: float64 [N, K] c; [0, K] for 1, where K = 1.
         expectation: float64 [N, K], written.
-        jacobian: float64 [N, P] of zeros, Σ_k c_k dE_k/dθ is added; [0, P] if it is not wanted.
+        jacobian: float64 [N, P], Σ_k c_k dE_k/dθ is written; [0, P] if it is not wanted.
+        sources: leave it out; see ``sources.SOURCES``.
     """
     blocks = (expectation.shape[0] + LANES - 1) // LANES
     threads = states.shape[0]
@@ -222,6 +248,8 @@ def evaluate(
             states[thread],
             turns,
             rotations,
+            groups,
+            support,
             terms,
             bounds,
             projectors,
@@ -229,6 +257,7 @@ def evaluate(
             parameters,
             features,
             axes,
+            amplitudes,
             offset,
             samples,
             cotangents,
@@ -253,8 +282,9 @@ def contract(
         square: [R, P], added to.
     """
     for i in range(jacobian.shape[0]):
-        row = (offset + i) // samples
+        row, weight, factor = (offset + i) // samples, weights[i], slope[i]
         for k in range(jacobian.shape[1]):
-            derivative = slope[i] * jacobian[i, k]
-            gradient[row, k] += weights[i] * derivative
-            square[row, k] += weights[i] * (derivative * derivative)
+            derivative = factor * jacobian[i, k]
+            weighted = weight * derivative
+            gradient[row, k] += weighted
+            square[row, k] += weighted * derivative

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.models.gates import GATE, NONE, Opcode, Term
+from orchestrator.models.gates import GATE, NONE, Axis, Opcode, Term
 from orchestrator.models.program import Program
 
 
@@ -36,13 +36,20 @@ class Pauli(NamedTuple):
         return Pauli((self.phase + first.phase + 2 * swaps) % 4, self.x ^ first.x, self.z ^ first.z)
 
 
+MIXED = int(Axis.DRAWN)
+"""Axis of a turn whose rotations are not all about the same one, or about one that is drawn."""
+
 TURN = np.dtype(
-    [(name, np.int64) for name in ("flip", "signs", "negative", "parity", "pivot", "start", "stop")]
+    [
+        (name, np.int64)
+        for name in ("flip", "signs", "negative", "parity", "pivot", "start", "stop", "varies", "axis")
+    ]
 )
 """One run of rotations on a qubit.
 
 flip, signs, parity: masks as above; negative: 1 for the minus sign; pivot: place of the highest bit of
-flip; start, stop: its slice of the rotations.
+flip; start, stop: its slice of the rotations; varies: 1 if one of them depends on an input;
+axis: 0, 1 or 2 if all of them are about X, Y or Z, else ``MIXED``.
 """
 
 TERM = np.dtype([("flip", np.int64), ("signs", np.int64), ("real", np.float64), ("imag", np.float64)])
@@ -61,6 +68,10 @@ class Schedule:
         bounds: [K + 1] where the terms of each observable start, and T.
         projectors: [K] coefficients of |0…0><0…0|, which is the same for χ as for ψ: V leaves |0…0> alone.
         first: the first turn with a trainable rotation; S if there is none.
+        groups: [G + 1] where runs of turns that commute with one another start, and S.
+        support: [2^g] the places that the first g turns make of |0…0>, without the lanes' bits. They are all
+            turns of the first group, up to one that would mix places that are there already. None of them if
+            the state at the start is given by amplitudes, or the lanes are amplitudes.
     """
 
     qubits: int
@@ -70,6 +81,8 @@ class Schedule:
     bounds: NDArray[np.int64]
     projectors: NDArray[np.float64]
     first: int
+    groups: NDArray[np.int64]
+    support: NDArray[np.int64]
 
 
 def schedule(program: Program, lowest: int) -> Schedule:
@@ -79,8 +92,8 @@ def schedule(program: Program, lowest: int) -> Schedule:
         program: of at most 62 - ``lowest`` qubits.
         lowest: the bit that stands for qubit 0 in all masks.
     """
-    builder = _Builder(program.qubits, lowest)
     gates = program.gates[program.live]
+    builder = _Builder(gates, program.qubits, lowest)
     for index, gate in enumerate(gates):
         if gate["opcode"] == Opcode.ROTATION:
             builder.pending[int(gate["qubit"])].append(index)
@@ -95,13 +108,44 @@ def schedule(program: Program, lowest: int) -> Schedule:
     projectors = np.array([observable.projector for observable in program.observables])
     trainable = [bool((rotations["parameter"][t["start"] : t["stop"]] != NONE).any()) for t in turns]
     first = [*trainable, True].index(True)
-    return Schedule(program.qubits, turns, rotations, terms, bounds, projectors, first)
+    groups = _groups(turns)
+    grown = 0 if program.amplitudes or lowest == 0 else groups[1]
+    support = _support(turns["flip"][:grown] >> lowest)
+    return Schedule(program.qubits, turns, rotations, terms, bounds, projectors, first, groups, support)
+
+
+def _groups(turns: NDArray[np.void]) -> NDArray[np.int64]:
+    """Where groups start, and S; one empty group if there is no turn."""
+    starts = [0]
+    for s, turn in enumerate(turns):
+        if not all(_commute(turn, other) for other in turns[starts[-1] : s]):
+            starts.append(s)
+    return np.array([*starts, len(turns)])
+
+
+def _commute(one: np.void, other: np.void) -> bool:
+    """Whether turns commute whatever their angles, as X^a Z^b and X^c Z^d do if |a & d| + |b & c| is even."""
+    x, z, p = int(one["flip"]), int(one["signs"]), int(one["parity"])
+    u, w, q = int(other["flip"]), int(other["signs"]), int(other["parity"])
+    pairs = ((x & w).bit_count() + (z & u).bit_count(), (x & q).bit_count(), (p & u).bit_count())
+    return not any(count % 2 for count in pairs)
+
+
+def _support(flips: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places that flips reach from 0, twice as many by each, up to one that leads back to them."""
+    support = np.zeros(1, np.int64)
+    for flip in flips:
+        if flip in support:
+            break
+        support = np.concatenate([support, support ^ flip])
+    return support
 
 
 class _Builder:
     """Follows a circuit from the front, with V†X_qV and V†Z_qV of every qubit."""
 
-    def __init__(self, qubits: int, lowest: int) -> None:
+    def __init__(self, gates: NDArray[np.void], qubits: int, lowest: int) -> None:
+        self.gates = gates
         bits = [1 << (lowest + qubit) for qubit in range(qubits)]
         self.x = [Pauli(0, bit, 0) for bit in bits]
         self.z = [Pauli(0, 0, bit) for bit in bits]
@@ -116,7 +160,10 @@ class _Builder:
             start = len(self.order)
             self.order += run
             pivot = x.x.bit_length() - 1
-            self.turns.append((x.x, x.z, x.phase // 2, z.z, pivot, start, len(self.order)))
+            gates = self.gates[run]
+            varies, axes = bool((gates["input"] != NONE).any()), {min(a, MIXED) for a in gates["axis"]}
+            axis = axes.pop() if len(axes) == 1 else MIXED
+            self.turns.append((x.x, x.z, x.phase // 2, z.z, pivot, start, len(self.order), varies, axis))
         self.pending[qubit] = []
 
     def entangle(self, opcode: int, a: int, b: int) -> None:
