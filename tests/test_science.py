@@ -80,6 +80,89 @@ def test_gradient_variance_falls_as_mcclean_says(tmp_path: Path) -> None:
         assert abs(squares.mean() - d / (3 * (d * d - 1))) < 4 * error
 
 
+MIDDLE = """\
+name: middle
+base:
+  mode: probe
+  model: {{kind: circuit, qubits: {qubits}, layers: {layers}, ansatz: efficient-su2}}
+  loss: expectation
+  gradient: {{engine: adjoint}}
+  steps: 4000
+  record: {{components: [{component}]}}
+"""
+
+
+@pytest.mark.parametrize("qubits", [2, 3, 4])
+def test_gradient_variance_between_two_designs(qubits: int, tmp_path: Path) -> None:
+    """Var ∂E = d² / [2(d+1)(d²−1)] with Haar-random circuits before and behind the gate."""
+    layers, d = 16 * qubits, 2**qubits
+    sweep = tmp_path / "middle.yaml"
+    sweep.write_text(MIDDLE.format(qubits=qubits, layers=layers, component=2 * qubits * (layers // 2)))
+    orchestrator.run(sweep, tmp_path / "run", where=INLINE)
+    table = pd.read_parquet(tmp_path / "run" / "gradients")
+    squares = table[table.group.str.startswith("component")].l2.to_numpy() ** 2  # the mean is 0
+    error = squares.std() / np.sqrt(len(squares))
+    assert abs(squares.mean() - d * d / (2 * (d + 1) * (d * d - 1))) < 4 * error
+
+
+BOUNDED = """\
+name: bounded
+base:
+  mode: probe
+  data: {source: moons, rows: 40, scale: angle}
+  model: {kind: circuit, python: "shared:shared", inputs: [x], observable: {Z0: 0.75, X1: -0.5}}
+  loss: mse
+  gradient: {engine: adjoint}
+  updates: [null]
+  batch: {size: 1}
+  steps: 2000
+sweep:
+  - loss: [mse, linear]
+  - updates.0: [{clip: value, limit: 33.75}, {clip: norm, limit: 39.4}, {clip: value, limit: 0.5}]
+"""
+
+SHARED = """
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+
+def shared():
+    x, t = ParameterVector("x", 2), ParameterVector("t", 3)
+    circuit = QuantumCircuit(2)
+    for qubit in range(2):
+        circuit.ry(x[qubit], qubit)
+        circuit.rx(3 * t[0], qubit)
+    circuit.cx(0, 1)
+    circuit.rz(2 * t[1], 1)
+    circuit.rx(t[1], 0)
+    circuit.ry(t[2], 0)
+    circuit.cx(0, 1)
+    circuit.ry(t[2], 1)
+    return circuit
+"""
+
+
+def test_quantum_gradients_are_bounded_so_clips_above_the_bound_do_nothing(tmp_path: Path) -> None:
+    """|∂_k l| ≤ Σ |s| · ||O|| · sup|l'|, over the gates that turn by s θ_k.
+
+    Here Σ |s| is 6, 3 and 2, and ||O|| at most 1.25. For mse on ±1 sup|l'| is 2 (1.25 + 1): components are at
+    most 33.75, 16.875 and 11.25, their norm is at most 39.4.
+    """
+    (tmp_path / "shared.py").write_text(SHARED)
+    (tmp_path / "bounded.yaml").write_text(BOUNDED)
+    assert orchestrator.run(tmp_path / "bounded.yaml", tmp_path / "run", where=INLINE).exit_code == 0
+    table = pd.read_parquet(tmp_path / "run" / "gradients")
+    slope = {"mse": 4.5, "linear": 0.5}  # sup|l'|
+    for loss, rows in table.groupby("loss", observed=True):
+        assert rows.linf.max() <= 6 * 1.25 * slope[str(loss)]
+    above = table[table["updates.0"].astype(str).str.contains("33|39")]
+    assert (above.fraction_clipped == 0.0).all()
+    np.testing.assert_array_equal(above.clipped_l2, above.l2)
+    below = table[~table.index.isin(above.index)]
+    assert (below.fraction_clipped > 0.0).any()
+    assert (below.clipped_l2 <= below.l2).all()
+
+
 def test_number_of_files_does_not_depend_on_the_number_of_trials(tmp_path: Path) -> None:
     few, many = tmp_path / "few", tmp_path / "many"
     job = ROOT / "jobs" / "plateaus.yaml"
