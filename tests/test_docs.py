@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from orchestrator.cli import orchestrator as command_line
 
@@ -83,4 +84,7 @@ def test_job_says_what_it_shows_and_how_to_run_it(job: Path) -> None:
     header = job.read_text().split("\n\n")[0]
     assert header.startswith("# ")
     assert f"orchestrator run jobs/{job.name}" in header
-    assert re.search(r"[\d,]+ trials", header)
+    (count,) = re.findall(r"([\d,]+) trials", header)
+    planned = CliRunner().invoke(command_line, ["plan", str(job)], catch_exceptions=False)
+    assert planned.exit_code == 0
+    assert planned.output.startswith(f"{job.stem}: {count} trials")

@@ -72,7 +72,7 @@ def _row(one: Estimate) -> tuple[str, ...]:
     template = one.structure.template
     updates = [str(getattr(u, "clip", None) or getattr(u, "optimizer", "")) for u in template.updates]
     return (
-        show.model(template.model),
+        template.model.summary,
         getattr(template.data, "source", "–"),
         template.loss,
         " → ".join(updates) or "–",

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["count", "duration", "frame", "model", "number", "progress_bar", "table"]
+__all__ = ["count", "duration", "frame", "number", "progress_bar", "table"]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -67,16 +67,6 @@ def duration(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"about {seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
     return f"about {seconds / 86400:.1f} days"
-
-
-def model(config: Any) -> str:
-    """A model in a few words: ``mlp 10-10``, ``circuit 4 qubits × 3``, ``circuit file.qasm``."""
-    fields = config.model_dump()
-    if "qubits" in fields:
-        return f"{fields['kind']} {fields['qubits']} qubits × {fields['layers']}"
-    if "hidden" in fields:
-        return f"{fields['kind']} {'-'.join(map(str, fields['hidden'])) or 'no hidden layer'}"
-    return str(config.label)
 
 
 def progress_bar() -> Any:

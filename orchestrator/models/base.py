@@ -66,6 +66,11 @@ class Model(Config):
 
     tags: ClassVar[tuple[str, ...]] = ("kind",)
 
+    @property
+    def summary(self) -> str:
+        """It in a few words: ``mlp 10-10``, ``circuit 4 qubits × 3``, ``circuit file.qasm``."""
+        raise NotImplementedError
+
     def fingerprint(self) -> str:
         """Changes when what ``build`` returns does; constant for models that come from no file.
 

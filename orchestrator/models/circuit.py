@@ -122,6 +122,11 @@ class AnyCircuit(Model, Layer):
         """What a message calls it."""
         raise NotImplementedError
 
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        return self.label
+
     def draw(self, features: int) -> Drawing:
         """The circuit in Qiskit's terms."""
         raise NotImplementedError
@@ -192,6 +197,11 @@ class Circuit(AnyCircuit):
         """What a message calls it."""
         shape = f"{self.ansatz} circuit of {self.qubits} qubits and {self.layers} layers"
         return f"{shape}, observable {self.measured}"
+
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        return f"circuit {self.qubits} qubits × {self.layers}"
 
     def draw(self, features: int) -> Drawing:
         """The circuit in Qiskit's terms.

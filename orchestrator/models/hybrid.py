@@ -29,6 +29,11 @@ class Dense(Layer):
     activation: Literal["relu", "tanh", "sigmoid", "linear", "softmax"] = "linear"
     init: Literal[INITS] = "glorot"  # type: ignore[valid-type]
 
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        return f"dense {self.units}" if self.units else "dense"
+
 
 class Hybrid(Model):
     """A sequence of dense layers and circuits; gradients go back through the circuits' inputs.
@@ -43,6 +48,11 @@ class Hybrid(Model):
 
     kind: Literal["hybrid"]
     layers: tuple[Annotated[Layer, OneOf()], ...] = Field(strict=False, min_length=1)
+
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        return ", ".join(layer.summary for layer in self.layers)
 
     def build(self, features: int, classes: int) -> Layered:
         """The layers for data of ``features`` columns and ``classes`` classes.

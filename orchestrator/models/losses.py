@@ -63,7 +63,7 @@ def _refusal(loss: str, head: str, outputs: int, classes: int) -> str | None:
         return "needs two classes, the data have none: use " + (
             "mse or expectation" if head == "expectation" else "mse"
         )
-    legal = "mse or cross-entropy with output: softmax"
+    legal = f"mse or cross-entropy with {'readout' if head == 'expectation' else 'output'}: softmax"
     return f"with {_said((head,))} needs two classes, the data have {classes}: use {legal}"
 
 

@@ -28,6 +28,11 @@ class Mlp(Model):
     output: Literal["sigmoid", "softmax", "tanh", "linear", "relu"] = "sigmoid"
     init: Literal[INITS] = "glorot"  # type: ignore[valid-type]
 
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        return f"mlp {'-'.join(map(str, self.hidden)) or 'no hidden layer'}"
+
     def build(self, features: int, classes: int) -> Layered:
         """The network for data of ``features`` columns; softmax has one output per class, the rest have one.
 
