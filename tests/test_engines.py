@@ -30,7 +30,8 @@ from orchestrator.engines.aer.bound import BoundAdjoint
 from orchestrator.engines.aer.gates import append, operator
 from orchestrator.engines.aer.simulator import no_gpu, options, run_options, simulator
 from orchestrator.engines.aer.simulator import run as run_on_aer
-from orchestrator.engines.backends.aer import Aer, Noise
+from orchestrator.engines.backends.aer import Aer
+from orchestrator.engines.backends.noise import Noise
 from orchestrator.engines.base import Engine
 from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.engines.gradient import GradientSum, Shard

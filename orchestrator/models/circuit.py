@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validator, refuse, show
+from orchestrator.config import Field, ValidationInfo, field_validator, refuse, show
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing, Trainable, with_encoding
-from orchestrator.models.base import Model
+from orchestrator.models.any_circuit import AnyCircuit
 from orchestrator.models.encoding import AMPLITUDE, ENCODINGS
-from orchestrator.models.layer import Layer
-from orchestrator.models.layered import Layered, with_linear_readout
-from orchestrator.models.observable import READOUTS
-from orchestrator.models.program import Program
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -31,105 +25,6 @@ Rotation = Literal["rx", "ry", "rz", "p", "h"]
 Entangler = Literal[
     "cx", "cy", "cz", "ch", "swap", "iswap", "ecr", "crx", "cry", "crz", "cp", "rxx", "ryy", "rzz", "rzx"
 ]
-
-
-class AnyCircuit(Model, Layer):
-    """What circuits have in common, wherever they come from.
-
-    Attributes:
-        observable: what is measured: a Pauli string as Qiskit writes it (``ZIII``: Z on qubit 3) or sparse
-            (``Z0 Z1``), ``zero-projector`` (|0…0><0…0|), or a mapping of these to coefficients, their
-            weighted sum; Z on the last qubit if left out.
-        observables: several of them, in place of one.
-        readout: what several become: their ``mean``; ``parity``, their product (Z on all qubits if none is
-            named); ``linear``, a sum with trained weights and a trained bias; ``softmax``, the logits of as
-            many classes.
-    """
-
-    observable: str | FrozenDict | None = None
-    observables: tuple[str | FrozenDict, ...] = Field(default=(), strict=False)
-    readout: Literal[READOUTS] | None = None  # type: ignore[valid-type]
-
-    @field_validator("observable", mode="before")
-    @classmethod
-    def _text_or_mapping(cls, value: Any) -> Any:
-        if value is None or isinstance(value, (str, dict)):
-            return value
-        raise refuse(f"is {show(value)}, must be text or a mapping of Pauli strings to coefficients")
-
-    @field_validator("observables", mode="before")
-    @classmethod
-    def _texts_or_mappings(cls, values: Any, info: ValidationInfo) -> Any:
-        if info.data.get("observable") is not None and values:
-            raise refuse("cannot stand beside observable; move that into the list")
-        return [cls._text_or_mapping(value) for value in values] if isinstance(values, list) else values
-
-    def build(self, features: int, classes: int) -> Program | Layered:  # noqa: ARG002 - K, whatever the classes
-        """The circuit for data of ``features`` columns; nothing of size 2^qubits is allocated.
-
-        Raises:
-            InputError: with every fault of the configuration, or the first gate that has no derivative.
-        """
-        program = self.program(features)
-        if self.readout == "linear":
-            return with_linear_readout(program)
-        if self.readout == "softmax":
-            return replace(program, head="softmax")
-        if program.outputs > 1:
-            legal = ", ".join(READOUTS)
-            message = f"is missing, but there are {program.outputs} observables (legal: {legal})"
-            raise InputError.at("model.readout", message)
-        return program
-
-    def program(self, features: int, fed: bool = False) -> Program:
-        """The circuit alone, whose predictions are its expectation values.
-
-        Args:
-            fed: its inputs become parameters, behind the trained ones, as derivatives by them are wanted.
-
-        Raises:
-            InputError: as ``build``.
-        """
-        from orchestrator.models.reading import read
-
-        draw = self._draw_fed if fed else self.draw
-        return read(partial(draw, features), self.label)
-
-    def _draw_fed(self, features: int) -> Drawing:
-        drawing = self.draw(features)
-        if drawing.amplitudes:
-            raise InputError.at(
-                "model.encoding", "is amplitude, which takes the data, not another layer's output"
-            )
-        return replace(drawing, inputs=(), layers=(*drawing.layers, drawing.inputs))
-
-    def operators(self, qubits: int) -> tuple[Operator, ...]:
-        """What is measured on so many qubits; raises InputError with every fault."""
-        from orchestrator.models.observable import read_operators
-
-        named = self.observables or (() if self.observable is None else (self.observable,))
-        return read_operators(named, self.readout, qubits)
-
-    @property
-    def measured(self) -> str:
-        """The observables, as a message names them."""
-        named = [str(observable) for observable in self.observables or (self.observable,) if observable]
-        readout = f", readout {self.readout}" if self.readout else ""
-        return (", ".join(named) or "left out") + readout
-
-    @property
-    def label(self) -> str:
-        """What a message calls it."""
-        raise NotImplementedError
-
-    @property
-    def summary(self) -> str:
-        """It in a few words."""
-        return self.label
-
-    def draw(self, features: int) -> Drawing:
-        """The circuit in Qiskit's terms."""
-        raise NotImplementedError
 
 
 class Circuit(AnyCircuit):

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from orchestrator.config import Field, OneOf
 from orchestrator.errors import Fault, InputError
+from orchestrator.models.any_circuit import AnyCircuit
 from orchestrator.models.base import Model
-from orchestrator.models.circuit import AnyCircuit
 from orchestrator.models.layer import Layer
 from orchestrator.models.layered import Layered, Stage
 from orchestrator.models.stages import INITS, Affine, Elementwise, Quantum

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.config import Field, near
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import Drawing, Layers
-from orchestrator.models.circuit import AnyCircuit
+from orchestrator.models.any_circuit import AnyCircuit
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit_aer import AerSimulator
 
-    from orchestrator.engines.backends.aer import Noise
+    from orchestrator.engines.backends.noise import Noise
 
 BINDINGS = 1024
 """Bindings in a run, which keeps all their results."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orchestrator.engines.aer.expectation import AerProgram
 from orchestrator.engines.aer.gates import operator
 from orchestrator.engines.aer.processor import Processor, processor, used
-from orchestrator.engines.backends.aer import Noise
+from orchestrator.engines.backends.noise import Noise
 from orchestrator.engines.gradient import Array
 from orchestrator.models.gates import Observable, Term
 from orchestrator.models.program import Program
