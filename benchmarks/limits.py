@@ -36,8 +36,8 @@ def report(threads: int) -> str:
             f"- A circuit never seen before ({IN_CACHE}), in a process that has computed another one: "
             f"{1e3 * new:.0f} ms from its description to its first gradient.",
             f"- Amplitude updates per second over those of a plain loop in cache ({IN_CACHE}): {share:.2f}, "
-            f"counted as if ψ were undone too; {share * 2 / 3 * (LAYERS - 1) / LAYERS:.2f} if only those count "
-            "that are left.",
+            f"counted as if ψ were undone too; {share * 2 / 3 * (LAYERS - 1) / LAYERS:.2f} of those that "
+            "are left.",
             "- complex64 is faster than complex128 by a factor of "
             + ", ".join(f"{gain:.1f} ({shape})" for shape, gain in gains.items())
             + ".",
