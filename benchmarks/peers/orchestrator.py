@@ -14,12 +14,14 @@ from orchestrator.models.circuit import Circuit
 PACKAGES = ("numba", "numpy")
 
 
-def build(work: Work, threads: int, engine: str = "adjoint", device: str = "") -> Gradient:
+def build(
+    work: Work, threads: int, engine: str = "adjoint", device: str = "", precision: str = "complex128"
+) -> Gradient:
     """Prepares the circuit once, as a worker does; on Aer if a device is named, else on our kernel."""
     use_threads(threads)
     shape = work.shape
     circuit = Circuit(kind="circuit", qubits=shape.qubits, layers=LAYERS)
-    backend = {"kind": "aer", "device": device} if device else {"kind": "batched"}
+    backend = {"kind": "aer", "device": device} if device else {"kind": "batched", "precision": precision}
     chosen = discover(Engine)[f"engine={engine}"].parse({"engine": engine, "backend": backend})
     ready = chosen.prepare(circuit.build(shape.qubits, 2), "mse", 2)
     rows = (shape.trials, shape.samples)

@@ -45,8 +45,8 @@ def tolerance(program: Program, precision: Precision) -> float:
         return TOLERANCE
     norms = [sum(abs(t.coefficient) for t in o.terms) + abs(o.projector) for o in program.observables]
     gates = program.gates[program.live]
-    scales = [float(np.abs(gates["scale"][gates["parameter"] == k]).sum()) for k in set(gates["parameter"])]
-    return 4.0 * _ROUNDING * (len(gates) + 1) * sum(norms) * max(1.0, *scales)
+    scales = [float(np.abs(gates["scale"][gates["parameter"] == k]).sum()) for k in range(program.parameters)]
+    return 4.0 * _ROUNDING * (len(gates) + 1) * sum(norms) * max([1.0, *scales])
 
 
 def certify(program: Program, seed: int, precision: Precision = "complex128") -> float | None:
