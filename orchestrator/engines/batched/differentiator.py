@@ -86,7 +86,7 @@ class BatchedProgram:
         samples, features = inputs.shape[1:]
         evaluate = wide.evaluate if self.wide else kernel.evaluate
         evaluate(
-            _aligned(self._states(len(part.expectation)), _ELEMENTS[self.precision]),
+            _aligned(self.states(len(part.expectation)), _ELEMENTS[self.precision]),
             self.plan.turns,
             self.plan.rotations,
             self.plan.groups,
@@ -106,7 +106,7 @@ class BatchedProgram:
             part.derivative,
         )
 
-    def _states(self, samples: int) -> tuple[int, ...]:
+    def states(self, samples: int) -> tuple[int, ...]:
         """Shape of the working memory of so many samples."""
         amplitudes = 1 << self.program.qubits
         if self.wide:
@@ -175,17 +175,16 @@ class AdjointDifferentiator:
 def working_bytes(program: Program, rows: int, samples: int, precision: Precision) -> int:
     """Memory of one gradient of R rows of B samples, beside the shard, on this process's threads."""
     count, width = rows * samples, program.parameters + len(program.angles)
-    state, threads = _state_bytes(program, precision), _threads(count)
+    ready = BatchedProgram(program, precision)
+    states = math.prod(ready.states(count)) * np.dtype(_ELEMENTS[precision]).itemsize
     tables = 8 * LANES * ((5 + 4) * len(program.gates) + width)
-    if program.qubits >= WIDE_QUBITS:
-        states, threads = max(2 * state // LANES, 8 * 2 * 2 * LANES), 1
+    if ready.wide:
         tables += 8 * 3 * LANES * CHUNKS * len(program.gates)
     else:
-        states = state + max(state, min(KEPT_BYTES, state * len(program.gates)))
-        tables += 8 * 2**program.qubits
+        tables = _threads(count) * (tables + 8 * 2**program.qubits)
     jacobian = 8 * width * min(count, _samples_at_once(width))
     sums = 8 * (4 * rows * width + 8 * count)
-    return threads * (states + tables) + jacobian + sums + _expanded_bytes(program, count)
+    return states + tables + jacobian + sums + _expanded_bytes(program, count)
 
 
 def _state_bytes(program: Program, precision: Precision) -> int:
