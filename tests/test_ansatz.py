@@ -302,7 +302,7 @@ def test_option_of_another_ansatz_or_encoding_is_refused_with_its_owners():
         "model.encoding_paulis": "means nothing to encoding: angle (legal with: pauli)",
         "model.reupload": "is 3, more than the 2 layers",
         "model.qubits": "is 3, but encoding: angle needs a qubit for each of the 4 features; "
-        "use 4 or more, or data.features: 3",
+        "use 4 or more, or no more than 3 of them",
     }
 
 

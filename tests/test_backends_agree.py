@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,6 @@ def test_exact_engines_agree_on_every_device_of_aer(
 
 def check_exact(model: str, engine: dict[str, Any], folder: Path) -> None:
     """Compares with the adjoint gradient on the batched kernel."""
-    if model == "curved angles" and engine["engine"] == "parameter-shift":
-        with pytest.raises(InputError, match="use adjoint or finite-difference"):
-            gradient(model, engine, folder)
-        return
     # central differences of step 1e-5: error near 1e-8 relative; rounding alone for all others
     tolerance = 1e-7 if engine["engine"] == "finite-difference" else 1e-10
     found = gradient(model, engine, folder)
@@ -124,3 +121,35 @@ def test_projector_is_not_measured_from_shots(folder: Path) -> None:
     shots = {"engine": "parameter-shift", "backend": {**AER, "shots": 100}}
     with pytest.raises(InputError, match="leave gradient"):
         gradient("zero projector", shots, folder)
+
+
+def test_shots_through_computed_angles_have_the_right_mean_and_variance(folder: Path) -> None:
+    shots, repetitions = 50, 3000
+    sampled = {"engine": "parameter-shift", "backend": {"kind": "batched", "shots": shots}}
+    made, streams = ready("curved angles", sampled, folder), Streams(np.arange(repetitions), 0)
+    one = Streams([5], 0)
+    shard = Shard(
+        inputs=np.repeat(one.uniform(Purpose.DATA, 4).reshape(1, 2, 2), repetitions, 0),
+        targets=np.tile([0.0, 1.0], (repetitions, 1)),
+        weights=np.full((repetitions, 2), 0.5),
+        axes=np.zeros((repetitions, 0), np.int8),
+        streams=streams,
+        number=0,
+    )
+    parameters = np.repeat(made.model.initial(one), repetitions, 0)
+    total = made.differentiator.gradient(parameters, shard)
+    exact = ready("curved angles", ADJOINT, folder).differentiator.gradient(
+        parameters[:1],
+        replace(
+            shard,
+            inputs=shard.inputs[:1],
+            targets=shard.targets[:1],
+            weights=shard.weights[:1],
+            axes=shard.axes[:1],
+            streams=one,
+        ),
+    )
+    deviation, predicted = total.gradient - exact.gradient, total.noise.mean(0)
+    # five standard errors of a mean, and of a variance of nearly normal numbers
+    assert (np.abs(deviation.mean(0)) < 5.0 * np.sqrt(predicted / repetitions)).all()
+    np.testing.assert_allclose(np.square(deviation).mean(0), predicted, rtol=5.0 * np.sqrt(2.0 / repetitions))

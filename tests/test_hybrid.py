@@ -158,12 +158,49 @@ def test_signals_are_the_loss_derived_by_the_layers_outputs() -> None:
     assert shard.weights.sum(-1) == pytest.approx(1.0)
 
 
-def test_dead_parameters_are_those_of_its_circuits() -> None:
+def test_what_no_observable_can_feel_is_dead_in_front_of_the_circuit_too() -> None:
     model = hybrid(LAYERS[0], {"kind": "circuit", "qubits": 2, "layers": 1, "observable": "Z0"})
     total = gradient(model)
-    assert model.dead.tolist() == [False] * 8 + [False, True, True, True]
+    # the second unit turns a qubit that Z0 does not feel; of the circuit only RY on the first is felt
+    assert model.dead.tolist() == [False, True] * 4 + [False, True, True, True]
     assert not total.gradient[:, model.dead].any()
-    assert total.gradient[:, 8].all()
+    assert total.gradient[:, ~model.dead].all()
+
+
+@pytest.mark.parametrize("encoding", ["iqp", "zz"])
+def test_parameter_shift_goes_through_computed_angles(encoding: str) -> None:
+    model = hybrid(LAYERS[0], {**CIRCUIT, "encoding": encoding, "reupload": 2}, LAYERS[2])
+    found, expected = gradient(model, by=engine("parameter-shift")), gradient(model)
+    for field in ("loss", "gradient", "square"):
+        np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=0.0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    "noise", [{"amplitude_damping": 0.3}, {"depolarizing": 0.1}, {"processor": "FakeManilaV2"}]
+)
+def test_engines_agree_under_noise_which_makes_dead_parameters_matter(noise: dict[str, Any]) -> None:
+    layers = [
+        {"kind": "dense", "units": 2},
+        {"kind": "circuit", "qubits": 2, "layers": 1, "observable": "Z0 Z1"},
+        {"kind": "dense", "activation": "tanh"},
+    ]
+    model = hybrid(*layers)
+    backend = {"kind": "aer", "method": "density_matrix", "noise": noise}
+    expected = gradient(model, by=engine("parameter-shift", backend=backend)).gradient
+    found = gradient(model, by=engine("finite-difference", backend=backend, step=1e-4)).gradient
+    # central differences: h² = 1e-8; rounding 1e-15/h and what Aer trims of its channels, 1e-10/h, are 1e-6
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=2e-6)
+    average = gradient(model, by=engine("spsa", backend=backend, directions=300, step=1e-3)).gradient
+    # the spread of a component over directions is the norm of the others; five standard errors
+    error = 5.0 * np.linalg.norm(expected, axis=-1, keepdims=True) / np.sqrt(300)
+    assert (np.abs(average - expected) < error).all()
+
+
+def test_executions_are_those_of_the_engine() -> None:
+    model = hybrid()
+    rotations = 12 + 2 - 2  # trained and fed ones, but for RZ in front of Z0 and Z1
+    for name, count in [("adjoint", 1), ("parameter-shift", 1 + 2 * rotations)]:
+        assert gradient(model, by=engine(name)).executions.tolist() == [3.0 * count] * 2
 
 
 def test_hybrid_of_dense_layers_is_a_network() -> None:
@@ -214,8 +251,9 @@ def test_certificate_covers_every_circuit() -> None:
         ),
         ([{**CIRCUIT, "readout": "softmax"}, LAYERS[2]], "model.layers.0.readout", "legal in the last layer"),
         ([{**CIRCUIT, "readout": "linear"}], "model.layers.0.readout", "add a layer {kind: dense}"),
-        ([{"kind": "dense", "units": 5}, CIRCUIT], "model.layers.1.qubits", "is 3, but encoding"),
-        ([{**CIRCUIT, "observables": ["Z7"]}, LAYERS[2]], "model.layers.0.observable", "names qubit 7"),
+        ([{"kind": "dense", "units": 5}, CIRCUIT, LAYERS[2]], "model.layers.1.qubits", "is 3, but encoding"),
+        ([LAYERS[0], CIRCUIT], "model.layers.1.readout", "is missing, but there are 2 observables"),
+        ([{**CIRCUIT, "observables": ["Z7"]}, LAYERS[2]], "model.layers.0.observables.0", "names qubit 7"),
     ],
 )
 def test_faults_name_the_layer(layers: list[dict[str, Any]], path: str, message: str) -> None:

@@ -289,11 +289,9 @@ PLACE = r"gradient\.backend\.noise\.processor: "
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (
-            trial("FakeManila"),
-            PLACE + r"is \"FakeManila\"; did you mean 'FakeManilaV2'\? \(legal: FakeAachen,",
-        ),
-        (trial("FakeProviderForBackendV2"), PLACE + r"is .*\(legal: FakeAachen,"),
+        (trial("FakeManila"), PLACE + r"is \"FakeManila\"; did you mean FakeManilaV2 or"),
+        (trial("Manhattan-2"), PLACE + "is .*; legal: FakeAachen,"),
+        (trial("FakeCairoV2", qubits=3), PLACE + "is FakeCairoV2, to which Qiskit cannot transpile"),
         (trial(MANILA, qubits=6), PLACE + "is FakeManilaV2, which has 5 qubits; needed are 6"),
         (trial(MANILA, ansatz="random-pauli"), PLACE + "runs one circuit, but that of ansatz: random-pauli"),
         (trial(MANILA, observable="zero-projector"), r"model\.observable: .*leave .*noise\.processor out"),

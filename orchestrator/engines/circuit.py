@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import NDArray
+
 from orchestrator.config import OneOf
 from orchestrator.engines.backends.base import Adjoint, Backend
 from orchestrator.engines.backends.batched import Batched
@@ -13,6 +16,7 @@ from orchestrator.engines.measured.loss import BIASED
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
+from orchestrator.models.gates import NONE
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
 from orchestrator.models.stages import Quantum
@@ -97,7 +101,9 @@ class CircuitEngine(Engine):
         from orchestrator.engines.layered import LayeredDifferentiator
         from orchestrator.engines.quantum import bound
 
-        return LayeredDifferentiator(model, bound(model, self.pullback), loss, classes)
+        ready = {program: self.pullback(program) for program in model.circuits}
+        executions = sum(circuit.executions for circuit in ready.values())
+        return LayeredDifferentiator(model, bound(model, ready.__getitem__), loss, classes, executions)
 
     def pullback(self, program: Program) -> Adjoint:
         """What gives derivatives of a circuit among layers."""
@@ -134,12 +140,33 @@ class CircuitEngine(Engine):
         """Working memory of one call of a ``pullback``, in bytes."""
         raise NotImplementedError
 
+    def moved(self, model: Built) -> NDArray[np.int64]:
+        """The parameters that a prediction can feel on the backend, in order."""
+        if isinstance(model, Program):
+            return _felt(model, self.backend)
+        assert isinstance(model, Layered)
+        felt = np.ones(model.parameters, np.bool_)
+        for place in model.places:
+            if isinstance(place.stage, Quantum):
+                own = _felt(place.stage.program, self.backend)
+                felt[place.parameters] = np.isin(np.arange(place.stage.parameters), own)
+        return np.flatnonzero(felt)
+
     def _circuits(self, model: Built) -> tuple[Program, ...]:
         """The circuits of a model; raises InputError if it has none."""
         if programs := _programs(model):
             return programs
         message = f"{self.engine} differentiates circuits only, not networks"
         raise InputError.at("gradient.engine", message)
+
+
+def _felt(program: Program, backend: Backend) -> NDArray[np.int64]:
+    """The parameters that some gate has which the backend's E depends on, in a computed angle or not."""
+    used = set(program.gates["parameter"][backend.reached(program)].tolist()) - {NONE}
+    for index, angle in enumerate(program.angles, program.parameters):
+        if index in used:
+            used |= {k for k, _ in angle.slopes}
+    return np.array(sorted(k for k in used if k < program.parameters), np.int64)
 
 
 def _programs(model: Built) -> tuple[Program, ...]:

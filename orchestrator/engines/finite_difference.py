@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from orchestrator.config import Field, ValidationInfo, field_validator
 from orchestrator.engines.gradient import Differentiator
-from orchestrator.engines.measured.shifts import Shifts, of_parameters, reached_parameters
+from orchestrator.engines.measured.shifts import Shifts, of_parameters
 from orchestrator.engines.shifted import ShiftEngine
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
@@ -34,8 +32,7 @@ class FiniteDifference(ShiftEngine):
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """Every parameter that the observable can feel, up and down by the step."""
-        moved = reached_parameters(program, self.backend.reached(program))
-        return program, of_parameters(program.parameters, moved, self.step)
+        return program, of_parameters(program.parameters, self.moved(program), self.step)
 
     def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
         """Makes ready for layers with circuits among them, which are evaluated as one whole."""
@@ -43,9 +40,8 @@ class FiniteDifference(ShiftEngine):
         from orchestrator.engines.measured.loss import MeasuredLoss
         from orchestrator.engines.measured.shifts import ShiftDifferentiator
 
-        moved = np.flatnonzero(~model.dead)
-        meter = forward_meter(model, self.backend, 1 + 2 * len(moved))
-        shifts = of_parameters(model.parameters, moved, self.step)
+        shifts = of_parameters(model.parameters, self.moved(model), self.step)
+        meter = forward_meter(model, self.backend, shifts.executions)
         return ShiftDifferentiator(shifts, meter, MeasuredLoss(loss, model.head, classes, None))
 
     def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:

@@ -22,12 +22,14 @@ class LayeredDifferentiator:
 
     Attributes:
         runners: what runs the model's stages, in order.
+        executions: circuits executed for a gradient of one sample.
     """
 
     model: Layered
     runners: Sequence[Runnable]
     loss: str
     classes: int
+    executions: int = 0
 
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
@@ -64,7 +66,7 @@ class LayeredDifferentiator:
             signal=signal,
             signal_square=signal_square,
             metric=np.zeros((rows, 0)),
-            executions=np.full(rows, float(samples * len(self.model.circuits))),
+            executions=np.full(rows, float(samples * self.executions)),
             shots=none,
             qpu_seconds=none,
         )

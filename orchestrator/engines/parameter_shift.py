@@ -7,7 +7,6 @@ from typing import Literal
 from orchestrator.engines.backends.base import Adjoint
 from orchestrator.engines.measured.shifts import ShiftedProgram, Shifts, of_rotations
 from orchestrator.engines.shifted import ShiftEngine
-from orchestrator.errors import InputError
 from orchestrator.models.program import Program
 
 
@@ -17,25 +16,16 @@ class ParameterShift(ShiftEngine):
     engine: Literal["parameter-shift"]
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
-        """Every trainable rotation that the observable can feel, up and down by π/2.
-
-        Raises:
-            InputError: an angle is not linear in one parameter.
-        """
-        if program.angles:
-            message = (
-                "shifts angles, but some here are functions of parameters; use adjoint or finite-difference"
-            )
-            raise InputError.at("gradient.engine", message)
+        """Every trainable rotation that the observable can feel, up and down by π/2."""
         return of_rotations(program, self.backend.reached(program))
 
     def pullback(self, program: Program) -> Adjoint:
         """The circuit with derivatives by shifts."""
+        from orchestrator.engines.measured.meter import Meter
+
         evaluated, shifts = self.shifts(program)
-        return ShiftedProgram(program, shifts, self.backend.prepare(evaluated))
+        return ShiftedProgram(program, shifts, Meter.of(self.backend, evaluated, shifts.executions))
 
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one call of it, in bytes."""
-        count = rows * samples
-        numbers = count * (program.parameters + 4 * program.outputs) + rows * len(program.gates)
-        return 8 * numbers + self.backend.bytes(program, count)
+        return self.alone_bytes(program, rows, samples)

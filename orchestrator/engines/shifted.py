@@ -22,7 +22,7 @@ class ShiftEngine(CircuitEngine):
         from orchestrator.engines.measured.shifts import ShiftDifferentiator
 
         evaluated, shifts = self.shifts(program)
-        meter = Meter.of(self.backend, evaluated, 1 + 2 * len(shifts.moved))
+        meter = Meter.of(self.backend, evaluated, shifts.executions)
         measured_loss = MeasuredLoss(loss, program.head, classes, self.backend.shots)
         return ShiftDifferentiator(shifts, meter, measured_loss)
 

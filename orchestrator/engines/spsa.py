@@ -13,7 +13,6 @@ from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
 from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, Meter
-from orchestrator.engines.measured.shifts import reached_parameters
 from orchestrator.engines.measured.sums import summed
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
@@ -51,7 +50,7 @@ class Spsa(CircuitEngine):
     def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""
         meter = Meter.of(self.backend, program, self.settings)
-        moved = reached_parameters(program, self.backend.reached(program))
+        moved = self.moved(program)
         measured_loss = MeasuredLoss(loss, program.head, classes, self.backend.shots)
         return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
 
@@ -65,7 +64,7 @@ class Spsa(CircuitEngine):
         """Makes ready for layers with circuits among them, which are evaluated as one whole."""
         from orchestrator.engines.measured.forward import forward_meter
 
-        meter, moved = forward_meter(model, self.backend, self.settings), np.flatnonzero(~model.dead)
+        meter, moved = forward_meter(model, self.backend, self.settings), self.moved(model)
         measured_loss = MeasuredLoss(loss, model.head, classes, None)
         return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
 

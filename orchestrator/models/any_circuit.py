@@ -93,8 +93,7 @@ class AnyCircuit(Model, Layer):
         """What is measured on so many qubits; raises InputError with every fault."""
         from orchestrator.models.observable import read_operators
 
-        named = self.observables or (() if self.observable is None else (self.observable,))
-        return read_operators(named, self.readout, qubits)
+        return read_operators(self.observables or self.observable, self.readout, qubits)
 
     @property
     def measured(self) -> str:

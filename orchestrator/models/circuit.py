@@ -160,7 +160,7 @@ class Circuit(AnyCircuit):
                 yield Fault("model.qubits", f"is {self.qubits}, but {needs}")
         elif features > self.qubits:
             needs = f"encoding: {self.encoding} needs a qubit for each of the {features} features"
-            hint = f"use {features} or more, or data.features: {self.qubits}"
+            hint = f"use {features} or more, or no more than {self.qubits} of them"
             yield Fault("model.qubits", f"is {self.qubits}, but {needs}; {hint}")
         for text in self.encoding_paulis or ():
             if features and len(text) > features:

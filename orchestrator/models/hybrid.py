@@ -83,6 +83,9 @@ class Hybrid(Model):
             inner, path = index < len(self.layers) - 1, f"model.layers.{index}"
             if isinstance(layer, AnyCircuit) and layer.readout in ("linear", "softmax") and inner:
                 yield Fault(f"{path}.readout", f"is {layer.readout}, legal in the last layer only")
+            if isinstance(layer, AnyCircuit) and len(layer.observables) > 1 and not (layer.readout or inner):
+                message = f"is missing, but there are {len(layer.observables)} observables"
+                yield Fault(f"{path}.readout", f"{message} (legal in the last layer: mean, softmax, parity)")
             if isinstance(layer, AnyCircuit) and layer.readout == "linear" and not inner:
                 yield Fault(f"{path}.readout", "is linear: add a layer {kind: dense} instead")
             if isinstance(layer, Dense) and layer.units is None and inner:

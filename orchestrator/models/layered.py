@@ -113,11 +113,13 @@ class Layered:
 
     @property
     def dead(self) -> NDArray[np.bool_]:
-        """Those of its circuits; a unit that is off for some inputs is not off by structure."""
-        dead = np.zeros(self.parameters, np.bool_)
-        for place in self.places:
-            if isinstance(place.stage, Quantum):
-                dead[place.parameters] = place.stage.dead
+        """Those that no observable can feel, in its circuits and in front of them.
+
+        A unit that is off for some inputs is not off by structure.
+        """
+        dead, behind = np.zeros(self.parameters, np.bool_), np.zeros(self.outputs, np.bool_)
+        for place in reversed(self.places):
+            dead[place.parameters], behind = place.stage.unfelt(behind)
         return dead
 
     @property

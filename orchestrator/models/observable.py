@@ -36,25 +36,28 @@ class Operator:
     projector: float = 0.0
 
 
-def read_operators(written: Sequence[Written], readout: str | None, qubits: int) -> tuple[Operator, ...]:
+def read_operators(
+    written: Written | tuple[Written, ...], readout: str | None, qubits: int
+) -> tuple[Operator, ...]:
     """What is measured: the observables, or the one that ``mean`` or ``parity`` makes of them.
 
     Args:
-        written: the observables; one of them (Z on the last qubit) if there is none.
+        written: one observable, or a list of them; None: Z on the last qubit, or on all of them for parity.
         readout: one of ``READOUTS``, or None.
         qubits: n.
 
     Raises:
         InputError: at ``model.observable`` or ``model.observables``, with every fault found.
     """
-    if not written:
-        written = ["Z" * qubits if readout == "parity" else None]
+    if written is None and readout == "parity":
+        written = "Z" * qubits
+    every = written if isinstance(written, tuple) else (written,)
     operators, faults = [], []
-    for index, observable in enumerate(written):
+    for index, observable in enumerate(every):
         try:
             operators.append(read_observable(observable, qubits))
         except InputError as error:
-            path = _PATH if len(written) == 1 else f"{_PATH}s.{index}"
+            path = f"{_PATH}s.{index}" if isinstance(written, tuple) else _PATH
             faults += [replace(fault, path=path) for fault in error.faults]
     if faults:
         raise InputError(faults)
@@ -73,10 +76,10 @@ def _mean(operators: Sequence[Operator]) -> Operator:
 
 def _product(operators: Sequence[Operator]) -> Operator:
     if any(operator.projector for operator in operators):
-        raise InputError.at(_PATH, f"has {ZERO_PROJECTOR}, which readout: parity cannot take")
+        raise InputError.at(f"{_PATH}s", f"has {ZERO_PROJECTOR}, which readout: parity cannot take")
     product = reduce(matmul, (operator.paulis for operator in operators)).simplify()
     if abs(product.coeffs.imag).max() > 0.0:
-        raise InputError.at(_PATH, "has factors that do not commute, so readout: parity has no value")
+        raise InputError.at(f"{_PATH}s", "do not commute, so their product, readout: parity, has no value")
     return _varying(Operator(product))
 
 
@@ -85,7 +88,7 @@ def _varying(operator: Operator) -> Operator:
     found = zip(operator.paulis.paulis, operator.paulis.coeffs, strict=True)
     if operator.projector or any(coefficient and (p.x.any() or p.z.any()) for p, coefficient in found):
         return operator
-    raise InputError.at(_PATH, "come to a constant, whose expectation value never changes")
+    raise InputError.at(f"{_PATH}s", "come to a constant, whose expectation value never changes")
 
 
 def read_observable(observable: Written, qubits: int) -> Operator:

@@ -112,15 +112,18 @@ class Program:
         angles = _beside(each, self.angles, each, flat)
         return Point(angles, inputs[:, None], np.repeat(point.axes, samples, 0))
 
-    def chain(self, jacobian: Array, expanded: Point, span: slice) -> Array:
-        """dE/dθ [N, P] of a span of samples, from derivatives [N, P + angles] by all that gates may name."""
+    def chain(self, jacobian: Array, expanded: Point, span: slice, power: int = 1) -> Array:
+        """dE/dθ [N, P] of a span of samples, from derivatives [N, P + angles] by all that gates may name.
+
+        With ``power`` 2, variances of the former from those of the latter.
+        """
         if not self.angles:
             return jacobian
         total = np.ascontiguousarray(jacobian[:, : self.parameters])
         parameters, inputs = expanded.parameters[span], expanded.inputs[span, 0]
         for index, angle in enumerate(self.angles, self.parameters):
             for k, slope in angle.slopes:
-                total[:, k] += jacobian[:, index] * evaluate(slope, parameters, inputs)
+                total[:, k] += jacobian[:, index] * evaluate(slope, parameters, inputs) ** power
         return total
 
     def initial(self, streams: Streams) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from orchestrator.models.program import Program
 from orchestrator.streams import Purpose, Streams
 
 Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 class Runnable(Protocol):
@@ -72,6 +73,10 @@ class Affine:
         """The weight and the bias."""
         weight = self.inputs * self.outputs
         return Group("weight", 0, weight, 0), Group("bias", weight, self.parameters, 0)
+
+    def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:
+        """Which parameters [p] and inputs [n] nothing can feel, of ``outputs`` [m] that nothing can feel."""
+        return np.tile(outputs, self.inputs + 1), np.full(self.inputs, outputs.all())
 
     def initial(self, streams: Streams) -> Array:
         """Fresh parameters, float64 [R, (n + 1) m]."""
@@ -130,6 +135,10 @@ class Elementwise:
     function: str
     outputs: int
 
+    def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:
+        """As of ``Affine``; it has no parameters."""
+        return np.zeros(0, np.bool_), outputs
+
     def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Array]:  # noqa: ARG002
         """f(x) and x, of any shape."""
         return ACTIVATIONS[self.function].value(values), values
@@ -173,10 +182,9 @@ class Quantum:
         """The trained layers of the circuit."""
         return tuple(group for group in self.program.groups if group.stop <= self.parameters)
 
-    @property
-    def dead(self) -> NDArray[np.bool_]:
-        """[p] true where no observable can feel the parameter."""
-        return self.program.dead[: self.parameters]
+    def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:  # noqa: ARG002 - a stage feels every E
+        """As of ``Affine``."""
+        return self.program.dead[: self.parameters], self.program.dead[self.parameters :]
 
     def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
         """As of ``Affine``, beside what the backend takes."""

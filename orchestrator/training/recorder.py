@@ -144,9 +144,10 @@ class Recorder:
         return {"trial": rows.trial, "step": rows.step, **rows.columns, **statistics}
 
     def _gradient_rows(self, rows: StepRows) -> Columns:
-        groups = (*self._groups, *self._signals)
+        signals = self._signals if rows.recorded.signal.shape[1] else ()  # some engines have none
+        groups = (*self._groups, *signals)
         count = len(rows.trial)
-        statistics = group_statistics(rows.recorded, self._groups, self._signals, self._dead, self._histogram)
+        statistics = group_statistics(rows.recorded, self._groups, signals, self._dead, self._histogram)
         return {
             "trial": np.repeat(rows.trial, len(groups)),
             "step": np.repeat(rows.step, len(groups)),

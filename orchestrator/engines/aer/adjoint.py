@@ -59,6 +59,11 @@ class AerAdjoint:
     program: Program
     simulator: AerSimulator
 
+    @property
+    def executions(self) -> int:
+        """Circuits executed for a gradient of one sample: one, there and back."""
+        return 1
+
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
         point = self.program.expand(Point(parameters, inputs, axes))

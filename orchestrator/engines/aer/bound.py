@@ -63,6 +63,11 @@ class BoundAdjoint(AerProgram):
         """The program itself."""
         return self._program
 
+    @property
+    def executions(self) -> int:
+        """Circuits executed for a gradient of one sample: one, there and back."""
+        return 1
+
     def parts(
         self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
     ) -> Iterator[Part]:

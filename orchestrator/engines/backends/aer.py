@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import ValidationInfo, field_validator, near, refuse, show
+from orchestrator.config import ValidationInfo, field_validator, refuse, show
 from orchestrator.engines.backends.base import Adjoint, Backend, Evaluator
 from orchestrator.engines.backends.noise import Noise
 from orchestrator.errors import InputError
@@ -88,6 +89,17 @@ class Aer(Backend):
         if program.axes:
             message = "runs one circuit, but that of ansatz: random-pauli is drawn anew in every step"
             raise InputError.at(_PROCESSOR, message)
+        self._transpiles(program)
+
+    def _transpiles(self, program: Program) -> None:
+        from qiskit.exceptions import QiskitError
+
+        try:
+            self._simulated_qubits(program)
+        except QiskitError as error:
+            reason = " ".join(str(error.message).split())
+            message = f"is {self.noise.processor}, to which Qiskit cannot transpile {program.name}: {reason}"
+            raise InputError.at(_PROCESSOR, message) from error
 
     def prepare(self, program: Program) -> Evaluator:
         """The program as a parametrised circuit on Aer."""
@@ -156,4 +168,6 @@ def _known(processor: str) -> None:
     from orchestrator.engines.aer.processor import names
 
     if processor not in names():
-        raise InputError.at(_PROCESSOR, f"is {show(processor)}" + near(processor, names()))
+        close = difflib.get_close_matches(processor, names(), 3)
+        legal = f"did you mean {' or '.join(close)}?" if close else f"legal: {', '.join(names())}"
+        raise InputError.at(_PROCESSOR, f"is {show(processor)}; {legal}")

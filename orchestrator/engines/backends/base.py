@@ -44,6 +44,9 @@ class Adjoint(Evaluator, Protocol):
 
     @property
     def program(self) -> Program: ...
+    @property
+    def executions(self) -> int:
+        """Circuits executed for a gradient of one sample."""
 
     def parts(
         self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None

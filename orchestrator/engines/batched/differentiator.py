@@ -47,6 +47,11 @@ class BatchedProgram:
     program: Program
     precision: Precision = "complex128"
 
+    @property
+    def executions(self) -> int:
+        """Circuits executed for a gradient of one sample: one, there and back."""
+        return 1
+
     @cached_property
     def wide(self) -> bool:
         """Whether rows go one at a time; it depends on the program alone, as a row's bits follow it."""
@@ -156,7 +161,7 @@ class AdjointDifferentiator:
             signal=np.zeros((rows, 0)),
             signal_square=np.zeros((rows, 0)),
             metric=np.zeros((rows, 0)),
-            executions=np.full(rows, float(samples)),
+            executions=np.full(rows, float(samples * self.adjoint.executions)),
             shots=none,
             qpu_seconds=none,
         )

@@ -91,22 +91,30 @@ class Meter:
         return self.settings * max(1, self.coefficients.shape[1])
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Exact E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
-        found = self.evaluator.expectation(parameters, inputs, axes)
+        """Exact E [R, B, K] of parameters [R, P], or [R·B, P], on inputs [R, B, F], with axes [R, A]."""
+        found = self._exact(parameters[None], inputs, axes)[0]
         return found if self.shots is None else _mixed(self.coefficients, found)
 
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:
-        """E at S settings [S, R, P] of the parameters, which are settings ``first``, … of the shard."""
-        settings, rows, width = parameters.shape
-        points = parameters.reshape(settings * rows, width)
-        inputs, axes = repeated(shard.inputs, settings), repeated(shard.axes, settings)
-        found = self.evaluator.expectation(points, inputs, axes)
-        found = found.reshape(settings, *shard.weights.shape, found.shape[-1])
+        """E at S settings of the parameters, [S, R, P] or [S, R·B, P], settings ``first``, … of the shard."""
+        found = self._exact(parameters, shard.inputs, shard.axes)
         if self.shots is None:
             return Measured(found, np.zeros_like(found))
         sampled = self._sampled(found, self.shots, shard, first)
         variance = (1.0 - sampled * sampled) / (self.shots - 1)
         return Measured(_mixed(self.coefficients, sampled), _mixed(self.coefficients**2, variance))
+
+    def _exact(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """What the evaluator gives at S settings, for all samples of a row the same ones or not."""
+        (settings, points, width), (rows, samples, features) = parameters.shape, inputs.shape
+        if points > rows:
+            inputs, axes = inputs.reshape(rows * samples, 1, features), np.repeat(axes, samples, 0)
+        found = self.evaluator.expectation(
+            parameters.reshape(settings * points, width),
+            repeated(inputs, settings),
+            repeated(axes, settings),
+        )
+        return found.reshape(settings, rows, samples, found.shape[-1])
 
     def _sampled(self, exact: Array, shots: int, shard: Shard, first: int) -> Array:
         """Means of ``shots`` outcomes ±1 whose expectation values are ``exact`` [S, R, B, T]."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.backends.base import Evaluator, Part
+from orchestrator.engines.backends.base import Part
 from orchestrator.engines.gradient import Array, GradientSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measured, Measurer
 from orchestrator.engines.measured.sums import summed
 from orchestrator.models.base import Group
 from orchestrator.models.gates import NONE
-from orchestrator.models.program import Program
+from orchestrator.models.program import Point, Program
 
 Reached = NDArray[np.bool_]
 
@@ -25,12 +25,15 @@ class Shifts:
     """dE/dθ_target is the sum of factor · (E(φ_moved + by) - E(φ_moved - by)) over K shifts.
 
     Attributes:
+        program: with parameters θ, behind which ``source`` counts its computed angles; None if they are not
+            shifted by themselves.
         source, scale, offset: [number of φ] what is evaluated has parameters φ = scale · θ[source] + offset.
         moved: [K] index into φ.
         by: radians.
         factor: [K]
     """
 
+    program: Program | None
     source: NDArray[np.int64]
     scale: Array
     offset: Array
@@ -38,17 +41,48 @@ class Shifts:
     by: float
     factor: Array
 
-    def point(self, parameters: Array) -> Array:
-        """φ, of θ [R, P]."""
+    @property
+    def executions(self) -> int:
+        """Settings for a gradient: one that is not shifted, and 2K."""
+        return 1 + 2 * len(self.moved)
+
+    def point(self, at: Point) -> Array:
+        """φ: a row for each of θ [R, P], or for each of the R·B samples if there are computed angles."""
+        parameters = at.parameters if self.program is None else self.program.expand(at).parameters
         return self.scale * parameters[:, self.source] + self.offset
 
     def settings(self, point: Array, span: slice) -> Array:
-        """φ at some of the 2K settings (shift k up, down, shift k + 1 up, …), [S, R, number of φ]."""
+        """φ at some of the 2K settings (shift k up, down, shift k + 1 up, …), [S, rows, number of φ]."""
         chosen = np.arange(span.start, span.stop)
         settings = np.repeat(point[None], len(chosen), axis=0)
         by = np.where(chosen % 2, -self.by, self.by)
         settings[np.arange(len(chosen)), :, self.moved[chosen // 2]] += by[:, None]
         return settings
+
+    def slopes(self, at: Point, shard: Shard, meter: Measurer) -> Measured:
+        """dE/dθ and its variance, [P, R, B, K]."""
+        computed = 0 if self.program is None else len(self.program.angles)
+        shape = (at.parameters.shape[1] + computed, *shard.weights.shape, meter.outputs)
+        value, variance, point = np.zeros(shape), np.zeros(shape), self.point(at)
+        for span in meter.spans(shard, 2 * len(self.moved)):
+            found = meter.measure(self.settings(point, span), shard, 1 + span.start)
+            for place, setting in enumerate(range(span.start, span.stop)):
+                k, down = divmod(setting, 2)
+                target, factor = self.source[self.moved[k]], self.factor[k]
+                value[target] += (-factor if down else factor) * found.value[place]
+                variance[target] += factor * factor * found.variance[place]
+        return self._chained(value, variance, at) if computed else Measured(value, variance)
+
+    def _chained(self, value: Array, variance: Array, at: Point) -> Measured:
+        """By θ, from derivatives by θ and by computed angles; each has shots of its own."""
+        assert self.program is not None
+        expanded, everything = self.program.expand(at), slice(0, value[0, ..., 0].size)
+        chained = []
+        for array, power in ((value, 1), (variance, 2)):
+            outputs = np.moveaxis(array, -1, 0).reshape(array.shape[-1], len(array), -1)
+            by_theta = [self.program.chain(one.T, expanded, everything, power).T for one in outputs]
+            chained.append(np.stack(by_theta, axis=-1).reshape(-1, *array.shape[1:]))
+        return Measured(*chained)
 
 
 def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
@@ -56,7 +90,8 @@ def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
 
     E has frequency 1 in the angle of one rotation exp(-iφP/2), so dE/dφ = ½ (E(φ + π/2) - E(φ - π/2))
     (Mitarai et al. 2018, arXiv 1803.00745). Parameters that several rotations share are summed by the
-    chain rule. A controlled rotation was read into two rotations by half its angle: its four-term rule.
+    chain rule, through computed angles too. A controlled rotation was read into two rotations by half its
+    angle: its four-term rule.
     """
     trained = np.flatnonzero(program.gates["parameter"] != NONE)
     rotations, gates = program.gates[trained], program.gates.copy()
@@ -65,6 +100,7 @@ def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
     groups = (Group("rotations", 0, len(trained), 0),) if len(trained) else ()
     moved = np.flatnonzero(reached[trained])
     shifts = Shifts(
+        program=program if program.angles else None,
         source=rotations["parameter"],
         scale=rotations["scale"],
         offset=rotations["offset"],
@@ -72,12 +108,13 @@ def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
         by=np.pi / 2,
         factor=0.5 * rotations["scale"][moved],
     )
-    return replace(program, gates=gates, groups=groups), shifts
+    return replace(program, gates=gates, groups=groups, angles=()), shifts
 
 
 def of_parameters(count: int, moved: NDArray[np.int64], by: float) -> Shifts:
     """Central differences with step ``by`` in some of ``count`` parameters."""
     return Shifts(
+        program=None,
         source=np.arange(count),
         scale=np.ones(count),
         offset=np.zeros(count),
@@ -85,15 +122,6 @@ def of_parameters(count: int, moved: NDArray[np.int64], by: float) -> Shifts:
         by=by,
         factor=np.full(len(moved), 0.5 / by),
     )
-
-
-def reached_parameters(program: Program, reached: Reached) -> NDArray[np.int64]:
-    """The parameters that some gate in ``reached`` has, by itself or in a computed angle; in order."""
-    used = set(program.gates["parameter"][reached].tolist()) - {NONE}
-    for index, angle in enumerate(program.angles, program.parameters):
-        if index in used:
-            used |= {k for k, _ in angle.slopes}
-    return np.array(sorted(k for k in used if k < program.parameters), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,27 +138,15 @@ class ShiftDifferentiator:
 
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
-        point = self.shifts.point(parameters)
-        loss = self.loss.of(self.meter.measure(point[None], shard, 0), shard.targets)
-        slopes = self._slopes(point, parameters.shape[1], shard)
+        at = Point(parameters, shard.inputs, shard.axes)
+        loss = self.loss.of(self.meter.measure(self.shifts.point(at)[None], shard, 0), shard.targets)
+        slopes = self.shifts.slopes(at, shard, self.meter)
         return summed(shard, loss.value, *loss.along(slopes.value, slopes.variance), self.meter)
 
-    def _slopes(self, point: Array, width: int, shard: Shard) -> Measured:
-        """dE/dθ and its variance, [P, R, B, K]."""
-        shape = (width, *shard.weights.shape, self.meter.outputs)
-        value, variance = np.zeros(shape), np.zeros(shape)
-        for span in self.meter.spans(shard, 2 * len(self.shifts.moved)):
-            found = self.meter.measure(self.shifts.settings(point, span), shard, 1 + span.start)
-            for place, setting in enumerate(range(span.start, span.stop)):
-                k, down = divmod(setting, 2)
-                target, factor = self.shifts.source[self.shifts.moved[k]], self.shifts.factor[k]
-                value[target] += (-factor if down else factor) * found.value[place]
-                variance[target] += factor * factor * found.variance[place]
-        return Measured(value, variance)
-
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Expectation values [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
-        return self.meter.expectation(self.shifts.point(parameters), inputs, axes)
+        """Predictions [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
+        point = self.shifts.point(Point(parameters, inputs, axes))
+        return self.meter.expectation(point, inputs, axes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,30 +155,31 @@ class ShiftedProgram:
 
     Attributes:
         program: with parameters θ.
-        evaluator: of the program with parameters φ.
+        meter: of the program with parameters φ.
     """
 
     program: Program
     shifts: Shifts
-    evaluator: Evaluator
+    meter: Measurer
+
+    @property
+    def executions(self) -> int:
+        """Circuits executed for a gradient of one sample."""
+        return self.shifts.executions
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
-        return self.evaluator.expectation(self.shifts.point(parameters), inputs, axes)
+        return self.meter.expectation(self.shifts.point(Point(parameters, inputs, axes)), inputs, axes)
 
     def parts(
         self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
     ) -> Iterator[Part]:
         """E and Σ_k c_k dE_k/dθ of all samples, in one part."""
-        rows, samples = inputs.shape[:2]
-        value, point = self.expectation(parameters, inputs, axes), self.shifts.point(parameters)
-        factors = np.ones_like(value) if cotangents is None else cotangents
-        derivative = np.zeros((rows, samples, parameters.shape[1]))
-        for setting in range(2 * len(self.shifts.moved)):
-            moved = self.shifts.settings(point, slice(setting, setting + 1))[0]
-            found = (factors * self.evaluator.expectation(moved, inputs, axes)).sum(-1)
-            k, down = divmod(setting, 2)
-            target, factor = self.shifts.source[self.shifts.moved[k]], self.shifts.factor[k]
-            derivative[..., target] += (-factor if down else factor) * found
-        count = rows * samples
-        yield Part(slice(0, count), value.reshape(count, -1), derivative.reshape(count, -1))
+        none = np.zeros(inputs.shape[:2])
+        slopes = self.shifts.slopes(
+            Point(parameters, inputs, axes), Shard(inputs, none, none, axes), self.meter
+        ).value
+        factors = np.ones_like(slopes[0]) if cotangents is None else cotangents
+        derivative = np.ascontiguousarray((factors * slopes).sum(-1).reshape(len(slopes), none.size).T)
+        value = self.expectation(parameters, inputs, axes)
+        yield Part(slice(0, none.size), value.reshape(none.size, -1), derivative)
