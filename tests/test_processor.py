@@ -290,7 +290,7 @@ PLACE = r"gradient\.backend\.noise\.processor: "
     ("bad", "said"),
     [
         (trial("FakeManila"), PLACE + r"is \"FakeManila\"; did you mean FakeManilaV2 or"),
-        (trial("Manhattan-2"), PLACE + "is .*; legal: FakeAachen,"),
+        (trial("ibm_q"), PLACE + "is .*; legal: FakeAachen,"),
         (trial("FakeCairoV2", qubits=3), PLACE + "is FakeCairoV2, to which Qiskit cannot transpile"),
         (trial(MANILA, qubits=6), PLACE + "is FakeManilaV2, which has 5 qubits; needed are 6"),
         (trial(MANILA, ansatz="random-pauli"), PLACE + "runs one circuit, but that of ansatz: random-pauli"),
