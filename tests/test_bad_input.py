@@ -359,7 +359,7 @@ BAD = {
     ),
     "a metric of a network": Bad(
         edited("optimizer: sgd", "optimizer: qng"),
-        ["a.yaml:11: updates.1: needs the metric of a circuit's state, and this model has none; take sgd"],
+        ["a.yaml:11: updates.1: needs the metric of a circuit's state, which only a circuit…take sgd"],
     ),
     "two clips of one optimiser": Bad(
         edited("optimizer: sgd,", "optimizer: quantum-adam, clipnorm: 1, global_clipnorm: 2,"),

@@ -33,7 +33,7 @@ from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.training.walk import shard_gradient
 from orchestrator.updates.base import Spans
 from orchestrator.updates.chain import Chain
-from orchestrator.updates.natural import metric_blocks, metric_form
+from orchestrator.updates.natural import metric_blocks
 from orchestrator.updates.optimizers import Adam
 
 GROUPS: Spans = ((0, 2), (2, 5))
@@ -239,8 +239,8 @@ def test_defaults_are_those_of_adam() -> None:
         name: getattr(adam, name) for name in adam.number_names()
     }
     assert set(quantum.number_names()) - set(adam.number_names()) == {"cutoff", "clipnorm", "global_clipnorm"}
-    assert metric_form([adam]) is None
-    assert metric_form([adam, quantum]) == "block-diagonal"
+    assert adam.needs_metric is None
+    assert quantum.needs_metric == "block-diagonal"
 
 
 # Bits.

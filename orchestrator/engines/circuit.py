@@ -98,12 +98,12 @@ class CircuitEngine(Engine):
 
     def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
         """Makes ready for layers with circuits among them, each by its ``pullback``."""
+        from orchestrator.engines.circuit_stage import runners
         from orchestrator.engines.layered import LayeredDifferentiator
-        from orchestrator.engines.quantum import bound
 
         ready = {program: self.pullback(program) for program in model.circuits}
         executions = sum(circuit.executions for circuit in ready.values())
-        return LayeredDifferentiator(model, bound(model, ready.__getitem__), loss, classes, executions)
+        return LayeredDifferentiator(model, runners(model, ready.__getitem__), loss, classes, executions)
 
     def pullback(self, program: Program) -> Adjoint:
         """What gives derivatives of a circuit among layers."""

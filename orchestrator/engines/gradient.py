@@ -75,6 +75,38 @@ class GradientSum:
     shots: Array
     qpu_seconds: Array
 
+    @classmethod
+    def exact(
+        cls, weights: Array, loss: Array, gradient: Array, square: Array, executions: int, *signal: Array
+    ) -> GradientSum:
+        """The sums of an engine without shots.
+
+        Args:
+            weights: [R, B] p_i, contiguous.
+            loss: [R, B] l_i
+            gradient: [R, P]
+            square: [R, P]
+            executions: circuits executed for each sample.
+            signal: ``signal`` and ``signal_square``, if the model has them.
+        """
+        rows, samples = weights.shape
+        none, empty = np.zeros(rows), np.zeros((rows, 0))
+        return cls(
+            weight=weights.sum(-1),
+            weight_square=(weights * weights).sum(-1),
+            loss=(weights * loss).sum(-1),
+            gradient=gradient,
+            square=square,
+            noise=np.zeros_like(gradient),
+            noise_first=np.zeros_like(gradient),
+            signal=signal[0] if signal else empty,
+            signal_square=signal[1] if signal else empty,
+            metric=empty,
+            executions=np.full(rows, float(samples * executions)),
+            shots=none,
+            qpu_seconds=none,
+        )
+
     def __add__(self, other: GradientSum) -> GradientSum:
         return GradientSum(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 

@@ -34,7 +34,7 @@ class LayeredDifferentiator:
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
         parameters, p = np.ascontiguousarray(parameters), np.ascontiguousarray(shard.weights)
-        rows, samples = p.shape
+        rows = len(p)
         gradient, square = np.empty(parameters.shape), np.empty(parameters.shape)
         width = self.model.places[-1].signal.stop
         signal, signal_square = np.empty((rows, width)), np.empty((rows, width))
@@ -53,23 +53,7 @@ class LayeredDifferentiator:
                     signal_square[:, place.signal] = _weighted(p, np.square(cotangent))
                 if index:
                     cotangent = runner.pull(own, tape, cotangent)
-            loss = (p * value).sum(-1)
-        none = np.zeros(rows)
-        return GradientSum(
-            weight=p.sum(-1),
-            weight_square=(p * p).sum(-1),
-            loss=loss,
-            gradient=gradient,
-            square=square,
-            noise=np.zeros_like(gradient),
-            noise_first=np.zeros_like(gradient),
-            signal=signal,
-            signal_square=signal_square,
-            metric=np.zeros((rows, 0)),
-            executions=np.full(rows, float(samples * self.executions)),
-            shots=none,
-            qpu_seconds=none,
-        )
+            return GradientSum.exact(p, value, gradient, square, self.executions, signal, signal_square)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Logits or expectation values [R, B, K] for ``inputs`` [R, B, F]."""

@@ -22,7 +22,7 @@ from orchestrator.models.program import Program
 from orchestrator.sweep.axes import label
 from orchestrator.sweep.trial import Trial
 from orchestrator.updates.base import Spans, Update
-from orchestrator.updates.natural import Natural, metric_blocks, metric_form
+from orchestrator.updates.natural import metric_blocks
 
 _CERTIFICATE_SEED = 0
 
@@ -57,7 +57,7 @@ class Problem:
 
     def metric(self, updates: tuple[Update, ...]) -> Metric | None:
         """The metric that a chain of updates needs; None if it needs none, or the model has none."""
-        form = metric_form(updates)
+        form = next((need for update in updates if (need := update.needs_metric)), None)
         if form is None or not isinstance(self.model, Program):
             return None
         return prepared(self.model, metric_blocks(form, self.spans))
@@ -149,11 +149,12 @@ def _component_faults(trial: Trial, ready: Problem) -> list[Fault]:
 
 def _metric_faults(trial: Trial, ready: Problem) -> list[Fault]:
     """Optimisers that need a metric, where the model is no circuit."""
-    message = "needs the metric of a circuit's state, and this model has none; take sgd, momentum or adam"
+    state = "a circuit's state, which only a circuit without trained layers around it has"
+    message = f"needs the metric of {state}; take sgd, momentum or adam"
     return [
         Fault(f"updates.{index}", message)
         for index, update in enumerate(trial.updates)
-        if isinstance(update, Natural) and not isinstance(ready.model, Program)
+        if update.needs_metric and not isinstance(ready.model, Program)
     ]
 
 

@@ -7,7 +7,7 @@ the configuration's kind; numbers (its float fields) are given per trial.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ State = Mapping[str, Array]
 Spans = tuple[tuple[int, int], ...]
 """Slices [start, stop) of the parameter vector."""
 
+Form = Literal["block-diagonal", "full", "diagonal"]
+"""Which entries of the metric count: those inside a group, all, or those of single parameters."""
+
 
 class Update(Config):
     """A clip (key ``clip``) or an optimiser (key ``optimizer``)."""
@@ -31,6 +34,15 @@ class Update(Config):
         """Names of the hyper-parameters that may differ inside a pack: the fields that are float, or None."""
         fields = cls.model_fields.items()
         return tuple(name for name, field in fields if field.annotation in (float, float | None))
+
+    @property
+    def needs_metric(self) -> Form | None:
+        """Which entries of the metric of a circuit's state ``direction`` is to be given; None for most."""
+        return None
+
+    def direction(self, vector: Array, metric: Array, groups: Spans, numbers: Mapping[str, Array]) -> Array:  # noqa: ARG002
+        """What ``update`` is given in place of the vector; the vector itself for most."""
+        return vector
 
     def init(self, rows: int, parameters: int) -> State:  # noqa: ARG002 - most remember nothing
         """The state before the first step, for ``rows`` trials of ``parameters`` parameters."""

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.updates.base import Array, Optimizer, Spans, State, Update
-from orchestrator.updates.natural import Natural
 
 _NO_METRIC = np.empty((0, 0))
 
@@ -107,8 +106,7 @@ class Chain:
             for update, numbers, part in zip(self.updates, self.numbers, state.parts, strict=True):
                 if isinstance(update, Optimizer):
                     clipped = vector
-                if isinstance(update, Natural):
-                    vector = update.direction(vector, metric, self.groups, numbers)
+                vector = update.direction(vector, metric, self.groups, numbers)
                 vector, part = update.update(vector, part, numbers)  # noqa: PLW2901 - state in, state out
                 parts.append(part)
         return Applied(vector if clipped is None else clipped, vector, ChainState(tuple(parts)))

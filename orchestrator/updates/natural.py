@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 
 from orchestrator.config import Field, ValidationInfo, field_validator, refuse
 from orchestrator.process import one_blas_thread
-from orchestrator.updates.base import Array, Optimizer, Spans, Update
+from orchestrator.updates.base import Array, Form, Optimizer, Spans
 from orchestrator.updates.clips import shortened
 from orchestrator.updates.optimizers import Adam, Momentum
-
-Form = Literal["block-diagonal", "full", "diagonal"]
-"""Which entries of the metric count: those inside a group, all, or those of single parameters."""
 
 
 class Natural(Optimizer):
@@ -27,6 +24,11 @@ class Natural(Optimizer):
         lt=1.0,
         description="eigenvalues up to this part of the largest one of their block count as 0",
     )
+
+    @property
+    def needs_metric(self) -> Form:
+        """As configured."""
+        return self.metric
 
     def direction(self, vector: Array, metric: Array, groups: Spans, numbers: Mapping[str, Array]) -> Array:
         """The natural gradient.
@@ -75,11 +77,6 @@ class QuantumAdam(Natural, Adam):
         direction = super().direction(vector, metric, groups, numbers)
         parts = [shortened(direction[:, start:stop], numbers["clipnorm"]) for start, stop in groups]
         return shortened(np.concatenate(parts, axis=1), numbers["global_clipnorm"]) if parts else direction
-
-
-def metric_form(updates: Sequence[Update]) -> Form | None:
-    """Which metric a chain needs; None if it needs none."""
-    return next((update.metric for update in updates if isinstance(update, Natural)), None)
 
 
 def metric_blocks(form: Form, groups: Spans) -> Spans:

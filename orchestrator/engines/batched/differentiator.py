@@ -149,22 +149,7 @@ class AdjointDifferentiator:
             factor = _plain(slope[:, 0], np.float64) if slopes is None else np.ones(len(slope))
             weights = p.reshape(-1)[part.span]
             kernel.contract(part.span.start, samples, weights, factor, part.derivative, gradient, square)
-        none = np.zeros(rows)
-        return GradientSum(
-            weight=p.sum(-1),
-            weight_square=(p * p).sum(-1),
-            loss=(p * value.reshape(p.shape)).sum(-1),
-            gradient=gradient,
-            square=square,
-            noise=np.zeros_like(gradient),
-            noise_first=np.zeros_like(gradient),
-            signal=np.zeros((rows, 0)),
-            signal_square=np.zeros((rows, 0)),
-            metric=np.zeros((rows, 0)),
-            executions=np.full(rows, float(samples * self.adjoint.executions)),
-            shots=none,
-            qpu_seconds=none,
-        )
+        return GradientSum.exact(p, value.reshape(p.shape), gradient, square, self.adjoint.executions)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Expectation values [R, B, K] for ``inputs`` [R, B, F]."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend
+from orchestrator.engines.circuit_stage import runners
 from orchestrator.engines.gradient import Array, Shard
 from orchestrator.engines.layered import LayeredDifferentiator
 from orchestrator.engines.measured.meter import CALL_BYTES, Measured, repeated
-from orchestrator.engines.quantum import bound
 from orchestrator.models.layered import Layered
 
 
@@ -64,7 +64,7 @@ def settings_at_once(model: Layered, rows: int, samples: int) -> int:
 
 def forward_meter(model: Layered, backend: Backend, settings: int) -> ForwardMeter:
     """The meter of a model whose circuits are evaluated on ``backend``."""
-    layers = LayeredDifferentiator(model, bound(model, backend.prepare), "", model.outputs)
+    layers = LayeredDifferentiator(model, runners(model, backend.prepare), "", model.outputs)
     return ForwardMeter(layers, settings)
 
 

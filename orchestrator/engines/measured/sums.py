@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from orchestrator.engines.backends.base import Backend
@@ -20,23 +22,14 @@ def summed(shard: Shard, loss: Array, derivative: Array, variance: Array, meter:
         variance: [P, R, B] v_i, what shots add to ∂l_i.
         meter: has measured all its settings.
     """
-    p, samples = np.ascontiguousarray(shard.weights), shard.weights.shape[1]
-    rows = len(p)
-    executions = np.full(rows, float(samples * meter.executions))
-    return GradientSum(
-        weight=p.sum(-1),
-        weight_square=(p * p).sum(-1),
-        loss=(p * loss).sum(-1),
-        gradient=_over_samples(p * derivative),
-        square=_over_samples(p * derivative * derivative),
+    p = np.ascontiguousarray(shard.weights)
+    gradient, square = _over_samples(p * derivative), _over_samples(p * derivative * derivative)
+    total = GradientSum.exact(p, loss, gradient, square, meter.executions)
+    return replace(
+        total,
         noise=_over_samples(p * p * variance),
         noise_first=_over_samples(p * variance),
-        signal=np.zeros((rows, 0)),
-        signal_square=np.zeros((rows, 0)),
-        metric=np.zeros((rows, 0)),
-        executions=executions,
-        shots=executions * (meter.shots or 0),
-        qpu_seconds=np.zeros(rows),
+        shots=total.executions * (meter.shots or 0),
     )
 
 

@@ -16,7 +16,7 @@ from orchestrator.models.program import Point, Program
 from orchestrator.models.stages import Quantum, Runnable, Sums
 
 
-def bound(model: Layered, prepare: Callable[[Program], Evaluator]) -> Sequence[Runnable]:
+def runners(model: Layered, prepare: Callable[[Program], Evaluator]) -> Sequence[Runnable]:
     """The stages of a model, its circuits made ready; if gradients are wanted, as an ``Adjoint`` each."""
     return [
         CircuitStage(prepare(stage.program), stage) if isinstance(stage, Quantum) else stage
