@@ -15,7 +15,7 @@ from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.traces.rows import SavedState
 from orchestrator.training.pack import Pack
 
-_MOST_TRIALS = 64
+_MOST_TRIALS = 256
 """Beyond this, longer packs save nothing more and make commits coarse."""
 _PACK_BYTES = 256 << 20
 _PACKS_PER_WORKER = 4
