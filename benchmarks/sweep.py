@@ -229,7 +229,9 @@ def measure(name: str) -> str:
 def main() -> None:
     """Measures and prints everything, or what is named."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
-    os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))}
+    os.environ |= {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    }
     print(machine())
     for name in sys.argv[1:] or MEASUREMENTS:
         print(f"\n{_process(name)}", flush=True)

@@ -231,8 +231,27 @@ def _drive(
             placement.commit_seconds,
             watcher.advanced,
         )
-        with watcher.running(driver.stop):
+        with _metrics(driver, sweep, where), watcher.running(driver.stop):
             driver.run()
+
+
+@contextmanager
+def _metrics(driver: Driver, sweep: Sweep, where: Where) -> Iterator[None]:
+    """On Ray, the driver's progress goes to Ray's metrics, too."""
+    if where.inline:
+        yield
+        return
+    from orchestrator.fleet.metrics import RayMetrics
+
+    metrics, watch = RayMetrics(sweep.name), driver.watch
+
+    def advanced(progress: Progress) -> None:
+        metrics.report(progress)
+        watch(progress)
+
+    driver.watch = advanced
+    yield
+    metrics.flush(driver.progress)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import end, until
+from waiting import WITHIN_S, end, until
 
 from orchestrator.errors import Fault, FleetError, InputError, WorkerLost
 from orchestrator.fleet.contract import Fleet, Outcome, Team
@@ -292,13 +292,15 @@ def test_memory_is_set_aside_for_a_worker() -> None:
 def test_workers_follow_nodes_that_join_and_leave() -> None:
     script = Path(__file__).with_name("growing.py")
     command = [sys.executable, str(script)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().split() == ["1", "3", "1"]
-    finally:
-        end(process)
-        process.stdout.close()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    with process:
+        try:
+            said, _ = process.communicate(timeout=2 * WITHIN_S)
+        finally:
+            end(process)
+    assert said.splitlines()[-1] == "1 3 1"
 
 
 @pytest.mark.usefixtures("cluster")

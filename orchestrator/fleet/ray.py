@@ -216,15 +216,19 @@ class RayFleet:
                 else:
                     ray.kill(actor)
                     self._replace(outcome.error, stillborn=waiting is self._starting)
-        self._grow()
+        self._follow_the_cluster()
         self._refuse_to_wait_for_ever()
 
-    def _grow(self) -> None:
-        """Starts workers on nodes that have joined."""
-        if self._grows and time.monotonic() - self._looked_at >= _LOOK_S:
-            self._looked_at = time.monotonic()
-            for _ in range(capacity(*self._needs) - self.size):
-                self._start_one()
+    def _follow_the_cluster(self) -> None:
+        """Starts workers on nodes that have joined; gives up those that wait for a node that has left."""
+        if not self._grows or time.monotonic() - self._looked_at < _LOOK_S:
+            return
+        self._looked_at = time.monotonic()
+        missing = max(1, capacity(*self._needs)) - self.size
+        for _ in range(missing):
+            self._start_one()
+        for reference in list(self._starting)[: max(0, -missing)]:
+            ray.kill(self._starting.pop(reference))
 
     def _replace(self, error: BaseException, stillborn: bool) -> None:
         self._stillborn += stillborn
