@@ -35,6 +35,8 @@ class Done:
 
     def has_ended(self, trial: str) -> bool:
         """Whether the trial of this id needs nothing more."""
+        if not len(self.ended):
+            return False
         number = np.uint64(int(trial, 16))
         place = int(np.searchsorted(self.ended, number))
         return place < len(self.ended) and bool(self.ended[place] == number)
