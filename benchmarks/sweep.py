@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from orchestrator.api import Watcher, Where, open_run, run
 from orchestrator.driver.driver import Progress
 
 WORKERS = 2
+ALL = Where(workers=WORKERS)
 NETWORK = """
 name: network
 base:
@@ -80,7 +83,7 @@ class Clock(Watcher):
             self._steps, self.last = progress.steps, time.time()
 
 
-def sweep(text: str, folder: Path, where: Where = Where(workers=WORKERS)) -> tuple[float, float, float]:
+def sweep(text: str, folder: Path, where: Where = ALL) -> tuple[float, float, float]:
     """Runs a sweep file.
 
     Returns:
@@ -95,14 +98,8 @@ def sweep(text: str, folder: Path, where: Where = Where(workers=WORKERS)) -> tup
     if result.exit_code or not result.finished:
         raise SystemExit(f"the sweep failed: {result}")
     column = open_run(folder / "run").trials["started_at"].to_pylist()
-    first = min(map(_seconds, column))
+    first = min(datetime.fromisoformat(moment).timestamp() for moment in column)
     return ended - begun, ended - first, clock.last - first
-
-
-def _seconds(moment: Any) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(moment).timestamp()
 
 
 def overhead(folder: Path, trials: int = 1000) -> str:
@@ -120,16 +117,16 @@ def overhead(folder: Path, trials: int = 1000) -> str:
 def busy(folder: Path) -> str:
     """How busy workers are, and with what."""
     with timed.calls(folder / "calls"):
-        sweep(CIRCUIT, folder)
-    found = [call for calls in timed.intervals(folder / "calls").values() for call in calls]
-    span = max(end for _, end in found) - min(begin for begin, _ in found)
-    worked = sum(end - begin for begin, end in found)
-    trials = open_run(folder / "run").trials
-    gradients = sum(trials["seconds_compute"].to_pylist())
+        seconds = sweep(CIRCUIT, folder)[2]
+    processes = timed.read(folder / "calls")
+    every = [call for calls in processes for call in calls]
+    later = [call for calls in processes for call in calls[1:]]
     return (
-        f"10,000 trials of 20 steps, 4 qubits, 4 layers, batch 32: {span:.1f} s from the first pack to the last, "
-        f"{200_000 / span:,.0f} steps/s; workers busy {worked / span / WORKERS:.1%} of it; "
-        f"{1 - gradients / worked:.1%} of their time not gradients."
+        "10,000 trials of 20 steps (4 qubits, 4 layers, batch 32):\n\n"
+        f"- {200_000 / seconds:,.0f} trial-steps/s.\n"
+        f"- Workers are busy {timed.share_busy(processes):.1%} of the time from the first pack to the last.\n"
+        f"- {1 - timed.share_of_gradients(every):.1%} of their time goes into anything but gradients, "
+        f"{1 - timed.share_of_gradients(later):.1%} without their first packs, when they load all they need."
     )
 
 
@@ -148,9 +145,10 @@ def shards(folder: Path) -> str:
         small[name] = sweep(SMALL, folder / name, where)[2]
     gain, reachable = seconds["one"] / seconds["two"], 2 * alone / together
     return (
-        f"One trial of 60 steps (12 qubits, batch 256, two shards of {1e3 * shard:.0f} ms): {seconds['one']:.2f} s on "
-        f"one worker, {seconds['two']:.2f} s on two, {gain:.2f} times as fast; two independent processes reach "
-        f"{reachable:.2f}.\n\nOne small trial (the network, 4,000 steps): {small['inline']:.2f} s inline, "
+        f"- One trial of 60 steps (12 qubits, batch 256, two shards of {1e3 * shard:.0f} ms): "
+        f"{seconds['one']:.2f} s on one worker, {seconds['two']:.2f} s on two, {gain:.2f} times as fast. "
+        f"Two independent processes reach {reachable:.2f}.\n"
+        f"- One small trial (the network, 4,000 steps): {small['inline']:.2f} s inline, "
         f"{small['auto']:.2f} s on Ray with two CPUs."
     )
 
@@ -178,19 +176,22 @@ def _gradients(calls: int) -> float:
 
 def memory(folder: Path) -> str:
     """Peak memory of the driver and number of files of two sweeps, one ten times as long as the other."""
-    lines = ["| one-step probes | driver's peak, MiB | files | s |", "|---|---|---|---|"]
+    lines = ["| one-step probes | driver's peak, MiB | its CPU, µs/trial | files | s |", "|---" * 5 + "|"]
     for trials in (10_000, 100_000):
-        peak, files, seconds = _alone(_peak, folder, trials)
-        lines.append(f"| {trials:,} | {peak:.0f} | {files} | {seconds:.1f} |")
+        peak, cpu, files, seconds = _alone(_peak, folder, trials)
+        lines.append(f"| {trials:,} | {peak:.0f} | {1e6 * cpu / trials:.0f} | {files} | {seconds:.1f} |")
     return "\n".join(lines)
 
 
-def _peak(folder: Path, trials: int) -> tuple[float, int, float]:
+def _peak(folder: Path, trials: int) -> tuple[float, float, int, float]:
     place = folder / str(trials)
     place.mkdir()
-    seconds = _connected(sweep, PROBE + f"sweep: [{{seed: {{range: {trials}}}}}]\n", place)[0]
+    text = PROBE + f"sweep: [{{seed: {{range: {trials}}}}}]\n"
+    before = time.process_time()
+    seconds = _connected(sweep, text, place)[0]
+    cpu = time.process_time() - before
     files = sum(entry.is_file() for entry in (place / "run").rglob("*"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, files, seconds
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, cpu, files, seconds
 
 
 def _connected(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -239,8 +240,6 @@ def main() -> None:
 
 def _process(name: str) -> str:
     """``measure`` in a process that may have children."""
-    from concurrent.futures import ProcessPoolExecutor
-
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         return fresh.submit(measure, name).result()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from orchestrator.training.walk import Chunk, Team
 
 
 def timed(folder: str, team: Team, pack: Pack, limits: Limits) -> Chunk:
-    """``advance``, which writes down when it began and ended."""
+    """``advance``, which writes down when it began and ended, and the seconds that its gradients took."""
     begun = time.time()
     chunk = advance(team, pack, limits)
+    steps = chunk.steps / len(pack.trials)
+    gradients = chunk.shard_seconds * pack.template.batch.shards * steps
     with Path(folder, str(os.getpid())).open("a") as log:
-        log.write(f"{begun} {time.time()}\n")
+        log.write(f"{begun} {time.time()} {gradients}\n")
     return chunk
 
 
@@ -35,9 +38,33 @@ def calls(folder: Path) -> Iterator[None]:
         driver.advance = advance
 
 
-def intervals(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Begin and end of each call, in seconds since 1970, by process."""
-    return {
-        log.name: [(float(a), float(b)) for a, b in map(str.split, log.read_text().splitlines())]
-        for log in folder.iterdir()
-    }
+@dataclass(frozen=True)
+class Call:
+    """Begin and end, in seconds since 1970, and the seconds that gradients took."""
+
+    begin: float
+    end: float
+    gradients: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.begin
+
+
+def read(folder: Path) -> list[list[Call]]:
+    """The calls of each process, in order."""
+    logs = [log.read_text().splitlines() for log in folder.iterdir()]
+    return [[Call(*map(float, line.split())) for line in lines] for lines in logs]
+
+
+def share_of_gradients(calls: Sequence[Call]) -> float:
+    """Part of the calls' time that gradients took."""
+    return sum(call.gradients for call in calls) / sum(call.seconds for call in calls)
+
+
+def share_busy(processes: Sequence[Sequence[Call]]) -> float:
+    """Part of the time between the first call and the last in which the processes were at work."""
+    every = [call for calls in processes for call in calls]
+    span = max(call.end for call in every) - min(call.begin for call in every)
+    return sum(call.seconds for call in every) / span / len(processes)

@@ -36,7 +36,7 @@ def step(parameters: list[Array], inputs: Array, labels: Array) -> float:
     below = (slope @ second.T) * (hidden > 0.0)
     gradients = inputs.T @ below, below.sum(0), hidden.T @ slope, slope.sum(0)
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter -= LEARNING_RATE * gradient
+        np.subtract(parameter, LEARNING_RATE * gradient, out=parameter)
     return float((np.logaddexp(0.0, logit) - labels * logit).mean())
 
 

@@ -115,9 +115,7 @@ class Combination:
         """The updates with some numbers, and what they are in an id; neighbours share them."""
         return lru_cache(maxsize=_CHAINS)(self._updates)
 
-    def _updates(
-        self, numbers: tuple[tuple[Slot, float], ...]
-    ) -> tuple[tuple[Update, ...], dict[str, str]]:
+    def _updates(self, numbers: tuple[tuple[Slot, float], ...]) -> tuple[tuple[Update, ...], dict[str, str]]:
         updates = list(self.template.updates)
         for slot, value in numbers:
             position = slot.update or 0
