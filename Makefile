@@ -1,12 +1,13 @@
 # make run    the quickstart, end to end
 # make test   linters, types, import contracts, all tests
 # make bench  gradients beside those of the peers, in a venv of their own; minutes
+# make bench-sweep  sweeps as a whole beside Ray Tune, and the scheduler with simulated workers; minutes
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint docs bench clean
+.PHONY: run test lint docs bench bench-sweep clean
 
 run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
@@ -25,6 +26,10 @@ docs: $(INSTALLED)
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks.gradients
+
+bench-sweep: .venv-bench/.installed
+	.venv-bench/bin/python -m benchmarks.sweep
+	.venv-bench/bin/python -m benchmarks.scale
 
 .venv-bench/.installed: pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench

@@ -18,7 +18,7 @@ from orchestrator.driver.scheduler import Scheduler
 from orchestrator.engines.base import Engine
 from orchestrator.engines.threads import use_threads
 from orchestrator.engines.worker import prepare
-from orchestrator.sweep.file import Sweep, load
+from orchestrator.sweep.file import Placement, Sweep, load
 from orchestrator.sweep.plan import Plan
 from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn
@@ -37,7 +37,7 @@ class Where:
     Attributes:
         inline: in this process, without Ray.
         address: of a Ray cluster; None: the one running here, else a local one.
-        workers: how many; None: as many as the cluster has CPUs for, and GPUs if trials need them.
+        workers: how many; None: as many as the cluster has room for, also when nodes join or leave.
     """
 
     inline: bool = False
@@ -218,7 +218,7 @@ def _drive(
     sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
 ) -> None:
     placement = sweep.placement
-    with _fleet(where, placement.threads, on_gpus(sweep.plan), watcher) as fleet:
+    with _fleet(where, placement, on_gpus(sweep.plan), watcher) as fleet:
         left, workers = progress.trials - progress.kept, fleet.size
         packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
         driver = Driver(
@@ -231,25 +231,48 @@ def _drive(
             placement.commit_seconds,
             watcher.advanced,
         )
-        with watcher.running(driver.stop):
+        with _metrics(driver, sweep, where), watcher.running(driver.stop):
             driver.run()
 
 
 @contextmanager
-def _fleet(where: Where, threads: int, engines: tuple[Engine, ...], watcher: Watcher) -> Iterator[Fleet]:
+def _metrics(driver: Driver, sweep: Sweep, where: Where) -> Iterator[None]:
+    """On Ray, the driver's progress goes to Ray's metrics, too."""
+    if where.inline:
+        yield
+        return
+    from orchestrator.fleet.metrics import RayMetrics
+
+    metrics, watch = RayMetrics(sweep.name), driver.watch
+
+    def advanced(progress: Progress) -> None:
+        metrics.report(progress)
+        watch(progress)
+
+    driver.watch = advanced
+    yield
+    metrics.flush(driver.progress)
+
+
+@contextmanager
+def _fleet(
+    where: Where, placement: Placement, engines: tuple[Engine, ...], watcher: Watcher
+) -> Iterator[Fleet]:
     """Workers with as many GPUs as the neediest engine wants; all of them, since packs go to any."""
     if where.inline:
         from orchestrator.fleet.inline import InlineFleet
 
         watcher.placed("in this process", 1)
-        yield InlineFleet(partial(use_threads, threads))
+        yield InlineFleet(partial(use_threads, placement.threads))
         return
     from orchestrator.fleet.cluster import joined
     from orchestrator.fleet.ray import RayFleet
 
+    threads, memory = placement.threads, placement.memory or 0
     gpus = max((engine.gpus for engine in engines), default=0)
-    with joined(where.address, where.workers, threads, gpus) as (place, workers):
-        fleet = RayFleet(workers, threads, partial(prepare, threads, engines), gpus)
+    with joined(where.address, where.workers, threads, gpus, memory) as (place, workers):
+        ready = partial(prepare, threads, engines)
+        fleet = RayFleet(workers, threads, ready, gpus, memory=memory, grows=where.workers is None)
         watcher.placed(place, workers)
         try:
             yield fleet

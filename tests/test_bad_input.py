@@ -160,7 +160,11 @@ BAD = {
     ),
     "an unknown key in placement": Bad(
         SWEEP + "placement: {gpus: 1}\n",
-        ["a.yaml:16: placement.gpus: unknown key (legal: pack, threads, chunk_steps"],
+        ["a.yaml:16: placement.gpus: unknown key (legal: pack, threads, memory, chunk_steps"],
+    ),
+    "memory of a worker in no known unit": Bad(
+        SWEEP + "placement: {memory: 2 gigs}\n",
+        ['a.yaml:16: placement.memory: is "2 gigs", must be a number of bytes, or text such as 512MiB'],
     ),
     "a key that is missing": Bad(edited("  steps: 3\n", ""), ["a.yaml:2: steps: is missing"]),
     "no base": Bad("name: small\n", ["a.yaml:1: base: is missing"]),

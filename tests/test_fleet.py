@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import until
+from waiting import WITHIN_S, end, until
 
 from orchestrator.errors import Fault, FleetError, InputError, WorkerLost
 from orchestrator.fleet.contract import Fleet, Outcome, Team
@@ -264,6 +266,41 @@ def test_more_workers_than_fit_are_refused_at_once() -> None:
         FleetError, match="3 workers with 2 CPU each do not fit: the cluster has 4 CPUs, room for 2"
     ):
         RayFleet(3, 2, nothing)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_more_memory_than_there_is_is_refused_at_once() -> None:
+    from orchestrator.fleet.ray import RayFleet
+
+    said = r"1 workers with 1 CPU and 1e\+06 GiB each do not fit: .* 4 CPUs and .* GiB, room for 0; .*memory"
+    with pytest.raises(FleetError, match=said):
+        RayFleet(1, 1, nothing, memory=10**6 << 30)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_memory_is_set_aside_for_a_worker() -> None:
+    import ray
+
+    from orchestrator.fleet.ray import RayFleet
+
+    before = ray.available_resources()["memory"]
+    fleet = RayFleet(1, 1, nothing, memory=64 << 20)
+    until(lambda: ray.available_resources()["memory"] <= before - (64 << 20))
+    fleet.close()
+
+
+def test_workers_follow_nodes_that_join_and_leave() -> None:
+    script = Path(__file__).with_name("growing.py")
+    command = [sys.executable, str(script)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    with process:
+        try:
+            said, _ = process.communicate(timeout=2 * WITHIN_S)
+        finally:
+            end(process)
+    assert said.splitlines()[-1] == "1 3 1"
 
 
 @pytest.mark.usefixtures("cluster")

@@ -77,7 +77,7 @@ def test_pack_size_leaves_several_packs_to_every_worker() -> None:
 
 
 def test_pack_size_counts_what_is_still_to_be_run() -> None:
-    assert size("seed: {range: 1000}", workers=2) == 64
+    assert size("seed: {range: 1000}", workers=2) == 125
     assert size("seed: {range: 1000}", workers=2, left=16) == 2
 
 
@@ -86,9 +86,9 @@ def test_pack_size_is_what_placement_says() -> None:
 
 
 def test_pack_size_is_bounded_by_count_and_by_memory() -> None:
-    assert size("seed: {range: 100000}", workers=1) == 64
+    assert size("seed: {range: 100000}", workers=1) == 256
     items = ("model.hidden: [[500, 500]]", "batch.size: [16]", "seed: {range: 100000}")
     template = plan(*items).structures[0].template
     large = size(*items, workers=1)
-    assert 1 < large < 64
+    assert 1 < large < 256
     assert shard_bytes(template, problem(template), large) <= 256 << 20

@@ -283,3 +283,11 @@ def test_sweep_is_loaded_from_its_file(tmp_path: Path) -> None:
     assert (found.name, found.plan.count, found.folder) == ("small", 3, tmp_path)
     assert found.plan.structures[0].template.steps == 9
     assert plan_document(read_document(path), tmp_path).plan.count == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [("1000", 1000), ("512MiB", 512 << 20), ("2GiB", 2 << 30), ("0.5 KiB", 512), ("null", None)],
+)
+def test_memory_of_a_worker_is_bytes_or_text(value: str, count: int | None) -> None:
+    assert read(swept("seed: [0]"), f"placement.memory={value}").placement.memory == count

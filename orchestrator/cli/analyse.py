@@ -16,9 +16,10 @@ _MOST_ROWS = 60
 @run_folder
 @click.option("--by", metavar="KEY[,KEY…]", help="Swept keys to group by.  [default: all but the seed]")
 @click.option("--sql", help="A query over trials, steps, gradients and parameters, in DuckDB's SQL.")
+@click.option("--overhead", "timed", is_flag=True, help="Where the time went, by structure.")
 @click.option("--all", "everything", is_flag=True, help=f"All rows, not only the first {_MOST_ROWS}.")
-def analyse(run: Path, by: str | None, sql: str | None, everything: bool) -> None:
-    """Final loss, gradient norm and clipping by swept key; or the answer to a query.
+def analyse(run: Path, by: str | None, sql: str | None, timed: bool, everything: bool) -> None:
+    """Final loss, gradient norm and clipping by swept key; where the time went; or the answer to a query.
 
     Works while the run goes on, too.
 
@@ -26,16 +27,23 @@ def analyse(run: Path, by: str | None, sql: str | None, everything: bool) -> Non
     Example:
       orchestrator analyse runs/quickstart
       orchestrator analyse runs/quickstart --by case
+      orchestrator analyse runs/quickstart --overhead
       orchestrator analyse runs/quickstart --sql "select step, avg(loss) from steps group by all"
     """
+    from orchestrator.reports.overhead import overhead
     from orchestrator.reports.query import query
     from orchestrator.reports.summary import summary
     from orchestrator.traces.read import Run
 
-    if by and sql:
-        raise click.UsageError("--by groups the standard table; put the grouping into the query instead")
+    if by and (sql or timed):
+        raise click.UsageError("--by groups the standard table; put the grouping into a query instead")
+    if sql and timed:
+        raise click.UsageError("--overhead is a table of its own; leave --sql out")
     opened = Run(run)
-    frame = query(opened, sql) if sql else summary(opened, by.split(",") if by else None)
+    if timed:
+        frame = overhead(opened)
+    else:
+        frame = query(opened, sql) if sql else summary(opened, by.split(",") if by else None)
     rows = frame.rows if everything else frame.rows[:_MOST_ROWS]
     show.frame(frame.header, rows)
     if len(rows) < len(frame.rows):

@@ -60,6 +60,7 @@ class Progress:
     steps: int = 0
     loss: float = math.nan
     commits: int = 0
+    commit_seconds: float = 0.0
 
 
 @dataclass
@@ -139,5 +140,7 @@ class Driver:
         self.progress.failed += len(given_up.work.pack.ids)
 
     def _commit(self) -> None:
+        begun = time.monotonic()
         self.committer.commit(*self.ledger.take())
         self.progress.commits += 1
+        self.progress.commit_seconds += time.monotonic() - begun

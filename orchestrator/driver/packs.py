@@ -15,7 +15,7 @@ from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.traces.rows import SavedState
 from orchestrator.training.pack import Pack
 
-_MOST_TRIALS = 64
+_MOST_TRIALS = 256
 """Beyond this, longer packs save nothing more and make commits coarse."""
 _PACK_BYTES = 256 << 20
 _PACKS_PER_WORKER = 4
@@ -35,6 +35,8 @@ class Done:
 
     def has_ended(self, trial: str) -> bool:
         """Whether the trial of this id needs nothing more."""
+        if not len(self.ended):
+            return False
         number = np.uint64(int(trial, 16))
         place = int(np.searchsorted(self.ended, number))
         return place < len(self.ended) and bool(self.ended[place] == number)

@@ -23,7 +23,9 @@ _ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1"}
 
 
 @contextmanager
-def joined(address: str | None, workers: int | None, cpus: int, gpus: int = 0) -> Iterator[tuple[str, int]]:
+def joined(
+    address: str | None, workers: int | None, cpus: int, gpus: int = 0, memory: int = 0
+) -> Iterator[tuple[str, int]]:
     """Joins the running Ray cluster if there is one, else starts a local one, for the time of ``with``.
 
     Only clusters that were started as such (``ray start``) are found: not the private one of another
@@ -32,9 +34,10 @@ def joined(address: str | None, workers: int | None, cpus: int, gpus: int = 0) -
     Args:
         address: of the cluster, host:port; None or ``auto``: RAY_ADDRESS, else the one that runs
             here, else (None only) a new one; ``local``: always a new one.
-        workers: how many are wanted; None: as many as there are CPUs and GPUs for.
+        workers: how many are wanted; None: as many as there is room for.
         cpus: CPUs of a worker.
         gpus: GPUs of a worker.
+        memory: of a worker, in bytes.
 
     Yields:
         A sentence saying where it is, and the number of workers.
@@ -44,18 +47,19 @@ def joined(address: str | None, workers: int | None, cpus: int, gpus: int = 0) -
     """
     if ray.is_initialized():
         where = "on the Ray cluster that this process is connected to"
-        yield where, workers or max(1, capacity(cpus, gpus))
+        yield where, workers or max(1, capacity(cpus, gpus, memory))
         return
     where = _connect(address, workers, cpus)
     try:
-        yield where, workers or max(1, capacity(cpus, gpus))
+        yield where, workers or max(1, capacity(cpus, gpus, memory))
     finally:
         ray.shutdown()
 
 
-def capacity(cpus: int, gpus: int = 0) -> int:
-    """How many workers of so many CPUs and GPUs fit into the cluster; a worker is on one node."""
-    wanted = {name: count for name, count in (("CPU", cpus), ("GPU", gpus)) if count}
+def capacity(cpus: int, gpus: int = 0, memory: int = 0) -> int:
+    """How many workers of so many CPUs, GPUs and bytes fit into the cluster; a worker is on one node."""
+    needs = (("CPU", cpus), ("GPU", gpus), ("memory", memory))
+    wanted = {name: count for name, count in needs if count}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return sum(min(int(node.get(name, 0.0) // count) for name, count in wanted.items()) for node in nodes)
 

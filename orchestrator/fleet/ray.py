@@ -26,6 +26,9 @@ _FETCH_S = 120.0
 """An answer that is ready arrives in this time, or its worker counts as lost."""
 
 _POLL_S = 1.0
+_LOOK_S = 5.0
+"""How often a fleet that grows looks for room."""
+
 _MOST_STILLBORN = 5
 
 
@@ -120,6 +123,8 @@ class RayFleet:
         prepare: called once in every actor before its first task.
         gpus: GPUs that each takes; it sees no others.
         patience_s: how long to wait while there is no worker at all.
+        memory: that Ray sets aside for each, in bytes.
+        grows: whether to follow the cluster: workers for nodes that join, none in place of those that left.
 
     Raises:
         FleetError: the cluster is too small.
@@ -132,10 +137,13 @@ class RayFleet:
         prepare: Callable[[], None],
         gpus: int = 0,
         patience_s: float = PATIENCE_S,
+        memory: int = 0,
+        grows: bool = False,
     ) -> None:
-        _refuse_infeasible(workers, cpus, gpus)
-        self._cpus, self._gpus, self._prepare = cpus, gpus, prepare
+        self._needs, self._prepare, self._grows = (cpus, gpus, memory), prepare, grows
+        _refuse_infeasible(workers, *self._needs)
         self._patience_s, self._manned_at = patience_s, time.monotonic()
+        self._looked_at = time.monotonic()
         self._starting: dict[Any, Any] = {}
         self._returning: dict[Any, Any] = {}
         self._idle: list[Any] = []
@@ -182,7 +190,9 @@ class RayFleet:
         self._idle, self._starting, self._returning, self._tasks = [], {}, {}, {}
 
     def _start_one(self) -> None:
-        actor = _ACTOR.options(num_cpus=self._cpus, num_gpus=self._gpus).remote(self._prepare)
+        cpus, gpus, memory = self._needs
+        options = {"num_cpus": cpus, "num_gpus": gpus, "memory": memory or None}
+        actor = _ACTOR.options(**options).remote(self._prepare)
         self._starting[actor.ready.remote()] = actor
 
     def _end(self, reference: Any, task: _Task) -> Outcome:
@@ -206,12 +216,25 @@ class RayFleet:
                 else:
                     ray.kill(actor)
                     self._replace(outcome.error, stillborn=waiting is self._starting)
+        self._follow_the_cluster()
         self._refuse_to_wait_for_ever()
+
+    def _follow_the_cluster(self) -> None:
+        """Starts workers on nodes that have joined; gives up those that wait for a node that has left."""
+        if not self._grows or time.monotonic() - self._looked_at < _LOOK_S:
+            return
+        self._looked_at = time.monotonic()
+        missing = max(1, capacity(*self._needs)) - self.size
+        for _ in range(missing):
+            self._start_one()
+        for reference in list(self._starting)[: max(0, -missing)]:
+            ray.kill(self._starting.pop(reference))
 
     def _replace(self, error: BaseException, stillborn: bool) -> None:
         self._stillborn += stillborn
         if self._stillborn < _MOST_STILLBORN:
-            self._start_one()
+            if not self._grows or self.size < max(1, capacity(*self._needs)):
+                self._start_one()
         elif not self.size:
             raise FleetError(f"workers die before they are up; the last one said: {error}")
 
@@ -224,15 +247,25 @@ class RayFleet:
             )
 
 
-def _refuse_infeasible(workers: int, cpus: int, gpus: int) -> None:
-    places, found = capacity(cpus, gpus), ray.cluster_resources()
+def _refuse_infeasible(workers: int, cpus: int, gpus: int, memory: int) -> None:
+    places, found = capacity(cpus, gpus, memory), ray.cluster_resources()
     if workers <= places:
         return
-    wanted, there = f"{cpus} CPU", f"{found.get('CPU', 0.0):g} CPUs"
+    wanted, there = [f"{cpus} CPU"], [f"{found.get('CPU', 0.0):g} CPUs"]
     if gpus:
-        wanted, there = f"{wanted} and {gpus} GPU", f"{there} and {found.get('GPU', 0.0):g} GPUs"
-    way_out = "ask for fewer --workers, for fewer placement.threads, or enlarge the cluster"
-    if gpus and not places:
+        wanted, there = [*wanted, f"{gpus} GPU"], [*there, f"{found.get('GPU', 0.0):g} GPUs"]
+    if memory:
+        wanted, there = [*wanted, _gib(memory)], [*there, _gib(found.get("memory", 0.0))]
+    way_out = "ask for fewer --workers, for fewer placement.threads"
+    way_out += ", for less placement.memory" if memory else ""
+    way_out += ", or enlarge the cluster"
+    if gpus and not capacity(0, gpus):
         way_out = "add a node with a GPU, or take trials that need none"
-    message = f"{workers} workers with {wanted} each do not fit: the cluster has {there}, room for {places}"
-    raise FleetError(f"{message}; {way_out}")
+    raise FleetError(
+        f"{workers} workers with {' and '.join(wanted)} each do not fit: "
+        f"the cluster has {' and '.join(there)}, room for {places}; {way_out}"
+    )
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.3g} GiB"

@@ -22,6 +22,7 @@ from orchestrator.sweep.resolved import Resolved
 from orchestrator.sweep.trial import Record
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+MEMORY = r"^([0-9]+(?:\.[0-9]+)?) ?([KMGT])iB$"
 _MOST_ALIKE = 10
 """Faults at one place that are shown; a faulty range would fill the screen."""
 
@@ -35,6 +36,18 @@ class Placement(Config):
         description="trials advanced together; null: as many as memory and workers suggest",
     )
     threads: int = Field(default=1, ge=1, description="threads of a worker; as many CPUs of the cluster")
+    memory: int | None = Field(
+        default=None,
+        ge=1,
+        description="memory that Ray sets aside for a worker: bytes, or text such as 2GiB; null: none",
+        json_schema_extra={
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": MEMORY},
+                {"type": "null"},
+            ]
+        },
+    )
     chunk_steps: int | None = Field(
         default=None, ge=1, description="a worker hands back after so many steps at the latest"
     )
@@ -45,6 +58,16 @@ class Placement(Config):
     shard_seconds: float = Field(
         default=0.01, ge=0, description="a shard is worth a worker of its own if it costs more than this"
     )
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _bytes(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not (found := re.fullmatch(MEMORY, value)):
+            legal = "a number of bytes, or text such as 512MiB or 2GiB (units: KiB, MiB, GiB, TiB)"
+            raise refuse(f"is {show(value)}, must be {legal}")
+        return int(float(found[1]) * 2 ** (10 * (1 + "KMGT".index(found[2]))))
 
 
 class SweepFile(Config):

@@ -8,14 +8,17 @@ trials cost no memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from orchestrator.sweep.axes import label
 from orchestrator.sweep.trial import Trial, digest, members
 from orchestrator.updates.base import Update
+
+_CHAINS = 256
+"""Chains of updates that a combination remembers while its trials are gone through."""
 
 KeyType = Literal["int64", "float64", "string"]
 """Type of a swept key's column."""
@@ -93,7 +96,7 @@ class Combination:
     def trial(self, position: int, index: int) -> PlannedTrial:
         """Trial ``position`` of this combination, which is trial ``index`` of the plan."""
         keys, seed = list(self.keys), self.template.seed
-        numbers: dict[int, dict[str, float]] = {}
+        numbers: list[tuple[Slot, float]] = []
         for axis in reversed(self.axes):
             position, place = divmod(position, len(axis.positions))
             chosen = axis.positions[place]
@@ -102,23 +105,28 @@ class Combination:
                 if key.slot.update is None:
                     seed = value
                 else:
-                    numbers.setdefault(key.slot.update, {})[key.slot.name] = float(value)
-        updates = self._updates(numbers)
+                    numbers.append((key.slot, float(value)))
+        updates, text = self._chain(tuple(numbers))
         trial = self.template.model_copy(update={"seed": seed, "updates": updates})
-        return PlannedTrial(self._id(seed, updates), index, trial, tuple(keys))
+        return PlannedTrial(self._id(seed, text), index, trial, tuple(keys))
 
-    def _updates(self, numbers: dict[int, dict[str, float]]) -> tuple[Update, ...]:
+    @cached_property
+    def _chain(self) -> Callable[[tuple[tuple[Slot, float], ...]], tuple[tuple[Update, ...], dict[str, str]]]:
+        """The updates with some numbers, and what they are in an id; neighbours share them."""
+        return lru_cache(maxsize=_CHAINS)(self._updates)
+
+    def _updates(self, numbers: tuple[tuple[Slot, float], ...]) -> tuple[tuple[Update, ...], dict[str, str]]:
         updates = list(self.template.updates)
-        for position, changed in numbers.items():
-            updates[position] = updates[position].model_copy(update=changed)
-        return tuple(updates)
+        for slot, value in numbers:
+            position = slot.update or 0
+            updates[position] = updates[position].model_copy(update={slot.name: value})
+        identity = {"updates": [update.identity() for update in updates]} if updates else {}
+        return tuple(updates), members(identity)
 
-    def _id(self, seed: int, updates: tuple[Update, ...]) -> str:
+    def _id(self, seed: int, updates: Mapping[str, str]) -> str:
         """``trial_id``, for trials that differ from the template in the seed and the updates only."""
-        varied: dict[str, Any] = {"seed": seed} if seed else {}
-        if updates:
-            varied["updates"] = [update.identity() for update in updates]
-        return digest({**self._fixed, **members(varied)})
+        varied = {"seed": str(seed)} if seed else {}
+        return digest({**self._fixed, **varied, **updates})
 
     @cached_property
     def _fixed(self) -> dict[str, str]:

@@ -72,22 +72,27 @@ class Problem:
 
 
 def problem(trial: Trial) -> Problem:
-    """The problem of a trial.
+    """The problem of a trial, after a check of everything.
 
     Raises:
         InputError: its parts do not fit together.
     """
     faults = _batch_faults(trial, _dataset(trial.data))
-    fingerprint = trial.data.fingerprint() if trial.data else ""
     try:
-        fingerprints = (fingerprint, trial.model.fingerprint())
-        ready = _problem(trial.data, fingerprints, trial.model, trial.loss, trial.gradient)
+        ready = checked_problem(trial)
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
     faults += [*_component_faults(trial, ready), *_metric_faults(trial, ready), *_memory_faults(trial, ready)]
     if faults:
         raise InputError(faults)
     return ready
+
+
+def checked_problem(trial: Trial) -> Problem:
+    """The problem of a trial that ``problem`` has found legal; cheap enough for every step."""
+    fingerprint = trial.data.fingerprint() if trial.data else ""
+    fingerprints = (fingerprint, trial.model.fingerprint())
+    return _problem(trial.data, fingerprints, trial.model, trial.loss, trial.gradient)
 
 
 @lru_cache(maxsize=64)

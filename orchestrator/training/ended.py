@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,6 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
     """
     template, count = pack.template, len(pack.trials)
     model = problem(template).model
-    configurations = [json.dumps(trial.model_dump(mode="json"), sort_keys=True) for trial in pack.trials]
     return {
         "trial": np.array(pack.ids),
         "status": np.full(count, status),
@@ -35,11 +36,30 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
         "seed": np.array([trial.seed for trial in pack.trials]),
         "parameters": np.full(count, model.parameters),
         "parameters_dead": np.full(count, np.count_nonzero(model.dead)),
-        "configuration": np.array(configurations, object),
+        "configuration": np.array(_configurations(pack), object),
         "bias": np.full(count, template.gradient.biased(model, template.loss)),
         "certificate": np.full(count, np.nan if certificate is None else certificate),
         **vars(totals),
     }
+
+
+def _configurations(pack: Pack) -> list[str]:
+    """Each trial as JSON with sorted keys; what the trials share is written only once."""
+    shared = {name: _text(value) for name, value in pack.template.model_dump(mode="json").items()}
+    chains = {trial.updates for trial in pack.trials}
+    updates = {chain: _text([update.model_dump(mode="json") for update in chain]) for chain in chains}
+    return [
+        _joined({**shared, "seed": str(trial.seed), "updates": updates[trial.updates]})
+        for trial in pack.trials
+    ]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _joined(members: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f'"{name}": {members[name]}' for name in sorted(members)) + "}"
 
 
 def failed_rows(pack: Pack) -> Columns:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum, Shard
-from orchestrator.sweep.problem import problem
+from orchestrator.sweep.problem import checked_problem, problem
 from orchestrator.sweep.trial import Trial
 from orchestrator.training.batches import Batches
 from orchestrator.training.ended import trial_rows
@@ -58,7 +58,7 @@ def shard_gradient(shared: tuple[Trial, Array], shard: Shard) -> tuple[GradientS
     The metric goes with it if an update of the template needs one.
     """
     template, parameters = shared
-    ready = problem(template)
+    ready = checked_problem(template)
     differentiator, metric = ready.differentiator, ready.metric(template.updates)
     started = time.perf_counter()
     total = differentiator.gradient(parameters, shard)

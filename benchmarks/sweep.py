@@ -1,0 +1,248 @@
+"""Sweeps as a whole: ``python -m benchmarks.sweep [overhead busy shards memory]``. Prints Markdown.
+
+Each measurement has a process and a local Ray of two CPUs of its own, which runs before any clock starts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import timed, tune
+from benchmarks.gradients import machine
+from orchestrator.api import Watcher, Where, open_run, run
+from orchestrator.driver.driver import Progress
+
+WORKERS = 2
+ALL = Where(workers=WORKERS)
+NETWORK = """
+name: network
+base:
+  data: {source: breast-cancer, features: 8, scale: none}
+  model: {kind: mlp, hidden: [10], activation: relu, output: sigmoid}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates: [{optimizer: sgd, learning_rate: 0.01}]
+  batch: {size: 64}
+"""
+CIRCUIT = """
+name: circuit
+base:
+  data: {source: breast-cancer, features: 4, scale: angle}
+  model: {kind: circuit, qubits: 4, layers: 4}
+  loss: mse
+  gradient: {engine: adjoint}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 32}
+  steps: 20
+sweep: [{seed: {range: 10000}}]
+"""
+PROBE = """
+name: probe
+base:
+  mode: probe
+  model: {kind: circuit, qubits: 4, layers: 2}
+  loss: expectation
+  gradient: {engine: adjoint}
+  batch: {size: 1}
+  steps: 1
+"""
+LARGE = """
+name: large
+base:
+  data: {source: breast-cancer, features: 12, scale: angle}
+  model: {kind: circuit, qubits: 12, layers: 4}
+  loss: mse
+  gradient: {engine: adjoint}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 256, shards: 2}
+  steps: 60
+"""
+SMALL = NETWORK.replace("network", "small") + "  steps: 4000\n"
+
+
+class Clock(Watcher):
+    """Notes when the last rows came back."""
+
+    last = 0.0
+    _steps = 0
+
+    def advanced(self, progress: Progress) -> None:
+        """Something has come back, or nothing for a while."""
+        if progress.steps != self._steps:
+            self._steps, self.last = progress.steps, time.time()
+
+
+def sweep(text: str, folder: Path, where: Where = ALL) -> tuple[float, float, float]:
+    """Runs a sweep file.
+
+    Returns:
+        Seconds of the whole call; of it those after the first trial had been started; and from there until
+        the last rows had come back.
+    """
+    file, clock = folder / "sweep.yaml", Clock()
+    file.write_text(text)
+    begun = time.time()
+    result = run(file, folder / "run", where=where, watcher=clock)
+    ended = time.time()
+    if result.exit_code or not result.finished:
+        raise SystemExit(f"the sweep failed: {result}")
+    column = open_run(folder / "run").trials["started_at"].to_pylist()
+    first = min(datetime.fromisoformat(moment).timestamp() for moment in column)
+    return ended - begun, ended - first, clock.last - first
+
+
+def overhead(folder: Path, trials: int = 1000) -> str:
+    """Trials per second beside Ray Tune's."""
+    ours = NETWORK + f"  steps: {tune.STEPS}\nsweep: [{{seed: {{range: {trials}}}}}]\n"
+    lines = ["| | whole call, s | from the first trial's start, s | trials/s |", "|---|---|---|---|"]
+    own = sweep(ours, folder)  # first: Tune keeps its actors, and so the CPUs, for a while
+    peer = tune.seconds(trials, folder)
+    for name, (whole, since, *_) in {"orchestrator": own, "Ray Tune": peer}.items():
+        lines.append(f"| {name} | {whole:.1f} | {since:.2f} | {trials / since:,.0f} |")
+    lines.append(f"| ratio | {peer[0] / own[0]:.0f} | {peer[1] / own[1]:.0f} | |")
+    return f"{trials:,} trials of {tune.STEPS} steps of the 8→10→1 network:\n\n" + "\n".join(lines)
+
+
+def busy(folder: Path) -> str:
+    """How busy workers are, and with what."""
+    with timed.calls(folder / "calls"):
+        seconds = sweep(CIRCUIT, folder)[2]
+    processes = timed.read(folder / "calls")
+    every = [call for calls in processes for call in calls]
+    later = [call for calls in processes for call in calls[1:]]
+    return (
+        "10,000 trials of 20 steps (4 qubits, 4 layers, batch 32):\n\n"
+        f"- {200_000 / seconds:,.0f} trial-steps/s.\n"
+        f"- Workers are busy {timed.share_busy(processes):.1%} of the time from the first pack to the last.\n"
+        f"- {1 - timed.share_of_gradients(every):.1%} of their time goes into anything but gradients, "
+        f"{1 - timed.share_of_gradients(later):.1%} without their first packs, when they load all they need."
+    )
+
+
+def shards(folder: Path) -> str:
+    """One trial over two workers, and a trial that is too small for that."""
+    seconds = {}
+    for name, where in {"one": Where(workers=1), "two": Where(workers=2)}.items():
+        (folder / name).mkdir()
+        seconds[name] = sweep(LARGE, folder / name, where)[2]
+    alone, together = independent(1), independent(2)
+    trial = open_run(folder / "one" / "run").trials.to_pylist()[0]
+    shard = trial["seconds_compute"] / trial["steps"] / 2
+    small = {}
+    for name, where in {"inline": Where(inline=True), "auto": Where()}.items():
+        (folder / name).mkdir()
+        small[name] = sweep(SMALL, folder / name, where)[2]
+    gain, reachable = seconds["one"] / seconds["two"], 2 * alone / together
+    return (
+        f"- One trial of 60 steps (12 qubits, batch 256, two shards of {1e3 * shard:.0f} ms): "
+        f"{seconds['one']:.2f} s on one worker, {seconds['two']:.2f} s on two, {gain:.2f} times as fast. "
+        f"Two independent processes reach {reachable:.2f}.\n"
+        f"- One small trial (the network, 4,000 steps): {small['inline']:.2f} s inline, "
+        f"{small['auto']:.2f} s on Ray with two CPUs."
+    )
+
+
+def independent(count: int, calls: int = 40) -> float:
+    """Seconds that each of ``count`` processes needs for the same gradients, all at once."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(count) as pool:
+        pool.map(_gradients, [1] * count, chunksize=1)
+        return max(pool.map(_gradients, [calls] * count, chunksize=1))
+
+
+def _gradients(calls: int) -> float:
+    from benchmarks.peers import orchestrator
+    from benchmarks.work import Shape, Work
+
+    work = Work.random(Shape(12, 128))
+    gradient = orchestrator.build(work, 1)
+    gradient(work.parameters)
+    begun = time.perf_counter()
+    for _ in range(calls):
+        gradient(work.parameters)
+    return time.perf_counter() - begun
+
+
+def memory(folder: Path) -> str:
+    """Peak memory of the driver and number of files of two sweeps, one ten times as long as the other."""
+    lines = ["| one-step probes | driver's peak, MiB | its CPU, µs/trial | files | s |", "|---" * 5 + "|"]
+    for trials in (10_000, 100_000):
+        peak, cpu, files, seconds = _alone(_peak, folder, trials)
+        lines.append(f"| {trials:,} | {peak:.0f} | {1e6 * cpu / trials:.0f} | {files} | {seconds:.1f} |")
+    return "\n".join(lines)
+
+
+def _peak(folder: Path, trials: int) -> tuple[float, float, int, float]:
+    place = folder / str(trials)
+    place.mkdir()
+    text = PROBE + f"sweep: [{{seed: {{range: {trials}}}}}]\n"
+    before = time.process_time()
+    seconds = _connected(sweep, text, place)[0]
+    cpu = time.process_time() - before
+    files = sum(entry.is_file() for entry in (place / "run").rglob("*"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, cpu, files, seconds
+
+
+def _connected(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls ``function`` in a process that is connected to a Ray of its own."""
+    import ray
+
+    ray.init(
+        address="local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
+    try:
+        return function(*arguments)
+    finally:
+        ray.shutdown()
+
+
+def _alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    with multiprocessing.get_context("spawn").Pool(1) as fresh:
+        return fresh.apply(function, arguments)
+
+
+MEASUREMENTS: dict[str, Callable[[Path], str]] = {
+    "overhead": overhead,
+    "busy": busy,
+    "shards": shards,
+    "memory": memory,
+}
+
+
+def measure(name: str) -> str:
+    """One measurement, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        function = MEASUREMENTS[name]
+        return function(Path(folder)) if function is memory else _connected(function, Path(folder))
+
+
+def main() -> None:
+    """Measures and prints everything, or what is named."""
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    os.environ |= {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    }
+    print(machine())
+    for name in sys.argv[1:] or MEASUREMENTS:
+        print(f"\n{_process(name)}", flush=True)
+
+
+def _process(name: str) -> str:
+    """``measure`` in a process that may have children."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(measure, name).result()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The network of ``benchmarks.sweep`` on Ray Tune: plain NumPy, a report after every step, reused actors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+STEPS, BATCH, HIDDEN, LEARNING_RATE = 10, 64, 10, 0.01
+
+
+@cache
+def data() -> tuple[Array, Array]:
+    """Breast cancer, eight principal components [rows, 8] and labels [rows]; read once per process."""
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.decomposition import PCA
+
+    inputs, labels = load_breast_cancer(return_X_y=True)
+    return PCA(8, svd_solver="full").fit_transform(inputs), labels.astype(float)
+
+
+def step(parameters: list[Array], inputs: Array, labels: Array) -> float:
+    """One step of gradient descent, in place; returns the binary cross-entropy before it."""
+    first, first_bias, second, second_bias = parameters
+    hidden = np.maximum(0.0, inputs @ first + first_bias)
+    logit = (hidden @ second + second_bias)[:, 0]
+    slope = ((1.0 / (1.0 + np.exp(-logit)) - labels) / len(labels))[:, None]
+    below = (slope @ second.T) * (hidden > 0.0)
+    gradients = inputs.T @ below, below.sum(0), hidden.T @ slope, slope.sum(0)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        np.subtract(parameter, LEARNING_RATE * gradient, out=parameter)
+    return float((np.logaddexp(0.0, logit) - labels * logit).mean())
+
+
+def train(config: Mapping[str, int]) -> None:
+    """A trial of Tune."""
+    from ray import tune
+
+    inputs, labels = data()
+    random = np.random.default_rng(config["seed"])
+    sizes = [(inputs.shape[1], HIDDEN), (HIDDEN,), (HIDDEN, 1), (1,)]
+    parameters = [random.uniform(-0.3, 0.3, size) for size in sizes]
+    order = random.permutation(len(inputs))
+    with np.errstate(over="ignore"):
+        for number in range(STEPS):
+            rows = order[number * BATCH % len(order) :][:BATCH]
+            tune.report({"loss": step(parameters, inputs[rows], labels[rows])})
+
+
+def seconds(trials: int, folder: Path) -> tuple[float, float]:
+    """Runs ``trials`` trials on the cluster that this process is connected to.
+
+    Returns:
+        Seconds of the whole call, and of it those after the first trial had been started.
+    """
+    from ray import tune
+
+    os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    begun = time.perf_counter()
+    tuner = tune.Tuner(
+        train,
+        param_space={"seed": tune.grid_search(list(range(trials)))},
+        tune_config=tune.TuneConfig(reuse_actors=True),
+        run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
+    )
+    results = tuner.fit()
+    whole = time.perf_counter() - begun
+    if results.num_errors:
+        raise SystemExit(f"Tune: {results.num_errors} trials failed: {results.errors[0]}")
+    return whole, _since_first(results, time.time())
+
+
+def _since_first(results: Any, now: float) -> float:
+    """Seconds from the start of the first trial until now."""
+    return now - min(one.metrics["timestamp"] - one.metrics["time_total_s"] for one in results)
