@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from orchestrator.cli import show
@@ -17,10 +15,10 @@ _MOST_ROWS = 60
 @click.option("--by", metavar="KEY[,KEY…]", help="Swept keys to group by.  [default: all but the seed]")
 @click.option("--sql", help="A query over trials, steps, gradients and parameters, in DuckDB's SQL.")
 @click.option("--all", "everything", is_flag=True, help=f"All rows, not only the first {_MOST_ROWS}.")
-def analyse(run: Path, by: str | None, sql: str | None, everything: bool) -> None:
+def analyse(run: str, by: str | None, sql: str | None, everything: bool) -> None:
     """Final loss, gradient norm and clipping by swept key; or the answer to a query.
 
-    Works while the run goes on, too.
+    RUN is a directory, or the URI of a run on an object store. Works while the run goes on, too.
 
     \b
     Example:
