@@ -24,7 +24,7 @@ from itertools import count
 from typing import Any
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.lock import BEAT_SECONDS, STALE_SECONDS, Owner, alive, taken
+from orchestrator.traces.lock import BEAT_SECONDS, Owner, alive, taken
 from orchestrator.traces.objects import Bucket
 
 CLAIMS = "claims"

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.traces.arrow import conform
-from orchestrator.traces.storage import FileRecord, Storage, Sink
+from orchestrator.traces.storage import FileRecord, Sink, Storage
 
 GROUP_ROWS = 1 << 17
 """Rows of a row group, at least, where there are as many."""

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.arrow import to_arrow
 from orchestrator.traces.commits import merge, read_ended, read_states, write_commit
 from orchestrator.traces.compaction import Plan, compact
