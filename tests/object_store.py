@@ -13,8 +13,6 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "bucket"
 DENIED = "nobody"
@@ -34,6 +32,8 @@ class Door:
     """
 
     def __init__(self) -> None:
+        from moto.server import DomainDispatcherApplication, create_backend_app  # seconds, for few tests
+
         self._store = DomainDispatcherApplication(create_backend_app)
         self._changes: Counter[str] = Counter()
 
@@ -64,17 +64,18 @@ class Door:
         return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
 
 
-class _Silent(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, *_: Any) -> None:
-        """Says nothing."""
-
-
 @contextmanager
 def served() -> Iterator[str]:
     """The address of a store with an empty bucket ``BUCKET``."""
-    server = make_server("127.0.0.1", 0, Door(), threaded=True, request_handler=_Silent)
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Silent(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, *_: Any) -> None:
+            pass
+
+    server = make_server("127.0.0.1", 0, Door(), threaded=True, request_handler=Silent)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
@@ -110,4 +111,5 @@ def bucket(store_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
     """URI of a folder of its own for each test; the environment leads to the store."""
     for name, value in environment(store_url).items():
         monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/{request.node.name.replace('[', '/').rstrip(']')}"
+    name = re.sub(r"\W+", "-", request.node.name)
+    return f"s3://{BUCKET}/{name}"

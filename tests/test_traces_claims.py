@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -47,9 +48,7 @@ def test_of_many_who_come_at_once_exactly_one_holds_the_run(bucket: str) -> None
 def test_claim_is_refused_to_a_second_holder_and_free_after_release(bucket: str) -> None:
     place = Bucket.at(bucket)
     first = place.hold()
-    with pytest.raises(
-        RunDirectoryError, match=rf"^{bucket}: .*process {os.getpid()} on \S+\); wait for its"
-    ):
+    with pytest.raises(RunDirectoryError, match=rf"^{bucket}: .*process {os.getpid()} on \S+\); wait"):
         place.hold()
     first.check()
     first.release()
@@ -85,12 +84,10 @@ def test_driver_that_was_given_up_for_dead_notices_whatever_it_uploads(
     successor.release()
 
 
-@pytest.mark.parametrize(
-    "gone", [replace(Owner.myself(), started="1"), replace(Owner.myself(), pid=2**22 + 1)]
-)
-def test_claim_of_a_process_of_this_host_that_is_gone_is_free_at_once(bucket: str, gone: Owner) -> None:
+@pytest.mark.parametrize("gone", [{"started": "1"}, {"pid": 2**22 + 1}])  # such a pid is never given
+def test_claim_of_a_process_here_that_is_gone_is_free_at_once(bucket: str, gone: dict[str, Any]) -> None:
     place = Bucket.at(bucket)
-    leave(place, gone)
+    leave(place, replace(Owner.myself(), **gone))
     place.hold().release()
 
 

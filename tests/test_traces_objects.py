@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stored_runs as small
@@ -58,6 +60,24 @@ def test_object_is_recorded_as_the_store_returns_it(bucket: str) -> None:
     record = FileRecord(len(content), hashlib.sha256(content).hexdigest())
     assert sink.record() == place.record("a/b/file") == record
     assert (place.size("a/b/file"), place.names("a"), place.names()) == (len(content), ["b"], ["a"])
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"a" * 10, b"b" * 1000), (b"a" * 1000, b"b" * 10)])
+def test_object_that_is_replaced_while_it_is_read_is_never_torn(bucket: str, old: bytes, new: bytes) -> None:
+    place = Bucket.at(bucket)
+    place.replace("marker", old)
+
+    class Replacing:
+        """The store, with somebody who replaces the marker once its size has been asked for."""
+
+        get_file_info = place.filesystem.get_file_info
+
+        def open_input_stream(self, source: str) -> Any:
+            stream = place.filesystem.open_input_stream(source)
+            place.replace("marker", new)
+            return stream
+
+    assert replace(place, filesystem=Replacing()).read("marker") == new
 
 
 def test_what_is_not_there_is_none_and_deleted_without_complaint(bucket: str) -> None:

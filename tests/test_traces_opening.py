@@ -102,6 +102,7 @@ def test_directory_that_is_not_writable_is_refused() -> None:
     ("address", "message"),
     [
         ("ftp://bucket/run", "ftp://bucket/run: a run is kept in a local directory or on s3://, gs://"),
+        ("s3://bucket/a//b", "needs a folder in the bucket, e.g. s3://bucket/runs/name"),
         ("s3://bucket", "needs a folder in the bucket, e.g. s3://bucket/runs/name"),
         (
             "s3://key:secret@bucket/run",

@@ -24,6 +24,7 @@ from orchestrator.traces.storage import FileRecord, Hold, Sink, explained
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
 _S3_OPTIONS = ("endpoint_override", "region", "scheme")
 _CHUNK_BYTES = 8 << 20
+_READS = 5
 _CONNECT_S, _REQUEST_S, _ATTEMPTS, _GOOGLE_RETRY_S = 5, 60, 5, 60
 """How long a store may not answer: seconds, not the minutes that clients wait if they are not told."""
 
@@ -60,8 +61,9 @@ class Bucket:
             raise RunDirectoryError(f"{root}: a run is kept in a local directory or on {legal}")
         if secret:
             raise RunDirectoryError(f"{root}: leave the keys out; credentials come from the environment")
-        if not parts.path.strip("/"):
-            raise RunDirectoryError(f"{root}: a run needs a folder in the bucket, e.g. {root}/runs/name")
+        if not parts.path.strip("/") or "//" in parts.path:
+            example = f"{parts.scheme}://{place}/runs/name"
+            raise RunDirectoryError(f"{root}: a run needs a folder in the bucket, e.g. {example}")
         with explained(root, "check the address"):
             try:
                 return cls(root, *(_s3 if parts.scheme == "s3" else _other)(uri))
@@ -95,12 +97,19 @@ class Bucket:
         return sorted(found, key=lambda info: str(info.base_name))
 
     def read(self, name: str) -> bytes | None:
-        """The content of a small object; None if there is no such object."""
-        try:
-            with self.filesystem.open_input_stream(self.source(name)) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
+        """The content of a small object; None if there is no such object.
+
+        pyarrow asks for the size first and for so many bytes then: what was replaced in between is read anew.
+        """
+        for attempt in range(_READS):
+            try:
+                with self.filesystem.open_input_stream(self.source(name)) as stream:
+                    content = _content(stream, last=attempt == _READS - 1)
+            except FileNotFoundError:
+                return None
+            if content is not None and len(content) == self.size(name):
+                return content
+        raise OSError(f"{self.path(name)} changes faster than it can be read")
 
     def size(self, name: str) -> int | None:
         """Size of an object in bytes; None if there is no such object."""
@@ -164,6 +173,16 @@ class _Upload(io.RawIOBase):
         if not self.closed:
             super().close()
             self._stream.close()
+
+
+def _content(stream: Any, last: bool) -> bytes | None:
+    """What is left of a stream; None if the object was replaced under it by a shorter one."""
+    try:
+        return bytes(stream.read())
+    except OSError:
+        if last:
+            raise
+        return None
 
 
 def _s3(uri: str) -> tuple[Any, str]:
