@@ -20,6 +20,7 @@ from orchestrator.engines.threads import use_threads
 from orchestrator.engines.worker import prepare
 from orchestrator.sweep.file import Placement, Sweep, load
 from orchestrator.sweep.plan import Plan
+from orchestrator.traces.places import located
 from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn
 from orchestrator.traces.run import RunWriter
@@ -69,7 +70,7 @@ class Counts:
 class Watcher:
     """Is told what happens; does nothing. Subclass it to show progress."""
 
-    def opened(self, sweep: Sweep, out: Path, counts: Counts) -> None:
+    def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:
         """The run directory is open."""
 
     def placed(self, where: str, workers: int) -> None:
@@ -96,11 +97,12 @@ class Result:
     """How a sweep ended.
 
     Attributes:
+        out: where the run is: a path, or the URI that was given.
         finished: whether all trials have ended; if not, it was stopped and can go on.
         failed: trials in the run that failed, now or before.
     """
 
-    out: Path
+    out: Path | str
     progress: Progress
     finished: bool
     failed: int
@@ -124,7 +126,7 @@ def run(
 
     Args:
         sweep: the YAML file.
-        out: the run directory; ``runs/<name>`` if left out.
+        out: the run directory, or a URI such as ``s3://bucket/runs/depth``; ``runs/<name>`` if left out.
         where: on what to run.
         overrides: ``path=value`` changes to the sweep file.
         mixed_versions: go on with a run that other versions began.
@@ -143,9 +145,8 @@ def run(
     planned = load(Path(sweep), overrides)
     if where.inline:
         check_here(planned.plan)
-    place = f"runs/{planned.name}" if out is None else os.fspath(out)
-    folder = Path(place)
-    with _open(planned, place, mixed_versions) as writer:
+    folder = located(f"runs/{planned.name}" if out is None else out)
+    with _open(planned, folder, mixed_versions) as writer:
         done = Done(writer.ended(), writer.states())
         counts = replace(count(planned.plan, done), damaged=len(writer.lost))
         watcher.opened(planned, folder, counts)
@@ -160,7 +161,7 @@ def run(
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
-    """A run directory to read, finished or not.
+    """A run to read, finished or not: its directory, or its URI on an object store.
 
     Raises:
         RunDirectoryError: there is no run.
@@ -171,7 +172,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(path)
 
 
-def _open(sweep: Sweep, folder: str, mixed_versions: bool) -> RunWriter:
+def _open(sweep: Sweep, folder: Path | str, mixed_versions: bool) -> RunWriter:
     keys = tuple(
         KeyColumn(name, kind) for name, kind in zip(sweep.plan.keys, sweep.plan.key_types, strict=True)
     )

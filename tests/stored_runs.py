@@ -108,7 +108,7 @@ def run_missing(writer: RunWriter, numbers: Iterable[int]) -> None:
                 advance(writer, [number], step, step + 1)
 
 
-def finish(path: Path, numbers: Sequence[int]) -> None:
+def finish(path: Path | str, numbers: Sequence[int]) -> None:
     """The same ``run`` command, however often: what is missing is run, then the run is compacted."""
     with open_writer(path) as writer:
         run_missing(writer, numbers)

@@ -98,9 +98,22 @@ def test_directory_that_is_not_writable_is_refused() -> None:
         Path(name).chmod(0o755)
 
 
-def test_address_of_an_object_store_is_refused() -> None:
-    with pytest.raises(RunDirectoryError, match="local directory"):
-        open_writer("s3://bucket/run")
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ftp://bucket/run", "ftp://bucket/run: a run is kept in a local directory or on s3://, gs://"),
+        ("s3://bucket/a//b", "needs a folder in the bucket, e.g. s3://bucket/runs/name"),
+        ("s3://bucket", "needs a folder in the bucket, e.g. s3://bucket/runs/name"),
+        (
+            "s3://key:secret@bucket/run",
+            r"^s3://bucket/run: leave the keys out; credentials come",
+        ),
+        ("s3://bucket/run?colour=red", r"no option 'colour' \(legal: endpoint_override, region, scheme\)"),
+    ],
+)
+def test_address_that_is_none_of_an_object_store_is_refused(address: str, message: str) -> None:
+    with pytest.raises(RunDirectoryError, match=message):
+        open_writer(address)
 
 
 def test_second_driver_is_refused_while_the_first_is_there(tmp_path: Path) -> None:

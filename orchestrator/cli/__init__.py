@@ -11,6 +11,7 @@ from orchestrator.cli.doctor import doctor
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.schema import schema
+from orchestrator.cli.verify import verify
 from orchestrator.errors import OrchestratorError
 
 BAD_INPUT = 2
@@ -34,7 +35,7 @@ def orchestrator() -> None:
     """
 
 
-for _verb in (plan, run, analyse, schema, doctor):
+for _verb in (plan, run, analyse, verify, schema, doctor):
     orchestrator.add_command(_verb)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from orchestrator.cli import show
@@ -18,10 +16,10 @@ _MOST_ROWS = 60
 @click.option("--sql", help="A query over trials, steps, gradients and parameters, in DuckDB's SQL.")
 @click.option("--overhead", "timed", is_flag=True, help="Where the time went, by structure.")
 @click.option("--all", "everything", is_flag=True, help=f"All rows, not only the first {_MOST_ROWS}.")
-def analyse(run: Path, by: str | None, sql: str | None, timed: bool, everything: bool) -> None:
+def analyse(run: str, by: str | None, sql: str | None, timed: bool, everything: bool) -> None:
     """Final loss, gradient norm and clipping by swept key; where the time went; or the answer to a query.
 
-    Works while the run goes on, too.
+    RUN is a directory, or the URI of a run on an object store. Works while the run goes on, too.
 
     \b
     Example:

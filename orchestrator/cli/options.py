@@ -11,7 +11,7 @@ import click
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 sweep_file: Decorator = click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP")
-run_folder: Decorator = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+run_folder: Decorator = click.argument("run", type=click.Path(), metavar="RUN")  # or a URI
 overrides: Decorator = click.option(
     "--set",
     "overrides",

@@ -15,7 +15,7 @@ from orchestrator.cli.options import overrides, sweep_file
 
 @click.command()
 @sweep_file
-@click.option("--out", type=click.Path(), help="The run directory.  [default: runs/<name>]")
+@click.option("--out", type=click.Path(), help="The run directory, or s3://bucket/….  [default: runs/<name>]")
 @click.option("--inline", is_flag=True, help="In this process, without Ray.")
 @click.option("--address", help="Ray cluster to join.  [default: the one running here, else a local one]")
 @click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
@@ -66,9 +66,10 @@ def _command() -> str:
     return shlex.join(["orchestrator", *sys.argv[1:]])
 
 
-def _next(out: Path) -> str:
+def _next(out: Path | str) -> str:
+    tables, query, options = str(out).partition("?")
     return (
-        f"\nThe tables are in {out}/{{trials,steps,gradients,parameters}}/*.parquet. Next, for example:\n"
-        f"  orchestrator analyse {out}\n"
-        f"  python -c \"import pandas as pd; print(pd.read_parquet('{out}/steps'))\""
+        f"\nThe tables are in {tables}/{{trials,steps,gradients,parameters}}/*.parquet. Next, for example:\n"
+        f"  orchestrator analyse {shlex.quote(str(out))}\n"
+        f"  python -c \"import pandas as pd; print(pd.read_parquet('{tables}/steps{query}{options}'))\""
     )

@@ -32,7 +32,7 @@ class Terminal(Watcher):
         self._bar: Any = None
         self._steps = 0
 
-    def opened(self, sweep: Sweep, out: Path, counts: Counts) -> None:
+    def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:
         """Says what is there already."""
         self._steps = counts.steps
         parts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]

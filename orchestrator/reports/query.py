@@ -50,9 +50,13 @@ def query(run: Run, sql: str) -> Frame:
 
 
 def _register(connection: duckdb.DuckDBPyConnection, run: Run, table: str) -> None:
+    """One view; of an object store through Arrow, as DuckDB would need an extension and credentials."""
     files = run.files(table)
     if not files:
         connection.register(table, run.schema(table).empty_table())
+        return
+    if not run.local:
+        connection.register(table, run.dataset(table))
         return
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     connection.execute(f"create view {table} as select * from read_parquet([{listed}], union_by_name = true)")

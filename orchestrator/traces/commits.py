@@ -15,20 +15,20 @@ from orchestrator.traces.arrow import STATE, TEXT, states_to_arrow, table_schema
 from orchestrator.traces.manifest import COMPLETE, Commit, Snapshot, commit_numbers
 from orchestrator.traces.rows import KeyColumn, SavedState
 from orchestrator.traces.schema import TABLES
-from orchestrator.traces.storage import Folder
+from orchestrator.traces.storage import Storage
 
 _TRIAL = pa.schema([("trial", TEXT)])
 
 
 def write_commit(
-    folder: Folder, follows: int, tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]
+    folder: Storage, follows: int, tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]
 ) -> Commit:
     """Writes a commit behind ``follows``; it counts once this returns."""
     contents = {table: (data.schema, [data]) for table, data in tables.items()}
     return _write(folder, Commit(_next(folder, follows), follows, 0, (), {}), contents, states)
 
 
-def merge(folder: Folder, commits: Sequence[Commit], keys: Iterable[KeyColumn]) -> Commit:
+def merge(folder: Storage, commits: Sequence[Commit], keys: Iterable[KeyColumn]) -> Commit:
     """Joins commits that follow each other into one, then removes them.
 
     Rows pass through in pieces; states that are superseded, or of ended trials, are left behind.
@@ -48,7 +48,7 @@ def merge(folder: Folder, commits: Sequence[Commit], keys: Iterable[KeyColumn]) 
     return merged
 
 
-def read_states(folder: Folder, run: Snapshot) -> dict[str, SavedState]:
+def read_states(folder: Storage, run: Snapshot) -> dict[str, SavedState]:
     """The newest state of every trial that has one and has not ended."""
     states = {}
     for piece in parquet.read(folder, run.files("state"), STATE):
@@ -62,14 +62,14 @@ def read_states(folder: Folder, run: Snapshot) -> dict[str, SavedState]:
     return states
 
 
-def read_ended(folder: Folder, run: Snapshot) -> NDArray[np.uint64]:
+def read_ended(folder: Storage, run: Snapshot) -> NDArray[np.uint64]:
     """Sorted numbers of the trials that have ended, uint64 [trials]."""
     pieces = [trial_numbers(piece["trial"]) for piece in parquet.read(folder, run.files("trials"), _TRIAL)]
     return np.sort(np.concatenate([np.empty(0, np.uint64), *pieces]))
 
 
 def _write(
-    folder: Folder,
+    folder: Storage,
     commit: Commit,
     tables: Mapping[str, tuple[pa.Schema, Iterable[pa.Table]]],
     states: Mapping[str, SavedState],
@@ -90,5 +90,5 @@ def _write(
     return commit
 
 
-def _next(folder: Folder, follows: int) -> int:
+def _next(folder: Storage, follows: int) -> int:
     return max([follows, *commit_numbers(folder)]) + 1

@@ -30,7 +30,7 @@ from orchestrator.traces.arrow import (
 from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
-from orchestrator.traces.storage import FileRecord, Folder
+from orchestrator.traces.storage import FileRecord, Storage
 
 MEMORY_BYTES = 256 << 20
 """What the rows of one table in one range may take; sorting them takes about four times that."""
@@ -48,7 +48,7 @@ Files = Mapping[str, Sequence[str]]
 
 
 def compact(
-    folder: Folder,
+    folder: Storage,
     run: Snapshot,
     info: RunInfo,
     sweep: str,
@@ -92,7 +92,7 @@ def _parts(
 
 @dataclass(frozen=True)
 class _Compaction:
-    folder: Folder
+    folder: Storage
     keys: tuple[KeyColumn, ...]
     memory_bytes: int
 

@@ -73,11 +73,11 @@ class Lock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if holder := owner(folder):
-                raise _taken(folder, holder)
+                raise taken(folder, holder)
             return cls(folder / NAME, descriptor)
         except BlockingIOError:
             os.close(descriptor)
-            raise _taken(folder, owner(folder)) from None
+            raise taken(folder, owner(folder)) from None
         except BaseException:
             os.close(descriptor)
             raise
@@ -123,12 +123,22 @@ def owner(folder: Path) -> Owner | None:
         holder = Owner(**json.loads(claim))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+    return holder if alive(holder, age) else None
+
+
+def alive(holder: Owner, age: float) -> bool:
+    """Whether a process is there, if it is on this host; else whether its heartbeat is young enough.
+
+    Args:
+        age: of its last heartbeat, in seconds.
+    """
     if (holder.host, holder.boot) == (socket.gethostname(), _boot()):
-        return holder if _started(holder.pid) == holder.started else None
-    return holder if age < STALE_SECONDS else None
+        return _started(holder.pid) == holder.started
+    return age < STALE_SECONDS
 
 
-def _taken(folder: Path, holder: Owner | None) -> RunDirectoryError:
+def taken(folder: object, holder: Owner | None) -> RunDirectoryError:
+    """What a second driver is told."""
     return RunDirectoryError(
         f"{folder}: another driver is at work here ({holder or 'just starting'}); wait for its end or stop it"
     )

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.rows import KeyColumn
-from orchestrator.traces.storage import FileRecord, Folder
+from orchestrator.traces.storage import FileRecord, Storage
 
 FORMAT = 1
 """Version of the layout of a run directory."""
@@ -55,7 +55,7 @@ class RunInfo:
         return _dump({"format": FORMAT, **asdict(self)})
 
     @classmethod
-    def load(cls, folder: Folder) -> Self | None:
+    def load(cls, folder: Storage) -> Self | None:
         """Reads ``run.json``; None if there is none.
 
         Raises:
@@ -90,7 +90,7 @@ class Complete:
         return _dump({"format": FORMAT, **asdict(self), "run": asdict(info)})
 
     @classmethod
-    def load(cls, folder: Folder) -> Self | None:
+    def load(cls, folder: Storage) -> Self | None:
         """Reads ``complete.json``; None if there is none. Raises RunDirectoryError if it is damaged."""
         if (text := folder.read(COMPLETE)) is None:
             return None
@@ -130,7 +130,7 @@ class Commit:
         return _dump({"format": FORMAT, **{name: fields[name] for name in fields if name != "number"}})
 
     @classmethod
-    def load(cls, folder: Folder, number: int) -> Self | None:
+    def load(cls, folder: Storage, number: int) -> Self | None:
         """Reads a commit's marker; None if it has none or a damaged one."""
         text = folder.read(f"{COMMITS}/{number:06d}/{COMPLETE}") or b""
         try:
@@ -182,26 +182,26 @@ def due(commits: tuple[Commit, ...]) -> tuple[Commit, ...]:
     return tail if len(tail) == FANOUT and len({commit.level for commit in tail}) == 1 else ()
 
 
-Check = Callable[[Folder, str, FileRecord], bool]
+Check = Callable[[Storage, str, FileRecord], bool]
 """Whether a file is what its marker says."""
 
 
-def same_size(folder: Folder, name: str, record: FileRecord) -> bool:
+def same_size(folder: Storage, name: str, record: FileRecord) -> bool:
     """Whether the file is there in full; what readers check."""
     return folder.size(name) == record.size
 
 
-def same_content(folder: Folder, name: str, record: FileRecord) -> bool:
+def same_content(folder: Storage, name: str, record: FileRecord) -> bool:
     """Whether the file has the hash that its marker says; what the writer checks."""
     return folder.record(name) == record
 
 
-def commit_numbers(folder: Folder) -> list[int]:
+def commit_numbers(folder: Storage) -> list[int]:
     """Numbers of all folders under ``commits/``, marked or not."""
     return sorted(int(name) for name in folder.names(COMMITS) if name.isdecimal())
 
 
-def snapshot(folder: Folder, check: Check = same_size) -> Snapshot:
+def snapshot(folder: Storage, check: Check = same_size) -> Snapshot:
     """Reads the lists of a run, also while its driver merges and compacts.
 
     Folders are listed before and after: a merge or a compaction marks its result before it removes
@@ -216,7 +216,7 @@ def snapshot(folder: Folder, check: Check = same_size) -> Snapshot:
             return Snapshot(complete, chain(intact, complete.through if complete else 0))
 
 
-def _intact(folder: Folder, commit: Commit, check: Check) -> bool:
+def _intact(folder: Storage, commit: Commit, check: Check) -> bool:
     return all(check(folder, f"{commit.folder}/{name}", record) for name, record in commit.files.items())
 
 

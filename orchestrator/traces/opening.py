@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.claims import CLAIMS
 from orchestrator.traces.lock import NAME as LOCK
 from orchestrator.traces.manifest import (
     COMMITS,
@@ -19,38 +18,33 @@ from orchestrator.traces.manifest import (
     same_content,
 )
 from orchestrator.traces.schema import TABLES
-from orchestrator.traces.storage import Folder
+from orchestrator.traces.storage import Storage
 
 
-def examine(folder: Folder, wanted: RunInfo, mixed_versions: bool) -> RunInfo | None:
+def examine(folder: Storage, wanted: RunInfo, mixed_versions: bool) -> RunInfo | None:
     """Whose run the directory holds; None if it is new or empty. Changes nothing.
 
     Raises:
         RunDirectoryError: it cannot be used for the run ``wanted``.
     """
-    root = folder.root
-    there = next(place for place in (root.absolute(), *root.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise RunDirectoryError(f"{there} is a file; name a directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise RunDirectoryError(f"{there} is not writable; name a directory that is")
+    folder.check_usable()
     old = RunInfo.load(folder)
     if old is None:
         _check_empty(folder)
     else:
-        _check_same(root, old, wanted, mixed_versions)
+        _check_same(folder.root, old, wanted, mixed_versions)
     return old
 
 
-def _check_empty(folder: Folder) -> None:
-    foreign = [name for name in folder.names() if name not in (LOCK, f"{RUN}.tmp")]
+def _check_empty(folder: Storage) -> None:
+    foreign = [name for name in folder.names() if name not in (LOCK, CLAIMS, f"{RUN}.tmp")]
     if foreign:
         raise RunDirectoryError(
             f"{folder.root} holds {foreign[0]!r} and is no run (it has no {RUN}); name an empty directory"
         )
 
 
-def _check_same(root: Path, old: RunInfo, wanted: RunInfo, mixed_versions: bool) -> None:
+def _check_same(root: object, old: RunInfo, wanted: RunInfo, mixed_versions: bool) -> None:
     if old.name != wanted.name:
         raise RunDirectoryError(
             f"{root} holds the sweep {old.name!r}, not {wanted.name!r}; name another directory"
@@ -72,7 +66,7 @@ def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {old.get(name, 'absent')} (here {new.get(name, 'absent')})" for name in names)
 
 
-def check_parts(folder: Folder, run: Snapshot) -> None:
+def check_parts(folder: Storage, run: Snapshot) -> None:
     """Raises RunDirectoryError if a finished part is not what the list says: it cannot be computed again."""
     for name, record in run.parts.items():
         if not same_content(folder, name, record):
@@ -81,7 +75,7 @@ def check_parts(folder: Folder, run: Snapshot) -> None:
             )
 
 
-def lost_commits(folder: Folder, run: Snapshot) -> tuple[int, ...]:
+def lost_commits(folder: Storage, run: Snapshot) -> tuple[int, ...]:
     """Numbers of the marked commits that do not count because they, or one before them, are damaged."""
     counted = {number for commit in run.commits for number in (commit.number, *commit.replaces)}
     through = run.complete.through if run.complete else 0
@@ -94,7 +88,7 @@ def lost_commits(folder: Folder, run: Snapshot) -> tuple[int, ...]:
     )
 
 
-def tidy(folder: Folder, run: Snapshot) -> None:
+def tidy(folder: Storage, run: Snapshot) -> None:
     """Removes what does not count: scratch files, parts that are not listed, commits outside the chain."""
     folder.delete(SCRATCH)
     for table in TABLES:

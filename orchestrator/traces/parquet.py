@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.traces.arrow import conform
-from orchestrator.traces.storage import FileRecord, Folder, Sink
+from orchestrator.traces.storage import FileRecord, Sink, Storage
 
 GROUP_ROWS = 1 << 17
 """Rows of a row group, at least, where there are as many."""
@@ -17,7 +17,7 @@ GROUP_ROWS = 1 << 17
 _BATCH_ROWS = 1 << 15
 
 
-def write(folder: Folder, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> FileRecord:
+def write(folder: Storage, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> FileRecord:
     """Writes a file, durably, and returns what a marker must say of it."""
     with writer(folder, name, schema) as (file, sink):
         for table in regrouped(tables, GROUP_ROWS, lambda table: table.num_rows):
@@ -26,7 +26,7 @@ def write(folder: Folder, name: str, schema: pa.Schema, tables: Iterable[pa.Tabl
 
 
 @contextmanager
-def writer(folder: Folder, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
+def writer(folder: Storage, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
     """A new file to be written piece by piece; each piece is a row group."""
     repeating = [field.name for field in schema if field.type != pa.float64()]  # a statistic rarely does
     options = {"compression": "zstd", "use_dictionary": repeating}
@@ -34,26 +34,26 @@ def writer(folder: Folder, name: str, schema: pa.Schema) -> Iterator[tuple[pq.Pa
         yield file, sink
 
 
-def read(folder: Folder, names: Iterable[str], schema: pa.Schema) -> Iterator[pa.Table]:
+def read(folder: Storage, names: Iterable[str], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of files in order, as small tables of ``schema``."""
     for name in names:
-        with pq.ParquetFile(folder.path(name)) as file:
+        with pq.ParquetFile(folder.source(name), filesystem=folder.filesystem) as file:
             present = set(file.schema_arrow.names)
             wanted = [name for name in schema.names if name in present]
             for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
                 yield conform(pa.Table.from_batches([batch]), schema)
 
 
-def count(folder: Folder, names: Iterable[str]) -> int:
+def count(folder: Storage, names: Iterable[str]) -> int:
     """Number of rows in files."""
-    return sum(pq.read_metadata(folder.path(name)).num_rows for name in names)
+    return sum(pq.read_metadata(folder.source(name), filesystem=folder.filesystem).num_rows for name in names)
 
 
-def memory(folder: Folder, names: Iterable[str], schema: pa.Schema) -> int:
+def memory(folder: Storage, names: Iterable[str], schema: pa.Schema) -> int:
     """Bytes that the rows of files take as tables of ``schema``, estimated from the first rows of each."""
     total = 0.0
     for name in names:
-        with pq.ParquetFile(folder.path(name)) as file:
+        with pq.ParquetFile(folder.source(name), filesystem=folder.filesystem) as file:
             if first := next(file.iter_batches(1024), None):
                 sample = conform(pa.Table.from_batches([first]), schema)
                 total += sample.nbytes / sample.num_rows * file.metadata.num_rows

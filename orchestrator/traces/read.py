@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.dataset import Dataset, dataset
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.traces import parquet
 from orchestrator.traces.arrow import table_schema
-from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, snapshot
+from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, snapshot
+from orchestrator.traces.places import storage
 from orchestrator.traces.rows import KeyColumn
-from orchestrator.traces.storage import Folder, explained
+from orchestrator.traces.storage import explained
+
+_AGAIN = "remove the cause, then read it again"
 
 
 class Run:
@@ -24,7 +27,7 @@ class Run:
     Finished parts are sorted; rows of commits follow in the order in which they came.
 
     Args:
-        path: the directory.
+        path: the directory, or the URI of a folder on an object store.
 
     Raises:
         RunDirectoryError: there is no run.
@@ -35,7 +38,7 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._folder = Folder(Path(path))
+        self._folder = storage(path)
         self._info()
 
     @property
@@ -71,7 +74,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether all rows are in the finished parts, so that their folders may be read directly."""
-        run = snapshot(self._folder)
+        run = self._snapshot()
         return run.complete is not None and not run.commits
 
     def count(self, status: str) -> int:
@@ -79,9 +82,19 @@ class Run:
         column = self.read("trials", ["status"])["status"]
         return int(pc.sum(pc.equal(column, status), min_count=0).as_py())
 
+    @property
+    def local(self) -> bool:
+        """Whether the files are in a directory, where any tool opens them by their paths."""
+        return self._folder.filesystem is None
+
     def files(self, table: str) -> list[str]:
-        """Paths of the Parquet files that hold ``table`` now."""
-        return [self._folder.path(name) for name in snapshot(self._folder).files(table)]
+        """Paths, or URIs, of the Parquet files that hold ``table`` now."""
+        return [self._folder.path(name) for name in self._snapshot().files(table)]
+
+    def dataset(self, table: str) -> Dataset:
+        """The files of ``table`` as they are now, as an Arrow dataset: only what is asked for is fetched."""
+        names = [self._folder.source(name) for name in self._snapshot().files(table)]
+        return dataset(names, self.schema(table), "parquet", self._folder.filesystem)
 
     def schema(self, table: str) -> pa.Schema:
         """Arrow schema of ``table``, swept keys included."""
@@ -95,14 +108,19 @@ class Run:
         schema = self.schema(table)
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        while True:
-            names = snapshot(self._folder).files(table)
-            try:
-                pieces = list(parquet.read(self._folder, names, schema))
-                return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
-            except FileNotFoundError as error:
-                if names == snapshot(self._folder).files(table):
-                    raise RunDirectoryError(f"{error.filename or error} is listed but missing") from error
+        with explained(self._folder.root, _AGAIN):
+            while True:
+                names = snapshot(self._folder).files(table)
+                try:
+                    pieces = list(parquet.read(self._folder, names, schema))
+                    return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
+                except FileNotFoundError as error:
+                    if names == snapshot(self._folder).files(table):
+                        raise RunDirectoryError(f"{error.filename or error} is listed but missing") from error
+
+    def _snapshot(self) -> Snapshot:
+        with explained(self._folder.root, _AGAIN):
+            return snapshot(self._folder)
 
     def _info(self) -> RunInfo:
         with explained(self._folder.root, "name the directory of a run"):

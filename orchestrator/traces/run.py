@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,16 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.arrow import to_arrow
 from orchestrator.traces.commits import merge, read_ended, read_states, write_commit
 from orchestrator.traces.compaction import Plan, compact
-from orchestrator.traces.lock import Lock
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
 from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
+from orchestrator.traces.places import storage
 from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState, unite
 from orchestrator.traces.schema import TABLES
-from orchestrator.traces.storage import Folder, explained
+from orchestrator.traces.storage import Hold, Storage, explained
 
 _SAFE = "what was committed is kept: remove the cause, then run the same command again"
 
@@ -44,7 +42,7 @@ class RunWriter:
             run.compact([(trial, (4,))])
     """
 
-    def __init__(self, folder: Folder, lock: Lock, info: RunInfo, keys: int, sweep: str) -> None:
+    def __init__(self, folder: Storage, lock: Hold, info: RunInfo, keys: int, sweep: str) -> None:
         """Use ``open``."""
         self._folder = folder
         self._lock = lock
@@ -71,7 +69,7 @@ class RunWriter:
         versions: Mapping[str, str],
         mixed_versions: bool = False,
     ) -> Self:
-        """Takes hold of the run in the directory ``path``: a new one, or one to be completed or grown.
+        """Takes hold of the run at ``path`` (directory or URI): a new one, or one to be completed or grown.
 
         Finishes what a killed driver left: damaged or unmarked commits and unlisted parts are removed.
 
@@ -86,14 +84,12 @@ class RunWriter:
         Raises:
             RunDirectoryError: the directory cannot be used, or is in use; nothing was changed.
         """
-        if "://" in str(path):
-            raise RunDirectoryError(f"{path}: a run is kept in a local directory; name one")
-        folder = Folder(Path(path))
+        folder = storage(path)
         wanted = RunInfo(name, record, dict(versions), tuple(keys))
         with explained(folder.root, "make it usable, or name another directory"):
             examine(folder, wanted, mixed_versions)
             folder.make()
-            lock = Lock.acquire(folder.root)
+            lock = folder.hold()
             try:
                 old = examine(folder, wanted, mixed_versions)  # again: it may have changed before we held it
                 info = replace(wanted, keys=unite(wanted.keys, old.keys if old else ()))
@@ -183,6 +179,6 @@ def _check_resumable(tables: Mapping[str, pa.Table], states: Mapping[str, SavedS
         raise ValueError(f"rows of trials that neither end nor have a state: {sorted(orphans)}")
 
 
-def _update(folder: Folder, name: str, content: bytes) -> None:
+def _update(folder: Storage, name: str, content: bytes) -> None:
     if folder.read(name) != content:
         folder.replace(name, content)

@@ -1,7 +1,8 @@
-"""Every file operation of a run, on a local directory: durable when it returns.
+"""Every file operation of a run, durable when it returns: what storage offers, and a local directory.
 
 Files of rows are written in place and count only once a marker names them; markers are replaced in
-one step. That is all that the rest of the room builds on, and an object store can offer it as well.
+one step. That is all that the rest of the room builds on. An object store offers it as well:
+``traces.objects``.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.lock import Lock
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class FileRecord:
 class Sink(io.BufferedWriter):
     """A new file that is hashed while it is written."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "w"))
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw)
         self._size = 0
         self._hash = hashlib.sha256()
 
@@ -46,15 +50,89 @@ class Sink(io.BufferedWriter):
         return FileRecord(self._size, self._hash.hexdigest())
 
 
+class Hold(Protocol):
+    """What keeps other drivers out of a run."""
+
+    def check(self) -> None:
+        """Raises RunDirectoryError if another driver has taken the run over."""
+
+    def release(self) -> None:
+        """Gives the run free; a second call does nothing."""
+
+
+class Storage(Protocol):
+    """Where a run lies. Names are relative to it, their parts separated by ``/``."""
+
+    @property
+    def root(self) -> Any: ...
+    @property
+    def filesystem(self) -> Any:
+        """The pyarrow file system to which ``source`` is known; None: the operating system's."""
+
+    def path(self, name: str) -> str:
+        """The file or folder ``name`` as messages and other tools call it."""
+
+    def source(self, name: str) -> str:
+        """The file ``name`` as ``filesystem`` calls it."""
+
+    def check_usable(self) -> None:
+        """Raises RunDirectoryError if it is plain that nothing can be written here; changes nothing."""
+
+    def hold(self) -> Hold:
+        """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
+
+    def names(self, name: str = "") -> list[str]:
+        """What the folder ``name`` holds, sorted; nothing if there is no such folder."""
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file; None if there is no such file."""
+
+    def size(self, name: str) -> int | None:
+        """Size of a file in bytes; None if there is no such file."""
+
+    def record(self, name: str) -> FileRecord | None:
+        """Size and hash of the file as it lies there; None if there is no such file."""
+
+    def make(self) -> None:
+        """Creates the folder itself, where a folder has to be created."""
+
+    def create(self, name: str) -> AbstractContextManager[Sink]:
+        """A new file to be written; it is there for good when the block ends."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Writes a small file in one step: there is the old content or the new, never a part."""
+
+    def delete(self, name: str) -> None:
+        """Removes a file, or a folder with all that it holds, if it is there."""
+
+
 @dataclass(frozen=True)
 class Folder:
-    """A local directory. Names are relative to it, their parts separated by ``/``."""
+    """A local directory: files are written with the operating system and flushed to the disk."""
 
     root: Path
+    filesystem: None = None
 
     def path(self, name: str) -> str:
         """The file or folder ``name`` as the operating system calls it."""
         return str(self.root / name)
+
+    def source(self, name: str) -> str:
+        """The same."""
+        return self.path(name)
+
+    def check_usable(self) -> None:
+        """Raises RunDirectoryError if it is a file, or where nothing can be written; changes nothing."""
+        root = self.root.absolute()
+        there = next(place for place in (root, *root.parents) if place.exists())
+        if not there.is_dir():
+            raise RunDirectoryError(f"{there} is a file; name a directory")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise RunDirectoryError(f"{there} is not writable; name a directory that is")
+
+    def hold(self) -> Hold:
+        """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
+        return Lock.acquire(self.root)
 
     def names(self, name: str = "") -> list[str]:
         """What the folder ``name`` holds, sorted; nothing if there is no such folder."""
@@ -95,7 +173,7 @@ class Folder:
         """A new file to be written, on disk together with its place in the folder when the block ends."""
         path = self.root / name
         _make(path.parent)
-        with Sink(path) as sink:
+        with Sink(io.FileIO(path, "w")) as sink:
             yield sink
             sink.flush()
             os.fsync(sink.fileno())
@@ -137,9 +215,32 @@ def _fsync(folder: Path) -> None:
 
 
 @contextmanager
-def explained(root: Path, way_out: str) -> Iterator[None]:
-    """Turns what the operating system refuses (disk full, no permission) into a RunDirectoryError."""
+def explained(root: object, way_out: str) -> Iterator[None]:
+    """Turns what the system or the store refuses (disk full, no permission) into a RunDirectoryError."""
     try:
         yield
     except OSError as error:
-        raise RunDirectoryError(f"{root}: {error.strerror or error}; {way_out}") from error
+        raise RunDirectoryError(f"{root}: {_reason(error)}; {way_out}") from error
+
+
+_CREDENTIALS = "the store refuses the credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
+_REASONS = {
+    "NO_SUCH_BUCKET": "there is no such bucket: create it",
+    "ACCESS_DENIED": _CREDENTIALS,
+    "INVALID_ACCESS_KEY_ID": _CREDENTIALS,
+    "INVALID_CLIENT_TOKEN_ID": _CREDENTIALS,
+    "SIGNATURE_DOES_NOT_MATCH": _CREDENTIALS,
+    "EXPIRED_TOKEN": _CREDENTIALS,
+    "NETWORK_CONNECTION": "the store cannot be reached: check the network and AWS_ENDPOINT_URL",
+}
+"""What Amazon's client says, and what it means to who runs a sweep."""
+
+
+def _reason(error: OSError) -> str:
+    """Why, in one line. Of what pyarrow's stores say only the beginning: the rest is their own business."""
+    if error.strerror:
+        return error.strerror
+    code = re.search(r"AWS Error (\w+)", str(error))
+    if code and code[1] in _REASONS:
+        return _REASONS[code[1]]
+    return str(error).splitlines()[0].split(" (Request ID")[0][:300] if str(error) else type(error).__name__

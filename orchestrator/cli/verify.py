@@ -1,0 +1,58 @@
+"""``orchestrator verify``: runs committed trials again and compares bits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli import show
+from orchestrator.cli.options import run_folder
+
+if TYPE_CHECKING:
+    from orchestrator.driver.verify import Verification
+
+_PROMISE = (
+    "Equal bits are promised on one type of CPU and for equal versions; a run does not say which CPUs "
+    "computed it."
+)
+
+
+@click.command()
+@run_folder
+@click.option("-k", "count", type=click.IntRange(1), default=20, show_default=True, help="So many trials.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses the trials.")
+def verify(run: str, count: int, seed: int) -> None:
+    """Run trials of a run once more, here and without Ray, and compare them bit by bit.
+
+    Compares all deterministic columns (docs/columns.md) of trials that ended as done or diverged. Nothing
+    is written; the run may be finished or still going on.
+
+    Exit codes: 0 all equal, 1 some differ, 2 bad input.
+
+    \b
+    Example:
+      orchestrator verify runs/quickstart -k 5
+    """
+    from orchestrator.driver.verify import cpu, verify
+    from orchestrator.engines.threads import use_threads
+    from orchestrator.fleet.inline import Alone
+    from orchestrator.traces.read import Run
+    from orchestrator.versions import versions
+
+    use_threads(1)
+    result = verify(Run(run), Alone(), count, seed, versions())
+    click.echo(_text(result, cpu()))
+    raise SystemExit(1 if result.differences else 0)
+
+
+def _text(result: Verification, cpu: str) -> str:
+    checked = f"{result.trials:,} of {show.count(result.ended, 'trial')} run again on {cpu}"
+    lines = [f"{checked}: {show.count(result.rows, 'row')} compared"]
+    if result.versions:
+        lines += [f"versions differ: {', '.join(result.versions)}", _PROMISE]
+    if not result.differences:
+        return "\n".join([*lines, "every deterministic column has the same bits"])
+    lines += [f"trials that differ: {len(result.differences):,}; the first difference:"]
+    lines.append(f"  {result.differences[0]}")
+    return "\n".join(lines if result.versions else [*lines, _PROMISE])

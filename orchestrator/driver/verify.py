@@ -1,0 +1,149 @@
+"""Runs committed trials once more and compares: the promise of equal bits, put to the test."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config import ConfigError, explain
+from orchestrator.driver.ledger import Ledger
+from orchestrator.driver.scheduler import Work
+from orchestrator.errors import Fault, InputError, RunDirectoryError
+from orchestrator.sweep.paths import dotted
+from orchestrator.sweep.plan import PlannedTrial
+from orchestrator.sweep.trial import Trial, trial_id
+from orchestrator.traces.compare import Difference, committed, first_difference
+from orchestrator.traces.read import Run
+from orchestrator.traces.rows import Rows
+from orchestrator.training.advance import Limits, advance
+from orchestrator.training.pack import Pack
+from orchestrator.training.walk import Team
+
+_WHOLE = Limits(None, math.inf)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked, and what came of it.
+
+    Attributes:
+        trials: number of trials that were run again.
+        ended: number of those in the run that could have been chosen.
+        rows: of `steps`, `gradients` and `parameters` that were compared, and one for each trial.
+        differences: the first one of each trial that differs.
+        versions: ``name old (here new)`` for what computes here in another version than in the run.
+    """
+
+    trials: int
+    ended: int
+    rows: int
+    differences: tuple[Difference, ...]
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Committed:
+    """A trial as the run has it."""
+
+    planned: PlannedTrial
+    versions: str
+
+
+def verify(
+    run: Run,
+    team: Team,
+    count: int,
+    seed: int,
+    versions: dict[str, str],
+) -> Verification:
+    """Runs some trials of a run again, each by itself, and compares their deterministic columns.
+
+    Chosen are trials that ended as `done` or `diverged`: what failed has no numbers to compare.
+
+    Args:
+        team: computes the shards.
+        count: how many trials; all, if there are no more.
+        seed: of the choice.
+        versions: of what computes here.
+
+    Raises:
+        RunDirectoryError: no trial has ended yet.
+        InputError: a file that a trial names has changed or gone, or this process lacks the GPU it needs.
+    """
+    ended = _ended(run)
+    if not ended:
+        raise RunDirectoryError("no trial of this run has ended as done or diverged yet; nothing to verify")
+    chosen = random.Random(seed).sample(ended, min(count, len(ended)))
+    held = committed(run, chosen)
+    trials = sorted(_trials(held["trials"].to_pylist()), key=lambda trial: trial.planned.index)
+    for engine in dict.fromkeys(trial.planned.trial.gradient for trial in trials):
+        engine.check()
+    differences = [
+        difference
+        for trial in trials
+        if (difference := first_difference(trial.planned.id, held, _again(team, trial.planned)))
+    ]
+    rows = sum(table.num_rows for table in held.values())
+    used = {trial.versions for trial in trials}
+    return Verification(len(trials), len(ended), rows, tuple(differences), _other_versions(used, versions))
+
+
+def cpu() -> str:
+    """The CPU of this machine, as it calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except FileNotFoundError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def _ended(run: Run) -> list[str]:
+    table = run.read("trials", ["trial", "status"]).to_pylist()
+    return sorted(row["trial"] for row in table if row["status"] in ("done", "diverged"))
+
+
+def _trials(rows: list[dict[str, Any]]) -> Iterator[_Committed]:
+    for row in rows:
+        trial = _parsed(row["trial"], row["configuration"])
+        yield _Committed(PlannedTrial(row["trial"], row["index"], trial, ()), row["versions"])
+
+
+def _parsed(name: str, configuration: str) -> Trial:
+    """The trial of a configuration, which must still be the one of that id."""
+    try:
+        trial = Trial.parse(json.loads(configuration), folder="")
+    except ConfigError as error:
+        place = f"trial {name}"
+        raise InputError(Fault(dotted(at), text, place) for at, text in explain(error, Trial)) from None
+    if trial_id(trial) != name:
+        message = "a file that it names has changed since, or this version reads its configuration otherwise"
+        raise InputError.at(f"trial {name}", f"{message}; restore the file, or take the version that ran it")
+    return trial
+
+
+def _again(team: Team, planned: PlannedTrial) -> Rows:
+    pack = Pack((planned.trial,), (planned.id,))
+    ledger, work = Ledger(""), Work(0, pack, {planned.id: planned})
+    rest: Pack | None = pack
+    while rest is not None:
+        chunk = advance(team, rest, _WHOLE)
+        ledger.add(work, chunk)
+        rest = chunk.pack
+    return ledger.take()[0]
+
+
+def _other_versions(used: set[str], here: dict[str, str]) -> tuple[str, ...]:
+    found = set()
+    for text in used:
+        then = json.loads(text)
+        for name in then.keys() | here.keys():
+            if then.get(name) != here.get(name):
+                found.add(f"{name} {then.get(name, 'absent')} (here {here.get(name, 'absent')})")
+    return tuple(sorted(found))

@@ -1,0 +1,142 @@
+"""One driver per run on an object store: claims with a heartbeat, in place of a locked file.
+
+    claims/<token>.claim   of a driver: who it is, and whether it holds the run; rewritten at each heartbeat
+    claims/<token>.buried  written by who found that claim stale; the driver that wakes up then sees it
+
+Who wants the run writes a claim of its own and then lists all. The store lists what was written before,
+so of two who come at one moment at least one sees the other; who sees a living claim withdraws its own
+and, if that one does not hold the run yet either, tries again after a random time. So two never hold the
+run, provided that a driver's heartbeat reaches the store within ``STALE_SECONDS``. A driver that is
+suspended for longer loses the run: its claim is buried, a grave stays whatever is uploaded late, and the
+driver finds it before it commits. Ages are differences of the store's own times.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.lock import BEAT_SECONDS, Owner, alive, taken
+from orchestrator.traces.objects import Bucket
+
+CLAIMS = "claims"
+_ATTEMPTS = 8
+_MOST_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """A living claim of somebody else."""
+
+    owner: Owner
+    holds: bool
+
+
+class Claim:
+    """The claim by which this process holds a run, from ``acquire`` to ``release``."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        """Use ``acquire``."""
+        self._bucket = bucket
+        self._token = secrets.token_hex(8)
+        self._released = threading.Event()
+        self._beating = threading.Lock()
+
+    @classmethod
+    def acquire(cls, bucket: Bucket) -> Claim:
+        """Takes the run in ``bucket``, also from a driver that is gone.
+
+        Raises:
+            RunDirectoryError: another driver is alive, or several came at once; nothing was changed.
+        """
+        for attempt in count(1):
+            claim = cls(bucket)
+            if (rival := claim._try()) is None:
+                return claim
+            if rival.holds or attempt == _ATTEMPTS:
+                raise taken(bucket.root, rival.owner)
+            time.sleep(random.uniform(0.0, _MOST_WAIT_S))
+        raise AssertionError("the loop has no end")
+
+    def check(self) -> None:
+        """Raises RunDirectoryError if the run was lost: the claim removed, or buried while we slept."""
+        if self._buried() or self._bucket.size(self._name) is None:
+            raise RunDirectoryError(
+                f"{self._bucket.root}: another driver has taken the run over; nothing more is written here"
+            )
+
+    def release(self) -> None:
+        """Gives the run free; a second call does nothing."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        with self._beating, suppress(OSError):  # a claim that stays grows stale
+            self._bucket.delete(self._name)
+
+    @property
+    def _name(self) -> str:
+        return f"{CLAIMS}/{self._token}.claim"
+
+    def _try(self) -> _Rival | None:
+        self._write(holds=False)
+        try:
+            if rival := self._rival():
+                self.release()
+                return rival
+            self._write(holds=True)
+        except BaseException:
+            self.release()
+            raise
+        threading.Thread(target=self._beat, name="run claim heartbeat", daemon=True).start()
+        return None
+
+    def _rival(self) -> _Rival | None:
+        """A living claim beside this one, one that holds the run if there is one; buries stale ones."""
+        files = {info.base_name: info for info in self._bucket.listed(CLAIMS)}
+        now = files[f"{self._token}.claim"].mtime
+        rivals = []
+        for name, info in files.items():
+            token, _, kind = name.rpartition(".")
+            if kind != "claim" or token == self._token or f"{token}.buried" in files:
+                continue
+            if (content := self._bucket.read(f"{CLAIMS}/{name}")) is None:
+                continue  # withdrawn by now
+            rival = _read(content)
+            if rival and alive(rival.owner, (now - info.mtime).total_seconds()):
+                rivals.append(rival)
+            else:
+                self._bury(token)
+        return max(rivals, key=lambda rival: rival.holds, default=None)
+
+    def _bury(self, token: str) -> None:
+        self._bucket.replace(f"{CLAIMS}/{token}.buried", b"")
+        self._bucket.delete(f"{CLAIMS}/{token}.claim")
+
+    def _buried(self) -> bool:
+        return self._bucket.size(f"{CLAIMS}/{self._token}.buried") is not None
+
+    def _write(self, *, holds: bool) -> None:
+        content = {**asdict(Owner.myself()), "holds": holds}
+        self._bucket.replace(self._name, json.dumps(content).encode())
+
+    def _beat(self) -> None:
+        while not self._released.wait(BEAT_SECONDS):
+            with self._beating, suppress(OSError):
+                if not (self._released.is_set() or self._buried()):
+                    self._write(holds=True)
+
+
+def _read(content: bytes) -> _Rival | None:
+    try:
+        fields: dict[str, Any] = json.loads(content)
+        return _Rival(holds=bool(fields.pop("holds")), owner=Owner(**fields))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,31 @@
+"""From the name of a run's place to its storage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from orchestrator.traces.storage import Folder, Storage
+
+
+def is_uri(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is an address rather than a local directory."""
+    return "://" in os.fspath(path)
+
+
+def located(path: str | os.PathLike[str]) -> Path | str:
+    """``path`` to be shown and handed on; a ``Path`` would spoil a URI."""
+    return os.fspath(path) if is_uri(path) else Path(path)
+
+
+def storage(path: str | os.PathLike[str]) -> Storage:
+    """The local directory ``path``, or the folder of an object store at that URI.
+
+    Raises:
+        RunDirectoryError: a URI that is not the address of an object store.
+    """
+    if not is_uri(path):
+        return Folder(Path(path))
+    from orchestrator.traces.objects import Bucket
+
+    return Bucket.at(os.fspath(path))

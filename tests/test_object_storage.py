@@ -1,0 +1,85 @@
+"""A sweep whose run lies on object storage: run, stopped, gone on with, read by everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from object_store import DENIED
+from sweeps import swept
+
+import orchestrator
+from orchestrator.api import Watcher
+from orchestrator.cli import orchestrator as command_line
+from orchestrator.driver.driver import Progress
+from orchestrator.errors import RunDirectoryError
+
+INLINE = orchestrator.Where(inline=True)
+PORTIONS = ["placement={pack: 3, chunk_steps: 1, commit_seconds: 0}"]
+
+
+class Stopper(Watcher):
+    """Stops the sweep after its second commit."""
+
+    def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
+        self._stop = stop
+        return super().running(stop)
+
+    def advanced(self, progress: Progress) -> None:
+        if progress.commits >= 2:
+            self._stop()
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(swept("updates.0.limit: [0.01, 1]", "seed: {range: 3}"))
+    return tmp_path / "small.yaml"
+
+
+def said(*arguments: str | Path) -> str:
+    """What a command prints, in single words."""
+    result = CliRunner().invoke(command_line, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def test_stopped_run_goes_on_and_every_tool_reads_it_by_its_uri(
+    sweep: Path, bucket: str, store_url: str, tmp_path: Path
+) -> None:
+    stopped = orchestrator.run(sweep, bucket, where=INLINE, overrides=PORTIONS, watcher=Stopper())
+    assert (stopped.out, stopped.finished) == (bucket, False)
+    assert not orchestrator.open_run(bucket).finished
+    ended = said("run", sweep, "--inline", "--out", bucket)
+    assert f"orchestrator analyse {bucket}" in ended
+    orchestrator.run(sweep, tmp_path / "local", where=INLINE)
+
+    order = ["trial", "step"]
+    expected = pd.read_parquet(tmp_path / "local" / "steps").sort_values(order, ignore_index=True)
+    kept = [name for name in expected.columns if not name.startswith("seconds")]
+    by_pandas = pd.read_parquet(f"{bucket}/steps").sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(by_pandas[kept], expected[kept])
+    options = {"aws_endpoint_url": store_url, "aws_allow_http": "true"}
+    by_polars = pl.read_parquet(f"{bucket}/steps/*.parquet", storage_options=options)
+    assert by_polars["loss"].sort().to_list() == expected.loss.sort_values().tolist()
+    assert said("analyse", bucket, "--by", "updates.0.limit") == said(
+        "analyse", tmp_path / "local", "--by", "updates.0.limit"
+    )
+    assert "6 of 6 trials run again" in said("verify", bucket)
+
+
+def test_place_that_cannot_be_used_is_refused_before_anything_is_computed(
+    sweep: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = bucket.replace("bucket", "no-such-bucket", 1)
+    with pytest.raises(RunDirectoryError, match=rf"^{missing}: there is no such bucket: create it; .*$"):
+        orchestrator.run(sweep, missing, where=INLINE)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", DENIED)
+    with pytest.raises(RunDirectoryError, match=rf"^{bucket}: the store refuses .*$") as refused:
+        orchestrator.run(sweep, bucket, where=INLINE)
+    assert "do-not-tell" not in str(refused.value)

@@ -1,0 +1,128 @@
+"""One driver per run on an object store, too: exactly one of many, and a dead one does not keep it."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, replace
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import RunDirectoryError
+from orchestrator.traces import claims, lock
+from orchestrator.traces.claims import Claim
+from orchestrator.traces.lock import Owner
+from orchestrator.traces.objects import Bucket
+
+ELSEWHERE = replace(Owner.myself(), host="elsewhere")
+
+
+def leave(bucket: Bucket, holder: Owner, *, holds: bool = True, token: str = "other") -> None:
+    """Leaves the claim of another driver."""
+    bucket.replace(f"claims/{token}.claim", json.dumps({**asdict(holder), "holds": holds}).encode())
+
+
+def test_of_many_who_come_at_once_exactly_one_holds_the_run(bucket: str) -> None:
+    count = 6
+    together = Barrier(count)
+
+    def come(_: int) -> Claim | None:
+        place = Bucket.at(bucket)
+        together.wait()
+        with suppress(RunDirectoryError):
+            return Claim.acquire(place)
+        return None
+
+    with ThreadPoolExecutor(count) as pool:
+        held = [claim for claim in pool.map(come, range(count)) if claim]
+    assert len(held) == 1
+    held[0].check()
+    held[0].release()
+    assert Bucket.at(bucket).names("claims") == []
+
+
+def test_claim_is_refused_to_a_second_holder_and_free_after_release(bucket: str) -> None:
+    place = Bucket.at(bucket)
+    first = place.hold()
+    with pytest.raises(RunDirectoryError, match=rf"^{bucket}: .*process {os.getpid()} on \S+\); wait"):
+        place.hold()
+    first.check()
+    first.release()
+    first.release()
+    place.hold().release()
+
+
+def test_claim_of_another_host_holds_as_long_as_its_heart_beats(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Bucket.at(bucket)
+    leave(place, ELSEWHERE)
+    with pytest.raises(RunDirectoryError, match="on elsewhere"):
+        place.hold()
+    assert place.names("claims") == ["other.claim"]
+    monkeypatch.setattr(lock, "STALE_SECONDS", -1.0)
+    place.hold().release()
+    assert place.names("claims") == ["other.buried"]
+
+
+def test_driver_that_was_given_up_for_dead_notices_whatever_it_uploads(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Bucket.at(bucket)
+    sleeper = Claim.acquire(place)
+    monkeypatch.setattr(claims, "alive", lambda *_: False)
+    successor = Claim.acquire(place)
+    sleeper._write(holds=True)  # a heartbeat that was under way
+    with pytest.raises(RunDirectoryError, match="another driver has taken the run over"):
+        sleeper.check()
+    sleeper.release()
+    successor.check()
+    successor.release()
+
+
+@pytest.mark.parametrize("gone", [{"started": "1"}, {"pid": 2**22 + 1}])  # such a pid is never given
+def test_claim_of_a_process_here_that_is_gone_is_free_at_once(bucket: str, gone: dict[str, Any]) -> None:
+    place = Bucket.at(bucket)
+    leave(place, replace(Owner.myself(), **gone))
+    place.hold().release()
+
+
+def test_heartbeat_renews_the_claim_until_it_is_released(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beaten = []
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.0)
+    write = Claim._write
+
+    def watched(claim: Claim, *, holds: bool) -> None:
+        write(claim, holds=holds)
+        beaten.append(holds)
+        if len(beaten) == 5:
+            claim._released.set()
+
+    monkeypatch.setattr(Claim, "_write", watched)
+    claim = Claim.acquire(Bucket.at(bucket))
+    assert claim._released.wait(60)
+    assert beaten == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"host": "x"}', b"\xff\xfe"])
+def test_claim_that_says_nothing_is_free(bucket: str, content: bytes) -> None:
+    place = Bucket.at(bucket)
+    place.replace("claims/odd.claim", content)
+    place.hold().release()
+
+
+def test_claim_that_does_not_hold_yet_is_waited_for_a_few_times(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_MOST_WAIT_S", 0.0)
+    place = Bucket.at(bucket)
+    leave(place, ELSEWHERE, holds=False)
+    with pytest.raises(RunDirectoryError, match="on elsewhere"):
+        place.hold()
+    assert place.names("claims") == ["other.claim"]
