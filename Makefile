@@ -1,12 +1,13 @@
 # make run    the quickstart, end to end
 # make test   linters, types, import contracts, all tests
+# make chaos  fifty sweeps hit by seeded faults, each to end with the same bits; about an hour
 # make bench  gradients beside those of the peers, in a venv of their own; minutes
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint docs bench clean
+.PHONY: run test lint docs bench chaos clean
 
 run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
@@ -22,6 +23,9 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m orchestrator.traces.columns > docs/columns.md
+
+chaos: $(INSTALLED)
+	$(BIN)/python tests/chaos.py --histories 50
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks.gradients

@@ -148,7 +148,7 @@ class Bad:
 BAD = {
     "an unknown key at the top": Bad(
         SWEEP + "seeds: 3\n",
-        ["a.yaml:16: seeds: unknown key; … (legal: name, sampling_seed, base, sweep, placement)"],
+        ["a.yaml:16: seeds: unknown key; … (legal: name, sampling_seed, base, sweep, placement, stop_after)"],
     ),
     "an unknown key in base": Bad(
         edited("  steps: 3", "  steps: 3\n  sed: 3"),
@@ -161,6 +161,10 @@ BAD = {
     "an unknown key in placement": Bad(
         SWEEP + "placement: {gpus: 1}\n",
         ["a.yaml:16: placement.gpus: unknown key (legal: pack, threads, chunk_steps"],
+    ),
+    "a sweep that would stop before its first failure": Bad(
+        SWEEP + "stop_after: {identical_failures: 0}\n",
+        ["a.yaml:16: stop_after.identical_failures: is 0, must be at least 1"],
     ),
     "a key that is missing": Bad(edited("  steps: 3\n", ""), ["a.yaml:2: steps: is missing"]),
     "no base": Bad("name: small\n", ["a.yaml:1: base: is missing"]),

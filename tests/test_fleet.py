@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from waiting import until
 
-from orchestrator.errors import Fault, FleetError, InputError, WorkerLost
+from orchestrator.errors import Fault, FleetError, InputError, WorkerCrashed, WorkerLost
 from orchestrator.fleet.contract import Fleet, Outcome, Team
 from orchestrator.fleet.inline import InlineFleet
 
@@ -205,7 +205,7 @@ def test_error_in_a_helper_comes_back_with_its_traceback(ray_fleet: Fleet) -> No
 def test_killed_worker_is_lost_and_replaced(ray_fleet: Fleet) -> None:
     until(lambda: ray_fleet.idle() == 3)
     outcome = run_on(ray_fleet, die)
-    assert isinstance(outcome.error, WorkerLost)
+    assert isinstance(outcome.error, WorkerCrashed)
     assert "\n" not in str(outcome.error)
     assert ray_fleet.size == 3
     until(lambda: ray_fleet.idle() == 3)
@@ -214,7 +214,7 @@ def test_killed_worker_is_lost_and_replaced(ray_fleet: Fleet) -> None:
 
 def test_killed_helper_is_lost_and_replaced(ray_fleet: Fleet) -> None:
     outcome = run_on(ray_fleet, map_killing, 3, helpers=2)
-    assert isinstance(outcome.error, WorkerLost)
+    assert isinstance(outcome.error, WorkerCrashed)
     until(lambda: ray_fleet.idle() == 3)
     assert len(run_on(ray_fleet, mapped, [1, 2, 3], helpers=2).value) == 3
 
