@@ -25,7 +25,7 @@ docs: $(INSTALLED)
 	$(BIN)/python -m orchestrator.traces.columns > docs/columns.md
 
 chaos: $(INSTALLED)
-	$(BIN)/python tests/chaos.py --histories 50
+	$(BIN)/python tests/chaos.py
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks.gradients
