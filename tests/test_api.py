@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -250,6 +251,30 @@ def test_identical_failures_stop_the_sweep_and_keep_what_is_done(sweep: Path, tm
     assert run.count("failed") == 1
     assert run_sick(sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, *single, immune=True) == 0
     assert orchestrator.open_run(tmp_path / "run").count("done") == 5
+
+
+def test_sweep_stopped_early_says_why_and_how_to_go_on(sweep: Path, tmp_path: Path) -> None:
+    words = ["run", str(sweep), "--inline", "--out", str(tmp_path / "run")]
+    for override in (*ALLERGIC, "placement.pack=1", "stop_after.identical_failures=1"):
+        words += ["--set", override]
+    code = "import sick_engines; from orchestrator.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    *_, first, second, third, fourth = done.stdout.splitlines()
+    assert first == "stopped early, as stop_after.identical_failures asks: 1 trial failed alike"
+    assert second.startswith("  (ValueError at File ")
+    assert (
+        third
+        == "What was done is committed. To go on, with the failed trials anew, once the cause is removed:"
+    )
+    assert fourth == f"  {shlex.join(['orchestrator', *words, '--retry-failed'])}"
 
 
 def test_diverged_trial_says_in_which_step(sweep: Path, tmp_path: Path) -> None:
