@@ -1,6 +1,6 @@
 # make run    the quickstart, end to end
 # make test   linters, types, import contracts, all tests
-# make chaos  fifty sweeps hit by seeded faults, each to end with the same bits; about an hour
+# make chaos  fifty sweeps hit by seeded faults, each to end with the same bits; half an hour or more
 # make bench  gradients beside those of the peers, in a venv of their own; minutes
 SHELL := /bin/bash
 PYTHON ?= python3

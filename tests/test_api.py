@@ -270,10 +270,7 @@ def test_sweep_stopped_early_says_why_and_how_to_go_on(sweep: Path, tmp_path: Pa
     *_, first, second, third, fourth = done.stdout.splitlines()
     assert first == "stopped early, as stop_after.identical_failures asks: 1 trial failed alike"
     assert second.startswith("  (ValueError at File ")
-    assert (
-        third
-        == "What was done is committed. To go on, with the failed trials anew, once the cause is removed:"
-    )
+    assert third == "What was done is committed. Remove the cause; then go on, the failed trials included:"
     assert fourth == f"  {shlex.join(['orchestrator', *words, '--retry-failed'])}"
 
 

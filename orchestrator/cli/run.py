@@ -79,7 +79,7 @@ def _stopped_early(failure: str, count: int) -> str:
     return (
         f"stopped early, as stop_after.identical_failures asks: {show.count(count, 'trial')} failed alike\n"
         f"  ({failure})\n"
-        "What was done is committed. To go on, with the failed trials anew, once the cause is removed:\n"
+        "What was done is committed. Remove the cause; then go on, the failed trials included:\n"
         f"  {again}"
     )
 
