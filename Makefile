@@ -1,5 +1,6 @@
 # make run    the quickstart, end to end
 # make test   linters, types, import contracts, all tests
+# make chaos  fifty sweeps hit by seeded faults, each to end with the same bits; half an hour or more
 # make bench  gradients beside those of the peers, in a venv of their own; minutes
 # make bench-sweep  sweeps as a whole beside Ray Tune, and the scheduler with simulated workers; minutes
 SHELL := /bin/bash
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint docs bench bench-sweep clean
+.PHONY: run test lint docs bench bench-sweep chaos clean
 
 run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
@@ -23,6 +24,9 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m orchestrator.traces.columns > docs/columns.md
+
+chaos: $(INSTALLED)
+	$(BIN)/python tests/chaos.py
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks.gradients

@@ -22,7 +22,7 @@ from orchestrator.sweep.file import Placement, Sweep, load
 from orchestrator.sweep.plan import Plan
 from orchestrator.traces.places import located
 from orchestrator.traces.read import Run
-from orchestrator.traces.rows import KeyColumn
+from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.run import RunWriter
 from orchestrator.training.advance import Limits
 from orchestrator.versions import versions
@@ -57,6 +57,7 @@ class Counts:
         abandoned: ended trials that the sweep no longer names; their rows stay.
         steps: trial-steps still to be done.
         damaged: commits that were swept away; their trials count as they were before.
+        again: trials among the new ones whose failure was taken back.
     """
 
     kept: int
@@ -65,6 +66,7 @@ class Counts:
     abandoned: int
     steps: int
     damaged: int = 0
+    again: int = 0
 
 
 class Watcher:
@@ -100,16 +102,18 @@ class Result:
         out: where the run is: a path, or the URI that was given.
         finished: whether all trials have ended; if not, it was stopped and can go on.
         failed: trials in the run that failed, now or before.
+        fed_up: the failure that came as often as ``stop_after`` allows, and how often; None if none did.
     """
 
     out: Path | str
     progress: Progress
     finished: bool
     failed: int
+    fed_up: tuple[str, int] | None = None
 
     @property
     def exit_code(self) -> int:
-        """0: all trials done or diverged; 1: some failed."""
+        """0: all trials done or diverged; 1: some failed, so many perhaps that it was stopped early."""
         return 1 if self.failed else 0
 
 
@@ -120,6 +124,7 @@ def run(
     where: Where = Where(),
     overrides: Iterable[str] = (),
     mixed_versions: bool = False,
+    retry_failed: bool = False,
     watcher: Watcher | None = None,
 ) -> Result:
     """Runs a sweep file, or completes its run.
@@ -130,6 +135,7 @@ def run(
         where: on what to run.
         overrides: ``path=value`` changes to the sweep file.
         mixed_versions: go on with a run that other versions began.
+        retry_failed: run the trials of the sweep that failed before once more.
         watcher: is told what happens.
 
     Raises:
@@ -147,17 +153,33 @@ def run(
         check_here(planned.plan)
     folder = located(f"runs/{planned.name}" if out is None else out)
     with _open(planned, folder, mixed_versions) as writer:
+        again = _take_back_failures(writer, planned.plan) if retry_failed else 0
         done = Done(writer.ended(), writer.states())
-        counts = replace(count(planned.plan, done), damaged=len(writer.lost))
+        counts = replace(count(planned.plan, done), damaged=len(writer.lost), again=again)
         watcher.opened(planned, folder, counts)
         progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)
+        fed_up = None
         if counts.begun or counts.new:
-            _drive(planned, writer, done, where, progress, watcher)
+            fed_up = _drive(planned, writer, done, where, progress, watcher)
         finished = counts.kept + progress.ended == planned.plan.count
         if finished:
             watcher.compacting()
-            writer.compact((trial.id, trial.keys) for trial in planned.plan.trials())
-        return Result(folder, progress, finished, Run(folder).count("failed"))
+            writer.compact(_keys(planned.plan))
+        return Result(folder, progress, finished, Run(folder).count("failed"), fed_up)
+
+
+def _keys(plan: Plan) -> Iterator[tuple[str, tuple[KeyValue, ...]]]:
+    return ((trial.id, trial.keys) for trial in plan.trials())
+
+
+def _take_back_failures(writer: RunWriter, plan: Plan) -> int:
+    """Removes the trials of the plan that failed from the run; returns how many."""
+    failed = Done(writer.failed(), {})
+    if not len(failed.ended):
+        return 0
+    again = [trial.id for trial in plan.trials() if failed.has_ended(trial.id)]
+    writer.take_back(again, _keys(plan))
+    return len(again)
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -217,13 +239,14 @@ def check_here(plan: Plan) -> None:
 
 def _drive(
     sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
-) -> None:
+) -> tuple[str, int] | None:
+    """Runs what is missing; returns the failure that ended this early, if one did."""
     placement = sweep.placement
     with _fleet(where, placement, on_gpus(sweep.plan), watcher) as fleet:
         left, workers = progress.trials - progress.kept, fleet.size
         packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
         driver = Driver(
-            Scheduler(packer.packs(), placement.shard_seconds),
+            Scheduler(packer.packs(), placement.shard_seconds, sweep.stop_after.identical_failures),
             fleet,
             writer,
             Ledger(json.dumps(versions())),
@@ -234,6 +257,7 @@ def _drive(
         )
         with _metrics(driver, sweep, where), watcher.running(driver.stop):
             driver.run()
+        return driver.scheduler.fed_up
 
 
 @contextmanager

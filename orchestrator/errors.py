@@ -4,7 +4,9 @@ OrchestratorError                  exit code
 ├── InputError                     2   what the user wrote cannot run; carries every fault found
 ├── RunDirectoryError              2   the output directory is taken, foreign, or not writable
 ├── FleetError                     2   no Ray cluster to be had as asked for
-├── WorkerLost                     –   a worker died under its work; the work is tried again
+├── WorkerLost                     –   a worker was taken away, or its node died; its work is tried again
+│   ├── WorkerOutOfMemory          –   it was killed because memory ran out
+│   └── WorkerCrashed              –   its process died by itself
 └── CertificateError               –   an engine disagrees with its independent check
 """
 
@@ -74,7 +76,15 @@ class FleetError(OrchestratorError):
 
 
 class WorkerLost(OrchestratorError):  # noqa: N818 - an event, and named as Ray names it
-    """A worker died (killed, preempted, out of memory) before it answered."""
+    """A worker was lost before it answered: preempted, out of reach, gone with its node."""
+
+
+class WorkerOutOfMemory(WorkerLost):
+    """A worker was killed because the memory of its node ran out."""
+
+
+class WorkerCrashed(WorkerLost):
+    """A worker's process died by itself, or was killed by who knows whom."""
 
 
 class CertificateError(OrchestratorError):

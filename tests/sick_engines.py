@@ -1,12 +1,13 @@
 """Engines that fail, as somebody's own code may.
 
-    python -c "import sick_engines; sick_engines.main()" SWEEP OUT [OVERRIDE …]
+    python -c "import sick_engines; sick_engines.main()" SWEEP OUT [--retry-failed] [OVERRIDE …]
 
 Runs a sweep in this process, knowing these engines, and prints the exit code.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +22,10 @@ from orchestrator.models.base import Built
 
 
 class Allergic(Backprop):
-    """Backpropagation that raises ValueError where a sample's first input is ``to``."""
+    """Backpropagation that raises ValueError where a sample's first input is ``to``.
+
+    With IMMUNE in the environment it does not: somebody has repaired their code.
+    """
 
     engine: Literal["allergic"]  # type: ignore[assignment]
     to: float
@@ -40,7 +44,7 @@ class AllergicDifferentiator:
 
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Raises ValueError where an input is ``to``."""
-        if (shard.inputs[..., 0] == self.to).any():
+        if (shard.inputs[..., 0] == self.to).any() and "IMMUNE" not in os.environ:
             raise ValueError(f"cannot stand {self.to:g}")
         return self.healthy.gradient(parameters, shard)
 
@@ -63,5 +67,7 @@ def main() -> None:
     """Runs the sweep named on the command line."""
     from orchestrator.api import Where, run
 
-    sweep, out, *overrides = sys.argv[1:]
-    sys.stdout.write(f"{run(sweep, out, where=Where(inline=True), overrides=overrides).exit_code}\n")
+    sweep, out, *words = sys.argv[1:]
+    overrides, again = [word for word in words if word != "--retry-failed"], "--retry-failed" in words
+    result = run(sweep, out, where=Where(inline=True), overrides=overrides, retry_failed=again)
+    sys.stdout.write(f"{result.exit_code}\n")

@@ -97,6 +97,13 @@ def advance(writer: RunWriter, numbers: Sequence[int], start: int, stop: int) ->
     writer.commit(rows(numbers, start, stop), {trial_id(n): key_values(n) for n in numbers}, states)
 
 
+def fail(writer: RunWriter, numbers: Sequence[int]) -> None:
+    """Commits the first steps of trials that then fail."""
+    ended = {**_ended(numbers)["trials"], "status": ["failed" for _ in numbers]}
+    keys = {trial_id(number): key_values(number) for number in numbers}
+    writer.commit({**rows(numbers, 0, STEPS - 1), "trials": ended}, keys, {})
+
+
 def run_missing(writer: RunWriter, numbers: Iterable[int]) -> None:
     """What a driver does with an opened run: brings every trial to its end, one step per commit."""
     ended, states = set(writer.ended().tolist()), writer.states()
@@ -109,7 +116,10 @@ def run_missing(writer: RunWriter, numbers: Iterable[int]) -> None:
 
 
 def finish(path: Path | str, numbers: Sequence[int]) -> None:
-    """The same ``run`` command, however often: what is missing is run, then the run is compacted."""
+    """The same ``run`` command, however often: what failed or is missing is run, then all is compacted."""
     with open_writer(path) as writer:
+        failed = set(writer.failed().tolist())
+        again = [trial_id(number) for number in numbers if int(trial_id(number), 16) in failed]
+        writer.take_back(again, plan(numbers))
         run_missing(writer, numbers)
         writer.compact(plan(numbers))

@@ -148,7 +148,7 @@ class Bad:
 BAD = {
     "an unknown key at the top": Bad(
         SWEEP + "seeds: 3\n",
-        ["a.yaml:16: seeds: unknown key; … (legal: name, sampling_seed, base, sweep, placement)"],
+        ["a.yaml:16: seeds: unknown key; … (legal: name, sampling_seed, base, sweep, placement, stop_after)"],
     ),
     "an unknown key in base": Bad(
         edited("  steps: 3", "  steps: 3\n  sed: 3"),
@@ -165,6 +165,10 @@ BAD = {
     "memory of a worker in no known unit": Bad(
         SWEEP + "placement: {memory: 2 gigs}\n",
         ['a.yaml:16: placement.memory: is "2 gigs", must be a number of bytes, or text such as 512MiB'],
+    ),
+    "a sweep that would stop before its first failure": Bad(
+        SWEEP + "stop_after: {identical_failures: 0}\n",
+        ["a.yaml:16: stop_after.identical_failures: is 0, must be at least 1"],
     ),
     "a key that is missing": Bad(edited("  steps: 3\n", ""), ["a.yaml:2: steps: is missing"]),
     "no base": Bad("name: small\n", ["a.yaml:1: base: is missing"]),

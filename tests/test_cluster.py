@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import WITHIN_S, end, until
+
+from orchestrator.errors import FleetError
 
 
 @dataclass(frozen=True)
@@ -173,3 +176,14 @@ def test_private_ray_of_another_program_is_not_joined(cluster: str, tmp_path: Pa
     assert join(tmp_path) == ["None"]
     (joined, _) = join(tmp_path, cluster, RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"])
     assert joined == f"4 workers on the Ray cluster at {cluster}"
+
+
+def test_ray_that_is_slow_to_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestrator.fleet import cluster
+
+    def time_out(*_: Any, **options: Any) -> None:  # noqa: ARG001
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(cluster.ray, "init", time_out)
+    with pytest.raises(FleetError, match=r"cannot start Ray here: .* during startup\.; --inline"):
+        cluster._start(1, 1)

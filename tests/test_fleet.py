@@ -13,11 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+)
 from waiting import WITHIN_S, end, until
 
-from orchestrator.errors import Fault, FleetError, InputError, WorkerLost
+from orchestrator.errors import Fault, FleetError, InputError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
 from orchestrator.fleet.contract import Fleet, Outcome, Team
 from orchestrator.fleet.inline import InlineFleet
+
+PREEMPTED = NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED
 
 
 class OwnExit(BaseException):
@@ -212,6 +222,39 @@ def test_killed_worker_is_lost_and_replaced(ray_fleet: Fleet) -> None:
     assert ray_fleet.size == 3
     until(lambda: ray_fleet.idle() == 3)
     assert run_on(ray_fleet, double, 4).value == 8
+
+
+def test_killed_worker_has_crashed_once_ray_knows_of_it(ray_fleet: Fleet) -> None:
+    """On a busy machine Ray may say before that it is out of reach."""
+    until(lambda: isinstance(run_on(ray_fleet, die).error, WorkerCrashed))
+
+
+def died(message: str, reason: int) -> RayError:
+    """What Ray says of a dead actor whose node was drained for this reason, if it was."""
+    node = NodeDeathInfo(reason=reason)
+    return ActorDiedError(
+        ActorDiedErrorContext(actor_id=bytes(16), error_message=message, node_death_info=node)
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (died("The actor is dead because its worker process has died.", 0), WorkerCrashed),
+        (died("The actor is dead because its node has died.", 0), WorkerLost),
+        (died("The actor is dead because its worker process has died.", PREEMPTED), WorkerLost),
+        (
+            OutOfMemoryError("killed due to the node running low on memory"),
+            WorkerOutOfMemory,
+        ),
+        (ActorUnavailableError("RpcError: Socket closed", bytes(16)), WorkerLost),
+        (ObjectLostError(28 * "f", "", ""), WorkerLost),
+    ],
+)
+def test_what_ray_says_of_a_lost_worker_gives_its_class(error: RayError, expected: type[WorkerLost]) -> None:
+    from orchestrator.fleet.ray import _loss
+
+    assert type(_loss(error)) is expected
 
 
 def test_killed_helper_is_lost_and_replaced(ray_fleet: Fleet) -> None:

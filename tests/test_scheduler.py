@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import plan
 
+from orchestrator.driver.failures import BUDGET, Failure, Kind
 from orchestrator.driver.packs import Packer, PlannedPack
-from orchestrator.driver.scheduler import MOST_LOSSES, Assignment, Scheduler, Work
+from orchestrator.driver.scheduler import Assignment, Scheduler, Work
 from orchestrator.training.pack import Pack
 
 STEPS = 3
 EXPENSIVE, CHEAP, THRESHOLD = 1.0, 0.001, 0.01
+
+
+def failure(kind: Kind, mark: str = "guilty") -> Failure:
+    return Failure(kind, "killed", mark)
 
 
 def packs(trials: int, size: int, shards: int = 4) -> Iterator[PlannedPack]:
@@ -35,9 +41,9 @@ class Bench:
     """Plays the driver and its fleet: starts what it may, lets random work come back in random ways.
 
     Attributes:
-        guilty: trials in whose company every attempt raises, or (``deadly``) kills its worker.
+        guilty: trials in whose company every attempt fails in the way of ``crime``.
         leavers: trials that end before their last step, as diverged ones do.
-        kills: how many workers die by chance.
+        kills: how many workers are lost by chance.
     """
 
     scheduler: Scheduler
@@ -45,7 +51,7 @@ class Bench:
     random: Random
     guilty: frozenset[str] = frozenset()
     leavers: frozenset[str] = frozenset()
-    deadly: bool = False
+    crime: Kind = Kind.ERROR
     kills: int = 0
     out: list[Assignment] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
@@ -75,10 +81,9 @@ class Bench:
     def come_back(self, work: Work) -> None:
         if self.kills and self.random.random() < 0.2:
             self.kills -= 1
-            given_up = self.scheduler.lost(work, "killed")
+            given_up = self.scheduler.failed(work, failure(Kind.LOST))
         elif self.guilty & set(work.pack.ids):
-            report = self.scheduler.lost if self.deadly else self.scheduler.raised
-            given_up = report(work, "guilty")
+            given_up = self.scheduler.failed(work, failure(self.crime))
         else:
             return self.advance(work)
         if given_up is not None:
@@ -101,18 +106,18 @@ class Bench:
     size=st.integers(1, 9),
     workers=st.integers(1, 6),
     shards=st.integers(1, 4),
-    deadly=st.booleans(),
-    kills=st.integers(0, MOST_LOSSES - 1),
+    crime=st.sampled_from(Kind),
+    kills=st.integers(0, BUDGET[Kind.LOST] - 1),
     random=st.randoms(use_true_random=False),
 )
 @settings(max_examples=60)
 def test_every_trial_ends_once_and_only_the_guilty_fail(
-    trials: int, size: int, workers: int, shards: int, deadly: bool, kills: int, random: Random
+    trials: int, size: int, workers: int, shards: int, crime: Kind, kills: int, random: Random
 ) -> None:
     ids = [trial for pack in packs(trials, size, shards) for trial in pack.pack.ids]
     guilty = frozenset(trial for trial in ids if random.random() < 0.15)
     leavers = frozenset(trial for trial in ids if random.random() < 0.15) - guilty
-    bench = Bench(scheduler(trials, size, shards), workers, random, guilty, leavers, deadly, kills)
+    bench = Bench(scheduler(trials, size, shards), workers, random, guilty, leavers, crime, kills)
     bench.run()
     assert bench.failed == Counter(guilty)
     assert bench.ended == Counter(set(ids) - guilty)
@@ -149,48 +154,83 @@ def test_begun_pack_goes_on_before_a_new_one_starts() -> None:
     assert one.start(1, 1)[0].work.pack == assignment.work.pack
 
 
+def fail_alone(one: Scheduler, *kinds: Kind) -> None:
+    """Lets the only work that is there fail so, and be taken up again each time."""
+    for kind in kinds:
+        assert one.failed(one.start(1, 1)[0].work, failure(kind)) is None
+
+
 def test_attempts_count_what_was_handed_out_anew() -> None:
     one = scheduler(2, 2)
     (first,) = one.start(1, 1)
-    assert one.lost(first.work, "killed") is None
+    assert one.failed(first.work, failure(Kind.CRASH)) is None
     (second,) = one.start(1, 1)
-    assert one.raised(second.work, "guilty") is None
+    assert one.failed(second.work, failure(Kind.ERROR)) is None
     (half,) = one.start(1, 1)
-    given_up = one.raised(half.work, "guilty")
+    given_up = one.failed(half.work, failure(Kind.ERROR))
     assert (first.work.attempts, second.work.attempts, half.work.attempts) == (1, 2, 3)
     assert given_up is not None
-    assert (given_up.work.attempts, given_up.error) == (3, "guilty")
+    assert (given_up.work.attempts, given_up.error) == (3, "error: killed")
 
 
-def test_loss_budget_starts_anew_with_every_step_forward() -> None:
-    one = scheduler(1, 1)
+@pytest.mark.parametrize("kind", Kind)
+def test_budget_starts_anew_with_every_step_forward(kind: Kind) -> None:
+    one, often = scheduler(1, 1), BUDGET[kind]
     for _ in range(3):
-        for _ in range(MOST_LOSSES - 1):
-            assert one.lost(one.start(1, 1)[0].work, "killed") is None
+        fail_alone(one, *[kind] * (often - 1))
         work = one.start(1, 1)[0].work
         one.advanced(work, work.pack, CHEAP)
-    for _ in range(MOST_LOSSES - 1):
-        assert one.lost(one.start(1, 1)[0].work, "killed") is None
-    given_up = one.lost(one.start(1, 1)[0].work, "killed again")
+    fail_alone(one, *[kind] * (often - 1))
+    given_up = one.failed(one.start(1, 1)[0].work, failure(kind))
     assert given_up is not None
-    assert given_up.error == "3 workers died under it; the last one: killed again"
+    often_told = f", {often} times without a step between; the last" if often > 1 else ""
+    assert given_up.error == f"{kind}{often_told}: killed"
 
 
-def test_halves_have_a_loss_budget_of_their_own() -> None:
-    one = scheduler(2, 2)
-    for _ in range(MOST_LOSSES):
-        assert one.lost(one.start(1, 1)[0].work, "killed") is None
-    for _ in range(MOST_LOSSES - 1):
+def test_every_kind_of_failure_has_a_budget_of_its_own() -> None:
+    one = scheduler(1, 1)
+    fail_alone(one, *(kind for kind in Kind for _ in range(BUDGET[kind] - 1)))
+    assert one.failed(one.start(1, 1)[0].work, failure(Kind.MEMORY)) is not None
+
+
+def test_halves_have_budgets_of_their_own() -> None:
+    one, often = scheduler(2, 2), BUDGET[Kind.CRASH]
+    fail_alone(one, *[Kind.CRASH] * often)
+    for _ in range(often - 1):
         work = one.start(1, 1)[0].work
         assert len(work.pack.ids) == 1
-        assert one.lost(work, "killed") is None
-    assert one.lost(one.start(1, 1)[0].work, "killed") is not None
+        assert one.failed(work, failure(Kind.CRASH)) is None
+    assert one.failed(one.start(1, 1)[0].work, failure(Kind.CRASH)) is not None
+
+
+def fail_all(marks: list[str], most_identical: int | None) -> Scheduler:
+    """Single trials fail one after another, with these marks, until nothing more is started."""
+    one = Scheduler(packs(len(marks), 1), THRESHOLD, most_identical)
+    for mark in marks:
+        for assignment in one.start(1, 1):
+            one.failed(assignment.work, failure(Kind.ERROR, mark))
+    return one
+
+
+def test_so_many_identical_failures_stop_the_sweep() -> None:
+    assert fail_all(["a", "b", "a", "b", "a", "a"], 3).fed_up == ("a", 3)
+    assert fail_all(["a", "b", "c", "a", "b", "c"], 3).fed_up is None
+    assert fail_all(["a", "a", "a", "a", "a", "a"], None).fed_up is None
+
+
+def test_sweep_that_is_fed_up_waits_for_what_is_out() -> None:
+    one = Scheduler(packs(3, 1), THRESHOLD, 1)
+    first, second = one.start(2, 2)
+    assert one.failed(first.work, failure(Kind.ERROR)) is not None
+    assert (one.finished, one.start(2, 2)) == (False, [])
+    one.advanced(second.work, None, CHEAP)
+    assert one.finished
 
 
 def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
     one = scheduler(4, 4)
     (assignment,) = one.start(1, 1)
-    given_up = one.raised(assignment.work, "certificate", hopeless=True)
+    given_up = one.failed(assignment.work, Failure(Kind.ERROR, "the check says 1", "check", hopeless=True))
     assert given_up is not None
     assert given_up.work.pack.ids == assignment.work.pack.ids
     one.start(1, 1)

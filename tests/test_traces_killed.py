@@ -45,3 +45,15 @@ def test_growing_run_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
     assert {total for _, _, total in ends} == {undisturbed(tmp_path / "whole", 8)}
     assert min(rows for _, rows, _ in ends) == 18
     assert ends[-1][0] > 100
+
+
+def test_failed_trials_taken_back_and_killed_anywhere_end_the_same(tmp_path: Path) -> None:
+    with small.open_writer(tmp_path / "base") as writer:
+        small.fail(writer, [0, 1])
+        small.advance(writer, [2], 0, small.STEPS)
+        writer.compact(small.plan(range(3)))
+        small.fail(writer, [3])
+        small.advance(writer, [4], 0, 1)  # begun: goes on from its state, as run_missing checks
+    ends = kill_everywhere(tmp_path / "base", 6)
+    assert {total for _, _, total in ends} == {undisturbed(tmp_path / "whole", 6)}
+    assert ends[-1][0] > 100

@@ -21,6 +21,7 @@ from orchestrator.cli.options import overrides, sweep_file
 @click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
 @overrides
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
+@click.option("--retry-failed", is_flag=True, help="Run the trials that failed before once more.")
 def run(
     sweep: Path,
     out: str | None,
@@ -29,10 +30,12 @@ def run(
     workers: int | None,
     overrides: tuple[str, ...],
     mixed_versions: bool,
+    retry_failed: bool,
 ) -> None:
     """Run a sweep, or complete a run that was interrupted or has grown.
 
-    Exit codes: 0 all trials done or diverged, 1 some failed, 2 bad input, 130 or 143 interrupted.
+    Exit codes: 0 all trials done or diverged, 1 some failed or stopped early, 2 bad input,
+    130 or 143 interrupted.
 
     \b
     Example:
@@ -49,9 +52,18 @@ def run(
     terminal = Terminal()
     where = api.Where(inline, address, workers)
     result = api.run(
-        sweep, out, where=where, overrides=overrides, mixed_versions=mixed_versions, watcher=terminal
+        sweep,
+        out,
+        where=where,
+        overrides=overrides,
+        mixed_versions=mixed_versions,
+        retry_failed=retry_failed,
+        watcher=terminal,
     )
     terminal.end()
+    if not result.finished and result.fed_up and terminal.signal is None:
+        click.echo(_stopped_early(*result.fed_up))
+        raise SystemExit(result.exit_code)
     if not result.finished:
         click.echo("stopped; everything that came back is committed. To go on:\n  " + _command())
         raise SystemExit(128 + (terminal.signal or signal.SIGINT))
@@ -60,6 +72,16 @@ def run(
     show.frame(frame.header, frame.rows)
     click.echo(_next(result.out))
     raise SystemExit(result.exit_code)
+
+
+def _stopped_early(failure: str, count: int) -> str:
+    again = _command() if "--retry-failed" in sys.argv else f"{_command()} --retry-failed"
+    return (
+        f"stopped early, as stop_after.identical_failures asks: {show.count(count, 'trial')} failed alike\n"
+        f"  ({failure})\n"
+        "What was done is committed. Remove the cause; then go on, the failed trials included:\n"
+        f"  {again}"
+    )
 
 
 def _command() -> str:

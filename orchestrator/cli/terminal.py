@@ -36,6 +36,8 @@ class Terminal(Watcher):
         """Says what is there already."""
         self._steps = counts.steps
         parts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]
+        if counts.again:
+            parts[-1] += f", {counts.again:,} of them failed before"
         if counts.abandoned:
             parts.append(f"{counts.abandoned:,} no longer in the sweep")
         if counts.damaged:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchestrator.driver.failures import Failure
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
-from orchestrator.errors import CertificateError, WorkerLost
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.walk import Chunk
 
@@ -113,11 +113,8 @@ class Driver:
         work = self._out.pop(outcome.ticket)
         if outcome.error is None:
             self._advanced(work, outcome.value)
-        elif isinstance(outcome.error, WorkerLost):
-            self._give_up(self.scheduler.lost(work, str(outcome.error)))
         else:
-            hopeless = isinstance(outcome.error, CertificateError)
-            self._give_up(self.scheduler.raised(work, outcome.trace, hopeless))
+            self._give_up(self.scheduler.failed(work, Failure.of(outcome.error, outcome.trace)))
 
     def _advanced(self, work: Work, chunk: Chunk) -> None:
         self.ledger.add(work, chunk)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.driver.scheduler import GivenUp, Work
 from orchestrator.sweep.plan import PlannedTrial
@@ -42,7 +43,7 @@ class Ledger:
         """Takes in a chunk: its rows, and the state of the trials that go on."""
         rows = dict(chunk.rows)
         if "trials" in rows:
-            rows["trials"] = self._completed(rows["trials"], work)
+            rows["trials"] = self._completed(rows["trials"], work, _diverged(rows["trials"]))
         self._parts.append(rows)
         self.bytes += sum(column.nbytes for table in rows.values() for column in table.values())
         self._note_keys(work.planned)
@@ -58,19 +59,20 @@ class Ledger:
     def fail(self, given_up: GivenUp) -> None:
         """Takes in trials that failed."""
         work = given_up.work
-        table = self._completed(failed_rows(work.pack), work, given_up.error)
+        table = failed_rows(work.pack)
+        table = self._completed(table, work, np.full(len(table["trial"]), given_up.error, object))
         self._parts.append({"trials": table})
         self._note_keys(work.planned)
         for trial in work.pack.ids:
             self.states.pop(trial, None)
 
-    def _completed(self, table: Columns, work: Work, error: str | None = None) -> Columns:
+    def _completed(self, table: Columns, work: Work, error: NDArray[np.object_]) -> Columns:
         """The columns of ``trials`` that only the driver knows."""
         count = len(table["trial"])
         planned = [work.planned[str(trial)] for trial in table["trial"]]
         return {
             **table,
-            "error": np.full(count, error, object),
+            "error": error,
             "index": np.array([trial.index for trial in planned]),
             "attempts": np.full(count, work.attempts),
             "pack": np.full(count, work.number),
@@ -86,6 +88,13 @@ class Ledger:
         taken = join_rows(self._parts), self.keys, self.states
         self._parts, self.keys, self.states, self.bytes = [], {}, {}, 0
         return taken
+
+
+def _diverged(table: Columns) -> NDArray[np.object_]:
+    """What ended each of some trials that no error ended."""
+    rows = zip(table["status"], table["steps"], strict=True)
+    told = [f"non-finite: in step {int(n) - 1}" if status == "diverged" else None for status, n in rows]
+    return np.array(told, object)
 
 
 def _iso(seconds: float) -> str | None:

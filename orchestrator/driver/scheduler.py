@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from orchestrator.driver.failures import BUDGET, Failure, Kind
 from orchestrator.driver.packs import PlannedPack
 from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.training.pack import Pack
-
-MOST_LOSSES = 3
-"""Workers that a pack may lose without getting a step further, before it is halved."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Work:
     Attributes:
         number: of the pack, counted from 0.
         attempts: how often it was handed to a worker anew; its continuation is no new attempt.
-        losses: workers lost since it last got further.
+        failures: how often it has failed since it last got further, by kind.
         shard_seconds: what computing one shard cost last time; None before.
     """
 
@@ -29,7 +27,7 @@ class Work:
     pack: Pack
     planned: Mapping[str, PlannedTrial]
     attempts: int = 1
-    losses: int = 0
+    failures: Mapping[Kind, int] = field(default_factory=dict)
     shard_seconds: float | None = None
 
 
@@ -57,19 +55,26 @@ class GivenUp:
 class Scheduler:
     """Hands out packs until there are none.
 
-    Whatever ``start`` hands out comes back through ``advanced``, ``lost`` or ``raised``, once.
+    Whatever ``start`` hands out comes back through ``advanced`` or ``failed``, once.
 
     Args:
         packs: the packs of the plan, drawn one by one.
         shard_seconds: a shard is worth a helper if it costs more than this.
+        most_identical: when so many trials have failed in the same way nothing more is started; None: never.
 
     Attributes:
         stopping: set it, and nothing more is started.
+        fed_up: the failure that came too often, and how often; None if none did.
     """
 
-    def __init__(self, packs: Iterator[PlannedPack], shard_seconds: float) -> None:
+    def __init__(
+        self, packs: Iterator[PlannedPack], shard_seconds: float, most_identical: int | None = None
+    ) -> None:
         self._packs = packs
         self._shard_seconds = shard_seconds
+        self._most_identical = most_identical
+        self._identical: Counter[str] = Counter()
+        self.fed_up: tuple[str, int] | None = None
         self._waiting: deque[Work] = deque()
         self._numbers = 0
         self._out = 0
@@ -119,32 +124,34 @@ class Scheduler:
         """A worker got further; ``rest`` goes on before any new pack."""
         self._out -= 1
         if rest is not None:
-            self._waiting.appendleft(replace(work, pack=rest, losses=0, shard_seconds=shard_seconds))
+            self._waiting.appendleft(replace(work, pack=rest, failures={}, shard_seconds=shard_seconds))
 
-    def lost(self, work: Work, reason: str) -> GivenUp | None:
-        """A worker died under the work: it is tried again, in halves if that keeps happening."""
+    def failed(self, work: Work, failure: Failure) -> GivenUp | None:
+        """The work failed: it is tried again; if that keeps happening in halves, down to single trials."""
         self._out -= 1
-        losses = work.losses + 1
-        if losses == MOST_LOSSES:
-            return self._split(work, f"{losses} workers died under it; the last one: {reason}")
-        self._waiting.appendleft(replace(work, attempts=work.attempts + 1, losses=losses))
+        count = work.failures.get(failure.kind, 0) + 1
+        if failure.hopeless:
+            return self._give_up(work, failure, count)
+        if count == BUDGET[failure.kind]:
+            return self._split(work, failure, count)
+        failures = {**work.failures, failure.kind: count}
+        self._waiting.appendleft(replace(work, attempts=work.attempts + 1, failures=failures))
         return None
 
-    def raised(self, work: Work, trace: str, hopeless: bool = False) -> GivenUp | None:
-        """The work raised: halves are tried until only what fails alone fails.
-
-        ``hopeless``: the error holds for every trial of the pack.
-        """
-        self._out -= 1
-        return GivenUp(work, trace) if hopeless else self._split(work, trace)
-
-    def _split(self, work: Work, error: str) -> GivenUp | None:
+    def _split(self, work: Work, failure: Failure, count: int) -> GivenUp | None:
         if len(work.pack.trials) == 1:
-            return GivenUp(work, error)
+            return self._give_up(work, failure, count)
         for half in reversed(work.pack.halves()):
             planned = {trial: work.planned[trial] for trial in half.ids}
             number, attempts = self._new_number(), work.attempts + 1
             self._waiting.appendleft(
-                replace(work, number=number, pack=half, planned=planned, attempts=attempts, losses=0)
+                replace(work, number=number, pack=half, planned=planned, attempts=attempts, failures={})
             )
         return None
+
+    def _give_up(self, work: Work, failure: Failure, count: int) -> GivenUp:
+        self._identical[failure.mark] += len(work.pack.trials)
+        if self._most_identical and self._identical[failure.mark] >= self._most_identical:
+            self.stopping = True
+            self.fed_up = failure.mark, self._identical[failure.mark]
+        return GivenUp(work, failure.told(count))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
-from orchestrator.errors import FleetError, WorkerLost
+from orchestrator.errors import FleetError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
 from orchestrator.fleet.cluster import capacity, one_line
 from orchestrator.fleet.contract import Outcome, attempt
 from orchestrator.fleet.inline import Alone
@@ -74,7 +74,16 @@ def _fetch(reference: Any, ticket: int) -> Outcome:
     except RayTaskError as error:  # the answer could not be sent; the last line says why
         return Outcome(ticket, error=RuntimeError(str(error).splitlines()[-1]), trace=str(error))
     except RayError as error:
-        return Outcome(ticket, error=WorkerLost(one_line(error)), trace=str(error))
+        return Outcome(ticket, error=_loss(error), trace=str(error))
+
+
+def _loss(error: RayError) -> WorkerLost:
+    """What became of a worker. Ray puts only into words whether its process died, or its node."""
+    if isinstance(error, OutOfMemoryError):
+        return WorkerOutOfMemory(one_line(error))
+    alone = isinstance(error, ActorDiedError) and not error.preempted
+    crashed = alone and "its worker process has died" in str(error)
+    return (WorkerCrashed if crashed else WorkerLost)(one_line(error))
 
 
 class RayTeam:

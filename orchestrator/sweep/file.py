@@ -1,4 +1,4 @@
-"""The sweep file as a whole: name, base, sweep, placement."""
+"""The sweep file as a whole: name, base, sweep, placement, and when to stop early."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ class Placement(Config):
         return int(float(found[1]) * 2 ** (10 * (1 + "KMGT".index(found[2]))))
 
 
+class StopAfter(Config):
+    """When a sweep that goes wrong is stopped before its end."""
+
+    identical_failures: int | None = Field(
+        default=None, ge=1, description="trials that fail in the same way; null: goes on whatever fails"
+    )
+
+
 class SweepFile(Config):
     """What stands in a sweep file; ``base`` and ``sweep`` are read elsewhere."""
 
@@ -78,6 +86,7 @@ class SweepFile(Config):
     base: dict[str, Any]
     sweep: Any = Field(default_factory=list)
     placement: Placement = Placement()
+    stop_after: StopAfter = StopAfter()
 
     @field_validator("name")
     @classmethod
@@ -101,6 +110,7 @@ class Sweep:
     plan: Plan
     record: Record
     placement: Placement
+    stop_after: StopAfter
     text: str
     folder: Path
 
@@ -141,7 +151,8 @@ def plan(source: Document, folder: Path) -> Sweep:
     if faults or planned is None:
         raise InputError(_shown(faults))
     record = planned.structures[0].template.record
-    return Sweep(head.name, planned, record, head.placement, document.dump(data), folder)
+    text = document.dump(data)
+    return Sweep(head.name, planned, record, head.placement, head.stop_after, text, folder)
 
 
 def _head(source: Document) -> tuple[SweepFile, list[Fault]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchestrator.traces import parquet
@@ -18,6 +19,9 @@ from orchestrator.traces.schema import TABLES
 from orchestrator.traces.storage import Storage
 
 _TRIAL = pa.schema([("trial", TEXT)])
+_STATUS = pa.schema([("trial", TEXT), ("status", pa.string())])
+NOBODY = np.empty(0, np.uint64)
+"""No trials, by number."""
 
 
 def write_commit(
@@ -28,15 +32,20 @@ def write_commit(
     return _write(folder, Commit(_next(folder, follows), follows, 0, (), {}), contents, states)
 
 
-def merge(folder: Storage, commits: Sequence[Commit], keys: Iterable[KeyColumn]) -> Commit:
+def merge(
+    folder: Storage, commits: Sequence[Commit], keys: Iterable[KeyColumn], gone: NDArray[np.uint64] = NOBODY
+) -> Commit:
     """Joins commits that follow each other into one, then removes them.
 
     Rows pass through in pieces; states that are superseded, or of ended trials, are left behind.
+
+    Args:
+        gone: numbers of ended trials whose rows are left behind as well.
     """
     joined = Snapshot(None, tuple(commits))
     schemas = {table: table_schema(table, keys) for table in TABLES if joined.files(table)}
     contents = {
-        table: (schema, parquet.read(folder, joined.files(table), schema))
+        table: (schema, without(parquet.read(folder, joined.files(table), schema), gone))
         for table, schema in schemas.items()
     }
     follows, level = commits[0].follows, commits[0].level + 1
@@ -62,10 +71,23 @@ def read_states(folder: Storage, run: Snapshot) -> dict[str, SavedState]:
     return states
 
 
-def read_ended(folder: Storage, run: Snapshot) -> NDArray[np.uint64]:
-    """Sorted numbers of the trials that have ended, uint64 [trials]."""
-    pieces = [trial_numbers(piece["trial"]) for piece in parquet.read(folder, run.files("trials"), _TRIAL)]
+def read_ended(folder: Storage, run: Snapshot, status: str | None = None) -> NDArray[np.uint64]:
+    """Sorted numbers of the trials that have ended, or ended so, uint64 [trials]."""
+    tables = parquet.read(folder, run.files("trials"), _TRIAL if status is None else _STATUS)
+    if status is not None:
+        tables = (table.filter(pc.equal(table["status"], status)) for table in tables)
+    pieces = [trial_numbers(table["trial"]) for table in tables]
     return np.sort(np.concatenate([np.empty(0, np.uint64), *pieces]))
+
+
+def without(tables: Iterable[pa.Table], gone: NDArray[np.uint64]) -> Iterator[pa.Table]:
+    """Tables without the rows of some trials, given by number; none that is empty."""
+    for table in tables:
+        kept = table
+        if len(gone):
+            kept = table.filter(pa.array(~np.isin(trial_numbers(table["trial"]), gone)))
+        if kept.num_rows:
+            yield kept
 
 
 def _write(

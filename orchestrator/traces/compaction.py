@@ -27,6 +27,7 @@ from orchestrator.traces.arrow import (
     table_schema,
     trial_numbers,
 )
+from orchestrator.traces.commits import NOBODY
 from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
@@ -54,6 +55,7 @@ def compact(
     sweep: str,
     plan: Plan,
     memory_bytes: int = MEMORY_BYTES,
+    gone: NDArray[np.uint64] = NOBODY,
 ) -> Complete:
     """Sorts all rows of ended trials into a new generation of parts and lists it.
 
@@ -62,11 +64,12 @@ def compact(
 
     Args:
         sweep: SHA-256 of the sweep file that ``plan`` belongs to.
+        gone: numbers of ended trials whose rows are left out as well.
     """
     generation = run.complete.generation + 1 if run.complete else 1
     folder.delete(SCRATCH)
     try:
-        parts = dict(_parts(_Compaction(folder, info.keys, memory_bytes), run, generation, plan))
+        parts = dict(_parts(_Compaction(folder, info.keys, gone, memory_bytes), run, generation, plan))
     except OSError:
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
@@ -94,6 +97,7 @@ def _parts(
 class _Compaction:
     folder: Storage
     keys: tuple[KeyColumn, ...]
+    gone: NDArray[np.uint64]
     memory_bytes: int
 
     def write_keys(self, plan: Plan) -> list[str]:
@@ -132,7 +136,7 @@ class _Compaction:
     def finished(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
         """The tables of one range as they are to be written."""
         swept = self._read(KEYS, files)
-        ended = trial_numbers(self._read("trials", files)["trial"])
+        ended = np.setdiff1d(trial_numbers(self._read("trials", files)["trial"]), self.gone)
         for table in TABLES:
             data = self._read(table, files)
             data = data.filter(pa.array(np.isin(trial_numbers(data["trial"]), ended)))

@@ -102,6 +102,10 @@ class RunWriter:
         """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
         return read_ended(self._folder, self._run)
 
+    def failed(self) -> NDArray[np.uint64]:
+        """Sorted numbers of those of them that failed, uint64 [trials]."""
+        return read_ended(self._folder, self._run, "failed")
+
     def states(self) -> dict[str, SavedState]:
         """The last state of each trial that has begun and not ended, by id."""
         return read_states(self._folder, self._run)
@@ -134,6 +138,32 @@ class RunWriter:
             commit = write_commit(self._folder, self._run.last, tables, states)
             self._run = replace(self._run, commits=(*self._run.commits, commit))
             self._merge()
+
+    def take_back(self, trials: Sequence[str], plan: Plan) -> None:
+        """Removes all rows of trials that have ended, so that they can be run again.
+
+        Commits and finished parts change one after the other, each in one step: where this is interrupted,
+        some trials may be gone already, each of them wholly.
+
+        Args:
+            plan: as for ``compact``.
+
+        Raises:
+            RunDirectoryError: the disk is full or fails, or another driver has taken over.
+        """
+        if not trials:
+            return
+        gone = np.array([int(trial, 16) for trial in trials], np.uint64)
+        with explained(self._folder.root, _SAFE):
+            self._lock.check()
+            if self._run.commits:
+                merged = merge(self._folder, self._run.commits, self._info.keys, gone)
+                self._run = replace(self._run, commits=(merged,))
+            if self._run.complete:
+                parts = replace(self._run, commits=())
+                complete = compact(self._folder, parts, self._info, self._sweep, plan, gone=gone)
+                self._run = replace(self._run, complete=complete)
+                tidy(self._folder, self._run)
 
     def compact(self, plan: Plan) -> None:
         """Finishes the run: all rows of ended trials, sorted, in parts that any tool reads.

@@ -59,7 +59,14 @@ TRIALS: tuple[Column, ...] = (
         "`done`: all steps ran; `diverged`: ended at the first step whose loss or gradient is not finite; "
         "`failed`: ended by an error; `cancelled`: stopped on request before its end",
     ),
-    Column("error", "string", "", "what ended a `failed` trial, with its traceback; null otherwise", False),
+    Column(
+        "error",
+        "string",
+        "",
+        "what ended a `failed` or `diverged` trial: `worker lost`, `out of memory`, `crash`, `error` or "
+        "`non-finite`, and what was said, a traceback if there is one; null otherwise",
+        False,
+    ),
     Column("attempts", "int64", "1", "how often the trial was started or taken up again", False),
     Column("steps", "int64", "1", "steps that ran, the non-finite one of a `diverged` trial included"),
     Column("final_loss", "float64", "loss", "`loss` of the last step that ran"),

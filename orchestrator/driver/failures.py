@@ -1,0 +1,70 @@
+"""How work fails, and how often it may before it is halved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.errors import CertificateError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
+
+
+class Kind(StrEnum):
+    """The classes of failures; what values come out not finite is none of them: such trials diverge."""
+
+    LOST = "worker lost"
+    MEMORY = "out of memory"
+    CRASH = "crash"
+    ERROR = "error"
+
+
+BUDGET: Mapping[Kind, int] = {Kind.LOST: 10, Kind.MEMORY: 2, Kind.CRASH: 3, Kind.ERROR: 1}
+"""Failures of a kind that a pack may meet without getting a step further; with the last it is halved.
+
+A node that is taken away says nothing about the work; half a pack needs half the memory; an error in the
+code comes again.
+"""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure of one piece of work.
+
+    Attributes:
+        text: what was said: a traceback, or how the worker died.
+        mark: the same for failures that count as identical.
+        hopeless: it holds for every trial of the pack, so halves would meet it as well.
+    """
+
+    kind: Kind
+    text: str
+    mark: str
+    hopeless: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException, trace: str) -> Failure:
+        """The failure of a task that ended with ``error``; its traceback as text."""
+        kind = _kind(error)
+        if isinstance(error, WorkerLost):
+            return cls(kind, str(error), kind)
+        mark = f"{type(error).__name__} at {_place(trace)}"
+        return cls(kind, trace, mark, hopeless=isinstance(error, CertificateError))
+
+    def told(self, count: int) -> str:
+        """What the trace says of it when it was the last of ``count`` of its kind."""
+        often = f", {count} times without a step between; the last" if count > 1 else ""
+        return f"{self.kind}{often}: {self.text}"
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, (WorkerOutOfMemory, MemoryError)):
+        return Kind.MEMORY
+    if isinstance(error, WorkerCrashed):
+        return Kind.CRASH
+    return Kind.LOST if isinstance(error, WorkerLost) else Kind.ERROR
+
+
+def _place(trace: str) -> str:
+    """Where an error was raised; not its message, which may name what is particular to the trial."""
+    frames = [line.strip() for line in trace.splitlines() if line.startswith("  File ")]
+    return frames[-1] if frames else "an unknown place"

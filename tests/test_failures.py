@@ -1,0 +1,66 @@
+"""What class a failure is of, and which failures count as identical."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.driver.failures import Failure, Kind
+from orchestrator.errors import CertificateError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
+from orchestrator.fleet.contract import attempt
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (WorkerLost("preempted"), Kind.LOST),
+        (WorkerOutOfMemory("killed"), Kind.MEMORY),
+        (MemoryError("1 TiB"), Kind.MEMORY),
+        (WorkerCrashed("SIGSEGV"), Kind.CRASH),
+        (ZeroDivisionError("division by zero"), Kind.ERROR),
+    ],
+)
+def test_class_follows_from_what_ended_the_task(error: BaseException, kind: Kind) -> None:
+    assert Failure.of(error, "Traceback").kind == kind
+
+
+def raised(call: Callable[[], object]) -> Failure:
+    """The failure of a task that raises."""
+    outcome = attempt(1, call)
+    assert outcome.error
+    return Failure.of(outcome.error, outcome.trace)
+
+
+def refuse(number: int) -> None:
+    raise ValueError(f"cannot stand {number}")
+
+
+def refuse_elsewhere(number: int) -> None:
+    raise ValueError(f"cannot stand {number}")
+
+
+def test_failures_are_identical_if_the_same_line_raises_the_same() -> None:
+    first, second, other = (raised(call) for call in (lambda: refuse(1), lambda: refuse(2), lambda: int("x")))
+    assert first.mark == second.mark
+    assert first.text != second.text
+    assert len({first.mark, other.mark, raised(lambda: refuse_elsewhere(1)).mark}) == 3
+    assert first.mark.startswith("ValueError at File ")
+    assert first.mark.endswith("in refuse")
+
+
+def test_lost_workers_of_a_class_are_identical_whatever_ray_says_of_them() -> None:
+    assert (
+        Failure.of(WorkerCrashed("pid 1"), "").mark == Failure.of(WorkerCrashed("pid 2"), "").mark == "crash"
+    )
+
+
+def test_only_a_failed_check_holds_for_the_whole_pack() -> None:
+    assert Failure.of(CertificateError("1, not 2"), "").hopeless
+    assert not Failure.of(ValueError("1, not 2"), "").hopeless
+
+
+def test_last_of_several_says_how_many() -> None:
+    failure = Failure.of(WorkerCrashed("SIGSEGV"), "")
+    assert failure.told(1) == "crash: SIGSEGV"
+    assert failure.told(3) == "crash, 3 times without a step between; the last: SIGSEGV"
