@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.driver.desk import Desk
 from orchestrator.driver.driver import Driver, Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Done, Packer, pack_size
@@ -119,6 +120,7 @@ def run(
     overrides: Iterable[str] = (),
     mixed_versions: bool = False,
     watcher: Watcher | None = None,
+    root: str | os.PathLike[str] = "/",
 ) -> Result:
     """Runs a sweep file, or completes its run.
 
@@ -129,6 +131,7 @@ def run(
         overrides: ``path=value`` changes to the sweep file.
         mixed_versions: go on with a run that other versions began.
         watcher: is told what happens.
+        root: absolute file names in the sweep start here; where its files were shipped to.
 
     Raises:
         InputError: faults in the sweep file, or this process lacks the GPU that trials need; nothing was
@@ -140,7 +143,7 @@ def run(
         >>> result = run("jobs/quickstart.yaml", where=Where(inline=True))  # doctest: +SKIP
     """
     watcher = watcher or Watcher()
-    planned = load(Path(sweep), overrides)
+    planned = load(Path(sweep), overrides, Path(root))
     if where.inline:
         check_here(planned.plan)
     place = f"runs/{planned.name}" if out is None else os.fspath(out)
@@ -154,6 +157,7 @@ def run(
             _drive(planned, writer, done, where, progress, watcher)
         finished = counts.kept + progress.ended == planned.plan.count
         if finished:
+            writer.control.forget()
             watcher.compacting()
             writer.compact((trial.id, trial.keys) for trial in planned.plan.trials())
         return Result(folder, progress, finished, Run(folder).count("failed"))
@@ -229,8 +233,14 @@ def _drive(
             progress,
             Limits(placement.chunk_steps, placement.chunk_seconds),
             placement.commit_seconds,
-            watcher.advanced,
         )
+        desk = Desk(driver, writer.control, progress)
+
+        def watch(progress: Progress) -> None:
+            watcher.advanced(progress)
+            desk.attend(progress)
+
+        driver.watch = watch
         with watcher.running(driver.stop):
             driver.run()
 

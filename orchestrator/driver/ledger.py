@@ -11,7 +11,7 @@ import numpy as np
 from orchestrator.driver.scheduler import GivenUp, Work
 from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.traces.rows import SavedState
-from orchestrator.training.ended import failed_rows
+from orchestrator.training.ended import ended_rows
 from orchestrator.training.recorder import Columns, Rows, join_rows
 from orchestrator.training.walk import Chunk
 
@@ -57,8 +57,14 @@ class Ledger:
 
     def fail(self, given_up: GivenUp) -> None:
         """Takes in trials that failed."""
-        work = given_up.work
-        table = self._completed(failed_rows(work.pack), work, given_up.error)
+        self._end(given_up.work, "failed", given_up.error)
+
+    def cancel(self, work: Work) -> None:
+        """Takes in trials that were stopped on request."""
+        self._end(work, "cancelled")
+
+    def _end(self, work: Work, status: str, error: str | None = None) -> None:
+        table = self._completed(ended_rows(work.pack, status), work, error)
         self._parts.append({"trials": table})
         self._note_keys(work.planned)
         for trial in work.pack.ids:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.driver.packs import PlannedPack
@@ -74,12 +74,41 @@ class Scheduler:
         self._numbers = 0
         self._out = 0
         self._exhausted = False
+        self._cancelled: set[str] = set()
+        self._dropped: list[Work] = []
         self.stopping = False
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is out, and nothing is left to start."""
-        return not self._out and (self.stopping or (self._exhausted and not self._waiting))
+        """Whether nothing is out, nothing is left to start, and all that was dropped has been taken."""
+        idle = not self._out and not self._dropped
+        return idle and (self.stopping or (self._exhausted and not self._waiting))
+
+    def cancel(self, trials: Iterable[str]) -> None:
+        """These trials go no further: dropped where they wait, or as soon as they come back or are drawn."""
+        self._cancelled |= set(trials)
+        waiting, self._waiting = self._waiting, deque()
+        for work in waiting:
+            self._wait(work, first=False)
+
+    def dropped(self) -> list[Work]:
+        """The cancelled trials since the last call, as they stand."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def _wait(self, work: Work, first: bool = True) -> None:
+        """Queues the work, without those of its trials that are cancelled."""
+        pack, cancelled = work.pack, self._cancelled
+        if not cancelled.isdisjoint(pack.ids):
+            rows = {
+                gone: [i for i, trial in enumerate(pack.ids) if (trial in cancelled) == gone]
+                for gone in (True, False)
+            }
+            self._dropped.append(_part(work, pack.take(rows[True])))
+            if not rows[False]:
+                return
+            work = _part(work, pack.take(rows[False]))
+        self._waiting.insert(0 if first else len(self._waiting), work)
 
     def start(self, idle: int, workers: int) -> list[Assignment]:
         """What to start on ``idle`` of ``workers`` workers: a pack each; what is left over helps."""
@@ -101,7 +130,7 @@ class Scheduler:
         if drawn is None:
             self._exhausted = True
         else:
-            self._waiting.append(Work(self._new_number(), drawn.pack, drawn.planned))
+            self._wait(Work(self._new_number(), drawn.pack, drawn.planned), first=False)
 
     def _new_number(self) -> int:
         self._numbers += 1
@@ -119,7 +148,7 @@ class Scheduler:
         """A worker got further; ``rest`` goes on before any new pack."""
         self._out -= 1
         if rest is not None:
-            self._waiting.appendleft(replace(work, pack=rest, losses=0, shard_seconds=shard_seconds))
+            self._wait(replace(work, pack=rest, losses=0, shard_seconds=shard_seconds))
 
     def lost(self, work: Work, reason: str) -> GivenUp | None:
         """A worker died under the work: it is tried again, in halves if that keeps happening."""
@@ -127,7 +156,7 @@ class Scheduler:
         losses = work.losses + 1
         if losses == MOST_LOSSES:
             return self._split(work, f"{losses} workers died under it; the last one: {reason}")
-        self._waiting.appendleft(replace(work, attempts=work.attempts + 1, losses=losses))
+        self._wait(replace(work, attempts=work.attempts + 1, losses=losses))
         return None
 
     def raised(self, work: Work, trace: str, hopeless: bool = False) -> GivenUp | None:
@@ -142,9 +171,11 @@ class Scheduler:
         if len(work.pack.trials) == 1:
             return GivenUp(work, error)
         for half in reversed(work.pack.halves()):
-            planned = {trial: work.planned[trial] for trial in half.ids}
             number, attempts = self._new_number(), work.attempts + 1
-            self._waiting.appendleft(
-                replace(work, number=number, pack=half, planned=planned, attempts=attempts, losses=0)
-            )
+            self._wait(replace(_part(work, half), number=number, attempts=attempts, losses=0))
         return None
+
+
+def _part(work: Work, pack: Pack) -> Work:
+    """The work for some of its trials."""
+    return replace(work, pack=pack, planned={trial: work.planned[trial] for trial in pack.ids})
