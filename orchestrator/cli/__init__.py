@@ -7,10 +7,15 @@ import sys
 import click
 
 from orchestrator.cli.analyse import analyse
+from orchestrator.cli.cancel import cancel
 from orchestrator.cli.doctor import doctor
+from orchestrator.cli.logs import logs
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.schema import schema
+from orchestrator.cli.status import status
+from orchestrator.cli.stop import stop
+from orchestrator.cli.submit import submit
 from orchestrator.errors import OrchestratorError
 
 BAD_INPUT = 2
@@ -34,7 +39,7 @@ def orchestrator() -> None:
     """
 
 
-for _verb in (plan, run, analyse, schema, doctor):
+for _verb in (plan, run, submit, status, logs, cancel, stop, analyse, schema, doctor):
     orchestrator.add_command(_verb)
 
 

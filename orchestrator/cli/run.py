@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -21,6 +22,7 @@ from orchestrator.cli.options import overrides, sweep_file
 @click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
 @overrides
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
+@click.option("--shipped", type=click.Path(path_type=Path), default="/", hidden=True)
 def run(
     sweep: Path,
     out: str | None,
@@ -29,6 +31,7 @@ def run(
     workers: int | None,
     overrides: tuple[str, ...],
     mixed_versions: bool,
+    shipped: Path,
 ) -> None:
     """Run a sweep, or complete a run that was interrupted or has grown.
 
@@ -49,7 +52,13 @@ def run(
     terminal = Terminal()
     where = api.Where(inline, address, workers)
     result = api.run(
-        sweep, out, where=where, overrides=overrides, mixed_versions=mixed_versions, watcher=terminal
+        sweep,
+        out,
+        where=where,
+        overrides=overrides,
+        mixed_versions=mixed_versions,
+        watcher=terminal,
+        root=shipped,
     )
     terminal.end()
     if not result.finished:
@@ -63,7 +72,8 @@ def run(
 
 
 def _command() -> str:
-    return shlex.join(["orchestrator", *sys.argv[1:]])
+    """What the user is to type to go on; a job has been started by another command than its own."""
+    return os.environ.get("ORCHESTRATOR_AGAIN") or shlex.join(["orchestrator", *sys.argv[1:]])
 
 
 def _next(out: Path) -> str:
