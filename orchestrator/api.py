@@ -237,8 +237,8 @@ def _drive(
         desk = Desk(driver, writer.control, progress)
 
         def watch(progress: Progress) -> None:
-            watcher.advanced(progress)
             desk.attend(progress)
+            watcher.advanced(progress)
 
         driver.watch = watch
         with watcher.running(driver.stop):

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ray.dashboard.modules.dashboard_sdk
+import ray.dashboard.modules.job.sdk
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
@@ -30,7 +31,8 @@ _STOPPED = 143
 _ADDRESSES = {"RAY_API_SERVER_ADDRESS": None, "RAY_ADDRESS": None}
 """Ray would let these override the address that it is given."""
 
-logging.getLogger(ray.dashboard.modules.dashboard_sdk.__name__).setLevel(logging.WARNING)
+for _module in (ray.dashboard.modules.dashboard_sdk, ray.dashboard.modules.job.sdk):
+    logging.getLogger(_module.__name__).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
