@@ -31,9 +31,9 @@ base:
   gradient: {engine: backprop}
   updates: [{optimizer: sgd, learning_rate: 0.5}]
   batch: {size: 2}
-  steps: 60
+  steps: 12
 sweep: [seed: {range: 6}]
-placement: {pack: 2, chunk_steps: 5, commit_seconds: 0}
+placement: {pack: 2, chunk_steps: 4, commit_seconds: 0}
 """
 INLINE = orchestrator.Where(inline=True)
 
@@ -43,6 +43,12 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sweep") / "slow.yaml"
     path.write_text(SWEEP)
     return path
+
+
+@pytest.fixture(scope="module")
+def finished(sweep: Path) -> Path:
+    """A run that nobody has disturbed."""
+    return orchestrator.run(sweep, sweep.parent / "undisturbed", where=INLINE).out
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +81,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stopped_trials_end_as_cancelled_and_the_others_as_ever(
-    sweep: Path, ids: list[str], tmp_path: Path
+    sweep: Path, ids: list[str], finished: Path, tmp_path: Path
 ) -> None:
-    orchestrator.run(sweep, tmp_path / "undisturbed", where=INLINE)
     out = tmp_path / "run"
     watcher = Asking(("stop", str(out), ids[0], ids[5]))
     result = orchestrator.run(sweep, out, where=INLINE, watcher=watcher)
@@ -85,11 +90,11 @@ def test_stopped_trials_end_as_cancelled_and_the_others_as_ever(
     assert (result.finished, result.exit_code, result.progress.cancelled) == (True, 0, 2)
     trials = pd.read_parquet(out / "trials").set_index("trial")
     assert [trials.status[trial] for trial in ids] == ["cancelled", *["done"] * 4, "cancelled"]
-    assert 0 < trials.steps[ids[0]] < 60
+    assert 0 < trials.steps[ids[0]] < 12
     assert trials.steps[ids[5]] == 0  # its pack had not begun
     steps = pd.read_parquet(out / "steps")
     assert steps.groupby("trial").step.count()[ids[0]] == trials.steps[ids[0]]
-    expected = pd.read_parquet(tmp_path / "undisturbed" / "steps").set_index(["trial", "step"]).loss
+    expected = pd.read_parquet(finished / "steps").set_index(["trial", "step"]).loss
     others = steps[steps.trial.isin(ids[1:5])].set_index(["trial", "step"]).loss
     assert others.equals(expected.reindex(others.index))
     assert not (out / "control").exists()
@@ -97,8 +102,7 @@ def test_stopped_trials_end_as_cancelled_and_the_others_as_ever(
     assert (again.progress.kept, again.progress.steps) == (6, 0)
 
 
-def test_cancelled_run_commits_stops_and_goes_on_later(sweep: Path, tmp_path: Path) -> None:
-    orchestrator.run(sweep, tmp_path / "undisturbed", where=INLINE)
+def test_cancelled_run_commits_stops_and_goes_on_later(sweep: Path, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
 
     class Cancelling(Watcher):
@@ -110,7 +114,7 @@ def test_cancelled_run_commits_stops_and_goes_on_later(sweep: Path, tmp_path: Pa
     assert not result.finished
     assert result.progress.commits < 6
     assert orchestrator.run(sweep, out, where=INLINE).finished
-    assert digest(orchestrator.open_run(out)) == digest(orchestrator.open_run(tmp_path / "undisturbed"))
+    assert digest(orchestrator.open_run(out)) == digest(orchestrator.open_run(finished))
 
 
 def test_request_to_stop_does_not_reach_the_next_driver(sweep: Path, tmp_path: Path) -> None:
@@ -146,9 +150,8 @@ def test_status_tells_what_has_ended_and_who_is_at_work(sweep: Path, tmp_path: P
     assert asked("status", str(out)).output.endswith("driver       none is at work\ntables       finished\n")
 
 
-def test_verbs_without_a_driver_say_so(sweep: Path, ids: list[str], tmp_path: Path) -> None:
-    orchestrator.run(sweep, tmp_path / "run", where=INLINE)
-    run = str(tmp_path / "run")
+def test_verbs_without_a_driver_say_so(ids: list[str], finished: Path, tmp_path: Path) -> None:
+    run = str(finished)
     assert (
         str(asked("cancel", run).exception) == f"{run}: no driver is at work here, there is nothing to cancel"
     )
@@ -176,5 +179,5 @@ def test_standing_is_of_the_last_commit(sweep: Path, tmp_path: Path) -> None:
     orchestrator.run(sweep, tmp_path / "run", where=INLINE)
     standing = Control(Folder(tmp_path / "run")).standing()
     assert standing is not None
-    assert (standing.trials, standing.ended, standing.steps, standing.steps_left) == (6, 6, 360, 0)
+    assert (standing.trials, standing.ended, standing.steps, standing.steps_left) == (6, 6, 72, 0)
     assert before <= standing.started_at <= standing.written_at <= time.time()

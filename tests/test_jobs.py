@@ -117,7 +117,7 @@ def test_followed_job_exits_as_the_sweep_does_and_leaves_the_same_bits(
         jobs.newest("none")
 
 
-def test_no_token_is_where_others_can_read_it(heads: dict[str, Head], sweep: Path) -> None:
+def test_no_token_is_where_others_can_read_it(heads: dict[str, Head]) -> None:
     jobs = Jobs(heads["closed"].dashboard)
     for job in jobs.jobs():
         assert SECRET not in jobs.logs(job)

@@ -27,6 +27,7 @@ STOP_WAIT_S = 600
 
 _RUN, _OUT = "orchestrator_run", "orchestrator_out"
 _POLL_S = 0.5
+_START_S = 60.0
 _STOPPED = 143
 _ADDRESSES = {"RAY_API_SERVER_ADDRESS": None, "RAY_ADDRESS": None}
 """Ray would let these override the address that it is given."""
@@ -130,10 +131,21 @@ class Jobs:
     def _start(
         self, identity: str, command: str, runtime_env: Mapping[str, Any], metadata: dict[str, str]
     ) -> None:
-        with self._explained():
-            self._client.submit_job(
-                entrypoint=command, submission_id=identity, runtime_env=dict(runtime_env), metadata=metadata
-            )
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                with self._explained():
+                    self._client.submit_job(
+                        entrypoint=command,
+                        submission_id=identity,
+                        runtime_env=dict(runtime_env),
+                        metadata=metadata,
+                    )
+                return
+            except FleetError as error:  # a cluster that has just been started
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL_S)
 
     def jobs(self) -> list[Job]:
         """The jobs that came from ``submit``, in the order in which they started."""
