@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import ray
@@ -32,37 +34,43 @@ def wanted(address: str | None) -> str:
 
 def dashboard(address: str) -> str:
     """The URL of the dashboard of the cluster at ``address``, which answers and is one."""
-    if "://" in address:
-        url = address.rstrip("/")
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise FleetError(f"{address} is no address of a dashboard, which looks like http://HEAD:8265")
-    else:
-        url = f"http://{address}"
+    url = address.rstrip("/") if "://" in address else f"http://{address}"
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise FleetError(f"{address} is no address of a dashboard, which looks like http://HEAD:8265")
     try:
-        with urllib.request.urlopen(f"{url}/api/version", timeout=_CONNECT_S) as answer:
-            status, known = 200, b"ray_version" in answer.read(10_000)
-    except urllib.error.HTTPError as error:
-        with error:
-            status, known = error.code, error.code in (401, 403)
-    except http.client.HTTPException:
+        session = _session(url)
+    except http.client.HTTPException:  # something answers, but not as the web does
         if "://" not in address:
             return _told_by_gcs(address)
-        status, known = 0, False
+        session = None
     except (OSError, ValueError) as error:
         raise FleetError(f"no Ray cluster at {address}: {reason(error)}; correct --address") from None
-    if not known:
-        what = f"status {status}" if status else "not over http"
+    if session is None:
         raise FleetError(
-            f"what is at {address} answers ({what}), but is no Jobs API of Ray; "
+            f"what is at {address} answers, but is no Jobs API of Ray; "
             "name the dashboard of a cluster, http://HEAD:8265"
         )
     return url
 
 
-def _told_by_gcs(address: str) -> str:
-    """The dashboard that the control service at host:port knows."""
+def _session(url: str) -> str | None:
+    """The session whose dashboard answers; "" if it does not tell without a token, None if it is none."""
     try:
-        found = ray._raylet.GcsClient(address=address).internal_kv_get(b"dashboard", b"dashboard", _CONNECT_S)
+        with urllib.request.urlopen(f"{url}/api/version", timeout=_CONNECT_S) as answer:
+            return str(json.load(answer)["session_name"])
+    except urllib.error.HTTPError as error:
+        with error:
+            return "" if error.code in (401, 403) else None
+    except (KeyError, TypeError, json.JSONDecodeError):
+        return None
+
+
+def _told_by_gcs(address: str) -> str:
+    """The dashboard that the control service at host:port knows, if it is there and its own."""
+    try:
+        client = ray._raylet.GcsClient(address=address)
+        place = client.internal_kv_get(b"dashboard", b"dashboard", _CONNECT_S) or b""
+        session = client.internal_kv_get(b"session_name", b"session", _CONNECT_S) or b""
     except AuthenticationError:
         raise FleetError(f"the Ray cluster at {address} refuses us: {TOKEN_WANTED}") from None
     except Exception as error:  # of several kinds, not all of them public
@@ -70,12 +78,14 @@ def _told_by_gcs(address: str) -> str:
             f"{address} does not answer as a Ray cluster of version {ray.__version__}: {one_line(error)}; "
             "name its dashboard, http://HEAD:8265"
         ) from None
-    if not found:
-        raise FleetError(
-            f"the Ray cluster at {address} has no dashboard, and so no Jobs API; start it without "
-            "--include-dashboard=false, with ray[default] installed"
-        )
-    return dashboard(f"http://{found.decode()}")
+    url = f"http://{place.decode()}"
+    with suppress(OSError, ValueError, http.client.HTTPException):
+        if _session(url) in ("", session.decode()):  # a cluster without one names the usual place
+            return url
+    raise FleetError(
+        f"the Ray cluster at {address} has no dashboard, and so no Jobs API; start it without "
+        "--include-dashboard=false, with ray[default] installed"
+    )
 
 
 def reason(error: BaseException) -> str:

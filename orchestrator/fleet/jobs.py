@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -183,7 +184,8 @@ class Jobs:
             async for lines in self._client.tail_job_logs(job.id):
                 say(lines)
 
-        with self._explained():
+        with self._explained(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of the way in which Ray calls aiohttp
             asyncio.run(tail())
         return self.ended(job)
 
