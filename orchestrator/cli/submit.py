@@ -78,7 +78,6 @@ def submit(
         out,
         *options,
     ]
-    _check_packages(jobs, pip)
     job, new = _start(jobs, planned.name, out, shipped, command, pip)
     where = [] if address is None else ["--address", address]
     click.echo(f"{'submitted' if new else 'already there, and not submitted again:'} {job.id} on {jobs.url}")
@@ -137,6 +136,9 @@ def _start(
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S), "ORCHESTRATOR_AGAIN": again}
     environment: dict[str, Any] = {"env_vars": variables} | ({"pip": pins()} if pip else {})
     name = f"{run}-{hashlib.sha256(f'{shipped.fingerprint} {out}'.encode()).hexdigest()[:12]}"
+    if living := jobs.living(name):
+        return living, False
+    _check_packages(jobs, pip)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, f"{name}.zip")
         shipped.write(archive, source() if pip else {})

@@ -111,9 +111,9 @@ class Jobs:
         Returns:
             The job, and whether it is new.
         """
+        if living := self.living(name):
+            return living, False
         former = self._generations(name)
-        if former and (last := former[max(former)]).alive:
-            return last, False
         number = max(former, default=0) + 1
         identity = name if number == 1 else f"{name}-{number}"
         try:
@@ -123,6 +123,11 @@ class Jobs:
                 raise
             return self.job(identity), False
         return self.job(identity), True
+
+    def living(self, name: str) -> Job | None:
+        """The job of this name, or its newest successor, if it has not ended."""
+        former = self._generations(name)
+        return former[max(former)] if former and former[max(former)].alive else None
 
     def _generations(self, name: str) -> dict[int, Job]:
         """The job of a name and its successors, by number."""
