@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ray on this machine, for `orchestrator run` to join.
+# Ray on this machine, for `orchestrator run` to join and `orchestrator submit` to submit to.
 #
 #   cluster/local.sh start     # a head node with all CPUs and GPUs, on the loopback address
 #   orchestrator run jobs/quickstart.yaml
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
 case "${1:-}" in
-  start) exec ray start --head --node-ip-address 127.0.0.1 --include-dashboard false ;;
+  start) exec ray start --head --node-ip-address 127.0.0.1 ;;
   stop) exec ray stop ;;
   *)
     echo "usage: $0 start|stop" >&2

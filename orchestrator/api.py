@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.driver.desk import Desk
 from orchestrator.driver.driver import Driver, Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Done, Packer, pack_size
@@ -126,6 +127,7 @@ def run(
     mixed_versions: bool = False,
     retry_failed: bool = False,
     watcher: Watcher | None = None,
+    root: str | os.PathLike[str] = "/",
 ) -> Result:
     """Runs a sweep file, or completes its run.
 
@@ -137,6 +139,7 @@ def run(
         mixed_versions: go on with a run that other versions began.
         retry_failed: run the trials of the sweep that failed before once more.
         watcher: is told what happens.
+        root: absolute file names in the sweep start here; where its files were shipped to.
 
     Raises:
         InputError: faults in the sweep file, or this process lacks the GPU that trials need; nothing was
@@ -148,7 +151,7 @@ def run(
         >>> result = run("jobs/quickstart.yaml", where=Where(inline=True))  # doctest: +SKIP
     """
     watcher = watcher or Watcher()
-    planned = load(Path(sweep), overrides)
+    planned = load(Path(sweep), overrides, Path(root))
     if where.inline:
         check_here(planned.plan)
     folder = located(f"runs/{planned.name}" if out is None else out)
@@ -163,6 +166,7 @@ def run(
             fed_up = _drive(planned, writer, done, where, progress, watcher)
         finished = counts.kept + progress.ended == planned.plan.count
         if finished:
+            writer.control.forget()
             watcher.compacting()
             writer.compact(_keys(planned.plan))
         return Result(folder, progress, finished, Run(folder).count("failed"), fed_up)
@@ -253,8 +257,14 @@ def _drive(
             progress,
             Limits(placement.chunk_steps, placement.chunk_seconds),
             placement.commit_seconds,
-            watcher.advanced,
         )
+        desk = Desk(driver, writer.control, progress)
+
+        def watch(progress: Progress) -> None:
+            desk.attend(progress)
+            watcher.advanced(progress)
+
+        driver.watch = watch
         with _metrics(driver, sweep, where), watcher.running(driver.stop):
             driver.run()
         return driver.scheduler.fed_up

@@ -12,9 +12,10 @@ import importlib
 import json
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, field_validator
@@ -31,6 +32,7 @@ __all__ = [
     "discover",
     "explain",
     "field_validator",
+    "located",
     "near",
     "refuse",
     "show",
@@ -68,6 +70,14 @@ class Config(BaseModel):
             for name, default in _defaults(type(self))
             if (value := getattr(self, name)) != default
         }
+
+    def files(self) -> Iterator[Path]:
+        """The local files that its numbers depend on, those of its members included."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for member in value if isinstance(value, tuple) else (value,):
+                if isinstance(member, Config):
+                    yield from member.files()
 
     @classmethod
     def parse(cls, value: Mapping[str, Any], **context: Any) -> Self:
@@ -123,6 +133,18 @@ def _identity(value: Any) -> Any:
 def refuse(message: str) -> PydanticCustomError:
     """The exception that a validator raises: ``raise refuse("must be even")``."""
     return PydanticCustomError("refused", "{message}", {"message": message})
+
+
+def located(path: str, info: ValidationInfo) -> str:
+    """Where a local file or folder that a sweep names is, for the validator of a field.
+
+    A relative path starts at ``folder`` of the context that ``Config.parse`` was given. An absolute one
+    starts at its ``root``: on a cluster, what a sweep names lies below the folder that was shipped.
+    """
+    context = info.context or {}
+    if Path(path).is_absolute():
+        return str(Path(context.get("root", "/"), path.lstrip("/")))
+    return str(Path(context.get("folder", ".")).absolute() / path)
 
 
 @cache

@@ -141,6 +141,47 @@ def test_stopped_schedule_starts_nothing_and_waits_for_what_is_out(
     assert bench.scheduler.finished
 
 
+@given(
+    trials=st.integers(1, 24),
+    size=st.integers(1, 9),
+    workers=st.integers(1, 6),
+    kills=st.integers(0, BUDGET[Kind.LOST] - 1),
+    random=st.randoms(use_true_random=False),
+)
+@settings(max_examples=60)
+def test_cancelled_trials_are_dropped_once_wherever_they_are_and_the_others_end(
+    trials: int, size: int, workers: int, kills: int, random: Random
+) -> None:
+    ids = [trial for pack in packs(trials, size) for trial in pack.pack.ids]
+    bench = Bench(scheduler(trials, size), workers, random, kills=kills)
+    asked: set[str] = set()
+    dropped: Counter[str] = Counter()
+    while not bench.scheduler.finished:
+        if random.random() < 0.3:
+            late = {trial for trial in random.sample(ids, 1) if not bench.ended[trial]}
+            bench.scheduler.cancel(late)
+            asked |= late
+        bench.start()
+        if bench.out:
+            bench.come_back(bench.out.pop(random.randrange(len(bench.out))).work)
+        dropped.update(trial for work in bench.scheduler.dropped() for trial in work.pack.ids)
+    assert set(dropped) <= asked
+    assert bench.ended + dropped == Counter(ids)
+    assert not bench.failed
+
+
+def test_trial_that_waits_is_dropped_as_it_stands() -> None:
+    one = scheduler(4, 2)
+    (first,) = one.start(1, 1)
+    one.advanced(first.work, replace(first.work.pack, step=1), CHEAP)
+    gone, stays = first.work.pack.ids
+    one.cancel([gone])
+    (dropped,) = one.dropped()
+    assert (dropped.pack.ids, dropped.pack.step, set(dropped.planned)) == ((gone,), 1, {gone})
+    assert one.start(1, 1)[0].work.pack.ids == (stays,)
+    assert one.dropped() == []
+
+
 def test_packs_are_drawn_only_when_there_is_a_worker_for_them() -> None:
     drawn = packs(6, 1)
     Scheduler(drawn, THRESHOLD).start(2, 2)

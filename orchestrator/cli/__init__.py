@@ -7,10 +7,15 @@ import sys
 import click
 
 from orchestrator.cli.analyse import analyse
+from orchestrator.cli.cancel import cancel
 from orchestrator.cli.doctor import doctor
+from orchestrator.cli.logs import logs
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.schema import schema
+from orchestrator.cli.status import status
+from orchestrator.cli.stop import stop
+from orchestrator.cli.submit import submit
 from orchestrator.cli.verify import verify
 from orchestrator.errors import OrchestratorError
 
@@ -35,7 +40,7 @@ def orchestrator() -> None:
     """
 
 
-for _verb in (plan, run, analyse, verify, schema, doctor):
+for _verb in (plan, run, submit, status, logs, cancel, stop, analyse, verify, schema, doctor):
     orchestrator.add_command(_verb)
 
 

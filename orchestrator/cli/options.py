@@ -12,6 +12,11 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 sweep_file: Decorator = click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP")
 run_folder: Decorator = click.argument("run", type=click.Path(), metavar="RUN")  # or a URI
+run_name: Decorator = click.argument("run", metavar="RUN")
+cluster_address: Decorator = click.option(
+    "--address",
+    help="Ray cluster: http://HEAD:8265 of its dashboard, or HEAD:6379.  [default: the one running here]",
+)
 overrides: Decorator = click.option(
     "--set",
     "overrides",
@@ -19,3 +24,8 @@ overrides: Decorator = click.option(
     metavar="PATH=VALUE",
     help="Change the sweep file for this once, e.g. base.steps=10. May be repeated.",
 )
+
+
+def is_run_folder(run: str, address: str | None) -> bool:
+    """Whether RUN means a directory here, and not a name on a cluster."""
+    return address is None and Path(run).is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -22,6 +23,7 @@ from orchestrator.cli.options import overrides, sweep_file
 @overrides
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
 @click.option("--retry-failed", is_flag=True, help="Run the trials that failed before once more.")
+@click.option("--shipped", type=click.Path(path_type=Path), default="/", hidden=True)
 def run(
     sweep: Path,
     out: str | None,
@@ -31,6 +33,7 @@ def run(
     overrides: tuple[str, ...],
     mixed_versions: bool,
     retry_failed: bool,
+    shipped: Path,
 ) -> None:
     """Run a sweep, or complete a run that was interrupted or has grown.
 
@@ -59,6 +62,7 @@ def run(
         mixed_versions=mixed_versions,
         retry_failed=retry_failed,
         watcher=terminal,
+        root=shipped,
     )
     terminal.end()
     if not result.finished and result.fed_up and terminal.signal is None:
@@ -85,7 +89,8 @@ def _stopped_early(failure: str, count: int) -> str:
 
 
 def _command() -> str:
-    return shlex.join(["orchestrator", *sys.argv[1:]])
+    """What the user is to type to go on; a job has been started by another command than its own."""
+    return os.environ.get("ORCHESTRATOR_AGAIN") or shlex.join(["orchestrator", *sys.argv[1:]])
 
 
 def _next(out: Path | str) -> str:

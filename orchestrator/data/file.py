@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import Field, ValidationInfo, field_validator, near, refuse
+from orchestrator.config import Field, ValidationInfo, field_validator, located, near, refuse
 from orchestrator.data import tabular
 from orchestrator.data.source import Source, Table
 from orchestrator.errors import Fault, InputError
@@ -47,7 +47,7 @@ class File(Source):
             if "@" in urlsplit(path).netloc:
                 raise refuse("must not hold credentials; leave them to the environment")
             return path
-        return str(Path((info.context or {}).get("folder", ".")).absolute() / path)
+        return located(path, info)
 
     def identity(self) -> dict[str, Any]:
         """The configuration with the SHA-256 of the file's content in the place of its path.
@@ -56,6 +56,11 @@ class File(Source):
             InputError: at ``data.path``, the file cannot be read.
         """
         return {**super().identity(), "path": f"sha256:{self.fingerprint()}"}
+
+    def files(self) -> Iterator[Path]:
+        """The file, if it is local."""
+        if not tabular.is_uri(self.path):
+            yield Path(self.path)
 
     def fingerprint(self) -> str:
         """SHA-256 of the file's content."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -57,6 +57,7 @@ class Progress:
     ended: int = 0
     failed: int = 0
     diverged: int = 0
+    cancelled: int = 0
     steps: int = 0
     loss: float = math.nan
     commits: int = 0
@@ -87,6 +88,10 @@ class Driver:
         """Starts nothing more; ``run`` commits what is under way and returns."""
         self.scheduler.stopping = True
 
+    def cancel(self, trials: Iterable[str]) -> None:
+        """Ends single trials, as soon as they come back; the others go on."""
+        self.scheduler.cancel(trials)
+
     def run(self) -> None:
         """The loop."""
         committed = time.monotonic()
@@ -95,6 +100,8 @@ class Driver:
                 self._submit(assignment)
             for outcome in self.fleet.wait(_WAIT_S):
                 self._receive(outcome)
+            for work in self.scheduler.dropped():
+                self._drop(work)
             waited = time.monotonic() - committed
             if self.ledger and (waited >= self.commit_seconds or self.ledger.bytes > _COMMIT_BYTES):
                 self._commit()
@@ -135,6 +142,12 @@ class Driver:
         self.progress.steps_left -= given_up.work.pack.steps_left
         self.progress.ended += len(given_up.work.pack.ids)
         self.progress.failed += len(given_up.work.pack.ids)
+
+    def _drop(self, work: Work) -> None:
+        self.ledger.cancel(work)
+        self.progress.steps_left -= work.pack.steps_left
+        self.progress.ended += len(work.pack.ids)
+        self.progress.cancelled += len(work.pack.ids)
 
     def _commit(self) -> None:
         begun = time.monotonic()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orchestrator.driver.scheduler import GivenUp, Work
 from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.traces.rows import SavedState
-from orchestrator.training.ended import failed_rows
+from orchestrator.training.ended import ended_rows
 from orchestrator.training.recorder import Columns, Rows, join_rows
 from orchestrator.training.walk import Chunk
 
@@ -58,9 +58,15 @@ class Ledger:
 
     def fail(self, given_up: GivenUp) -> None:
         """Takes in trials that failed."""
-        work = given_up.work
-        table = failed_rows(work.pack)
-        table = self._completed(table, work, np.full(len(table["trial"]), given_up.error, object))
+        self._end(given_up.work, "failed", given_up.error)
+
+    def cancel(self, work: Work) -> None:
+        """Takes in trials that were stopped on request."""
+        self._end(work, "cancelled", None)
+
+    def _end(self, work: Work, status: str, error: str | None) -> None:
+        table = ended_rows(work.pack, status)
+        table = self._completed(table, work, np.full(len(table["trial"]), error, object))
         self._parts.append({"trials": table})
         self._note_keys(work.planned)
         for trial in work.pack.ids:

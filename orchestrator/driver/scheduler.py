@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.driver.failures import BUDGET, Failure, Kind
@@ -79,12 +79,41 @@ class Scheduler:
         self._numbers = 0
         self._out = 0
         self._exhausted = False
+        self._cancelled: set[str] = set()
+        self._dropped: list[Work] = []
         self.stopping = False
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is out, and nothing is left to start."""
-        return not self._out and (self.stopping or (self._exhausted and not self._waiting))
+        """Whether nothing is out, nothing is left to start, and all that was dropped has been taken."""
+        idle = not self._out and not self._dropped
+        return idle and (self.stopping or (self._exhausted and not self._waiting))
+
+    def cancel(self, trials: Iterable[str]) -> None:
+        """These trials go no further: dropped where they wait, or as soon as they come back or are drawn."""
+        self._cancelled |= set(trials)
+        waiting, self._waiting = self._waiting, deque()
+        for work in waiting:
+            self._wait(work, first=False)
+
+    def dropped(self) -> list[Work]:
+        """The cancelled trials since the last call, as they stand."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def _wait(self, work: Work, first: bool = True) -> None:
+        """Queues the work, without those of its trials that are cancelled."""
+        pack, cancelled = work.pack, self._cancelled
+        if not cancelled.isdisjoint(pack.ids):
+            rows = {
+                gone: [i for i, trial in enumerate(pack.ids) if (trial in cancelled) == gone]
+                for gone in (True, False)
+            }
+            self._dropped.append(_part(work, pack.take(rows[True])))
+            if not rows[False]:
+                return
+            work = _part(work, pack.take(rows[False]))
+        self._waiting.insert(0 if first else len(self._waiting), work)
 
     def start(self, idle: int, workers: int) -> list[Assignment]:
         """What to start on ``idle`` of ``workers`` workers: a pack each; what is left over helps."""
@@ -106,7 +135,7 @@ class Scheduler:
         if drawn is None:
             self._exhausted = True
         else:
-            self._waiting.append(Work(self._new_number(), drawn.pack, drawn.planned))
+            self._wait(Work(self._new_number(), drawn.pack, drawn.planned), first=False)
 
     def _new_number(self) -> int:
         self._numbers += 1
@@ -124,7 +153,7 @@ class Scheduler:
         """A worker got further; ``rest`` goes on before any new pack."""
         self._out -= 1
         if rest is not None:
-            self._waiting.appendleft(replace(work, pack=rest, failures={}, shard_seconds=shard_seconds))
+            self._wait(replace(work, pack=rest, failures={}, shard_seconds=shard_seconds))
 
     def failed(self, work: Work, failure: Failure) -> GivenUp | None:
         """The work failed: it is tried again; if that keeps happening in halves, down to single trials."""
@@ -135,18 +164,15 @@ class Scheduler:
         if count == BUDGET[failure.kind]:
             return self._split(work, failure, count)
         failures = {**work.failures, failure.kind: count}
-        self._waiting.appendleft(replace(work, attempts=work.attempts + 1, failures=failures))
+        self._wait(replace(work, attempts=work.attempts + 1, failures=failures))
         return None
 
     def _split(self, work: Work, failure: Failure, count: int) -> GivenUp | None:
         if len(work.pack.trials) == 1:
             return self._give_up(work, failure, count)
         for half in reversed(work.pack.halves()):
-            planned = {trial: work.planned[trial] for trial in half.ids}
             number, attempts = self._new_number(), work.attempts + 1
-            self._waiting.appendleft(
-                replace(work, number=number, pack=half, planned=planned, attempts=attempts, failures={})
-            )
+            self._wait(replace(_part(work, half), number=number, attempts=attempts, failures={}))
         return None
 
     def _give_up(self, work: Work, failure: Failure, count: int) -> GivenUp:
@@ -155,3 +181,8 @@ class Scheduler:
             self.stopping = True
             self.fed_up = failure.mark, self._identical[failure.mark]
         return GivenUp(work, failure.told(count))
+
+
+def _part(work: Work, pack: Pack) -> Work:
+    """The work for some of its trials."""
+    return replace(work, pack=pack, planned={trial: work.planned[trial] for trial in pack.ids})

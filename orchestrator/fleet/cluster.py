@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,13 @@ from orchestrator.errors import FleetError
 
 _CONNECT_S = 5.0
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-_ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1"}
+_ONE_TRY: Mapping[str, str | None] = {"RAY_gcs_server_port_wait_time_s": "1"}
 """Ray asks a cluster that refuses it twenty times, for 20 s."""
+
+TOKEN_WANTED = (
+    "it wants a token that is missing or wrong here; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
+    "to the file that holds it, and RAY_AUTH_MODE=token"
+)
 
 
 @contextmanager
@@ -100,7 +105,7 @@ def _join(address: str) -> str:
             f"no Ray cluster at {address}: {reason}; correct --address (or RAY_ADDRESS), "
             "or take it away to run on this machine"
         )
-    _send_token()
+    send_token()
     try:
         _init(_ONE_TRY, address=address)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
@@ -119,23 +124,36 @@ def _start(workers: int | None, cpus: int) -> str:
     return f"on a local Ray with {ray.cluster_resources().get('CPU', 0.0):g} CPUs"
 
 
-def _init(environment: dict[str, str], **options: Any) -> None:
+@contextmanager
+def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Environment variables for the time of ``with``; None: without this one."""
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+def _init(changes: Mapping[str, str | None], **options: Any) -> None:
     """``ray.init`` that leaves the SIGTERM handler and the environment as they were."""
     handler = signal.getsignal(signal.SIGTERM)
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
     try:
-        ray.init(**options, **_QUIET)
+        with environment(changes):
+            ray.init(**options, **_QUIET)
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
         if handler is not None and signal.getsignal(signal.SIGTERM) is not handler:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _send_token() -> None:
+def send_token() -> None:
     """Ray sends its token to an explicit address only if told to; a cluster without tokens ignores it."""
     places = (os.environ.get("RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray" / "auth_token")
     if os.environ.get("RAY_AUTH_TOKEN") or any(place and Path(place).is_file() for place in places):
@@ -146,10 +164,9 @@ def _send_token() -> None:
 def _explain(error: BaseException) -> str:
     text = f"{error} {error.__cause__ or ''}".lower()
     if "unauthenticated" in text or "authentication" in text:
-        return (
-            "it wants a token that is missing or wrong here; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
-            "to the file that holds it, and RAY_AUTH_MODE=token"
-        )
+        return TOKEN_WANTED
+    if "version mismatch" in text:
+        return f"{one_line(error)}; install the cluster's versions here, or submit the sweep to it"
     return one_line(error)
 
 

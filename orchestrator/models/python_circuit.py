@@ -7,14 +7,15 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
+from modulefinder import ModuleFinder
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validator, refuse, show
+from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validator, located, refuse, show
 from orchestrator.errors import InputError
 from orchestrator.models.user_circuit import UserCircuit
 
@@ -52,7 +53,7 @@ class PythonCircuit(UserCircuit):
     @field_validator("folder")
     @classmethod
     def _resolved(cls, folder: str, info: ValidationInfo) -> str:
-        return str(Path((info.context or {}).get("folder", ".")).absolute() / folder)
+        return located(folder, info)
 
     def identity(self) -> dict[str, Any]:
         """The configuration with the SHA-256 of the module's source in the place of its name and folder.
@@ -63,6 +64,17 @@ class PythonCircuit(UserCircuit):
         identity = super().identity()
         del identity["folder"]
         return identity | {"python": f"sha256:{self.fingerprint()}:{self._parts[1]}"}
+
+    def files(self) -> Iterator[Path]:
+        """The module and whatever it imports, as far as they are in ``folder``."""
+        origin = Path(str(self._source()[0].origin))
+        if not origin.is_relative_to(self.folder):
+            return
+        finder = ModuleFinder([self.folder])
+        with suppress(ImportError):  # a module in a folder without __init__.py
+            finder.import_hook(self._parts[0])
+        sources = {getattr(module, "__file__", None) for module in finder.modules.values()}
+        yield from sorted({origin, *(Path(source) for source in sources if source)})
 
     def fingerprint(self) -> str:
         """SHA-256 of the module's source."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from orchestrator.config import Field, ValidationInfo, field_validator
+from orchestrator.config import Field, ValidationInfo, field_validator, located
 from orchestrator.errors import InputError
 from orchestrator.models.user_circuit import UserCircuit
 
@@ -28,7 +29,7 @@ class QasmCircuit(UserCircuit):
     @field_validator("qasm")
     @classmethod
     def _resolved(cls, qasm: str, info: ValidationInfo) -> str:
-        return str(Path((info.context or {}).get("folder", ".")).absolute() / qasm)
+        return located(qasm, info)
 
     def identity(self) -> dict[str, Any]:
         """The configuration with the SHA-256 of the file's content in the place of its path.
@@ -37,6 +38,10 @@ class QasmCircuit(UserCircuit):
             InputError: at ``model.qasm``, the file cannot be read.
         """
         return super().identity() | {"qasm": f"sha256:{self.fingerprint()}"}
+
+    def files(self) -> Iterator[Path]:
+        """The program."""
+        yield Path(self.qasm)
 
     def fingerprint(self) -> str:
         """SHA-256 of the file's content."""

@@ -115,12 +115,13 @@ class Sweep:
     folder: Path
 
 
-def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
+def load(path: str | Path, overrides: Iterable[str] = (), root: Path = Path("/")) -> Sweep:
     """Reads and plans a sweep file.
 
     Args:
         path: the YAML file.
         overrides: ``path=value`` pairs applied to it, e.g. ``base.steps=10``; values are YAML.
+        root: absolute file names in it start here; where its files were shipped to.
 
     Raises:
         InputError: every fault found, with file and line.
@@ -129,10 +130,10 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
         >>> load("jobs/quickstart.yaml").plan.count
         18
     """
-    return plan(overridden(document.read(path), overrides), Path(path).resolve().parent)
+    return plan(overridden(document.read(path), overrides), Path(path).resolve().parent, root.absolute())
 
 
-def plan(source: Document, folder: Path) -> Sweep:
+def plan(source: Document, folder: Path, root: Path = Path("/")) -> Sweep:
     """Plans a sweep that has been read; see ``load``."""
     if not isinstance(source.data, dict):
         message = f"is {show(source.data)}, must be a mapping with the keys name and base"
@@ -144,10 +145,10 @@ def plan(source: Document, folder: Path) -> Sweep:
     faults += reader.faults
     planned = None
     if isinstance(base := data.get("base"), dict):
-        alone = Resolved(source, folder, copy.deepcopy(base))
+        alone = Resolved(source, folder, root, copy.deepcopy(base))
         alone.trial()
         faults += alone.faults
-        planned = Planner(source, base, folder, faults).plan(scope)
+        planned = Planner(source, base, folder, root, faults).plan(scope)
     if faults or planned is None:
         raise InputError(_shown(faults))
     record = planned.structures[0].template.record

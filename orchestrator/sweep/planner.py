@@ -40,6 +40,7 @@ class Planner:
     document: Document
     base: dict[str, Any]
     folder: FilePath
+    root: FilePath
     faults: list[Fault]
     _checked: set[tuple[int, type[Config]]] = field(default_factory=set)
 
@@ -84,7 +85,7 @@ class Planner:
     def _combination(
         self, branch: Branch, chosen: list[tuple[Axis, int]], free: list[Axis], keys: tuple[str, ...]
     ) -> Combination | None:
-        resolved = Resolved(self.document, self.folder, copy.deepcopy(self.base))
+        resolved = Resolved(self.document, self.folder, self.root, copy.deepcopy(self.base))
         shown: dict[str, Any] = {"case": branch.case} if branch.case else {}
         shown |= {dotted(key.path): resolved.put(key, 0) for key in branch.sets}
         for axis, position in chosen:

@@ -23,12 +23,15 @@ class Resolved:
     """One choice of values, on its way to a trial; its faults point to where each value came from.
 
     Attributes:
+        folder: relative file names start here.
+        root: absolute file names start here.
         data: a copy of the base; changed by ``put``.
         origins: where the values that were set stand in the document.
     """
 
     document: Document
     folder: FilePath
+    root: FilePath
     data: dict[str, Any]
     origins: dict[Path, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -69,7 +72,7 @@ class Resolved:
             self._note((place, text) for place, text in _misfits(trial) if place[0] not in faulty)
 
     def _parse(self, data: dict[str, Any]) -> Trial:
-        return Trial.parse(data, folder=str(self.folder))
+        return Trial.parse(data, folder=str(self.folder), root=str(self.root))
 
     def _without_gaps(self) -> dict[str, Any]:
         """The data without the nulls that hold places in the list of updates."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from orchestrator.traces.arrow import to_arrow
 from orchestrator.traces.commits import merge, read_ended, read_states, write_commit
 from orchestrator.traces.compaction import Plan, compact
+from orchestrator.traces.control import Control
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
 from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
 from orchestrator.traces.places import storage
@@ -97,6 +98,11 @@ class RunWriter:
             except BaseException:
                 lock.release()
                 raise
+
+    @property
+    def control(self) -> Control:
+        """Where the driver finds requests and says how far it is."""
+        return Control(self._folder)
 
     def ended(self) -> NDArray[np.uint64]:
         """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""

@@ -62,11 +62,11 @@ def _joined(members: Mapping[str, str]) -> str:
     return "{" + ", ".join(f'"{name}": {members[name]}' for name in sorted(members)) + "}"
 
 
-def failed_rows(pack: Pack) -> Columns:
-    """The rows of all trials of a pack that cannot go on: what they did before is counted."""
+def ended_rows(pack: Pack, status: str) -> Columns:
+    """The rows of all trials of a pack that do not go on: what they did before is counted."""
     count = len(pack.trials)
     totals = Totals.start(count, np.nan) if pack.vectors is None else Totals.restore(pack.vectors)
-    return trial_rows(pack, "failed", totals, untested(count), None)
+    return trial_rows(pack, status, totals, untested(count), None)
 
 
 def parameter_rows(model: Built, ids: NDArray[np.str_], parameters: Array) -> Columns:

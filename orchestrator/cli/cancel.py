@@ -1,0 +1,63 @@
+"""``orchestrator cancel``: commit what is under way, then stop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.options import cluster_address, is_run_folder, run_name
+from orchestrator.errors import RunDirectoryError
+
+_WITHIN_S = 600.0
+_POLL_S = 0.2
+
+
+@click.command()
+@run_name
+@cluster_address
+def cancel(run: str, address: str | None) -> None:
+    """Make a running sweep commit what is under way, then stop. It can go on later.
+
+    RUN is a run directory on this machine; or, on a cluster, the name of the sweep or the id that `submit`
+    printed.
+
+    \b
+    Example:
+      orchestrator cancel runs/quickstart
+      orchestrator cancel quickstart --address http://HEAD:8265
+    """
+    if is_run_folder(run, address):
+        _cancel_driver(Path(run))
+        return
+    from orchestrator.fleet.jobs import Jobs
+
+    jobs = Jobs(address)
+    job = jobs.newest(run)
+    if not job.alive:
+        click.echo(f"{job.id} has ended before: {job.status}")
+        return
+    click.echo(f"{job.id} is to commit and stop …")
+    click.echo(f"{job.id}: {jobs.stop(job).status}; to go on, submit it again")
+
+
+def _cancel_driver(folder: Path) -> None:
+    """Asks the driver of a run directory to stop, and waits until it has."""
+    from orchestrator.traces.control import Control
+    from orchestrator.traces.lock import owner
+    from orchestrator.traces.storage import Folder
+
+    driver = owner(folder)
+    if driver is None:
+        raise RunDirectoryError(f"{folder}: no driver is at work here, there is nothing to cancel")
+    Control(Folder(folder)).cancel()
+    click.echo(f"{driver} is to commit and stop …")
+    deadline = time.monotonic() + _WITHIN_S
+    while owner(folder) == driver:
+        if time.monotonic() > deadline:
+            raise RunDirectoryError(
+                f"{folder}: {driver} is still at work after {_WITHIN_S:.0f} s; end it with SIGTERM"
+            )
+        time.sleep(_POLL_S)
+    click.echo("stopped; everything that came back is committed. To go on, run it again")

@@ -1,0 +1,46 @@
+"""``orchestrator stop``: end single trials of a running sweep."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.options import run_folder
+from orchestrator.errors import Fault, InputError, RunDirectoryError
+
+
+@click.command()
+@run_folder
+@click.argument("trials", nargs=-1, required=True, metavar="TRIAL…")
+def stop(run: Path, trials: tuple[str, ...]) -> None:
+    """End single trials of a running sweep; the others go on.
+
+    TRIAL is an id, as in the column `trial`. What the trial has done is kept, with the status `cancelled`; it
+    is not run again.
+
+    \b
+    Example:
+      orchestrator stop runs/quickstart 0123456789abcdef
+    """
+    from orchestrator.traces.control import Control
+    from orchestrator.traces.lock import owner
+    from orchestrator.traces.read import Run
+    from orchestrator.traces.storage import Folder
+
+    faults = [
+        Fault("TRIAL", f"is {trial!r}, must be an id of 16 hexadecimal digits")
+        for trial in trials
+        if not re.fullmatch("[0-9a-f]{16}", trial)
+    ]
+    if faults:
+        raise InputError(faults)
+    ended = set(Run(run).read("trials", ["trial"])["trial"].to_pylist())
+    if owner(Path(run)) is None:
+        raise RunDirectoryError(f"{run}: no driver is at work here, there is no trial to stop")
+    for trial in ended.intersection(trials):
+        click.echo(f"{trial} has ended before")
+    Control(Folder(Path(run))).stop(asked := [trial for trial in trials if trial not in ended])
+    if asked:
+        click.echo(f"asked the driver to end {', '.join(asked)}")

@@ -1,0 +1,68 @@
+"""Where the driver takes requests and says how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from orchestrator.driver.driver import Progress
+from orchestrator.traces.control import Standing
+
+_LOOK_S = 1.0
+
+
+class Requests(Protocol):
+    """Where requests come in: ``traces.control.Control``."""
+
+    @property
+    def cancelled(self) -> bool: ...
+    @property
+    def stopped(self) -> frozenset[str]: ...
+    def forget_cancel(self) -> None: ...
+    def write(self, standing: Standing) -> None: ...
+
+
+class Driven(Protocol):
+    """What can be asked of a driver."""
+
+    def stop(self) -> None: ...
+    def cancel(self, trials: Iterable[str]) -> None: ...
+
+
+class Desk:
+    """Looks for requests every second; writes the standing at the start and with every commit.
+
+    A request to stop that was there before is forgotten: it was meant for another driver. Requests to end
+    trials hold until the sweep is finished.
+    """
+
+    def __init__(self, driver: Driven, requests: Requests, progress: Progress) -> None:
+        self._driver, self._requests = driver, requests
+        self._heard: frozenset[str] = frozenset()
+        self._started_at, self._looked, self._commits = time.time(), 0.0, progress.commits
+        requests.forget_cancel()
+        self._write(progress)
+
+    def attend(self, progress: Progress) -> None:
+        """Called whenever the driver has a moment."""
+        if time.monotonic() - self._looked >= _LOOK_S:
+            self._looked = time.monotonic()
+            self._listen()
+        if progress.commits != self._commits:
+            self._commits = progress.commits
+            self._write(progress)
+
+    def _listen(self) -> None:
+        if self._requests.cancelled:
+            self._requests.forget_cancel()
+            self._driver.stop()
+        stopped = self._requests.stopped
+        if new := stopped - self._heard:
+            self._heard = stopped
+            self._driver.cancel(new)
+
+    def _write(self, progress: Progress) -> None:
+        ended = progress.kept + progress.ended
+        times = self._started_at, time.time()
+        self._requests.write(Standing(progress.trials, ended, progress.steps, progress.steps_left, *times))

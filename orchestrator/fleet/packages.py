@@ -1,0 +1,112 @@
+"""Whether a cluster has the packages that a job needs, and what to send along if not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from pathlib import Path
+
+import orchestrator
+from orchestrator.errors import FleetError
+from orchestrator.fleet.jobs import Jobs
+
+_PACKAGE = "orchestrator"
+_EITHER = ("qiskit-aer", "qiskit-aer-gpu")
+"""Two packages of one module."""
+_OLDEST_RAY = (2, 52)
+_WITHIN_S = 120.0
+_MARK = "packages: "
+_PROBE = f"""\
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+found = {{"python": sys.version.split()[0]}}
+for name in sys.argv[1:]:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print({_MARK!r} + json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the Python of a cluster has.
+
+    Attributes:
+        missing: names of packages that it lacks, or has in another version of this one.
+        others: packages in another version than here: there, and here.
+    """
+
+    missing: tuple[str, ...]
+    others: Mapping[str, tuple[str, str]]
+
+
+def needed() -> dict[str, str]:
+    """Versions of this package and of those that it needs, as installed here; Ray's own among them."""
+    names = [re.split(r"[^\w.-]", text)[0] for text in requires(_PACKAGE) or () if "extra ==" not in text]
+    found = {}
+    for name in (_PACKAGE, *names, *_EITHER):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def look(jobs: Jobs) -> Found:
+    """Asks the cluster's ``python`` what it has; takes a few seconds.
+
+    Raises:
+        FleetError: there is no Python, or a Ray that is too old.
+    """
+    here = needed()
+    command = f"exec {shlex.join(['python', '-c', _PROBE, *here, *_EITHER])}"
+    printed = jobs.ask(f"{_PACKAGE}-packages", command, _WITHIN_S)
+    lines = [line for line in printed.splitlines() if line.startswith(_MARK)]
+    if not lines:
+        said = " ".join(printed.splitlines()[-1:])
+        raise FleetError(
+            f"the cluster at {jobs.url} cannot run `python`: {said or 'it says nothing'}; "
+            "start Ray on its head with the Python environment of the package on the PATH"
+        )
+    return compare(here, json.loads(lines[-1].removeprefix(_MARK)))
+
+
+def compare(here: Mapping[str, str], there: Mapping[str, str]) -> Found:
+    """What is missing or different there.
+
+    Raises:
+        FleetError: Ray is too old there.
+    """
+    ray = there.get("ray", "0.0")
+    if tuple(int(part) for part in ray.split(".")[:2]) < _OLDEST_RAY:
+        raise FleetError(
+            f"the cluster runs Ray {ray}; this package needs {_OLDEST_RAY[0]}.{_OLDEST_RAY[1]} or newer"
+        )
+    aer = any(name in there for name in _EITHER)
+    missing = [name for name in here if name not in there and not (name in _EITHER and aer)]
+    if there.get(_PACKAGE, here[_PACKAGE]) != here[_PACKAGE]:
+        missing.append(f"{_PACKAGE} {here[_PACKAGE]} (it has {there[_PACKAGE]})")
+    others = {name: (there[name], here[name]) for name in here if name in there and there[name] != here[name]}
+    return Found(tuple(missing), others)
+
+
+def pins() -> list[str]:
+    """Requirements that give a job the versions that are installed here; Ray is the cluster's own."""
+    return [f"{name}=={number}" for name, number in needed().items() if name not in ("ray", _PACKAGE)]
+
+
+def source() -> dict[str, bytes]:
+    """This package as files to be shipped, so that a job imports it from where it runs."""
+    top = Path(orchestrator.__file__).parent
+    files = [path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    metadata = distribution(_PACKAGE).read_text("METADATA") or ""
+    return {
+        **{path.relative_to(top.parent).as_posix(): path.read_bytes() for path in files},
+        f"{_PACKAGE}-{version(_PACKAGE)}.dist-info/METADATA": metadata.encode(),
+    }

@@ -1,0 +1,61 @@
+"""How a run stands, from its directory alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.traces.control import Control
+from orchestrator.traces.lock import Owner, owner
+from orchestrator.traces.read import Run
+from orchestrator.traces.storage import Folder
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands.
+
+    Attributes:
+        ended: trials by how they ended; those that the sweep no longer names are among them.
+        left: trials of the sweep that have not ended; None if no driver has said how many there are.
+        rate: trial-steps per second since the last driver began, up to its last commit; None before one.
+        committed_s: seconds since its last commit, or since it began; None if no driver has written it.
+        driver: the process at work on it; None if there is none.
+        finished: whether its tables are finished.
+    """
+
+    ended: Mapping[str, int]
+    left: int | None
+    rate: float | None
+    committed_s: float | None
+    driver: Owner | None
+    finished: bool
+
+
+def status(path: str | os.PathLike[str]) -> Status:
+    """How the run in the directory ``path`` stands, beside its driver or without one.
+
+    Raises:
+        RunDirectoryError: there is no run.
+    """
+    run, folder = Run(path), Path(path)
+    statuses = run.read("trials", ["status"])["status"].to_numpy()
+    names, counts = np.unique(statuses.astype(str), return_counts=True)
+    ended = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+    standing = Control(Folder(folder)).standing()
+    if standing is None:
+        return Status(ended, None, None, None, owner(folder), run.finished)
+    seconds = standing.written_at - standing.started_at
+    return Status(
+        ended,
+        left=standing.trials - standing.ended,
+        rate=standing.steps / seconds if standing.steps and seconds > 0 else None,
+        committed_s=max(0.0, time.time() - standing.written_at),
+        driver=owner(folder),
+        finished=run.finished,
+    )

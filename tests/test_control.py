@@ -1,0 +1,183 @@
+"""Verbs that act on a running run through its directory, and what its status says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+import orchestrator
+from orchestrator.api import Watcher
+from orchestrator.cli import orchestrator as command_line
+from orchestrator.driver.driver import Progress
+from orchestrator.errors import InputError, OrchestratorError, RunDirectoryError
+from orchestrator.reports.status import status
+from orchestrator.traces.control import Control
+from orchestrator.traces.digest import digest
+from orchestrator.traces.storage import Folder
+
+SWEEP = """\
+name: slow
+base:
+  data: {source: parity, bits: 3, scale: none}
+  model: {kind: mlp, hidden: [2]}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates: [{optimizer: sgd, learning_rate: 0.5}]
+  batch: {size: 2}
+  steps: 12
+sweep: [seed: {range: 6}]
+placement: {pack: 2, chunk_steps: 4, commit_seconds: 0}
+"""
+INLINE = orchestrator.Where(inline=True)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sweep") / "slow.yaml"
+    path.write_text(SWEEP)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(sweep: Path) -> Path:
+    """A run that nobody has disturbed."""
+    return orchestrator.run(sweep, sweep.parent / "undisturbed", where=INLINE).out
+
+
+@pytest.fixture(scope="module")
+def ids(sweep: Path) -> list[str]:
+    from orchestrator.sweep.file import load
+
+    return [trial.id for trial in load(sweep).plan.trials()]
+
+
+def asked(*words: str) -> Result:
+    return CliRunner().invoke(command_line, words)
+
+
+class Asking(Watcher):
+    """Gives commands from outside, as another process would, once the first commit is there."""
+
+    def __init__(self, *commands: tuple[str, ...]) -> None:
+        self.commands = commands
+        self.said: list[str] = []
+
+    def advanced(self, progress: Progress) -> None:
+        if progress.commits == 1 and not self.said:
+            self.said = [asked(*command).output for command in self.commands]
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are looked for at every chunk: a second is longer than these sweeps take."""
+    monkeypatch.setattr("orchestrator.driver.desk._LOOK_S", 0.0)
+
+
+def test_stopped_trials_end_as_cancelled_and_the_others_as_ever(
+    sweep: Path, ids: list[str], finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    watcher = Asking(("stop", str(out), ids[0], ids[5]))
+    result = orchestrator.run(sweep, out, where=INLINE, watcher=watcher)
+    assert watcher.said == [f"asked the driver to end {ids[0]}, {ids[5]}\n"]
+    assert (result.finished, result.exit_code, result.progress.cancelled) == (True, 0, 2)
+    trials = pd.read_parquet(out / "trials").set_index("trial")
+    assert [trials.status[trial] for trial in ids] == ["cancelled", *["done"] * 4, "cancelled"]
+    assert 0 < trials.steps[ids[0]] < 12
+    assert trials.steps[ids[5]] == 0  # its pack had not begun
+    steps = pd.read_parquet(out / "steps")
+    assert steps.groupby("trial").step.count()[ids[0]] == trials.steps[ids[0]]
+    expected = pd.read_parquet(finished / "steps").set_index(["trial", "step"]).loss
+    others = steps[steps.trial.isin(ids[1:5])].set_index(["trial", "step"]).loss
+    assert others.equals(expected.reindex(others.index))
+    assert not (out / "control").exists()
+    again = orchestrator.run(sweep, out, where=INLINE)
+    assert (again.progress.kept, again.progress.steps) == (6, 0)
+
+
+def test_cancelled_run_commits_stops_and_goes_on_later(sweep: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    class Cancelling(Watcher):
+        def advanced(self, progress: Progress) -> None:
+            if progress.commits == 1:
+                Control(Folder(out)).cancel()  # the verb would wait for the end of this process
+
+    result = orchestrator.run(sweep, out, where=INLINE, watcher=Cancelling())
+    assert not result.finished
+    assert result.progress.commits < 6
+    assert orchestrator.run(sweep, out, where=INLINE).finished
+    assert digest(orchestrator.open_run(out)) == digest(orchestrator.open_run(finished))
+
+
+def test_request_to_stop_does_not_reach_the_next_driver(sweep: Path, tmp_path: Path) -> None:
+    class Stopping(Watcher):
+        def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
+            stop()
+            return super().running(stop)
+
+    assert not orchestrator.run(sweep, tmp_path / "run", where=INLINE, watcher=Stopping()).finished
+    Control(Folder(tmp_path / "run")).cancel()
+    assert orchestrator.run(sweep, tmp_path / "run", where=INLINE).finished
+
+
+def test_status_tells_what_has_ended_and_who_is_at_work(sweep: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    seen = []
+
+    class Looking(Watcher):
+        def advanced(self, progress: Progress) -> None:
+            if progress.ended >= 2 and not seen:
+                seen.extend([status(out), asked("status", str(out)).output])
+
+    orchestrator.run(sweep, out, where=INLINE, watcher=Looking())
+    during, shown = seen
+    assert (during.ended, during.left, during.finished) == ({"done": 2}, 4, False)
+    assert during.driver is not None
+    assert during.committed_s < 60
+    assert during.rate > 0
+    assert shown.startswith("trials       2 done, 4 left\nlast commit  ")
+    assert f"driver       {during.driver}\n" in shown
+    after = status(out)
+    assert (after.ended, after.left, after.driver, after.finished) == ({"done": 6}, 0, None, True)
+    assert asked("status", str(out)).output.endswith("driver       none is at work\ntables       finished\n")
+
+
+def test_verbs_without_a_driver_say_so(ids: list[str], finished: Path, tmp_path: Path) -> None:
+    run = str(finished)
+    assert (
+        str(asked("cancel", run).exception) == f"{run}: no driver is at work here, there is nothing to cancel"
+    )
+    assert (
+        str(asked("stop", run, ids[0]).exception)
+        == f"{run}: no driver is at work here, there is no trial to stop"
+    )
+    for verb in (["status"], ["cancel"]):
+        assert isinstance(asked(*verb, str(tmp_path)).exception, OrchestratorError)
+    with pytest.raises(RunDirectoryError, match="is no run"):
+        status(tmp_path)
+
+
+def test_every_word_that_is_no_trial_is_named(tmp_path: Path) -> None:
+    error = asked("stop", str(tmp_path), "all", "0123456789ABCDEF").exception
+    assert isinstance(error, InputError)
+    assert [fault.message for fault in error.faults] == [
+        "is 'all', must be an id of 16 hexadecimal digits",
+        "is '0123456789ABCDEF', must be an id of 16 hexadecimal digits",
+    ]
+
+
+def test_standing_is_of_the_last_commit(sweep: Path, tmp_path: Path) -> None:
+    before = time.time()
+    orchestrator.run(sweep, tmp_path / "run", where=INLINE)
+    standing = Control(Folder(tmp_path / "run")).standing()
+    assert standing is not None
+    assert (standing.trials, standing.ended, standing.steps, standing.steps_left) == (6, 6, 72, 0)
+    assert before <= standing.started_at <= standing.written_at <= time.time()

@@ -1,0 +1,205 @@
+"""Sweeps as jobs of a real cluster: submitted, followed, cancelled, gone on with; and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from heads import Head, environment, started
+from waiting import WITHIN_S, until
+
+import orchestrator
+from orchestrator.cli import orchestrator as command_line
+from orchestrator.errors import FleetError, InputError
+from orchestrator.fleet.jobs import Jobs
+from orchestrator.reports.status import status
+from orchestrator.traces.digest import digest
+
+SWEEP = """\
+name: job
+base:
+  data: {source: file, path: ../rows.csv, target: label}
+  model: {kind: mlp, hidden: [2]}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 4, shards: 2}
+  steps: 4
+  record: {every: 1000}
+sweep: [seed: {range: 4}]
+placement: {pack: 2, chunk_seconds: 0.2, commit_seconds: 0.2}
+"""
+ENDLESS = "base.steps=10000000"
+SECRET = os.environ["RAY_AUTH_TOKEN"]
+
+
+@pytest.fixture(scope="module")
+def heads() -> Iterator[dict[str, Head]]:
+    """A cluster that asks for the token of these tests, and one that asks for none."""
+    with (
+        started(dashboard=True, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=SECRET) as closed_head,
+        started(dashboard=True, RAY_AUTH_MODE="disabled") as open_head,
+    ):
+        until(closed_head.offers_jobs)
+        until(open_head.offers_jobs)
+        yield {"closed": closed_head, "open": open_head}
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("job")
+    (top / "rows.csv").write_text("a,b,label\n" + "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(40)))
+    (top / "sweeps").mkdir()
+    (top / "sweeps" / "job.yaml").write_text(SWEEP)
+    return top / "sweeps" / "job.yaml"
+
+
+def asked(*words: object) -> Result:
+    return CliRunner().invoke(command_line, [str(word) for word in words])
+
+
+def said(*words: object) -> str:
+    """What a verb says that does as it was asked."""
+    result = asked(*words)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+def test_sweep_is_submitted_once_cancelled_and_gone_on_with(
+    heads: dict[str, Head], sweep: Path, tmp_path: Path
+) -> None:
+    at, out = ("--address", heads["closed"].dashboard), tmp_path / "run"
+    ask = ("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 2)
+    first = said(*ask, "--set", ENDLESS)
+    assert first.startswith("submitted job-")
+    assert f"the run is kept in {out} on this machine\n" in first
+    assert said(*ask, "--set", ENDLESS).startswith("already there, and not submitted again: job-")
+    until(lambda: (out / "progress.json").exists() and status(out).rate)
+    name = first.split()[1]
+    assert said("status", "job", *at).splitlines()[2].split()[:2] == [name, "running"]
+    assert "job: 4 trials (0 kept, 0 begun, 4 new)" in said("logs", "job", *at)
+    assert said("cancel", "job", *at) == (
+        f"{name} is to commit and stop …\n{name}: stopped; to go on, submit it again\n"
+    )
+    assert "To go on:\n  orchestrator submit, as before\n" in said("logs", name, *at)
+    stopped = status(out)
+    assert (stopped.left, stopped.driver, stopped.finished) == (4, None, False)
+    assert said("cancel", "job", *at) == f"{name} has ended before: stopped\n"
+    successor = said(*ask, "--set", ENDLESS)
+    assert successor.split()[1] == f"{name}-2"
+    until(lambda: "4 begun" in said("logs", "job", *at))
+    said("cancel", "job", *at)
+
+
+def test_followed_job_exits_as_the_sweep_does_and_leaves_the_same_bits(
+    heads: dict[str, Head], sweep: Path, tmp_path: Path
+) -> None:
+    at, out = ("--address", f"127.0.0.1:{heads['open'].port}"), tmp_path / "run"
+    followed = said("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 1, "--follow")
+    assert "finishing the tables" in followed
+    assert followed.endswith(": succeeded\n")
+    orchestrator.run(sweep, tmp_path / "here", where=orchestrator.Where(inline=True))
+    there, here = (digest(orchestrator.open_run(place)).tables for place in (out, tmp_path / "here"))
+    assert {**there, "trials": ""} == {**here, "trials": ""}  # the configuration says where the data lie
+    other = asked("submit", sweep, *at, "--out", out, "--leave-on-head", "--follow", "--set", "name=other")
+    assert other.exit_code == 2
+    assert f"{out} holds the sweep 'job', not 'other'; name another directory" in other.output
+    assert "failed (exit code 2)" in said("status", "other", *at)
+    jobs = Jobs(heads["open"].dashboard)
+    assert [job.run for job in jobs.jobs()] == ["job", "other"]
+    with pytest.raises(
+        FleetError, match=r"no job of a run 'none' on the cluster at .* \(there are: job, other\)"
+    ):
+        jobs.newest("none")
+
+
+def test_no_token_is_where_others_can_read_it(heads: dict[str, Head]) -> None:
+    jobs = Jobs(heads["closed"].dashboard)
+    for job in jobs.jobs():
+        assert SECRET not in jobs.logs(job)
+        assert SECRET not in str(jobs._client.get_job_info(job.id))
+
+
+JOBS = """
+import sys
+from orchestrator.errors import FleetError
+from orchestrator.fleet.jobs import Jobs
+for address in sys.argv[1:]:
+    try:
+        Jobs(address)
+    except FleetError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("token", [{}, {"RAY_AUTH_TOKEN": "wrong"}], ids=["missing", "wrong"])
+def test_missing_or_wrong_token_is_told_in_one_line(
+    heads: dict[str, Head], tmp_path: Path, token: dict[str, str]
+) -> None:
+    head = heads["closed"]
+    done = subprocess.run(
+        [sys.executable, "-c", JOBS, head.dashboard, head.address],
+        env=environment(tmp_path, **token),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        f"the Ray cluster at {address} refuses us: it wants a token that is missing or wrong here; set "
+        "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds it, and RAY_AUTH_MODE=token"
+        for address in (head.dashboard, head.address)
+    ]
+
+
+def test_explicit_address_comes_before_that_in_the_environment(
+    heads: dict[str, Head], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
+    assert Jobs(heads["open"].dashboard).url == heads["open"].dashboard
+    with pytest.raises(FleetError, match=r"no Ray cluster at http://127\.0\.0\.1:9: Connection refused"):
+        Jobs(None)
+
+
+def test_cluster_without_a_dashboard_is_told(cluster: str) -> None:
+    with pytest.raises(FleetError, match="has no dashboard, and so no Jobs API; start it without"):
+        Jobs(cluster)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:9", "no Ray cluster at 127.0.0.1:9: Connection refused; correct --address"),
+        ("http://127.0.0.1:9", "no Ray cluster at http://127.0.0.1:9: Connection refused; correct --address"),
+        ("banana", "no Ray cluster at banana: "),
+        ("ray://127.0.0.1:10001", "ray://127.0.0.1:10001 is no address of a dashboard, which looks like"),
+    ],
+)
+def test_address_without_a_cluster_is_told_in_one_line(address: str, message: str) -> None:
+    with pytest.raises(FleetError) as told:
+        Jobs(address)
+    assert str(told.value).startswith(message)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--out", "runs/x"), "would go with the cluster's head"),
+        (("--out", "runs/x", "--leave-on-head"), "must be an absolute path on the head"),
+        (("--out", "s3://key:secret@bucket/x"), "must not hold credentials"),
+    ],
+)
+def test_place_that_would_be_lost_or_tell_a_secret_is_refused(
+    sweep: Path, words: tuple[str, ...], message: str
+) -> None:
+    error = asked("submit", sweep, *words).exception
+    assert isinstance(error, InputError)
+    assert message in str(error)
+    assert "secret" not in str(error)
