@@ -52,8 +52,7 @@ class _Found:
 
 def committed(run: Run, trials: Sequence[str]) -> dict[str, pa.Table]:
     """All that a run holds of these trials, by table; nothing else is fetched."""
-    chosen = pc.field("trial").isin(list(trials))
-    return {table: run.dataset(table).to_table(filter=chosen) for table in TABLES}
+    return {table: run.of_trials(table, trials) for table in TABLES}
 
 
 def first_difference(trial: str, held: Mapping[str, pa.Table], rows: Rows) -> Difference | None:

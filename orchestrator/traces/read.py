@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -93,8 +93,7 @@ class Run:
 
     def dataset(self, table: str) -> Dataset:
         """The files of ``table`` as they are now, as an Arrow dataset: only what is asked for is fetched."""
-        names = [self._folder.source(name) for name in self._snapshot().files(table)]
-        return dataset(names, self.schema(table), "parquet", self._folder.filesystem)
+        return self._dataset(table, self._snapshot().files(table))
 
     def schema(self, table: str) -> pa.Schema:
         """Arrow schema of ``table``, swept keys included."""
@@ -108,15 +107,31 @@ class Run:
         schema = self.schema(table)
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
+
+        def load(names: list[str]) -> pa.Table:
+            pieces = list(parquet.read(self._folder, names, schema))
+            return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
+
+        return self._loaded(table, load)
+
+    def of_trials(self, table: str, trials: Sequence[str]) -> pa.Table:
+        """The rows of ``table`` that belong to these trials; no others are kept in memory."""
+        chosen = pc.field("trial").isin(list(trials))
+        return self._loaded(table, lambda names: self._dataset(table, names).to_table(filter=chosen))
+
+    def _loaded(self, table: str, load: Callable[[list[str]], pa.Table]) -> pa.Table:
         with explained(self._folder.root, _AGAIN):
             while True:
                 names = snapshot(self._folder).files(table)
                 try:
-                    pieces = list(parquet.read(self._folder, names, schema))
-                    return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
+                    return load(names)
                 except FileNotFoundError as error:
                     if names == snapshot(self._folder).files(table):
                         raise RunDirectoryError(f"{error.filename or error} is listed but missing") from error
+
+    def _dataset(self, table: str, names: list[str]) -> Dataset:
+        sources = [self._folder.source(name) for name in names]
+        return dataset(sources, self.schema(table), "parquet", self._folder.filesystem)
 
     def _snapshot(self) -> Snapshot:
         with explained(self._folder.root, _AGAIN):
