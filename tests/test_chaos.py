@@ -9,8 +9,8 @@ from pathlib import Path
 from chaos import HISTORIES, History
 from faults import FAULTS
 
-SHORT = ("2", "9")
-"""Seeds of two histories in which a node, a worker and drivers die, and a commit is damaged."""
+SHORT = ("2", "30")
+"""Seeds of two histories in which a node, two workers and a compaction die."""
 
 
 def test_histories_hold_every_fault() -> None:
