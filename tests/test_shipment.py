@@ -145,3 +145,8 @@ def test_either_package_of_aer_will_do() -> None:
 def test_cluster_with_too_old_a_ray_is_refused() -> None:
     with pytest.raises(FleetError, match=r"runs Ray 2\.9\.3; this package needs 2\.52 or newer"):
         compare(HERE, {**HERE, "ray": "2.9.3"})
+
+
+def test_python_that_ray_does_not_run_in_is_refused() -> None:
+    with pytest.raises(FleetError, match="lacks Ray, so Ray runs in another one; start Ray on its head with"):
+        compare(HERE, {"numpy": "2.1.0"})

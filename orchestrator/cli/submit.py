@@ -112,11 +112,12 @@ def _check_out(out: str, leave_on_head: bool) -> None:
 
 
 def _check_packages(jobs: Jobs, pip: bool) -> None:
+    """Refuses a cluster that lacks packages, unless Ray is to install them."""
+    if pip:
+        return
     from orchestrator.fleet.packages import look
 
     found = look(jobs)
-    if pip:
-        return
     if found.missing:
         raise FleetError(
             f"the cluster at {jobs.url} lacks {', '.join(found.missing)}; install it there, or give --pip"

@@ -18,6 +18,7 @@ _PACKAGE = "orchestrator"
 _EITHER = ("qiskit-aer", "qiskit-aer-gpu")
 """Two packages of one module."""
 _OLDEST_RAY = (2, 52)
+_PATH = "start Ray on its head with the Python environment of the package on the PATH"
 _WITHIN_S = 120.0
 _MARK = "packages: "
 _PROBE = f"""\
@@ -71,8 +72,7 @@ def look(jobs: Jobs) -> Found:
     if not lines:
         said = " ".join(printed.splitlines()[-1:])
         raise FleetError(
-            f"the cluster at {jobs.url} cannot run `python`: {said or 'it says nothing'}; "
-            "start Ray on its head with the Python environment of the package on the PATH"
+            f"the cluster at {jobs.url} cannot run `python`: {said or 'it says nothing'}; {_PATH}"
         )
     return compare(here, json.loads(lines[-1].removeprefix(_MARK)))
 
@@ -81,9 +81,13 @@ def compare(here: Mapping[str, str], there: Mapping[str, str]) -> Found:
     """What is missing or different there.
 
     Raises:
-        FleetError: Ray is too old there.
+        FleetError: Ray is too old there, or this is not the Python that it runs in.
     """
-    ray = there.get("ray", "0.0")
+    ray = there.get("ray")
+    if ray is None:
+        raise FleetError(
+            f"the cluster's `python` lacks Ray, so Ray runs in another one; {_PATH}, or give --pip"
+        )
     if tuple(int(part) for part in ray.split(".")[:2]) < _OLDEST_RAY:
         raise FleetError(
             f"the cluster runs Ray {ray}; this package needs {_OLDEST_RAY[0]}.{_OLDEST_RAY[1]} or newer"
