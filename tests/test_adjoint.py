@@ -444,7 +444,8 @@ def test_kernel_is_compiled_once_for_all_circuits_and_arrays():
         for array in (parameters, part.inputs, part.targets, part.weights, part.axes):
             array.setflags(write=False)
         assert_same_bits(ready.gradient(np.asfortranarray(parameters), part), writable)
-    assert len(kernel.evaluate.signatures) == len(kernel.contract.signatures) == 1
+    double = [one for one in kernel.evaluate.signatures if "float64" in str(one[0])]  # not complex64's
+    assert len(double) == len(kernel.contract.signatures) == 1
 
 
 # Memory.
