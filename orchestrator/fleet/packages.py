@@ -109,7 +109,8 @@ def source() -> dict[str, bytes]:
     """This package as files to be shipped, so that a job imports it from where it runs."""
     top = Path(orchestrator.__file__).parent
     files = [path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    metadata = distribution(_PACKAGE).read_text("METADATA") or ""
+    installed = distribution(_PACKAGE)  # a wheel's, or a source tree's, which calls it PKG-INFO
+    metadata = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
     return {
         **{path.relative_to(top.parent).as_posix(): path.read_bytes() for path in files},
         f"{_PACKAGE}-{version(_PACKAGE)}.dist-info/METADATA": metadata.encode(),
