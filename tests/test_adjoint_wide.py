@@ -113,7 +113,8 @@ def test_wide_kernel_is_compiled_once():
     for program in (circuit(2, 1), circuit(3, 2, 3, ansatz="random-pauli")):
         parameters, part = shard(program, 2, 3)
         ADJOINT.prepare(program, "mse", 2).gradient(parameters, part)
-    assert len(wide.evaluate.signatures) == 1
+    double = [one for one in wide.evaluate.signatures if "float64" in str(one[0])]  # not complex64's
+    assert len(double) == 1
 
 
 def test_rows_of_16_qubits_need_two_states_however_many_there_are():

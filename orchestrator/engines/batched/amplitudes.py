@@ -27,6 +27,7 @@ from orchestrator.engines.batched.lanes import (
     inlined,
     load,
     load_strip,
+    load_sums,
     odd,
     spread,
     spread_as,
@@ -36,6 +37,9 @@ from orchestrator.engines.batched.lanes import (
     strips,
     widen,
 )
+
+_TILE = 32
+"""Pairs of vectors that are done strip by strip; they stay in the nearest cache from one to the next."""
 
 
 @compiled
@@ -149,13 +153,14 @@ def _turn(
 def _turn_about(
     source: Any, target: Any, turn: Any, product: Any, s: int, axis: int, back: bool, start: int, stop: int
 ) -> None:
-    direction, masks = spread_strip(product, -1.0 if back else 1.0), _masks(turn)
-    for strip in range(strips(product)):
-        w, u = load_strip(product, s, 0, strip), direction * load_strip(product, s, 1 + axis, strip)
-        for k in range(start, stop):
-            i, j, sign = _pair(k, masks)
-            signed = u if axis == 2 else spread_strip(product, sign) * u
-            _store_pair(target, i, j, strip, _turned_about(_load_pair(source, i, j, strip), axis, w, signed))
+    direction, masks = -1.0 if back else 1.0, _masks(turn)
+    for k in range(start, stop):
+        i, j, sign = _pair(k, masks)
+        side = spread_strip(product, direction if axis == 2 else sign * direction)
+        for strip in range(strips(product)):
+            w, u = load_strip(product, s, 0, strip), load_strip(product, s, 1 + axis, strip)
+            pair = _turned_about(_load_pair(source, i, j, strip), axis, w, side * u)
+            _store_pair(target, i, j, strip, pair)
 
 
 @inlined
@@ -173,38 +178,39 @@ def transition(psi: Any, lam: Any) -> Any:
 @inlined
 def measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
     """Writes v[0] = Im<λ|(X, Y, Z)|ψ> behind a turn; if it is about one axis, that component alone."""
-    if turn.axis == 0:
-        _measure_about(psi, lam, turn, 0, v)
-    elif turn.axis == 1:
-        _measure_about(psi, lam, turn, 1, v)
-    elif turn.axis == 2:
-        _measure_about(psi, lam, turn, 2, v)
-    else:
-        _measure(psi, lam, turn, v)
+    v[0] = 0.0
+    count = psi.shape[0] // 2
+    for start in range(0, count, _TILE):
+        stop = min(start + _TILE, count)
+        if turn.axis == 0:
+            _measure_about(psi, lam, turn, 0, start, stop, v)
+        elif turn.axis == 1:
+            _measure_about(psi, lam, turn, 1, start, stop, v)
+        elif turn.axis == 2:
+            _measure_about(psi, lam, turn, 2, start, stop, v)
+        else:
+            _measure(psi, lam, turn, start, stop, v)
 
 
 @inlined
-def _measure(psi: Any, lam: Any, turn: Any, v: Any) -> None:
+def _measure(psi: Any, lam: Any, turn: Any, start: int, stop: int, v: Any) -> None:
     masks = _masks(turn)
     for strip in range(strips(psi)):
-        none = widen(spread_strip(psi, 0.0))
-        v_x, v_y, v_z = none, none, none
-        for k in range(psi.shape[0] // 2):
+        v_x, v_y, v_z = _load_sums(v, 0, strip, psi)
+        for k in range(start, stop):
             i, j, sign = _pair(k, masks)
             signs = spread_strip(psi, sign)
             u_x, u_y, u_z = transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
             v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
-        store_strip(v, 0, 0, strip, v_x)
-        store_strip(v, 0, 1, strip, v_y)
-        store_strip(v, 0, 2, strip, v_z)
+        _store_sums(v, 0, strip, v_x, v_y, v_z)
 
 
 @inlined
-def _measure_about(psi: Any, lam: Any, turn: Any, axis: int, v: Any) -> None:
+def _measure_about(psi: Any, lam: Any, turn: Any, axis: int, start: int, stop: int, v: Any) -> None:
     masks = _masks(turn)
     for strip in range(strips(psi)):
-        total = widen(spread_strip(psi, 0.0))
-        for k in range(psi.shape[0] // 2):
+        total = load_sums(v, 0, axis, strip, psi)
+        for k in range(start, stop):
             i, j, sign = _pair(k, masks)
             u = transition(_load_pair(psi, i, j, strip), _load_pair(lam, i, j, strip))
             if axis == 2:
@@ -212,6 +218,22 @@ def _measure_about(psi: Any, lam: Any, turn: Any, axis: int, v: Any) -> None:
             else:
                 total = total + widen(spread_strip(psi, sign) * (u[0] if axis == 0 else u[1]))
         store_strip(v, 0, axis, strip, total)
+
+
+@inlined
+def _load_sums(v: Any, place: int, strip: int, state: Any) -> Any:
+    return (
+        load_sums(v, place, 0, strip, state),
+        load_sums(v, place, 1, strip, state),
+        load_sums(v, place, 2, strip, state),
+    )
+
+
+@inlined
+def _store_sums(v: Any, place: int, strip: int, v_x: Any, v_y: Any, v_z: Any) -> None:
+    store_strip(v, place, 0, strip, v_x)
+    store_strip(v, place, 1, strip, v_y)
+    store_strip(v, place, 2, strip, v_z)
 
 
 @inlined
@@ -238,12 +260,20 @@ def undo_pairs(
 
     Writes v[place] = Im<λ|(X, Y, Z)|ψ> of these pairs as it was behind the turn.
     """
+    v[place] = 0.0
+    for tile in range(start, stop, _TILE):
+        _undo_tile(psi, lam, turn, product, s, tile, min(tile + _TILE, stop), v, place)
+
+
+@inlined
+def _undo_tile(
+    psi: Any, lam: Any, turn: Any, product: Any, s: int, start: int, stop: int, v: Any, place: int
+) -> None:
     masks = _masks(turn)
     for strip in range(strips(psi)):
         w, x = load_strip(product, s, 0, strip), -load_strip(product, s, 1, strip)
         y, z = -load_strip(product, s, 2, strip), -load_strip(product, s, 3, strip)
-        none = widen(spread_strip(psi, 0.0))
-        v_x, v_y, v_z = none, none, none
+        v_x, v_y, v_z = _load_sums(v, place, strip, psi)
         for k in range(start, stop):
             i, j, sign = _pair(k, masks)
             signs = spread_strip(psi, sign)
@@ -252,9 +282,7 @@ def undo_pairs(
             v_x, v_y, v_z = v_x + widen(signs * u_x), v_y + widen(signs * u_y), v_z + widen(u_z)
             _store_pair(psi, i, j, strip, turned_pair(front, w, signs * x, signs * y, z))
             _store_pair(lam, i, j, strip, turned_pair(back, w, signs * x, signs * y, z))
-        store_strip(v, place, 0, strip, v_x)
-        store_strip(v, place, 1, strip, v_y)
-        store_strip(v, place, 2, strip, v_z)
+        _store_sums(v, place, strip, v_x, v_y, v_z)
 
 
 @inlined

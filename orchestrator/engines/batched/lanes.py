@@ -57,7 +57,7 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, kind.vector)
 
 
-_kinds = {kind.name: kind for kind in (*_WHOLE.values(), *_STRIP.values())}.values()
+_KINDS = {(kind.element, kind.count): kind for kind in (*_WHOLE.values(), *_STRIP.values())}
 
 
 def _arithmetic(function: Any, instruction: str, arity: int) -> None:
@@ -69,12 +69,12 @@ def _arithmetic(function: Any, instruction: str, arity: int) -> None:
 
     @infer_global(function)
     class _Template(ConcreteTemplate):
-        cases = tuple(signature(kind, *[kind] * arity) for kind in _kinds)
+        cases = tuple(signature(kind, *[kind] * arity) for kind in _KINDS.values())
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return getattr(builder, instruction)(*arguments)
 
-    for kind in _kinds:
+    for kind in _KINDS.values():
         lower_builtin(function, *[kind] * arity)(lower)
 
 
@@ -113,6 +113,17 @@ def _load(array: Any, kind: LanesType) -> Any:
 def load_strip(typing: Any, array: Any, i: Any, j: Any, strip: Any) -> Any:  # noqa: ARG001
     """A strip of array[i, j, :]; see ``strips``."""
     return _load(array, _STRIP[array.dtype])
+
+
+@intrinsic
+def load_sums(typing: Any, array: Any, i: Any, j: Any, strip: Any, state: Any) -> Any:  # noqa: ARG001
+    """The lanes of a float64 array that go with a strip of a state."""
+    kind = _KINDS[types.float64, _STRIP[state.dtype].count]
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        return builder.load(_address(context, builder, kinds.args[0], arguments[:4], kind), align=4)
+
+    return kind(array, types.intp, types.intp, types.intp, state), emit
 
 
 @intrinsic
