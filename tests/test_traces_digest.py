@@ -95,7 +95,7 @@ def test_digest_differs_for_other_swept_keys(tmp_path: Path, expected: Any) -> N
 
 def test_digest_tells_texts_apart_by_where_they_end(tmp_path: Path) -> None:
     def texts(*status: str) -> Callable[[Table], None]:
-        return lambda given: given["trials"].__setitem__("configuration", list(status))
+        return lambda given: given["trials"].__setitem__("status", list(status))
 
     one = digest(stored(tmp_path / "1", texts("ab", "c", "d")))
     other = digest(stored(tmp_path / "2", texts("a", "bc", "d")))

@@ -14,7 +14,7 @@ from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.walk import Chunk
 
-_COMMIT_BYTES = 64 << 20
+_COMMIT_BYTES = 32 << 20
 _WAIT_S = 0.25
 
 

@@ -45,7 +45,7 @@ class Ledger:
         if "trials" in rows:
             rows["trials"] = self._completed(rows["trials"], work, _diverged(rows["trials"]))
         self._parts.append(rows)
-        self.bytes += sum(column.nbytes for table in rows.values() for column in table.values())
+        self.bytes += sum(_size(column) for table in rows.values() for column in table.values())
         self._note_keys(work.planned)
         for trial in work.pack.ids:
             self.states.pop(trial, None)
@@ -101,6 +101,12 @@ def _diverged(table: Columns) -> NDArray[np.object_]:
     rows = zip(table["status"], table["steps"], strict=True)
     told = [f"non-finite: in step {int(n) - 1}" if status == "diverged" else None for status, n in rows]
     return np.array(told, object)
+
+
+def _size(column: NDArray[Any]) -> int:
+    """Memory of a column in bytes, its texts included."""
+    texts = column if column.dtype == object else ()
+    return column.nbytes + sum(len(text) for text in texts if text is not None)
 
 
 def _iso(seconds: float) -> str | None:

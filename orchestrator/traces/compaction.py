@@ -33,7 +33,7 @@ from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
 from orchestrator.traces.storage import FileRecord, Storage
 
-MEMORY_BYTES = 256 << 20
+MEMORY_BYTES = 64 << 20
 """What the rows of one table in one range may take; sorting them takes about four times that."""
 
 PIECES = 64

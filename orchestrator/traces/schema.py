@@ -88,7 +88,13 @@ TRIALS: tuple[Column, ...] = (
         "1",
         "parameters whose gradient is zero by structure (outside the observable's light cone)",
     ),
-    Column("configuration", "json", "", "the whole configuration of the trial"),
+    Column(
+        "configuration",
+        "json",
+        "",
+        "the whole configuration of the trial, with the places where its files lie; what counts is in its id",
+        False,
+    ),
     *_COST,
     Column("bias", "bool", "", "whether the loss is estimated from shots with a bias"),
     Column(
