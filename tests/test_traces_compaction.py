@@ -15,6 +15,7 @@ import stored_runs as small
 from stored_runs import GROUPS, KEYS, STEPS, advance, key_values, open_writer, plan, rows, trial_id
 
 from orchestrator.traces import compaction
+from orchestrator.traces import parts as parts_of_tables
 from orchestrator.traces.digest import digest
 from orchestrator.traces.manifest import RunInfo, snapshot
 from orchestrator.traces.read import Run
@@ -138,20 +139,35 @@ def test_run_without_any_row_has_tables_with_all_columns(tmp_path: Path) -> None
     assert Run(tmp_path).finished
 
 
-@pytest.mark.parametrize(("memory_bytes", "cuts"), [(1 << 20, {1}), (20_000, set(range(2, 12))), (1, {12})])
+@pytest.mark.parametrize(
+    ("memory_bytes", "part_bytes", "files"),
+    [
+        (1 << 20, 1, {1}),
+        (20_000, 1, set(range(2, 12))),
+        (1, 1, {12}),
+        (1, 20_000, set(range(2, 12))),
+        (1, 1 << 20, {1}),
+    ],
+)
 def test_parts_hold_the_same_rows_however_little_memory_there_is(
-    tmp_path: Path, finished: Path, memory_bytes: int, cuts: set[int]
+    tmp_path: Path,
+    finished: Path,
+    memory_bytes: int,
+    part_bytes: int,
+    files: set[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(parts_of_tables, "_GROUP_BYTES", 1)
     with open_writer(tmp_path) as writer:
         for start in range(0, 12, 4):
             advance(writer, range(start, start + 4), 0, STEPS)
     folder = Folder(tmp_path)
     info = RunInfo.load(folder)
     assert info
-    compaction.compact(folder, snapshot(folder), info, "", plan(range(12)), memory_bytes)
+    compaction.compact(folder, snapshot(folder), info, "", plan(range(12)), memory_bytes, part_bytes)
     open_writer(tmp_path).close()  # removes what is left over
     run = Run(tmp_path)
-    assert len(run.files("gradients")) in cuts
+    assert len(run.files("gradients")) in files
     assert parts(tmp_path) == sorted(str(Path(f).relative_to(tmp_path)) for t in TABLES for f in run.files(t))
     assert digest(run) == digest(Run(finished))
     assert run.steps["trial"].to_pylist() == sorted(run.steps["trial"].to_pylist())  # over all parts

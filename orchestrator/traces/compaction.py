@@ -29,11 +29,12 @@ from orchestrator.traces.arrow import (
 )
 from orchestrator.traces.commits import NOBODY
 from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
+from orchestrator.traces.parts import PART_BYTES, Parts
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
 from orchestrator.traces.storage import FileRecord, Storage
 
-MEMORY_BYTES = 64 << 20
+MEMORY_BYTES = 32 << 20
 """What the rows of one table in one range may take; sorting them takes about four times that."""
 
 PIECES = 64
@@ -55,6 +56,7 @@ def compact(
     sweep: str,
     plan: Plan,
     memory_bytes: int = MEMORY_BYTES,
+    part_bytes: int = PART_BYTES,
     gone: NDArray[np.uint64] = NOBODY,
 ) -> Complete:
     """Sorts all rows of ended trials into a new generation of parts and lists it.
@@ -64,12 +66,14 @@ def compact(
 
     Args:
         sweep: SHA-256 of the sweep file that ``plan`` belongs to.
+        part_bytes: size of a file of a finished table, about.
         gone: numbers of ended trials whose rows are left out as well.
     """
     generation = run.complete.generation + 1 if run.complete else 1
     folder.delete(SCRATCH)
     try:
-        parts = dict(_parts(_Compaction(folder, info.keys, gone, memory_bytes), run, generation, plan))
+        compaction = _Compaction(folder, info.keys, gone, memory_bytes)
+        parts = _write(compaction, run, generation, plan, part_bytes)
     except OSError:
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
@@ -79,18 +83,24 @@ def compact(
     return complete
 
 
-def _parts(
-    compaction: _Compaction, run: Snapshot, generation: int, plan: Plan
-) -> Iterator[tuple[str, FileRecord]]:
+def _write(
+    compaction: _Compaction, run: Snapshot, generation: int, plan: Plan, part_bytes: int
+) -> dict[str, FileRecord]:
+    """Writes the parts; returns their list."""
     files = {table: run.files(table) for table in TABLES} | {KEYS: compaction.write_keys(plan)}
-    missing = set(TABLES) - {"parameters"}
-    for number, piece in enumerate(compaction.ranges(files, 0, 1 << 64)):
-        for table, data in compaction.finished(piece):
-            if data.num_rows:
-                missing.discard(table)
-                yield compaction.write_part(table, generation, number, data)
-    for table in missing:
-        yield compaction.write_part(table, generation, 0, table_schema(table, compaction.keys).empty_table())
+    schemas = {table: table_schema(table, compaction.keys) for table in TABLES}
+    with ExitStack() as stack:
+        parts = {
+            table: stack.enter_context(Parts(compaction.folder, table, schema, generation, part_bytes))
+            for table, schema in schemas.items()
+        }
+        for table in ("trials", "steps", "gradients"):
+            parts[table].add(schemas[table].empty_table())
+        for piece in compaction.ranges(files, 0, 1 << 64):
+            for table, rows in compaction.finished(piece):
+                if rows.num_rows:
+                    parts[table].add(rows)
+    return {name: record for table in parts.values() for name, record in table.listed.items()}
 
 
 @dataclass(frozen=True)
@@ -105,11 +115,6 @@ class _Compaction:
         name = f"{SCRATCH}/{KEYS}.parquet"
         parquet.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
         return [name]
-
-    def write_part(self, table: str, generation: int, number: int, data: pa.Table) -> tuple[str, FileRecord]:
-        """Writes one part; returns its name and what the list must say of it."""
-        name = f"{table}/part-{generation:04d}-{number:05d}.parquet"
-        return name, parquet.write(self.folder, name, data.schema, [data])
 
     def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
         """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory, in order.

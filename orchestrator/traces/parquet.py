@@ -21,8 +21,13 @@ def write(folder: Storage, name: str, schema: pa.Schema, tables: Iterable[pa.Tab
     """Writes a file, durably, and returns what a marker must say of it."""
     with writer(folder, name, schema) as (file, sink):
         for table in regrouped(tables, GROUP_ROWS, lambda table: table.num_rows):
-            file.write_table(table.unify_dictionaries(), row_group_size=8 * GROUP_ROWS)
+            append(file, table)
     return sink.record()
+
+
+def append(file: pq.ParquetWriter, table: pa.Table) -> None:
+    """Writes rows as a row group, or several if there are very many."""
+    file.write_table(table.unify_dictionaries(), row_group_size=8 * GROUP_ROWS)
 
 
 @contextmanager

@@ -1,0 +1,73 @@
+"""The files of a finished table: few, and of a size that other tools like, however small the portions are."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.traces import parquet
+from orchestrator.traces.storage import FileRecord, Sink, Storage
+
+PART_BYTES = 128 << 20
+"""A file takes no further rows once it has this size."""
+
+_GROUP_BYTES = 8 << 20
+"""In memory, of the rows that wait to become a row group."""
+
+
+class Parts:
+    """Takes the rows of one table, in order; a context manager, which finishes the last file.
+
+    Attributes:
+        listed: the files that are finished, by name.
+    """
+
+    def __init__(
+        self, folder: Storage, table: str, schema: pa.Schema, generation: int, part_bytes: int = PART_BYTES
+    ) -> None:
+        self._folder, self._schema, self._part_bytes = folder, schema, part_bytes
+        self._prefix = f"{table}/part-{generation:04d}"
+        self._waiting: list[pa.Table] = []
+        self._open: tuple[str, pq.ParquetWriter, Sink] | None = None
+        self._stack = ExitStack()
+        self.listed: dict[str, FileRecord] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._write()
+            self._finish()
+        else:
+            self._stack.__exit__(kind, error, trace)
+
+    def add(self, rows: pa.Table) -> None:
+        """Adds rows; an empty table makes a file, too, if there is none."""
+        self._waiting.append(rows)
+        if sum(table.nbytes for table in self._waiting) >= _GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        if self._open is None:
+            name = f"{self._prefix}-{len(self.listed):05d}.parquet"
+            self._open = name, *self._stack.enter_context(parquet.writer(self._folder, name, self._schema))
+        _, file, sink = self._open
+        parquet.append(file, pa.concat_tables(self._waiting))
+        self._waiting = []
+        if sink.record().size >= self._part_bytes:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._open:
+            name, _, sink = self._open
+            self._stack.close()
+            self.listed[name], self._open = sink.record(), None
