@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import polars as pl
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 from object_store import DENIED
@@ -19,6 +21,9 @@ from orchestrator.api import Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import RunDirectoryError
+from orchestrator.sweep.file import load
+from orchestrator.traces.control import Control
+from orchestrator.traces.places import storage
 
 INLINE = orchestrator.Where(inline=True)
 PORTIONS = ["placement={pack: 3, chunk_steps: 1, commit_seconds: 0}"]
@@ -71,6 +76,33 @@ def test_stopped_run_goes_on_and_every_tool_reads_it_by_its_uri(
         "analyse", tmp_path / "local", "--by", "updates.0.limit"
     )
     assert "6 of 6 trials run again" in said("verify", bucket)
+
+
+def test_running_run_is_looked_at_and_controlled_by_its_uri(
+    sweep: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.driver.desk._LOOK_S", 0.0)
+    assert [storage(bucket).owner(), *storage(bucket).names()] == [None]
+    ids = [trial.id for trial in load(sweep).plan.trials()]
+    seen = []
+
+    class Asking(Watcher):
+        def advanced(self, progress: Progress) -> None:
+            if progress.commits == 1 and not seen:
+                seen.extend([said("status", bucket), said("stop", bucket, ids[-1])])
+            if progress.commits == 2:
+                Control(storage(bucket)).cancel()  # the verb would wait for the end of this process
+
+    stopped = orchestrator.run(sweep, bucket, where=INLINE, overrides=PORTIONS, watcher=Asking())
+    assert f"driver process {os.getpid()} on " in seen[0]
+    assert seen[1] == f"asked the driver to end {ids[-1]}"
+    assert (stopped.finished, stopped.progress.commits) == (False, 3)
+    assert "driver none is at work" in said("status", bucket)
+    refused = CliRunner().invoke(command_line, ["cancel", bucket])
+    assert str(refused.exception) == f"{bucket}: no driver is at work here, there is nothing to cancel"
+    assert orchestrator.run(sweep, bucket, where=INLINE).finished
+    trials = orchestrator.open_run(bucket).trials
+    assert trials.filter(pc.equal(trials["status"], "cancelled"))["trial"].to_pylist() == [ids[-1]]
 
 
 def test_place_that_cannot_be_used_is_refused_before_anything_is_computed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
@@ -20,8 +19,8 @@ _POLL_S = 0.2
 def cancel(run: str, address: str | None) -> None:
     """Make a running sweep commit what is under way, then stop. It can go on later.
 
-    RUN is a run directory on this machine; or, on a cluster, the name of the sweep or the id that `submit`
-    printed.
+    RUN is a run directory on this machine, or the URI of one on object storage; or, on a cluster, the name of
+    the sweep or the id that `submit` printed.
 
     \b
     Example:
@@ -29,7 +28,7 @@ def cancel(run: str, address: str | None) -> None:
       orchestrator cancel quickstart --address http://HEAD:8265
     """
     if is_run_folder(run, address):
-        _cancel_driver(Path(run))
+        _cancel_driver(run)
         return
     from orchestrator.fleet.jobs import Jobs
 
@@ -42,22 +41,22 @@ def cancel(run: str, address: str | None) -> None:
     click.echo(f"{job.id}: {jobs.stop(job).status}; to go on, submit it again")
 
 
-def _cancel_driver(folder: Path) -> None:
-    """Asks the driver of a run directory to stop, and waits until it has."""
+def _cancel_driver(run: str) -> None:
+    """Asks the driver of a run to stop, and waits until it has."""
     from orchestrator.traces.control import Control
-    from orchestrator.traces.lock import owner
-    from orchestrator.traces.storage import Folder
+    from orchestrator.traces.places import storage
 
-    driver = owner(folder)
+    folder = storage(run)
+    driver = folder.owner()
     if driver is None:
-        raise RunDirectoryError(f"{folder}: no driver is at work here, there is nothing to cancel")
-    Control(Folder(folder)).cancel()
+        raise RunDirectoryError(f"{folder.root}: no driver is at work here, there is nothing to cancel")
+    Control(folder).cancel()
     click.echo(f"{driver} is to commit and stop …")
     deadline = time.monotonic() + _WITHIN_S
-    while owner(folder) == driver:
+    while folder.owner() == driver:
         if time.monotonic() > deadline:
             raise RunDirectoryError(
-                f"{folder}: {driver} is still at work after {_WITHIN_S:.0f} s; end it with SIGTERM"
+                f"{folder.root}: {driver} is still at work after {_WITHIN_S:.0f} s; end it with SIGTERM"
             )
         time.sleep(_POLL_S)
     click.echo("stopped; everything that came back is committed. To go on, run it again")

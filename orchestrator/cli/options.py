@@ -27,5 +27,5 @@ overrides: Decorator = click.option(
 
 
 def is_run_folder(run: str, address: str | None) -> bool:
-    """Whether RUN means a directory here, and not a name on a cluster."""
+    """Whether RUN means a directory here or a URI, and not a name on a cluster."""
     return address is None and ("/" in run or Path(run).is_dir())

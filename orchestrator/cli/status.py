@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,8 +24,8 @@ _PROGRESS = re.compile(r"[\d,]+ of [\d,]+ trials?, .*")
 def status(run: str, address: str | None) -> None:
     """Say how a run stands: trials, rate, last commit, and whether anybody is at work on it.
 
-    RUN is a run directory on this machine, for which no Ray is needed; or, on a cluster, the name of the
-    sweep or the id that `submit` printed.
+    RUN is a run directory on this machine, or the URI of one on object storage, and no Ray is needed; or, on
+    a cluster, the name of the sweep or the id that `submit` printed.
 
     \b
     Example:
@@ -36,7 +35,7 @@ def status(run: str, address: str | None) -> None:
     if is_run_folder(run, address):
         from orchestrator.reports import status as reports
 
-        for line in _lines(reports.status(Path(run))):
+        for line in _lines(reports.status(run)):
             click.echo(line)
         return
     from orchestrator.fleet.jobs import Jobs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import click
 
@@ -14,7 +13,7 @@ from orchestrator.errors import Fault, InputError, RunDirectoryError
 @click.command()
 @run_folder
 @click.argument("trials", nargs=-1, required=True, metavar="TRIAL…")
-def stop(run: Path, trials: tuple[str, ...]) -> None:
+def stop(run: str, trials: tuple[str, ...]) -> None:
     """End single trials of a running sweep; the others go on.
 
     TRIAL is an id, as in the column `trial`. What the trial has done is kept, with the status `cancelled`; it
@@ -25,9 +24,8 @@ def stop(run: Path, trials: tuple[str, ...]) -> None:
       orchestrator stop runs/quickstart 0123456789abcdef
     """
     from orchestrator.traces.control import Control
-    from orchestrator.traces.lock import owner
+    from orchestrator.traces.places import storage
     from orchestrator.traces.read import Run
-    from orchestrator.traces.storage import Folder
 
     faults = [
         Fault("TRIAL", f"is {trial!r}, must be an id of 16 hexadecimal digits")
@@ -37,10 +35,11 @@ def stop(run: Path, trials: tuple[str, ...]) -> None:
     if faults:
         raise InputError(faults)
     ended = set(Run(run).read("trials", ["trial"])["trial"].to_pylist())
-    if owner(Path(run)) is None:
+    folder = storage(run)
+    if folder.owner() is None:
         raise RunDirectoryError(f"{run}: no driver is at work here, there is no trial to stop")
     for trial in ended.intersection(trials):
         click.echo(f"{trial} has ended before")
-    Control(Folder(Path(run))).stop(asked := [trial for trial in trials if trial not in ended])
+    Control(folder).stop(asked := [trial for trial in trials if trial not in ended])
     if asked:
         click.echo(f"asked the driver to end {', '.join(asked)}")

@@ -1,4 +1,4 @@
-"""How a run stands, from its directory alone."""
+"""How a run stands, from its directory or object store alone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from orchestrator.traces.control import Control
-from orchestrator.traces.lock import Owner, owner
+from orchestrator.traces.lock import Owner
+from orchestrator.traces.places import storage
 from orchestrator.traces.read import Run
-from orchestrator.traces.storage import Folder
 
 
 @dataclass(frozen=True)
@@ -38,24 +37,24 @@ class Status:
 
 
 def status(path: str | os.PathLike[str]) -> Status:
-    """How the run in the directory ``path`` stands, beside its driver or without one.
+    """How the run at ``path``, a directory or a URI, stands, beside its driver or without one.
 
     Raises:
         RunDirectoryError: there is no run.
     """
-    run, folder = Run(path), Path(path)
+    run, folder = Run(path), storage(path)
     statuses = run.read("trials", ["status"])["status"].to_numpy()
     names, counts = np.unique(statuses.astype(str), return_counts=True)
     ended = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
-    standing = Control(Folder(folder)).standing()
+    standing = Control(folder).standing()
     if standing is None:
-        return Status(ended, None, None, None, owner(folder), run.finished)
+        return Status(ended, None, None, None, folder.owner(), run.finished)
     seconds = standing.written_at - standing.started_at
     return Status(
         ended,
         left=standing.trials - standing.ended,
         rate=standing.steps / seconds if standing.steps and seconds > 0 else None,
         committed_s=max(0.0, time.time() - standing.written_at),
-        driver=owner(folder),
+        driver=folder.owner(),
         finished=run.finished,
     )

@@ -18,8 +18,10 @@ import random
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -34,7 +36,7 @@ _MOST_WAIT_S = 1.0
 
 @dataclass(frozen=True)
 class _Rival:
-    """A living claim of somebody else."""
+    """A living claim."""
 
     owner: Owner
     holds: bool
@@ -100,17 +102,13 @@ class Claim:
 
     def _rival(self) -> _Rival | None:
         """A living claim beside this one, one that holds the run if there is one; buries stale ones."""
-        files = {info.base_name: info for info in self._bucket.listed(CLAIMS)}
+        files = _files(self._bucket)
         now = files[f"{self._token}.claim"].mtime
         rivals = []
-        for name, info in files.items():
-            token, _, kind = name.rpartition(".")
-            if kind != "claim" or token == self._token or f"{token}.buried" in files:
+        for token, rival in _claims(self._bucket, files, now):
+            if token == self._token:
                 continue
-            if (content := self._bucket.read(f"{CLAIMS}/{name}")) is None:
-                continue  # withdrawn by now
-            rival = _read(content)
-            if rival and alive(rival.owner, (now - info.mtime).total_seconds()):
+            if rival:
                 rivals.append(rival)
             else:
                 self._bury(token)
@@ -132,6 +130,32 @@ class Claim:
             with self._beating, suppress(OSError):
                 if not (self._released.is_set() or self._buried()):
                     self._write(holds=True)
+
+
+def owner(bucket: Bucket) -> Owner | None:
+    """The driver that is at work on the run in ``bucket``; None if there is none.
+
+    Who only looks writes no claim, so this machine's clock must agree with the store's about as well as
+    ``STALE_SECONDS``.
+    """
+    claims = _claims(bucket, _files(bucket), datetime.now(UTC))
+    return next((rival.owner for _, rival in claims if rival and rival.holds), None)
+
+
+def _files(bucket: Bucket) -> dict[str, Any]:
+    return {info.base_name: info for info in bucket.listed(CLAIMS)}
+
+
+def _claims(bucket: Bucket, files: dict[str, Any], now: datetime) -> Iterator[tuple[str, _Rival | None]]:
+    """The claims that are not buried, by token; None in the place of a stale one."""
+    for name, info in files.items():
+        token, _, kind = name.rpartition(".")
+        if kind != "claim" or f"{token}.buried" in files:
+            continue
+        if (content := bucket.read(f"{CLAIMS}/{name}")) is None:
+            continue  # withdrawn by now
+        rival = _read(content)
+        yield token, rival if rival and alive(rival.owner, (now - info.mtime).total_seconds()) else None
 
 
 def _read(content: bytes) -> _Rival | None:

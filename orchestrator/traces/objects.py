@@ -19,6 +19,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.lock import Owner
 from orchestrator.traces.storage import FileRecord, Hold, Sink, explained
 
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
@@ -86,6 +87,12 @@ class Bucket:
         from orchestrator.traces.claims import Claim
 
         return Claim.acquire(self)
+
+    def owner(self) -> Owner | None:
+        """The driver that is at work on the run; None if there is none."""
+        from orchestrator.traces.claims import owner
+
+        return owner(self)
 
     def names(self, name: str = "") -> list[str]:
         """What the folder ``name`` holds, sorted; nothing if there is no such folder."""

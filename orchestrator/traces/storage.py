@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.lock import Lock
+from orchestrator.traces.lock import Lock, Owner, owner
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ class Storage(Protocol):
     def hold(self) -> Hold:
         """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
 
+    def owner(self) -> Owner | None:
+        """The driver that is at work on the run; None if there is none."""
+
     def names(self, name: str = "") -> list[str]:
         """What the folder ``name`` holds, sorted; nothing if there is no such folder."""
 
@@ -133,6 +136,10 @@ class Folder:
     def hold(self) -> Hold:
         """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
         return Lock.acquire(self.root)
+
+    def owner(self) -> Owner | None:
+        """The driver that is at work on the run; None if there is none."""
+        return owner(self.root)
 
     def names(self, name: str = "") -> list[str]:
         """What the folder ``name`` holds, sorted; nothing if there is no such folder."""
