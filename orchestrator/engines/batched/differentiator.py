@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -84,7 +84,7 @@ class BatchedProgram:
             found = np.empty((stop - start, outputs)), np.empty((stop - start, width))
             part = Part(slice(start, stop), *found)
             self._evaluate(point, _plain(weights[part.span], np.float64), part)
-            yield replace(part, derivative=self.program.chain(part.derivative, point, part.span))
+            yield Part(part.span, part.expectation, self.program.chain(part.derivative, point, part.span))
 
     def _evaluate(self, point: Point, cotangents: Array, part: Part) -> None:
         parameters, inputs, axes = point

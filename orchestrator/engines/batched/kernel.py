@@ -20,9 +20,12 @@ import numpy as np
 from numba import njit, prange
 
 from orchestrator.engines.batched.amplitudes import grow, measure, observe, turn_pairs, undo_pairs
-from orchestrator.engines.batched.lanes import LANES, compiled, store
+from orchestrator.engines.batched.lanes import LANES, compiled, store, take
 from orchestrator.engines.batched.rotations import differentiate, prepare
 from orchestrator.engines.batched.sources import SOURCES
+
+_SHARE = 4
+"""So many blocks of eight are taken at once, if there are enough; who is held up holds up nobody else."""
 
 
 @compiled
@@ -124,8 +127,9 @@ def _backwards_in_place(
 
 @njit
 def _blocks(
-    start: int,
-    stop: int,
+    taken: Any,
+    blocks: int,
+    threads: int,
     states: Any,
     turns: Any,
     rotations: Any,
@@ -145,10 +149,10 @@ def _blocks(
     expectation: Any,
     jacobian: Any,
 ) -> None:
-    """Some blocks of eight, one after another, on the states of one thread."""
+    """Blocks of eight, one after another, on the states of one thread: those that no other has taken."""
     lam, count = states[-1], expectation.shape[0]
     differentiated = jacobian.shape[0] > 0
-    quaternions = np.zeros((rotations.shape[0], 5, LANES))
+    quaternions = np.zeros((rotations.shape[0] + 1, 5, LANES))
     product = np.empty((turns.shape[0], 4, LANES), states.dtype)
     derivative = np.empty((jacobian.shape[1], 1, LANES))
     ones = np.ones((terms.shape[0], 1, LANES), states.dtype)
@@ -156,7 +160,10 @@ def _blocks(
     value, zero = np.empty((1, 1, LANES)), np.empty((1, 1, LANES), states.dtype)
     weighted, v = cotangents.shape[0] > 0, np.empty((1, 3, LANES))
     rows, places = np.full(LANES, -1), np.empty(LANES, np.int64)
-    for block in range(start, stop):
+    share = max(1, min(_SHARE, blocks // (4 * threads)))
+    block = take(taken, share)
+    stop = block + share
+    while block < blocks:
         begin = block * LANES
         end = min(begin + LANES, count)
         renew = False
@@ -198,6 +205,10 @@ def _blocks(
             for lane in range(end - begin):
                 for p in range(jacobian.shape[1]):
                     jacobian[begin + lane, p] = derivative[p, 0, lane]
+        block += 1
+        if block == stop:
+            block = take(taken, share)
+            stop = block + share
 
 
 @njit(parallel=True, cache=True)
@@ -240,11 +251,12 @@ def evaluate(
         sources: leave it out; see ``sources.SOURCES``.
     """
     blocks = (expectation.shape[0] + LANES - 1) // LANES
-    threads = states.shape[0]
+    threads, taken = states.shape[0], np.zeros(1, np.int64)
     for thread in prange(threads):
         _blocks(
-            thread * blocks // threads,
-            (thread + 1) * blocks // threads,
+            taken,
+            blocks,
+            threads,
             states[thread],
             turns,
             rotations,

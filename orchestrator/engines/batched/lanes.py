@@ -283,6 +283,17 @@ def exchange(typing: Any, vector: Any, mask: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic
+def take(typing: Any, counter: Any, count: Any) -> Any:  # noqa: ARG001
+    """Adds to counter[0], an int64, and returns what was there; no two threads get the same."""
+
+    def emit(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        fields = context.make_array(kinds.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", fields.data, arguments[1], "monotonic")
+
+    return types.int64(counter, types.int64), emit
+
+
+@intrinsic
 def odd(typing: Any, bits: Any) -> Any:  # noqa: ARG001
     """1 if an int64 has an odd number of bits set, else 0."""
 

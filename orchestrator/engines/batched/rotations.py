@@ -114,6 +114,41 @@ def _rotate(quaternions: Any, k: int, rotation: Any, axes: Any, rows: Any) -> No
 
 
 @compiled
+def _rotate_alike(quaternions: Any, rotations: Any, parameters: Any, axes: Any, row: int) -> None:
+    """Writes the quaternions of all rotations that depend on no input, the same in all lanes.
+
+    Eight rotations at a time are the lanes meanwhile; each finds the bits that ``_rotate`` would.
+    """
+    count = rotations.shape[0]
+    for begin in range(0, count, LANES):
+        for lane in range(LANES):
+            rotation = rotations[min(begin + lane, count - 1)]
+            known = rotation.parameter != NONE
+            quaternions[count, 2, lane] = 0.5 * rotation.scale
+            quaternions[count, 3, lane] = 0.5 * rotation.offset
+            quaternions[count, 4, lane] = parameters[row, rotation.parameter] if known else 0.0
+        for strip in range(strips(quaternions)):
+            scale, offset = load_strip(quaternions, count, 2, strip), load_strip(quaternions, count, 3, strip)
+            half = fma(scale, load_strip(quaternions, count, 4, strip), offset)
+            sine, cosine = _sine_cosine(half, quaternions)
+            store_strip(quaternions, count, 0, strip, cosine)
+            store_strip(quaternions, count, 1, strip, sine)
+            store_strip(quaternions, count, 4, strip, half)
+        for lane in range(min(LANES, count - begin)):
+            rotation, half_angle = rotations[begin + lane], quaternions[count, 4, lane]
+            c, s = quaternions[count, 0, lane], quaternions[count, 1, lane]
+            if not abs(half_angle) <= LARGEST:
+                c, s = math.cos(half_angle), math.sin(half_angle)
+            if rotation.input == NONE:
+                drawn = rotation.axis >= _DRAWN
+                if drawn:
+                    quaternions[begin + lane, 1:4] = 0.0
+                axis = axes[row, rotation.axis - _DRAWN] if drawn else rotation.axis
+                store(quaternions, begin + lane, 0, spread(c))
+                store(quaternions, begin + lane, 1 + axis, spread(s))
+
+
+@inlined
 def _multiply(quaternions: Any, start: int, stop: int, product: Any, s: int) -> None:
     """Writes the product of a run of rotations, the first applied first."""
     w, x = load(quaternions, start, 0), load(quaternions, start, 1)
@@ -153,21 +188,26 @@ def prepare(
         parameters, features, axes: as for ``kernel.evaluate``.
         rows, samples: int64 [LANES] each lane's place in parameters, and in features.
         renew: if not, what depends on no input is there already.
-        quaternions: float64 [K, 5, LANES], of zeros at first; the last holds half angles.
+        quaternions: float64 [K + 1, 5, LANES], of zeros at first; the last of the five holds half angles, the
+            last of all is for our own use.
         product: [S, 4, LANES]
     """
+    alike = renew and rows[0] == rows[LANES - 1]
+    if alike:
+        _rotate_alike(quaternions, rotations, parameters, axes, rows[0])
+    each = renew and not alike
     for k in range(rotations.shape[0]):  # all of these first: what was just stored in pieces is loaded slowly
-        if renew or rotations[k].input != NONE:
+        if each or rotations[k].input != NONE:
             _gather(quaternions, k, rotations[k], parameters, features, rows, samples)
     for k in range(rotations.shape[0]):
-        if renew or rotations[k].input != NONE:
+        if each or rotations[k].input != NONE:
             _rotate(quaternions, k, rotations[k], axes, rows)
     for s in range(turns.shape[0]):
         if renew or turns[s].varies:
             _multiply(quaternions, turns[s].start, turns[s].stop, product, s)
 
 
-@compiled
+@inlined
 def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
     """v before rotation k, from v behind it: v - 2w(u×v) + 2u×(u×v)."""
     w, x = load(quaternions, k, 0), load(quaternions, k, 1)
@@ -179,7 +219,7 @@ def _before(v_x: Any, v_y: Any, v_z: Any, quaternions: Any, k: int) -> Any:
     return v_x + (d_x + d_x), v_y + (d_y + d_y), v_z + (d_z + d_z)
 
 
-@compiled
+@inlined
 def differentiate(
     v: Any, turn: Any, rotations: Any, quaternions: Any, axes: Any, rows: Any, derivative: Any
 ) -> None:

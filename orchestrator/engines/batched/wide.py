@@ -239,7 +239,7 @@ def evaluate(
     """As ``kernel.evaluate``, on ``states`` [2, V, 2, LANES] of V = 2^(n-3) vectors (1 if n < 3)."""
     psi, lam = states[0], states[1]
     differentiated = jacobian.shape[0] > 0
-    quaternions = np.zeros((rotations.shape[0], 5, LANES))
+    quaternions = np.zeros((rotations.shape[0] + 1, 5, LANES))
     product = np.empty((turns.shape[0], 4, LANES), states.dtype)
     derivative, v = np.empty((jacobian.shape[1], 1, LANES)), np.empty((1, 3, LANES))
     sums, values = np.empty((turns.shape[0], CHUNKS, 3, LANES)), np.empty((CHUNKS, 1, LANES))
