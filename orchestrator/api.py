@@ -18,14 +18,14 @@ from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.engines.base import Engine
 from orchestrator.engines.threads import use_threads
-from orchestrator.engines.worker import prepare
-from orchestrator.sweep.file import Placement, Sweep, load
+from orchestrator.sweep.file import Sweep, load
 from orchestrator.sweep.plan import Plan
 from orchestrator.traces.places import located
 from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.run import RunWriter
 from orchestrator.training.advance import Limits
+from orchestrator.training.worker import Preparation
 from orchestrator.versions import versions
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _drive(
 ) -> tuple[str, int] | None:
     """Runs what is missing; returns the failure that ended this early, if one did."""
     placement = sweep.placement
-    with _fleet(where, placement, on_gpus(sweep.plan), watcher) as fleet:
+    with _fleet(where, sweep, watcher) as fleet:
         left, workers = progress.trials - progress.kept, fleet.size
         packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
         driver = Driver(
@@ -290,23 +290,21 @@ def _metrics(driver: Driver, sweep: Sweep, where: Where) -> Iterator[None]:
 
 
 @contextmanager
-def _fleet(
-    where: Where, placement: Placement, engines: tuple[Engine, ...], watcher: Watcher
-) -> Iterator[Fleet]:
+def _fleet(where: Where, sweep: Sweep, watcher: Watcher) -> Iterator[Fleet]:
     """Workers with as many GPUs as the neediest engine wants; all of them, since packs go to any."""
     if where.inline:
         from orchestrator.fleet.inline import InlineFleet
 
         watcher.placed("in this process", 1)
-        yield InlineFleet(partial(use_threads, placement.threads))
+        yield InlineFleet(partial(use_threads, sweep.placement.threads))
         return
     from orchestrator.fleet.cluster import joined
     from orchestrator.fleet.ray import RayFleet
 
-    threads, memory = placement.threads, placement.memory or 0
-    gpus = max((engine.gpus for engine in engines), default=0)
+    threads, memory = sweep.placement.threads, sweep.placement.memory or 0
+    gpus = max((engine.gpus for engine in on_gpus(sweep.plan)), default=0)
     with joined(where.address, where.workers, threads, gpus, memory) as (place, workers):
-        ready = partial(prepare, threads, engines)
+        ready = Preparation.of(sweep.plan, threads)
         fleet = RayFleet(workers, threads, ready, gpus, memory=memory, grows=where.workers is None)
         watcher.placed(place, workers)
         try:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchestrator.driver.committing import Committer, Committing
 from orchestrator.driver.failures import Failure
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.walk import Chunk
 
-_COMMIT_BYTES = 32 << 20
 _WAIT_S = 0.25
 
 
@@ -39,12 +38,6 @@ class Fleet(Protocol):
     def idle(self) -> int: ...
     def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int: ...
     def wait(self, timeout_s: float) -> list[Any]: ...
-
-
-class Committer(Protocol):
-    """What keeps the rows: ``traces.run.RunWriter``, or a list in a test."""
-
-    def commit(self, rows: Any, keys: Any, states: Any) -> None: ...
 
 
 @dataclass
@@ -94,21 +87,21 @@ class Driver:
 
     def run(self) -> None:
         """The loop."""
-        committed = time.monotonic()
+        with Committing(self.committer, self.ledger, self.progress, self.commit_seconds) as committing:
+            self._loop(committing)
+            committing.finish()
+        self.watch(self.progress)
+
+    def _loop(self, committing: Committing) -> None:
         while not self.scheduler.finished:
             for assignment in self.scheduler.start(self.fleet.idle(), self.fleet.size):
                 self._submit(assignment)
+            self.scheduler.look_ahead(self.fleet.size)
             for outcome in self.fleet.wait(_WAIT_S):
                 self._receive(outcome)
             for work in self.scheduler.dropped():
                 self._drop(work)
-            waited = time.monotonic() - committed
-            if self.ledger and (waited >= self.commit_seconds or self.ledger.bytes > _COMMIT_BYTES):
-                self._commit()
-                committed = time.monotonic()
-            self.watch(self.progress)
-        if self.ledger:
-            self._commit()
+            committing.attend()
             self.watch(self.progress)
 
     def _submit(self, assignment: Assignment) -> None:
@@ -148,9 +141,3 @@ class Driver:
         self.progress.steps_left -= work.pack.steps_left
         self.progress.ended += len(work.pack.ids)
         self.progress.cancelled += len(work.pack.ids)
-
-    def _commit(self) -> None:
-        begun = time.monotonic()
-        self.committer.commit(*self.ledger.take())
-        self.progress.commits += 1
-        self.progress.commit_seconds += time.monotonic() - begun

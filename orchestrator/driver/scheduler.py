@@ -115,10 +115,14 @@ class Scheduler:
             work = _part(work, pack.take(rows[False]))
         self._waiting.insert(0 if first else len(self._waiting), work)
 
+    def look_ahead(self, count: int) -> None:
+        """Draws packs until so many wait; for the time when all workers are busy."""
+        while not self.stopping and len(self._waiting) < count and not self._exhausted:
+            self._draw()
+
     def start(self, idle: int, workers: int) -> list[Assignment]:
         """What to start on ``idle`` of ``workers`` workers: a pack each; what is left over helps."""
-        while not self.stopping and len(self._waiting) < idle and not self._exhausted:
-            self._draw()
+        self.look_ahead(idle)
         if self.stopping:
             return []
         chosen = [self._waiting.popleft() for _ in range(min(idle, len(self._waiting)))]

@@ -27,6 +27,9 @@ class Engine(Config):
     def check(self) -> None:
         """Raises InputError if this process lacks what the engine needs, such as a GPU."""
 
+    def warm(self) -> None:
+        """Loads what a first gradient needs, whatever the model; nothing by default."""
+
     def fits(self, model: Built) -> None:
         """Raises InputError if the model has what the engine cannot take."""
 

@@ -44,6 +44,12 @@ class CircuitEngine(Engine):
         """Raises InputError if this process lacks what the backend needs."""
         self.backend.check()
 
+    def warm(self) -> None:
+        """Loads Qiskit, and for the batched backend the kernel and Aer, which certifies it."""
+        from orchestrator.models.circuit import Circuit
+
+        self.certify(Circuit(kind="circuit", qubits=1, layers=1).build(0, 0), 0)
+
     def fits(self, model: Built) -> None:
         """Raises InputError if the model has what the engine or its backend cannot take."""
         programs = self._circuits(model)

@@ -149,7 +149,7 @@ class RayFleet:
         memory: int = 0,
         grows: bool = False,
     ) -> None:
-        self._needs, self._prepare, self._grows = (cpus, gpus, memory), prepare, grows
+        self._needs, self._prepare, self._grows = (cpus, gpus, memory), ray.put(prepare), grows
         _refuse_infeasible(workers, *self._needs)
         self._patience_s, self._manned_at = patience_s, time.monotonic()
         self._looked_at = time.monotonic()

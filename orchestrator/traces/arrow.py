@@ -61,7 +61,7 @@ def to_arrow(
     unknown = given.keys() - {column.name for column in TABLES[table]}
     if unknown or not given.keys() >= set(SORT[table]):
         raise ValueError(f"{table}: unknown columns {sorted(unknown)}, or not all of {SORT[table]} given")
-    trials = pa.array(given["trial"], pa.string()).dictionary_encode()
+    trials = _array(given["trial"], "string").dictionary_encode()
     names = trials.dictionary.to_pylist()
     if trials.null_count or not all(map(_ID.fullmatch, names)):
         raise ValueError(f"{table}: a trial's id must be 16 hexadecimal digits")
@@ -134,7 +134,22 @@ def _array(values: NDArray[Any] | Sequence[Any], type_: str) -> pa.Array:
     if type_ == "int64 list" and isinstance(values, np.ndarray):
         offsets = np.arange(len(values) + 1, dtype=np.int32) * np.int32(values.shape[1])
         return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), pa.int64()))
+    if isinstance(values, np.ndarray) and values.dtype.kind == "U":
+        return _texts(values)
     return pa.array(values, _TYPES[type_], from_pandas=True)
+
+
+def _texts(values: NDArray[np.str_]) -> pa.Array:
+    """Text of NumPy, which fills each place with zeros; ASCII all at once, as Arrow goes letter by letter."""
+    letters = np.ascontiguousarray(values).view(np.uint32).reshape(len(values), values.itemsize // 4)
+    if letters.size == 0 or letters.max() > 127:
+        return pa.array(values, pa.string())
+    used = letters != 0
+    stops = np.cumsum(used.sum(-1, dtype=np.int32), dtype=np.int32)
+    offsets = np.concatenate([np.zeros(1, np.int32), stops])
+    return pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(offsets), pa.py_buffer(letters[used].astype(np.uint8))
+    )
 
 
 def _convert(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:

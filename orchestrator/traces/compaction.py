@@ -34,8 +34,11 @@ from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
 from orchestrator.traces.storage import FileRecord, Storage
 
-MEMORY_BYTES = 32 << 20
+MEMORY_BYTES = 16 << 20
 """What the rows of one table in one range may take; sorting them takes about four times that."""
+
+_PLANNED = 1 << 12
+"""Trials of the plan that are held as Python objects at once."""
 
 PIECES = 64
 """Pieces of one cut, at most: so many files are open at once."""
@@ -100,6 +103,7 @@ def _write(
             for table, rows in compaction.finished(piece):
                 if rows.num_rows:
                     parts[table].add(rows)
+            _give_back()
     return {name: record for table in parts.values() for name, record in table.listed.items()}
 
 
@@ -159,8 +163,9 @@ class _Compaction:
                 for piece, data in _split(block, pieces):
                     if piece not in files:
                         name = f"{place}/{piece:02d}/{table}.parquet"
-                        files[piece], _ = stack.enter_context(parquet.writer(self.folder, name, schema))
+                        files[piece], _ = stack.enter_context(parquet.writer(self.folder, name, schema, True))
                     files[piece].write_table(data)
+                _give_back()
 
     def _pieces(self, place: str, piece: int) -> Files:
         present = self.folder.names(f"{place}/{piece:02d}")
@@ -181,7 +186,7 @@ class _Compaction:
 
     def _key_tables(self, plan: Plan) -> Iterator[pa.Table]:
         trials = iter(plan)
-        while chunk := list(islice(trials, parquet.GROUP_ROWS)):
+        while chunk := list(islice(trials, _PLANNED)):
             names, values = zip(*chunk, strict=True)
             keys = self.keys[: len(values[0])]
             arrays = [pa.array(names), *key_arrays(keys, values)]
@@ -194,6 +199,11 @@ class _Compaction:
     def _schema(self, table: str) -> pa.Schema:
         # Dictionaries would be written in full with every piece of a table: plain text until the end.
         return plain(key_schema(self.keys) if table == KEYS else table_schema(table, self.keys))
+
+
+def _give_back() -> None:
+    """Arrow's allocator would keep what it no longer needs, some 50 MB."""
+    pa.default_memory_pool().release_unused()
 
 
 def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa.Table]]:

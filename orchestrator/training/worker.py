@@ -1,0 +1,71 @@
+"""What a worker is made ready with before it gets its first pack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from orchestrator.data.base import Dataset
+from orchestrator.data.source import Source, know
+from orchestrator.engines.base import Engine
+from orchestrator.engines.threads import use_threads_only
+from orchestrator.errors import OrchestratorError
+from orchestrator.sweep.plan import Plan
+
+_MOST_DATASETS = 16
+_MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Is called once in every worker.
+
+    Sets the number of threads, refuses what this process cannot run, and loads what packs will need, so that
+    the time of a pack is spent on the pack.
+
+    Args:
+        threads: of the compiled kernels.
+        checked: engines that need more than a CPU.
+        warmed: engines that are loaded, one of each kind.
+        datasets: what the driver has read already, with sources and fingerprints.
+
+    Raises:
+        InputError: an engine lacks something here.
+    """
+
+    threads: int
+    checked: tuple[Engine, ...]
+    warmed: tuple[Engine, ...]
+    datasets: tuple[tuple[Source, str, Dataset], ...]
+
+    @classmethod
+    def of(cls, plan: Plan, threads: int) -> Preparation:
+        """For the workers of a plan."""
+        engines = dict.fromkeys(structure.template.gradient for structure in plan.structures)
+        kinds = {type(engine): engine for engine in reversed(engines)}
+        checked = tuple(engine for engine in engines if engine.gpus)
+        return cls(threads, checked, tuple(kinds.values()), tuple(_datasets(plan)))
+
+    def __call__(self) -> None:
+        use_threads_only(self.threads)
+        for engine in self.checked:
+            engine.check()
+        for known in self.datasets:
+            know(*known)
+        for engine in self.warmed:
+            with suppress(OrchestratorError):  # it will be told with the first trial that meets it
+                engine.warm()
+
+
+def _datasets(plan: Plan) -> Iterator[tuple[Source, str, Dataset]]:
+    """The first data sets of a plan, as far as they are small."""
+    size = 0
+    sources = dict.fromkeys(structure.template.data for structure in plan.structures)
+    for source in islice((one for one in sources if isinstance(one, Source)), _MOST_DATASETS):
+        dataset = source.load()
+        size += dataset.inputs.nbytes + dataset.test_inputs.nbytes
+        if size > _MOST_BYTES:
+            return
+        yield source, source.fingerprint(), dataset
