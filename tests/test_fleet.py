@@ -224,6 +224,33 @@ def test_killed_worker_is_lost_and_replaced(ray_fleet: Fleet) -> None:
     assert run_on(ray_fleet, double, 4).value == 8
 
 
+def test_busy_worker_is_handed_its_next_task(ray_fleet: Fleet) -> None:
+    until(lambda: ray_fleet.idle() == 3)
+    with pytest.raises(ValueError, match="no busy worker"):
+        ray_fleet.submit_behind(process)
+    first = ray_fleet.submit(process)
+    assert (ray_fleet.room_behind(), ray_fleet.idle(), ray_fleet.size) == (1, 2, 3)
+    second = ray_fleet.submit_behind(process)
+    assert (ray_fleet.room_behind(), ray_fleet.idle(), ray_fleet.size) == (0, 2, 3)
+    ended: list[Outcome] = []
+    until(lambda: ended.extend(ray_fleet.wait(1.0)) or len(ended) == 2)
+    assert [outcome.ticket for outcome in ended] == [first, second]
+    assert ended[0].value == ended[1].value
+    assert ray_fleet.idle() == 3
+
+
+def test_task_that_a_lost_worker_had_not_begun_has_not_crashed(ray_fleet: Fleet) -> None:
+    until(lambda: ray_fleet.idle() == 3)
+    ray_fleet.submit(die)
+    ray_fleet.submit_behind(process)
+    ended: list[Outcome] = []
+    until(lambda: ended.extend(ray_fleet.wait(1.0)) or len(ended) == 2)
+    assert isinstance(ended[0].error, WorkerLost)
+    assert type(ended[1].error) is WorkerLost
+    assert str(ended[1].error).endswith(", before it began with this")
+    until(lambda: ray_fleet.idle() == 3)
+
+
 def test_killed_worker_has_crashed_once_ray_knows_of_it(ray_fleet: Fleet) -> None:
     """On a busy machine Ray may say before that it is out of reach."""
     until(lambda: isinstance(run_on(ray_fleet, die).error, WorkerCrashed))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from sweeps import NETWORK
 
 import orchestrator
 from orchestrator.api import Watcher
@@ -63,6 +64,19 @@ def test_bits_do_not_depend_on_commits(
     mixed_sweep: Path, expected: str, placement: tuple[str, ...], tmp_path: Path
 ) -> None:
     assert computed(mixed_sweep, tmp_path, INLINE, *placement) == expected
+
+
+def test_bits_do_not_depend_on_where_the_files_of_a_sweep_lie(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("here", "elsewhere"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "rows.csv").write_text("u,v,y\n" + "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(12)))
+        (folder / "small.yaml").write_text(
+            NETWORK.replace("{source: moons, rows: 20}", "{source: file, path: rows.csv, target: y}")
+        )
+        digests.add(computed(folder / "small.yaml", folder / "run", INLINE))
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("mode", ["train", "probe"])

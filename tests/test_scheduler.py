@@ -60,7 +60,7 @@ class Bench:
 
     @property
     def idle(self) -> int:
-        return self.workers - sum(1 + assignment.helpers for assignment in self.out)
+        return max(0, self.workers - sum(1 + assignment.helpers for assignment in self.out))
 
     def run(self) -> None:
         """Until all is done, which takes a few hundred events."""
@@ -77,6 +77,12 @@ class Bench:
         started = self.scheduler.start(idle, self.workers)
         assert sum(1 + assignment.helpers for assignment in started) <= idle
         self.out += started
+        if idle == len(started) and self.random.random() < 0.5:
+            self.scheduler.look_ahead(2 * self.workers)
+            behind = self.scheduler.behind(self.workers, self.workers)
+            assert len(behind) <= self.workers
+            assert all(not assignment.helpers for assignment in behind)
+            self.out += behind
 
     def come_back(self, work: Work) -> None:
         if self.kills and self.random.random() < 0.2:
@@ -325,3 +331,16 @@ def test_cost_of_a_shard_is_measured_by_one_step_if_helpers_are_free() -> None:
 def test_threshold_of_zero_always_calls_for_help() -> None:
     (assignment,) = Scheduler(packs(1, 1), 0.0).start(4, 4)
     assert (assignment.helpers, assignment.one_step) == (3, False)
+
+
+def test_next_tasks_are_those_that_no_worker_will_be_idle_for() -> None:
+    one = scheduler(trials=4, size=1)
+    assert len(one.start(2, 2)) == 2
+    one.look_ahead(4)
+    assert one.behind(2, 2) == []  # the two that are left end the sweep at once, on two workers
+    many = scheduler(trials=9, size=1)
+    assert len(many.start(2, 2)) == 2
+    many.look_ahead(4)
+    assert [len(many.behind(room, 2)) for room in (1, 2)] == [1, 1]
+    many.stopping = True
+    assert many.behind(2, 0) == []

@@ -38,7 +38,16 @@ def test_columns_have_a_unit_exactly_where_they_are_numbers(table: str) -> None:
 def test_columns_without_promised_bits_are_these() -> None:
     found = {table: {c.name for c in columns if not c.deterministic} for table, columns in TABLES.items()}
     cost = {"seconds_compute", "seconds_wait", "qpu_seconds"}
-    described = {"index", "pack", "attempts", "error", "versions", "started_at", "certificate"}
+    described = {
+        "index",
+        "pack",
+        "attempts",
+        "error",
+        "versions",
+        "started_at",
+        "certificate",
+        "configuration",
+    }
     assert found == {"trials": cost | described, "steps": cost, "gradients": set(), "parameters": set()}
 
 

@@ -30,7 +30,7 @@ class Committing:
     """Commits what a ledger holds, from time to time; a context manager, which waits for its thread.
 
     Args:
-        every_s: seconds between commits.
+        every_s: seconds between commits; with 0 everything is committed before the driver goes on.
     """
 
     def __init__(self, committer: Committer, ledger: Ledger, counts: Counts, every_s: float) -> None:
@@ -54,6 +54,7 @@ class Committing:
         due = full or time.monotonic() - self._begun_at >= self._every_s
         if due and self._ledger and self._under_way is None:
             self._begin()
+            self._collect(wait=not self._every_s)
 
     def finish(self) -> None:
         """Commits all that is left. Raises what a commit raised."""

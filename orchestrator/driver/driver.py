@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,6 +17,7 @@ from orchestrator.training.advance import Limits, advance
 from orchestrator.training.walk import Chunk
 
 _WAIT_S = 0.25
+_MOMENT_S = 1.0
 
 
 class Outcome(Protocol):
@@ -36,7 +39,9 @@ class Fleet(Protocol):
     @property
     def size(self) -> int: ...
     def idle(self) -> int: ...
+    def room_behind(self) -> int: ...
     def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int: ...
+    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int: ...
     def wait(self, timeout_s: float) -> list[Any]: ...
 
 
@@ -76,6 +81,7 @@ class Driver:
     commit_seconds: float
     watch: Callable[[Progress], None] = lambda _: None
     _out: dict[int, Work] = field(default_factory=dict)
+    _received: list[float] = field(default_factory=list)
 
     def stop(self) -> None:
         """Starts nothing more; ``run`` commits what is under way and returns."""
@@ -96,9 +102,13 @@ class Driver:
         while not self.scheduler.finished:
             for assignment in self.scheduler.start(self.fleet.idle(), self.fleet.size):
                 self._submit(assignment)
-            self.scheduler.look_ahead(self.fleet.size)
+            self.scheduler.look_ahead(2 * self.fleet.size)
+            if self._brisk():
+                for assignment in self.scheduler.behind(self.fleet.room_behind(), self.fleet.size):
+                    self._submit_behind(assignment.work)
             for outcome in self.fleet.wait(_WAIT_S):
                 self._receive(outcome)
+                self._received.append(time.monotonic())
             for work in self.scheduler.dropped():
                 self._drop(work)
             committing.attend()
@@ -108,6 +118,16 @@ class Driver:
         work, limits = assignment.work, Limits(1, 0.0) if assignment.one_step else self.limits
         ticket = self.fleet.submit(advance, work.pack, limits, helpers=assignment.helpers)
         self._out[ticket] = work
+
+    def _submit_behind(self, work: Work) -> None:
+        self._out[self.fleet.submit_behind(advance, work.pack, self.limits)] = work
+
+    def _brisk(self) -> bool:
+        """Whether every worker has come back within a moment: then what lies between two tasks counts, and
+        whoever stops the sweep need not wait for two long ones."""
+        recent = len(self._received) - bisect_left(self._received, time.monotonic() - _MOMENT_S)
+        del self._received[: len(self._received) - recent]
+        return recent >= self.fleet.size
 
     def _receive(self, outcome: Outcome) -> None:
         work = self._out.pop(outcome.ticket)

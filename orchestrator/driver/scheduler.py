@@ -134,6 +134,13 @@ class Scheduler:
             spare -= assignments[-1].helpers
         return assignments
 
+    def behind(self, room: int, workers: int) -> list[Assignment]:
+        """What to hand to ``room`` busy workers as their next task: packs that no worker will be idle for."""
+        count = 0 if self.stopping else max(0, min(room, len(self._waiting) - workers))
+        chosen = [self._waiting.popleft() for _ in range(count)]
+        self._out += len(chosen)
+        return [Assignment(work, 0, one_step=False) for work in chosen]
+
     def _draw(self) -> None:
         drawn = next(self._packs, None)
         if drawn is None:

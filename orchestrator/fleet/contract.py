@@ -50,10 +50,21 @@ class Fleet(Protocol):
     def idle(self) -> int:
         """Number of workers that could start a task now."""
 
+    def room_behind(self) -> int:
+        """Number of busy workers that could be handed their next task already."""
+
     def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
         """Starts a task on an idle worker and lends it ``helpers`` more; returns its ticket.
 
         Raises ValueError if fewer are idle.
+        """
+
+    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int:
+        """Hands a busy worker its next task; returns its ticket.
+
+        If the worker is lost before it begins with it, that is no crash and no lack of memory of this task.
+
+        Raises ValueError if there is no such worker.
         """
 
     def wait(self, timeout_s: float) -> list[Outcome]:

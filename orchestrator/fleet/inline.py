@@ -46,6 +46,14 @@ class InlineFleet:
         self._queue.append(partial(attempt, self._tickets, function, Alone(), *arguments))
         return self._tickets
 
+    def room_behind(self) -> int:
+        """0: who waits for a task here does nothing else."""
+        return 0
+
+    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int:  # noqa: ARG002
+        """Raises ValueError."""
+        raise ValueError("there is no busy worker")
+
     def wait(self, timeout_s: float) -> list[Outcome]:  # noqa: ARG002 - there is nothing to wait for
         """Runs the task that was submitted, however long it takes."""
         return [self._queue.popleft()()] if self._queue else []

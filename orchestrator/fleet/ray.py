@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -115,10 +116,20 @@ def _value(outcome: Outcome) -> Any:
     raise outcome.error
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Task:
+    """A task on its way.
+
+    Attributes:
+        lead: the worker that runs it.
+        lent: its helpers.
+        begun: false if the worker was lost with the task before it.
+    """
+
     ticket: int
-    members: list[Any]
+    lead: Any
+    lent: list[Any]
+    begun: bool = True
 
 
 class RayFleet:
@@ -164,8 +175,7 @@ class RayFleet:
     @property
     def size(self) -> int:
         """Number of workers, busy, idle or on their way."""
-        busy = sum(len(task.members) for task in self._tasks.values())
-        return len(self._idle) + len(self._starting) + len(self._returning) + busy
+        return len(self._idle) + len(self._starting) + len(self._returning) + len(self._busy())
 
     def idle(self) -> int:
         """Workers that are up and have nothing to do."""
@@ -177,10 +187,33 @@ class RayFleet:
         if 1 + helpers > len(self._idle):
             raise ValueError(f"{1 + helpers} workers are wanted, {len(self._idle)} idle")
         lead, *lent = (self._idle.pop() for _ in range(1 + helpers))
+        return self._submit(lead, lent, function, arguments)
+
+    def room_behind(self) -> int:
+        """Workers that lead one task and have no other waiting."""
+        return len(self._with_room())
+
+    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int:
+        """Queues a task behind the one that a worker runs."""
+        if not (free := self._with_room()):
+            raise ValueError("no busy worker has room for another task")
+        return self._submit(free[0], [], function, arguments)
+
+    def _submit(
+        self, lead: Any, lent: list[Any], function: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> int:
         self._tickets += 1
         reference = lead.run.remote(self._tickets, function, lent, arguments)
-        self._tasks[reference] = _Task(self._tickets, [lead, *lent])
+        self._tasks[reference] = _Task(self._tickets, lead, lent)
         return self._tickets
+
+    def _with_room(self) -> list[Any]:
+        """Leads of one task, the first begun first."""
+        counts = Counter(task.lead for task in self._tasks.values())
+        return [lead for lead, count in counts.items() if count == 1]
+
+    def _busy(self) -> set[Any]:
+        return {actor for task in self._tasks.values() for actor in (task.lead, *task.lent)}
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that ended; returns early, perhaps with none, when a worker has come up."""
@@ -189,12 +222,12 @@ class RayFleet:
         if done:  # collect whatever else is there
             done, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
         self._welcome()
-        return [self._end(one, self._tasks.pop(one)) for one in done if one in self._tasks]
+        ended = sorted((one for one in done if one in self._tasks), key=lambda one: self._tasks[one].ticket)
+        return [self._end(one, self._tasks.pop(one)) for one in ended]
 
     def close(self) -> None:
         """Kills the actors."""
-        busy = [actor for task in self._tasks.values() for actor in task.members]
-        for actor in (*self._idle, *self._starting.values(), *self._returning.values(), *busy):
+        for actor in (*self._idle, *self._starting.values(), *self._returning.values(), *self._busy()):
             ray.kill(actor)
         self._idle, self._starting, self._returning, self._tasks = [], {}, {}, {}
 
@@ -206,10 +239,17 @@ class RayFleet:
 
     def _end(self, reference: Any, task: _Task) -> Outcome:
         outcome = _fetch(reference, task.ticket)
+        others = [other for other in self._tasks.values() if other.lead == task.lead]
+        free = task.lent if others else [task.lead, *task.lent]
         if outcome.error is None:
-            self._idle += task.members
+            self._idle += free
         else:  # whoever still answers becomes idle again
-            self._returning |= {actor.ready.remote(): actor for actor in task.members}
+            self._returning |= {actor.ready.remote(): actor for actor in free}
+        if isinstance(outcome.error, WorkerLost):
+            for other in others:
+                other.begun &= other.ticket < task.ticket
+            if not task.begun or any(other.ticket < task.ticket for other in others):
+                return replace(outcome, error=WorkerLost(f"{outcome.error}, before it began with this"))
         return outcome
 
     def _welcome(self) -> None:

@@ -54,7 +54,11 @@ class Placement(Config):
     chunk_seconds: float = Field(
         default=2.0, ge=0, description="a worker hands back after this time, once its step is done"
     )
-    commit_seconds: float = Field(default=5.0, ge=0, description="time between commits")
+    commit_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="time between commits; 0: nothing goes on before what has come back is committed",
+    )
     shard_seconds: float = Field(
         default=0.01, ge=0, description="a shard is worth a worker of its own if it costs more than this"
     )

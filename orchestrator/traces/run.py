@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from threading import Thread
 from types import TracebackType
 from typing import Self
 
@@ -87,6 +88,7 @@ class RunWriter:
         """
         folder = storage(path)
         wanted = RunInfo(name, record, dict(versions), tuple(keys))
+        Thread(target=pa.array, args=([],), daemon=True).start()  # it imports pandas, better now than later
         with explained(folder.root, "make it usable, or name another directory"):
             examine(folder, wanted, mixed_versions)
             folder.make()

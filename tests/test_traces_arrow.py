@@ -1,0 +1,21 @@
+"""Rows become Arrow's quickly, and the same as if Arrow had gone through them one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.traces.arrow import _texts
+
+LETTERS = st.characters(min_codepoint=1, max_codepoint=0x2FF)
+
+
+@given(st.lists(st.text(LETTERS, max_size=5), max_size=6), st.booleans())
+def test_texts_are_those_that_arrow_reads_itself(texts: list[str], ascii_only: bool) -> None:
+    if ascii_only:
+        texts = [text.encode("ascii", "ignore").decode() for text in texts]
+    values = np.array(texts, np.str_)
+    assert _texts(values).equals(pa.array(texts, pa.string()))
+    assert _texts(values[::-1]).to_pylist() == texts[::-1]
