@@ -29,13 +29,16 @@ def heads() -> Iterator[dict[str, Head]]:
 
 
 JOIN = """
-import signal, sys
+import os, signal, sys
+import ray
 from orchestrator.errors import FleetError
 from orchestrator.fleet.cluster import joined, running_cluster
 for address in sys.argv[1:]:
     try:
         with joined(address if address != "-" else None, None, 1) as (where, workers):
             print(f"{workers} workers {where}")
+            if "WORK" in os.environ:
+                print(ray.get(ray.remote(lambda: "at work").remote(), timeout=60))
     except FleetError as error:
         print(error)
 print(running_cluster())
@@ -79,9 +82,13 @@ def test_token_is_sent_where_it_is_wanted(heads: dict[str, Head]) -> None:
     assert named == f"2 workers on the Ray cluster at {heads['closed'].address}"
 
 
-def test_token_is_harmless_where_it_is_not(heads: dict[str, Head], tmp_path: Path) -> None:
-    joined, _ = join(tmp_path, heads["open"].address, RAY_AUTH_TOKEN="sesame")
-    assert joined == f"2 workers on the Ray cluster at {heads['open'].address}"
+@pytest.mark.parametrize("name", ["open", "closed"])
+def test_workers_of_a_cluster_come_up_whether_it_wants_the_token_or_not(
+    heads: dict[str, Head], tmp_path: Path, name: str
+) -> None:
+    joined, worked, _ = join(tmp_path, heads[name].address, RAY_AUTH_TOKEN="sesame", WORK="1")
+    assert joined == f"2 workers on the Ray cluster at {heads[name].address}"
+    assert worked == "at work"
 
 
 @pytest.mark.parametrize("token", [{}, {"RAY_AUTH_TOKEN": "wrong"}])

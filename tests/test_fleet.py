@@ -359,6 +359,7 @@ def test_memory_is_set_aside_for_a_worker() -> None:
     fleet.close()
 
 
+@pytest.mark.usefixtures("own_ray")
 def test_workers_follow_nodes_that_join_and_leave() -> None:
     script = Path(__file__).with_name("growing.py")
     command = [sys.executable, str(script)]

@@ -177,6 +177,7 @@ def test_worker_killed_leaves_the_same_bits(sweep: Path, expected: str, cluster:
     assert pd.read_parquet(tmp_path / "trials").attempts.max() == 2
 
 
+@pytest.mark.usefixtures("own_ray")
 def test_node_killed_leaves_the_same_bits(sweep: Path, expected: str, tmp_path: Path) -> None:
     script = Path(__file__).with_name("losing_a_node.py")
     with alone(sys.executable, str(script), str(sweep), str(tmp_path / "run")) as process:

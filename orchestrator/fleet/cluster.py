@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import ray
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayError
@@ -105,7 +106,8 @@ def _join(address: str) -> str:
             f"no Ray cluster at {address}: {reason}; correct --address (or RAY_ADDRESS), "
             "or take it away to run on this machine"
         )
-    send_token()
+    if _wants_token(address):
+        send_token()
     try:
         _init(_ONE_TRY, address=address)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
@@ -153,8 +155,21 @@ def _init(changes: Mapping[str, str | None], **options: Any) -> None:
             signal.signal(signal.SIGTERM, handler)
 
 
+def _wants_token(address: str) -> bool:
+    """Whether a cluster refuses who sends no token.
+
+    One that has none must not be told of ours: this process would then ask its workers for it, in vain.
+    """
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=_CONNECT_S)
+        except grpc.RpcError:  # who answers in no way that we know is sent what we have
+            return True
+    return False
+
+
 def send_token() -> None:
-    """Ray sends its token to an explicit address only if told to; a cluster without tokens ignores it."""
+    """Ray sends its token to an explicit address only if told to."""
     places = (os.environ.get("RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray" / "auth_token")
     if os.environ.get("RAY_AUTH_TOKEN") or any(place and Path(place).is_file() for place in places):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
