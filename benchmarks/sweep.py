@@ -156,7 +156,7 @@ def shards(folder: Path) -> str:
         small[name] = sweep(SMALL, folder / name, where)[2]
     gain, reachable = seconds[1] / seconds[2], 2 * alone / together
     return (
-        f"- The last 60 of 160 steps of one trial (12 qubits, batch 256, two shards of {1e3 * shard:.0f} ms): "
+        f"- The last 60 of 160 steps (12 qubits, batch 256, two shards of {1e3 * shard:.0f} ms): "
         f"{seconds[1]:.2f} s on one worker, {seconds[2]:.2f} s on two, {gain:.2f} times as fast. "
         f"Two independent processes reach {reachable:.2f}.\n"
         f"- One small trial (the network, 4,000 steps): {small['inline']:.2f} s inline, "
