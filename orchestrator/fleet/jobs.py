@@ -30,6 +30,10 @@ _RUN, _OUT = "orchestrator_run", "orchestrator_out"
 _POLL_S = 0.5
 _START_S = 60.0
 _STOPPED = 143
+_NO_AGENT = (
+    "the agent of its head has not come up; if another Ray runs on that machine, give `ray start` a free port "
+    "with --dashboard-agent-listen-port"
+)
 _ADDRESSES = {"RAY_API_SERVER_ADDRESS": None, "RAY_ADDRESS": None}
 """Ray would let these override the address that it is given."""
 
@@ -149,8 +153,10 @@ class Jobs:
                     )
                 return
             except FleetError as error:  # a cluster that has just been started
-                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                if "No available agent" not in str(error):
                     raise
+                if time.monotonic() > deadline:
+                    raise FleetError(f"the Ray cluster at {self.url} takes no jobs: {_NO_AGENT}") from None
             time.sleep(_POLL_S)
 
     def jobs(self) -> list[Job]:
