@@ -117,6 +117,7 @@ def _check_packages(jobs: Jobs, pip: bool) -> None:
         return
     from orchestrator.fleet.packages import look
 
+    click.echo(f"asking {jobs.url} which packages it has …", err=True)
     found = look(jobs)
     if found.missing:
         raise FleetError(

@@ -31,8 +31,8 @@ _POLL_S = 0.5
 _START_S = 60.0
 _STOPPED = 143
 _NO_AGENT = (
-    "the agent of its head has not come up; if another Ray runs on that machine, give `ray start` a free port "
-    "with --dashboard-agent-listen-port"
+    "the agent of its head has not come up; if another Ray runs on that machine, give `ray start` "
+    "a free port with --dashboard-agent-listen-port"
 )
 _ADDRESSES = {"RAY_API_SERVER_ADDRESS": None, "RAY_ADDRESS": None}
 """Ray would let these override the address that it is given."""
