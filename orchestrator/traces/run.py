@@ -88,7 +88,7 @@ class RunWriter:
         """
         folder = storage(path)
         wanted = RunInfo(name, record, dict(versions), tuple(keys))
-        Thread(target=pa.array, args=([],), daemon=True).start()  # it imports pandas, better now than later
+        Thread(target=pa.array, args=([],)).start()  # its first call imports pandas: better now than later
         with explained(folder.root, "make it usable, or name another directory"):
             examine(folder, wanted, mixed_versions)
             folder.make()
