@@ -61,7 +61,8 @@ def _lines(found: Status) -> list[str]:
     left = [] if found.left is None else [f"{found.left:,} left"]
     lines = ["trials       " + ", ".join([*ended, *left])]
     if found.committed_s is not None:
-        lines.append(f"last commit  {show.duration(found.committed_s)} ago")
+        label = "begun" if found.rate is None else "last commit"
+        lines.append(f"{label:<13}{show.duration(found.committed_s)} ago")
     if found.rate is not None:
         lines.append(f"rate         {found.rate:,.0f} steps/s")
     lines.append(f"driver       {found.driver or 'none is at work'}")

@@ -31,6 +31,7 @@ class Terminal(Watcher):
         self._started = self._shown = time.monotonic()
         self._bar: Any = None
         self._steps = 0
+        self._newest = ""
 
     def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:
         """Says what is there already."""
@@ -56,7 +57,7 @@ class Terminal(Watcher):
 
     def advanced(self, progress: Progress) -> None:
         """Moves the bar, or prints a line every few seconds."""
-        text = self._text(progress)
+        self._newest = text = self._text(progress)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._steps - progress.steps_left, description=text)
         elif time.monotonic() - self._shown > _PLAIN_SECONDS:
@@ -66,6 +67,8 @@ class Terminal(Watcher):
     def _text(self, progress: Progress) -> str:
         rate = progress.steps / max(1e-9, time.monotonic() - self._started)
         trials = f"{progress.kept + progress.ended:,} of {show.count(progress.trials, 'trial')}"
+        if not progress.steps and not progress.ended:
+            return f"{trials}, nothing has come back yet"
         text = f"{trials}, {rate:,.0f} steps/s, loss {show.number(progress.loss)}"
         if progress.failed:
             text += f", {progress.failed:,} failed"
@@ -75,7 +78,10 @@ class Terminal(Watcher):
 
     def compacting(self) -> None:
         """The last act; it can take a while after a long sweep."""
+        plain = self._bar is None and self._newest
         self.end()
+        if plain:
+            click.echo(self._newest)
         click.echo("finishing the tables")
 
     def end(self) -> None:
