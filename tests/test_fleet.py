@@ -279,9 +279,9 @@ def died(message: str, reason: int) -> RayError:
     ],
 )
 def test_what_ray_says_of_a_lost_worker_gives_its_class(error: RayError, expected: type[WorkerLost]) -> None:
-    from orchestrator.fleet.ray import _loss
+    from orchestrator.fleet.actor import loss
 
-    assert type(_loss(error)) is expected
+    assert type(loss(error)) is expected
 
 
 def test_killed_helper_is_lost_and_replaced(ray_fleet: Fleet) -> None:

@@ -5,115 +5,26 @@ An actor is lost with its process; its task is reported as lost and a new actor 
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
-from orchestrator.errors import FleetError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
-from orchestrator.fleet.cluster import capacity, one_line
-from orchestrator.fleet.contract import Outcome, attempt
-from orchestrator.fleet.inline import Alone
+from orchestrator.errors import FleetError, WorkerLost
+from orchestrator.fleet.actor import ACTOR, fetch
+from orchestrator.fleet.cluster import capacity
+from orchestrator.fleet.contract import Outcome
 
 PATIENCE_S = 300.0
 """How long a fleet waits while it has no worker at all: at its start, or after it has lost them."""
 
-_FETCH_S = 120.0
-"""An answer that is ready arrives in this time, or its worker counts as lost."""
-
-_POLL_S = 1.0
 _LOOK_S = 5.0
 """How often a fleet that grows looks for room."""
 
 _MOST_STILLBORN = 5
-
-
-class Worker:
-    """An actor that runs what it is handed."""
-
-    def __init__(self, prepare: Callable[[], None]) -> None:
-        self._prepared = _portable(attempt(0, prepare))
-
-    def ready(self) -> Outcome:
-        """Answers once the worker is up and has nothing else to do; or why it is of no use."""
-        return self._prepared
-
-    def run(
-        self, ticket: int, function: Callable[..., Any], helpers: list[Any], arguments: tuple[Any, ...]
-    ) -> Outcome:
-        """Runs a task with the helpers that were lent to it."""
-        team = RayTeam(helpers) if helpers else Alone()
-        return _portable(attempt(ticket, function, team, *arguments))
-
-    def call(self, index: int, function: Callable[[Any, Any], Any], shared: Any, item: Any) -> Outcome:
-        """Helps another worker: item ``index`` of its ``map``."""
-        return _portable(attempt(index, function, shared, item))
-
-
-_ACTOR: Any = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
-
-
-def _portable(outcome: Outcome) -> Outcome:
-    """``outcome`` with an error that can be read back; not every exception survives pickling."""
-    try:
-        pickle.loads(pickle.dumps(outcome.error))
-    except Exception:
-        return replace(outcome, error=RuntimeError(f"{type(outcome.error).__name__}: {outcome.error}"))
-    return outcome
-
-
-def _fetch(reference: Any, ticket: int) -> Outcome:
-    """What a call that is ready came to; its worker may have died under it."""
-    try:
-        outcome = ray.get(reference, timeout=_FETCH_S)
-        return outcome if isinstance(outcome, Outcome) else Outcome(ticket)
-    except RayTaskError as error:  # the answer could not be sent; the last line says why
-        return Outcome(ticket, error=RuntimeError(str(error).splitlines()[-1]), trace=str(error))
-    except RayError as error:
-        return Outcome(ticket, error=_loss(error), trace=str(error))
-
-
-def _loss(error: RayError) -> WorkerLost:
-    """What became of a worker. Ray puts only into words whether its process died, or its node."""
-    if isinstance(error, OutOfMemoryError):
-        return WorkerOutOfMemory(one_line(error))
-    alone = isinstance(error, ActorDiedError) and not error.preempted
-    crashed = alone and "its worker process has died" in str(error)
-    return (WorkerCrashed if crashed else WorkerLost)(one_line(error))
-
-
-class RayTeam:
-    """This worker and the helpers lent to it; see ``contract.Team``."""
-
-    def __init__(self, helpers: list[Any]) -> None:
-        self._helpers = helpers
-        self.size = len(helpers) + 1
-
-    def map(self, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> list[Any]:
-        """Item i goes to member i modulo size; member 0 is this process."""
-        there = ray.put(shared)
-        away = [i for i in range(len(items)) if i % self.size]
-        calls = {self._helpers[i % self.size - 1].call.remote(i, function, there, items[i]): i for i in away}
-        results = {i: function(shared, items[i]) for i in range(0, len(items), self.size)}
-        while calls:
-            done, _ = ray.wait(list(calls), timeout=_POLL_S)
-            for one in done:
-                index = calls.pop(one)
-                results[index] = _value(_fetch(one, index))
-        return [results[i] for i in range(len(items))]
-
-
-def _value(outcome: Outcome) -> Any:
-    if outcome.error is None:
-        return outcome.value
-    if not isinstance(outcome.error, WorkerLost):
-        outcome.error.add_note(outcome.trace)
-    raise outcome.error
 
 
 @dataclass(eq=False)
@@ -234,11 +145,11 @@ class RayFleet:
     def _start_one(self) -> None:
         cpus, gpus, memory = self._needs
         options = {"num_cpus": cpus, "num_gpus": gpus, "memory": memory or None}
-        actor = _ACTOR.options(**options).remote(self._prepare)
+        actor = ACTOR.options(**options).remote(self._prepare)
         self._starting[actor.ready.remote()] = actor
 
     def _end(self, reference: Any, task: _Task) -> Outcome:
-        outcome = _fetch(reference, task.ticket)
+        outcome = fetch(reference, task.ticket)
         others = [other for other in self._tasks.values() if other.lead == task.lead]
         free = task.lent if others else [task.lead, *task.lent]
         if outcome.error is None:
@@ -258,7 +169,7 @@ class RayFleet:
             done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0) if waiting else ([], [])
             for one in done:
                 actor = waiting.pop(one)
-                outcome = _fetch(one, 0)
+                outcome = fetch(one, 0)
                 if outcome.error is None:
                     self._idle.append(actor)
                     self._stillborn = 0
