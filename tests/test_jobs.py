@@ -67,7 +67,7 @@ def said(*words: object) -> str:
     """What a verb says that does as it was asked."""
     result = asked(*words)
     assert result.exit_code == 0, result.output + repr(result.exception)
-    return result.output
+    return result.stdout
 
 
 def test_sweep_is_submitted_once_cancelled_and_gone_on_with(
