@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,7 +20,7 @@ from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import InputError, OrchestratorError, RunDirectoryError
 from orchestrator.reports.status import status
-from orchestrator.traces.control import Control
+from orchestrator.traces.control import Control, Standing
 from orchestrator.traces.digest import digest
 from orchestrator.traces.storage import Folder
 
@@ -181,3 +183,26 @@ def test_standing_is_of_the_last_commit(sweep: Path, tmp_path: Path) -> None:
     assert standing is not None
     assert (standing.trials, standing.ended, standing.steps, standing.steps_left) == (6, 6, 72, 0)
     assert before <= standing.started_at <= standing.written_at <= time.time()
+
+
+def test_disk_that_fails_under_requests_and_standing_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    control = Control(Folder(tmp_path))
+    for operation in ("create", "delete", "names", "read"):
+        monkeypatch.setattr(Folder, operation, full)
+    calls = (
+        lambda: control.write(Standing(1, 0, 0, 1, 0.0, 0.0)),
+        lambda: control.cancel(),
+        lambda: control.forget_cancel(),
+        lambda: control.stopped,
+        lambda: control.standing(),
+    )
+    for call in calls:
+        with pytest.raises(
+            RunDirectoryError, match=rf"^{tmp_path}: No space left on device; what was committed"
+        ):
+            call()

@@ -4,7 +4,8 @@
     control/stop-<id>    end this trial
     progress.json        how far the sweep is; written with every commit
 
-All are small files that are written in one step. Only the driver removes requests.
+All are small files that are written in one step. Only the driver removes requests. What the disk or the store
+refuses is a RunDirectoryError.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from orchestrator.traces.storage import Storage
+from orchestrator.traces.storage import SAFE, Storage, explained
 
 CONTROL = "control"
 PROGRESS = "progress.json"
@@ -56,37 +57,50 @@ class Control:
 
     def cancel(self) -> None:
         """Asks the driver to commit and stop."""
-        self._folder.replace(f"{CONTROL}/{_CANCEL}", b"")
+        self._put(f"{CONTROL}/{_CANCEL}", b"")
 
     def stop(self, trials: Iterable[str]) -> None:
         """Asks the driver to end these trials."""
         for trial in trials:
-            self._folder.replace(f"{CONTROL}/stop-{trial}", b"")
+            self._put(f"{CONTROL}/stop-{trial}", b"")
 
     @property
     def cancelled(self) -> bool:
         """Whether the driver is asked to stop."""
-        return _CANCEL in self._folder.names(CONTROL)
+        return _CANCEL in self._names()
 
     @property
     def stopped(self) -> frozenset[str]:
         """The trials that are to end."""
-        found = (_STOP.fullmatch(name) for name in self._folder.names(CONTROL))
+        found = (_STOP.fullmatch(name) for name in self._names())
         return frozenset(match[1] for match in found if match)
 
     def forget_cancel(self) -> None:
         """Removes the request to stop."""
-        self._folder.delete(f"{CONTROL}/{_CANCEL}")
+        self._delete(f"{CONTROL}/{_CANCEL}")
 
     def forget(self) -> None:
         """Removes all requests."""
-        self._folder.delete(CONTROL)
+        self._delete(CONTROL)
 
     def write(self, standing: Standing) -> None:
         """Says how far the sweep is."""
-        self._folder.replace(PROGRESS, (json.dumps(asdict(standing), indent=1) + "\n").encode())
+        self._put(PROGRESS, (json.dumps(asdict(standing), indent=1) + "\n").encode())
 
     def standing(self) -> Standing | None:
         """How far the sweep was; None if nothing was written yet."""
-        text = self._folder.read(PROGRESS)
+        with explained(self._folder.root, SAFE):
+            text = self._folder.read(PROGRESS)
         return Standing(**json.loads(text)) if text else None
+
+    def _names(self) -> list[str]:
+        with explained(self._folder.root, SAFE):
+            return self._folder.names(CONTROL)
+
+    def _put(self, name: str, content: bytes) -> None:
+        with explained(self._folder.root, SAFE):
+            self._folder.replace(name, content)
+
+    def _delete(self, name: str) -> None:
+        with explained(self._folder.root, SAFE):
+            self._folder.delete(name)

@@ -23,9 +23,7 @@ from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
 from orchestrator.traces.places import storage
 from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState, unite
 from orchestrator.traces.schema import TABLES
-from orchestrator.traces.storage import Hold, Storage, explained
-
-_SAFE = "what was committed is kept: remove the cause, then run the same command again"
+from orchestrator.traces.storage import SAFE, Hold, Storage, explained
 
 
 class RunWriter:
@@ -141,7 +139,7 @@ class RunWriter:
         _check_resumable(tables, states)
         if not tables and not states:
             return
-        with explained(self._folder.root, _SAFE):
+        with explained(self._folder.root, SAFE):
             self._lock.check()
             commit = write_commit(self._folder, self._run.last, tables, states)
             self._run = replace(self._run, commits=(*self._run.commits, commit))
@@ -162,7 +160,7 @@ class RunWriter:
         if not trials:
             return
         gone = np.array([int(trial, 16) for trial in trials], np.uint64)
-        with explained(self._folder.root, _SAFE):
+        with explained(self._folder.root, SAFE):
             self._lock.check()
             if self._run.commits:
                 merged = merge(self._folder, self._run.commits, self._info.keys, gone)
@@ -187,7 +185,7 @@ class RunWriter:
         complete = self._run.complete
         if complete and complete.sweep == self._sweep and not self._run.commits:
             return
-        with explained(self._folder.root, _SAFE):
+        with explained(self._folder.root, SAFE):
             self._lock.check()
             complete = compact(self._folder, self._run, self._info, self._sweep, plan)
             self._run = Snapshot(complete, ())

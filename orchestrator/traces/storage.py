@@ -221,6 +221,10 @@ def _fsync(folder: Path) -> None:
         os.close(descriptor)
 
 
+SAFE = "what was committed is kept: remove the cause, then run the same command again"
+"""The way out when something fails in the middle of a run."""
+
+
 @contextmanager
 def explained(root: object, way_out: str) -> Iterator[None]:
     """Turns what the system or the store refuses (disk full, no permission) into a RunDirectoryError."""
