@@ -196,10 +196,10 @@ def test_disk_that_fails_under_requests_and_standing_is_told_in_one_line(
         monkeypatch.setattr(Folder, operation, full)
     calls = (
         lambda: control.write(Standing(1, 0, 0, 1, 0.0, 0.0)),
-        lambda: control.cancel(),
-        lambda: control.forget_cancel(),
+        control.cancel,
+        control.forget_cancel,
         lambda: control.stopped,
-        lambda: control.standing(),
+        control.standing,
     )
     for call in calls:
         with pytest.raises(
