@@ -1,4 +1,4 @@
-"""Runs a sweep on a cluster of three nodes, kills one in the middle, prints the digest and the attempts.
+"""Runs a sweep, kills the only node that computes, adds another, prints the digest and the attempts.
 
 python losing_a_node.py SWEEP OUT
 """
@@ -20,11 +20,11 @@ from orchestrator.traces.digest import digest
 
 
 class NodeKiller(Watcher):
-    """Kills a node after the first commits."""
+    """Kills the node that made the first commits and adds another; the head has no CPU to work on."""
 
     def __init__(self) -> None:
         self._cluster = Cluster(
-            head_node_args={"num_cpus": 1, "include_dashboard": False}, initialize_head=True
+            head_node_args={"num_cpus": 0, "include_dashboard": False}, initialize_head=True
         )
         self._lost = self._cluster.add_node(num_cpus=2)
         ray.init(address=self._cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -33,6 +33,7 @@ class NodeKiller(Watcher):
         if progress.commits > 2 and self._lost:
             self._cluster.remove_node(self._lost, allow_graceful=False)
             self._lost = None
+            self._cluster.add_node(num_cpus=1)
 
 
 def main(sweep: str, out: str) -> None:
