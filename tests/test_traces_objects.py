@@ -134,7 +134,7 @@ def test_folder_with_something_else_in_it_is_refused(bucket: str) -> None:
 def test_lost_object_of_a_commit_is_swept_away_and_its_rows_come_again(bucket: str, tmp_path: Path) -> None:
     with small.open_writer(bucket) as writer:
         small.run_missing(writer, range(2))
-    Bucket.at(bucket).replace("commits/000004/steps.parquet", b"PAR1")
+    Bucket.at(bucket).replace("commits/000004/steps.arrow", b"PAR1")
     with small.open_writer(bucket) as writer:
         assert writer.lost == (4, 5, 6)
         small.run_missing(writer, range(2))

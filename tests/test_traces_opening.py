@@ -139,13 +139,13 @@ def test_other_versions_are_taken_when_mixing_is_wanted(tmp_path: Path) -> None:
 
 
 def truncate(commit: Path) -> None:
-    os.truncate(commit / "steps.parquet", 100)
+    os.truncate(commit / "steps.arrow", 100)
 
 
 def flip(commit: Path) -> None:
-    content = bytearray((commit / "state.parquet").read_bytes())
+    content = bytearray((commit / "state.arrow").read_bytes())
     content[len(content) // 2] ^= 1
-    (commit / "state.parquet").write_bytes(content)
+    (commit / "state.arrow").write_bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Digest:
 DAMAGES = {
     "truncated": truncate,
     "one bit flipped": flip,
-    "file gone": lambda commit: (commit / "gradients.parquet").unlink(),
+    "file gone": lambda commit: (commit / "gradients.arrow").unlink(),
     "marker gone": lambda commit: (commit / "complete.json").unlink(),
     "marker cut": lambda commit: os.truncate(commit / "complete.json", 50),
     "marker of another kind": lambda commit: (commit / "complete.json").write_text("[]"),
@@ -188,7 +188,7 @@ def test_damaged_merged_commit_is_no_worse(tmp_path: Path) -> None:
     with open_writer(tmp_path / "run") as writer:
         small.run_missing(writer, range(6))  # 18 commits, 16 of them merged
     assert commits(tmp_path / "run") == ["000017", "000018", "000019"]
-    steps = tmp_path / "run" / "commits" / "000017" / "steps.parquet"
+    steps = tmp_path / "run" / "commits" / "000017" / "steps.arrow"
     steps.write_bytes(steps.read_bytes()[::-1])
     with open_writer(tmp_path / "run") as writer:
         assert writer.lost == (17, 18, 19)

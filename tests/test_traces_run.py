@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+from pyarrow import feather, ipc
 import pytest
 import stored_runs as small
 from stored_runs import STEPS, advance, commits, key_values, open_writer, plan, rows, state, trial_id
@@ -150,8 +150,8 @@ def test_merge_keeps_rows_and_drops_states_of_ended_and_earlier_steps(tmp_path: 
         assert commits(tmp_path / "run") == ["000017"]
         assert list(writer.states()) == [trial_id(9)]
     merged = tmp_path / "run" / "commits" / "000017"
-    assert pq.read_table(merged / "state.parquet")["trial"].to_pylist() == [trial_id(9)]
-    assert pq.read_metadata(merged / "steps.parquet").num_row_groups == 1
+    assert feather.read_table(merged / "state.arrow")["trial"].to_pylist() == [trial_id(9)]
+    assert ipc.open_file(merged / "steps.arrow").num_record_batches == 1
     assert Run(tmp_path / "run").steps["step"].to_pylist() == [0, 1, 2] * 5 + [0]
 
 

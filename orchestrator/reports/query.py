@@ -9,6 +9,7 @@ import duckdb
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.traces.read import Run
+from orchestrator.traces.rowfiles import PARQUET
 from orchestrator.traces.schema import TABLES
 
 
@@ -50,12 +51,13 @@ def query(run: Run, sql: str) -> Frame:
 
 
 def _register(connection: duckdb.DuckDBPyConnection, run: Run, table: str) -> None:
-    """One view; of an object store through Arrow, as DuckDB would need an extension and credentials."""
+    """One view: of Parquet here as such; of commits, and of object stores, for which DuckDB would need an
+    extension and credentials, through Arrow."""
     files = run.files(table)
     if not files:
         connection.register(table, run.schema(table).empty_table())
         return
-    if not run.local:
+    if not run.local or not all(file.endswith(PARQUET) for file in files):
         connection.register(table, run.dataset(table))
         return
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestrator.traces import parquet
+from orchestrator.traces import rowfiles
 from orchestrator.traces.arrow import STATE, TEXT, states_to_arrow, table_schema, trial_numbers
 from orchestrator.traces.manifest import COMPLETE, Commit, Snapshot, commit_numbers
 from orchestrator.traces.rows import KeyColumn, SavedState
@@ -45,7 +45,7 @@ def merge(
     joined = Snapshot(None, tuple(commits))
     schemas = {table: table_schema(table, keys) for table in TABLES if joined.files(table)}
     contents = {
-        table: (schema, without(parquet.read(folder, joined.files(table), schema), gone))
+        table: (schema, without(rowfiles.read(folder, joined.files(table), schema), gone))
         for table, schema in schemas.items()
     }
     follows, level = commits[0].follows, commits[0].level + 1
@@ -60,12 +60,12 @@ def merge(
 def read_states(folder: Storage, run: Snapshot) -> dict[str, SavedState]:
     """The newest state of every trial that has one and has not ended."""
     states = {}
-    for piece in parquet.read(folder, run.files("state"), STATE):
+    for piece in rowfiles.read(folder, run.files("state"), STATE):
         steps, vectors = piece["step"].to_pylist(), piece["vector"].combine_chunks()
         for row, trial in enumerate(piece["trial"].to_pylist()):
             states[trial] = SavedState(steps[row], vectors[row].values.to_numpy().copy())
     if states:
-        for piece in parquet.read(folder, run.files("trials"), _TRIAL):
+        for piece in rowfiles.read(folder, run.files("trials"), _TRIAL):
             for trial in states.keys() & set(piece["trial"].to_pylist()):
                 del states[trial]
     return states
@@ -73,7 +73,7 @@ def read_states(folder: Storage, run: Snapshot) -> dict[str, SavedState]:
 
 def read_ended(folder: Storage, run: Snapshot, status: str | None = None) -> NDArray[np.uint64]:
     """Sorted numbers of the trials that have ended, or ended so, uint64 [trials]."""
-    tables = parquet.read(folder, run.files("trials"), _TRIAL if status is None else _STATUS)
+    tables = rowfiles.read(folder, run.files("trials"), _TRIAL if status is None else _STATUS)
     if status is not None:
         tables = (table.filter(pc.equal(table["status"], status)) for table in tables)
     pieces = [trial_numbers(table["trial"]) for table in tables]
@@ -100,8 +100,8 @@ def _write(
         tables = {**tables, "state": (STATE, [states_to_arrow(states)])}
     try:
         files = {
-            f"{table}.parquet": parquet.write(folder, f"{commit.folder}/{table}.parquet", *content)
-            for table, content in tables.items()
+            name: rowfiles.write(folder, f"{commit.folder}/{name}", *content)
+            for name, content in ((f"{table}{rowfiles.ARROW}", content) for table, content in tables.items())
         }
         commit = replace(commit, files=files)
         folder.replace(f"{commit.folder}/{COMPLETE}", commit.dump())

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestrator.traces import parquet
+from orchestrator.traces import rowfiles
 from orchestrator.traces.arrow import (
     conform,
     key_arrays,
@@ -116,8 +116,8 @@ class _Compaction:
 
     def write_keys(self, plan: Plan) -> list[str]:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
-        name = f"{SCRATCH}/{KEYS}.parquet"
-        parquet.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
+        name = f"{SCRATCH}/{KEYS}{rowfiles.ARROW}"
+        rowfiles.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
         return [name]
 
     def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
@@ -125,8 +125,8 @@ class _Compaction:
 
         One trial is never cut, and ranges where none has ended are left out.
         """
-        size = max(parquet.memory(self.folder, names, self._schema(t)) for t, names in files.items())
-        trials = parquet.count(self.folder, files["trials"])
+        size = max(rowfiles.memory(self.folder, names) for names in files.values())
+        trials = rowfiles.count(self.folder, files["trials"])
         if trials and (size <= self.memory_bytes or trials == 1 or width == 1):
             yield files
         elif trials:
@@ -147,31 +147,30 @@ class _Compaction:
         swept = self._read(KEYS, files)
         ended = np.setdiff1d(trial_numbers(self._read("trials", files)["trial"]), self.gone)
         for table in TABLES:
-            data = self._read(table, files)
-            data = data.filter(pa.array(np.isin(trial_numbers(data["trial"]), ended)))
-            data = self._attach(table, data, swept)
-            data = data.take(order_by(data, SORT[table]))
-            yield table, conform(data, table_schema(table, self.keys))
+            data = self._attach(table, self._read(table, files).combine_chunks(), swept)
+            order = order_by(data, SORT[table]).to_numpy()
+            counted = np.isin(trial_numbers(data["trial"]), ended)
+            yield table, conform(data.take(order[counted[order]]), table_schema(table, self.keys))
 
     def _scatter(self, table: str, names: Sequence[str], low: int, step: int, place: str) -> None:
         schema = self._schema(table)
-        rows = parquet.read(self.folder, names, schema)
+        rows = rowfiles.read(self.folder, names, schema)
         with ExitStack() as stack:
             files = {}
-            for block in parquet.regrouped(rows, self.memory_bytes // 4, lambda table: table.nbytes):
+            for block in rowfiles.regrouped(rows, self.memory_bytes // 4):
                 pieces = (trial_numbers(block["trial"]) - np.uint64(low)) // np.uint64(step)
                 for piece, data in _split(block, pieces):
                     if piece not in files:
-                        name = f"{place}/{piece:02d}/{table}.parquet"
-                        files[piece], _ = stack.enter_context(parquet.writer(self.folder, name, schema, True))
-                    files[piece].write_table(data)
+                        name = f"{place}/{piece:02d}/{table}{rowfiles.ARROW}"
+                        files[piece], _ = stack.enter_context(rowfiles.writer(self.folder, name, schema))
+                    rowfiles.append(files[piece], data)
                 _give_back()
 
     def _pieces(self, place: str, piece: int) -> Files:
         present = self.folder.names(f"{place}/{piece:02d}")
         return {
-            table: [f"{place}/{piece:02d}/{table}.parquet"] if f"{table}.parquet" in present else []
-            for table in (*TABLES, KEYS)
+            table: [f"{place}/{piece:02d}/{name}"] if name in present else []
+            for table, name in ((table, f"{table}{rowfiles.ARROW}") for table in (*TABLES, KEYS))
         }
 
     def _attach(self, table: str, data: pa.Table, swept: pa.Table) -> pa.Table:
@@ -194,7 +193,7 @@ class _Compaction:
 
     def _read(self, table: str, files: Files) -> pa.Table:
         schema = self._schema(table)
-        return pa.concat_tables([schema.empty_table(), *parquet.read(self.folder, files[table], schema)])
+        return pa.concat_tables([schema.empty_table(), *rowfiles.read(self.folder, files[table], schema)])
 
     def _schema(self, table: str) -> pa.Schema:
         # Dictionaries would be written in full with every piece of a table: plain text until the end.

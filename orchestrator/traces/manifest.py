@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any, Self, TypeVar
 
 from orchestrator.errors import RunDirectoryError
@@ -110,7 +111,7 @@ class Commit:
         follows: number of the commit before it when it was made; of those before what it replaces.
         level: how often its rows were merged.
         replaces: numbers of the commits that were merged into it.
-        files: ``<table>.parquet`` and ``state.parquet`` -> size and hash.
+        files: ``<table>.arrow`` and ``state.arrow`` -> size and hash.
     """
 
     number: int
@@ -151,8 +152,8 @@ class Snapshot:
     def files(self, table: str) -> list[str]:
         """The files of a table (or ``state``), finished parts first, then commits in order."""
         parts = sorted(name for name in self.parts if name.startswith(f"{table}/"))
-        name = f"{table}.parquet"
-        return parts + [f"{commit.folder}/{name}" for commit in self.commits if name in commit.files]
+        committed = [f"{commit.folder}/{name}" for commit in self.commits for name in commit.files]
+        return parts + [name for name in committed if PurePath(name).stem == table]
 
     @property
     def parts(self) -> dict[str, FileRecord]:

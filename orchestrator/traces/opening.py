@@ -17,6 +17,7 @@ from orchestrator.traces.manifest import (
     commit_numbers,
     same_content,
 )
+from orchestrator.traces.rowfiles import PARQUET
 from orchestrator.traces.schema import TABLES
 from orchestrator.traces.storage import Storage
 
@@ -93,7 +94,7 @@ def tidy(folder: Storage, run: Snapshot) -> None:
     folder.delete(SCRATCH)
     for table in TABLES:
         for name in folder.names(table):
-            if name.endswith(".parquet") and f"{table}/{name}" not in run.parts:
+            if name.endswith(PARQUET) and f"{table}/{name}" not in run.parts:
                 folder.delete(f"{table}/{name}")
     counted = {commit.folder for commit in run.commits}
     for name in folder.names(COMMITS):

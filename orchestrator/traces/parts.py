@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.traces import parquet
+from orchestrator.traces.rowfiles import PARQUET
 from orchestrator.traces.storage import FileRecord, Sink, Storage
 
 PART_BYTES = 128 << 20
@@ -17,6 +18,9 @@ PART_BYTES = 128 << 20
 
 _GROUP_BYTES = 8 << 20
 """In memory, of the rows that wait to become a row group."""
+
+_GROUP_ROWS = 1 << 20
+"""A row group has no more."""
 
 
 class Parts:
@@ -58,10 +62,10 @@ class Parts:
         if not self._waiting:
             return
         if self._open is None:
-            name = f"{self._prefix}-{len(self.listed):05d}.parquet"
-            self._open = name, *self._stack.enter_context(parquet.writer(self._folder, name, self._schema))
+            name = f"{self._prefix}-{len(self.listed):05d}{PARQUET}"
+            self._open = name, *self._stack.enter_context(_writer(self._folder, name, self._schema))
         _, file, sink = self._open
-        parquet.append(file, pa.concat_tables(self._waiting))
+        file.write_table(pa.concat_tables(self._waiting).unify_dictionaries(), row_group_size=_GROUP_ROWS)
         self._waiting = []
         if sink.record().size >= self._part_bytes:
             self._finish()
@@ -71,3 +75,12 @@ class Parts:
             name, _, sink = self._open
             self._stack.close()
             self.listed[name], self._open = sink.record(), None
+
+
+@contextmanager
+def _writer(folder: Storage, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
+    """A new Parquet file to be written piece by piece; each piece is a row group."""
+    repeating = [field.name for field in schema if field.type != pa.float64()]  # a statistic rarely does
+    options = {"compression": "zstd", "use_dictionary": repeating}
+    with folder.create(name) as sink, pq.ParquetWriter(sink, schema, **options) as file:
+        yield file, sink

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.dataset import Dataset, dataset
+from pyarrow.dataset import Dataset
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces import parquet
+from orchestrator.traces import rowfiles
 from orchestrator.traces.arrow import table_schema
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, snapshot
 from orchestrator.traces.places import storage
@@ -88,7 +88,7 @@ class Run:
         return self._folder.filesystem is None
 
     def files(self, table: str) -> list[str]:
-        """Paths, or URIs, of the Parquet files that hold ``table`` now."""
+        """Paths, or URIs, of the files that hold ``table`` now: finished Parquet, then commits in Arrow."""
         return [self._folder.path(name) for name in self._snapshot().files(table)]
 
     def dataset(self, table: str) -> Dataset:
@@ -109,7 +109,7 @@ class Run:
             schema = pa.schema([schema.field(name) for name in columns])
 
         def load(names: list[str]) -> pa.Table:
-            pieces = list(parquet.read(self._folder, names, schema))
+            pieces = list(rowfiles.read(self._folder, names, schema))
             return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
 
         return self._loaded(table, load)
@@ -130,8 +130,7 @@ class Run:
                         raise RunDirectoryError(f"{error.filename or error} is listed but missing") from error
 
     def _dataset(self, table: str, names: list[str]) -> Dataset:
-        sources = [self._folder.source(name) for name in names]
-        return dataset(sources, self.schema(table), "parquet", self._folder.filesystem)
+        return rowfiles.joined(self._folder, names, self.schema(table))
 
     def _snapshot(self) -> Snapshot:
         with explained(self._folder.root, _AGAIN):

@@ -21,6 +21,7 @@ from orchestrator.traces.control import Control
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
 from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
 from orchestrator.traces.places import storage
+from orchestrator.traces.preload import preload
 from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState, unite
 from orchestrator.traces.schema import TABLES
 from orchestrator.traces.storage import SAFE, Hold, Storage, explained
@@ -86,7 +87,7 @@ class RunWriter:
         """
         folder = storage(path)
         wanted = RunInfo(name, record, dict(versions), tuple(keys))
-        Thread(target=pa.array, args=([],)).start()  # its first call imports pandas: better now than later
+        Thread(target=preload).start()
         with explained(folder.root, "make it usable, or name another directory"):
             examine(folder, wanted, mixed_versions)
             folder.make()
