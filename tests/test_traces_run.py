@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyarrow import feather, ipc
 import pytest
 import stored_runs as small
+from pyarrow import feather, ipc
 from stored_runs import STEPS, advance, commits, key_values, open_writer, plan, rows, state, trial_id
 
 from orchestrator.errors import RunDirectoryError
