@@ -116,11 +116,16 @@ def overhead(folder: Path, trials: int = 1000) -> str:
     """Trials per second beside Ray Tune's."""
     ours = NETWORK + f"  steps: {tune.STEPS}\nsweep: [{{seed: {{range: {trials}}}}}]\n"
     lines = ["| | whole call, s | from the first trial's start, s | trials/s |", "|---|---|---|---|"]
-    own = sweep(ours, folder)  # first: Tune keeps its actors, and so the CPUs, for a while
-    peer = tune.seconds(trials, folder)
-    for name, (whole, since, *_) in {"orchestrator": own, "Ray Tune": peer}.items():
+    own = sweep(ours, folder)[:2]  # first: Tune keeps its actors, and so the CPUs, for a while
+    every = {
+        "orchestrator": own,
+        "Ray Tune": tune.seconds(trials, folder / "kept", loggers=True),
+        "Ray Tune, nothing kept": tune.seconds(trials, folder / "not kept", loggers=False),
+    }
+    for name, (whole, since) in every.items():
         lines.append(f"| {name} | {whole:.1f} | {since:.2f} | {trials / since:,.0f} |")
-    lines.append(f"| ratio | {peer[0] / own[0]:.0f} | {peer[1] / own[1]:.0f} | |")
+    for name, peer in list(every.items())[1:]:
+        lines.append(f"| {name} / orchestrator | {peer[0] / own[0]:.0f} | {peer[1] / own[1]:.0f} | |")
     return f"{trials:,} trials of {tune.STEPS} steps of the 8→10→1 network:\n\n" + "\n".join(lines)
 
 

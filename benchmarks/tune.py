@@ -55,15 +55,19 @@ def train(config: Mapping[str, int]) -> None:
             tune.report({"loss": step(parameters, inputs[rows], labels[rows])})
 
 
-def seconds(trials: int, folder: Path) -> tuple[float, float]:
+def seconds(trials: int, folder: Path, loggers: bool) -> tuple[float, float]:
     """Runs ``trials`` trials on the cluster that this process is connected to.
+
+    Args:
+        loggers: whether Tune keeps what is reported, as it does unless told not to: in a JSON, a CSV and a
+            TensorBoard file per trial.
 
     Returns:
         Seconds of the whole call, and of it those after the first trial had been started.
     """
     from ray import tune
 
-    os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+    os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": str(int(not loggers))}
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     begun = time.perf_counter()
     tuner = tune.Tuner(

@@ -18,4 +18,5 @@ def test_texts_are_those_that_arrow_reads_itself(texts: list[str], ascii_only: b
         texts = [text.encode("ascii", "ignore").decode() for text in texts]
     values = np.array(texts, np.str_)
     assert _texts(values).equals(pa.array(texts, pa.string()))
+    assert _texts(np.char.encode(values, "utf-8")).equals(pa.array(texts, pa.string()))
     assert _texts(values[::-1]).to_pylist() == texts[::-1]

@@ -230,7 +230,7 @@ def test_parameters_are_the_initial_ones_minus_all_updates() -> None:
     pack = pack_of(NETWORK, overrides=[f"base.record.components={[*range(13)]}"])
     rows = rows_of(pack)
     gradients = rows["gradients"]
-    single = np.char.startswith(gradients["group"], "component")
+    single = np.char.startswith(gradients["group"], b"component")
     steps = gradients["mean"][single].reshape(8, 13)
     expected = problem(pack.template).model.initial(Streams([0], 0))[0]
     for step in steps:

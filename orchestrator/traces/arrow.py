@@ -134,16 +134,17 @@ def _array(values: NDArray[Any] | Sequence[Any], type_: str) -> pa.Array:
     if type_ == "int64 list" and isinstance(values, np.ndarray):
         offsets = np.arange(len(values) + 1, dtype=np.int32) * np.int32(values.shape[1])
         return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), pa.int64()))
-    if isinstance(values, np.ndarray) and values.dtype.kind == "U":
+    if isinstance(values, np.ndarray) and values.dtype.kind in "SU":
         return _texts(values)
     return pa.array(values, _TYPES[type_], from_pandas=True)
 
 
-def _texts(values: NDArray[np.str_]) -> pa.Array:
-    """Text of NumPy, which fills each place with zeros; ASCII all at once, as Arrow goes letter by letter."""
-    letters = np.ascontiguousarray(values).view(np.uint32).reshape(len(values), values.itemsize // 4)
-    if letters.size == 0 or letters.max() > 127:
-        return pa.array(values, pa.string())
+def _texts(values: NDArray[np.str_] | NDArray[np.bytes_]) -> pa.Array:
+    """Text of NumPy, which fills each place with zeros: all at once, as Arrow goes letter by letter."""
+    unit = np.dtype(np.uint8 if values.dtype.kind == "S" else np.uint32)
+    letters = np.ascontiguousarray(values).view(unit).reshape(len(values), values.itemsize // unit.itemsize)
+    if unit != np.uint8 and letters.size and letters.max() > 127:
+        return _texts(np.char.encode(values.astype(np.str_), "utf-8"))
     used = letters != 0
     stops = np.cumsum(used.sum(-1, dtype=np.int32), dtype=np.int32)
     offsets = np.concatenate([np.zeros(1, np.int32), stops])

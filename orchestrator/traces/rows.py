@@ -19,7 +19,7 @@ Rows = Mapping[str, Mapping[str, NDArray[Any] | Sequence[Any]]]
 """Table name -> column name -> values, all of one length per table.
 
 A column left out is null; NaN in a ``float64`` or ``int64`` column is null; infinities stay. A column
-``int64 list`` may be an array [rows, width].
+``int64 list`` may be an array [rows, width]; text may be an array of UTF-8 (NumPy's ``S``).
 """
 
 

@@ -72,7 +72,8 @@ class Chain:
         Raises:
             ValueError: they are not of equal kinds.
         """
-        if len({tuple(_kind(update) for update in chain) for chain in chains}) != 1:
+        distinct = {tuple(map(id, chain)): chain for chain in chains}  # most trials share the very objects
+        if len({tuple(_kind(update) for update in chain) for chain in distinct.values()}) != 1:
             raise ValueError("the chains of a pack must be of equal kinds")
         numbers = tuple(_stack(updates) for updates in zip(*chains, strict=True))
         return cls(len(chains), tuple(chains[0]), numbers, groups)
