@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from orchestrator.driver.ledger import Ledger
+from orchestrator.driver.ledger import Held, Ledger
 
-COMMIT_BYTES = 16 << 20
+COMMIT_BYTES = 32 << 20
 """Of rows, at which a commit does not wait for its time; at most twice as much waits to be committed."""
 
 
@@ -62,6 +62,11 @@ class Committing:
         if self._ledger:
             self._begin()
             self._collect(wait=True)
+
+    def rest(self) -> Held:
+        """What is left, once all before it is committed. Raises what a commit raised."""
+        self._collect(wait=True)
+        return self._ledger.take()
 
     def _begin(self) -> None:
         self._begun_at = time.monotonic()

@@ -145,12 +145,10 @@ def _texts(values: NDArray[np.str_] | NDArray[np.bytes_]) -> pa.Array:
     letters = np.ascontiguousarray(values).view(unit).reshape(len(values), values.itemsize // unit.itemsize)
     if unit != np.uint8 and letters.size and letters.max() > 127:
         return _texts(np.char.encode(values.astype(np.str_), "utf-8"))
-    used = letters != 0
-    stops = np.cumsum(used.sum(-1, dtype=np.int32), dtype=np.int32)
+    stops = np.cumsum(np.strings.str_len(values), dtype=np.int32)
     offsets = np.concatenate([np.zeros(1, np.int32), stops])
-    return pa.StringArray.from_buffers(
-        len(values), pa.py_buffer(offsets), pa.py_buffer(letters[used].astype(np.uint8))
-    )
+    used = letters[letters != 0].astype(np.uint8)
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(used))
 
 
 def _convert(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:

@@ -7,9 +7,10 @@ its part, however large the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -50,6 +51,10 @@ Plan = Iterable[tuple[str, Sequence[KeyValue]]]
 """Every trial of the sweep with the values of its swept keys."""
 
 Files = Mapping[str, Sequence[str]]
+Tables = Mapping[str, pa.Table]
+
+_Read = Callable[[str], pa.Table]
+"""Gives the table of a name, or the swept keys, text as text."""
 
 
 def compact(
@@ -61,6 +66,7 @@ def compact(
     memory_bytes: int = MEMORY_BYTES,
     part_bytes: int = PART_BYTES,
     gone: NDArray[np.uint64] = NOBODY,
+    fresh: Tables | None = None,
 ) -> Complete:
     """Sorts all rows of ended trials into a new generation of parts and lists it.
 
@@ -71,12 +77,14 @@ def compact(
         sweep: SHA-256 of the sweep file that ``plan`` belongs to.
         part_bytes: size of a file of a finished table, about.
         gone: numbers of ended trials whose rows are left out as well.
+        fresh: the rows, of a run that holds no others; they are sorted where they are, in memory.
     """
     generation = run.complete.generation + 1 if run.complete else 1
     folder.delete(SCRATCH)
     try:
         compaction = _Compaction(folder, info.keys, gone, memory_bytes)
-        parts = _write(compaction, run, generation, plan, part_bytes)
+        pieces = compaction.in_memory(fresh, plan) if fresh else compaction.in_files(run, plan)
+        parts = _write(compaction, pieces, generation, part_bytes)
     except OSError:
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
@@ -87,10 +95,9 @@ def compact(
 
 
 def _write(
-    compaction: _Compaction, run: Snapshot, generation: int, plan: Plan, part_bytes: int
+    compaction: _Compaction, pieces: Iterable[_Read], generation: int, part_bytes: int
 ) -> dict[str, FileRecord]:
     """Writes the parts; returns their list."""
-    files = {table: run.files(table) for table in TABLES} | {KEYS: compaction.write_keys(plan)}
     schemas = {table: table_schema(table, compaction.keys) for table in TABLES}
     with ExitStack() as stack:
         parts = {
@@ -99,8 +106,8 @@ def _write(
         }
         for table in ("trials", "steps", "gradients"):
             parts[table].add(schemas[table].empty_table())
-        for piece in compaction.ranges(files, 0, 1 << 64):
-            for table, rows in compaction.finished(piece):
+        for read in pieces:
+            for table, rows in compaction.finished(read):
                 if rows.num_rows:
                     parts[table].add(rows)
             _give_back()
@@ -113,6 +120,18 @@ class _Compaction:
     keys: tuple[KeyColumn, ...]
     gone: NDArray[np.uint64]
     memory_bytes: int
+
+    def in_memory(self, fresh: Tables, plan: Plan) -> Iterator[_Read]:
+        """All rows at once."""
+        empty = {table: self._schema(table).empty_table() for table in (*TABLES, KEYS)}
+        tables = {**empty, **fresh, KEYS: pa.concat_tables([empty[KEYS], *self._key_tables(plan)])}
+        yield lambda table: conform(tables[table], self._schema(table))
+
+    def in_files(self, run: Snapshot, plan: Plan) -> Iterator[_Read]:
+        """All rows in ranges of trials that fit in memory, in order."""
+        files = {table: run.files(table) for table in TABLES} | {KEYS: self.write_keys(plan)}
+        for piece in self.ranges(files, 0, 1 << 64):
+            yield partial(self._read, piece)
 
     def write_keys(self, plan: Plan) -> list[str]:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
@@ -142,12 +161,12 @@ class _Compaction:
             yield from self.ranges(self._pieces(place, piece), low + piece * step, step)
         self.folder.delete(place)
 
-    def finished(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
+    def finished(self, read: _Read) -> Iterator[tuple[str, pa.Table]]:
         """The tables of one range as they are to be written."""
-        swept = self._read(KEYS, files)
-        ended = np.setdiff1d(trial_numbers(self._read("trials", files)["trial"]), self.gone)
+        swept = read(KEYS)
+        ended = np.setdiff1d(trial_numbers(read("trials")["trial"]), self.gone)
         for table in TABLES:
-            data = self._attach(table, self._read(table, files).combine_chunks(), swept)
+            data = self._attach(table, read(table).combine_chunks(), swept)
             order = order_by(data, SORT[table]).to_numpy()
             counted = np.isin(trial_numbers(data["trial"]), ended)
             yield table, conform(data.take(order[counted[order]]), table_schema(table, self.keys))
@@ -191,7 +210,7 @@ class _Compaction:
             arrays = [pa.array(names), *key_arrays(keys, values)]
             yield conform(pa.table(arrays, ["trial", *(key.name for key in keys)]), self._schema(KEYS))
 
-    def _read(self, table: str, files: Files) -> pa.Table:
+    def _read(self, files: Files, table: str) -> pa.Table:
         schema = self._schema(table)
         return pa.concat_tables([schema.empty_table(), *rowfiles.read(self.folder, files[table], schema)])
 

@@ -26,6 +26,9 @@ from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState, unit
 from orchestrator.traces.schema import TABLES
 from orchestrator.traces.storage import SAFE, Hold, Storage, explained
 
+Last = tuple[Rows, Mapping[str, Sequence[KeyValue]], Mapping[str, SavedState]]
+"""Rows, key values and states, as for ``RunWriter.commit``."""
+
 
 class RunWriter:
     """The one writer of a run directory.
@@ -133,10 +136,7 @@ class RunWriter:
                 restart; or columns that do not fit the tables.
             KeyError: a trial that is not in ``keys``.
         """
-        if unknown := rows.keys() - TABLES.keys():
-            raise ValueError(f"no such tables: {sorted(unknown)}")
-        data = {table: to_arrow(table, rows, self._keys, keys) for table in TABLES if table in rows}
-        tables = {table: rows for table, rows in data.items() if rows.num_rows}
+        tables = self._tables(rows, keys)
         _check_resumable(tables, states)
         if not tables and not states:
             return
@@ -172,23 +172,26 @@ class RunWriter:
                 self._run = replace(self._run, complete=complete)
                 tidy(self._folder, self._run)
 
-    def compact(self, plan: Plan) -> None:
+    def compact(self, plan: Plan, last: Last | None = None) -> None:
         """Finishes the run: all rows of ended trials, sorted, in parts that any tool reads.
 
         Does nothing if nothing came since the last time.
 
         Args:
             plan: every trial of the sweep with the values of its swept keys; gone through once.
+            last: rows, keys and states that were not committed yet. They are now, unless the run holds no
+                others: then they go into the parts as they are.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
         """
+        fresh = self._take_in(last) if last else {}
         complete = self._run.complete
         if complete and complete.sweep == self._sweep and not self._run.commits:
             return
         with explained(self._folder.root, SAFE):
             self._lock.check()
-            complete = compact(self._folder, self._run, self._info, self._sweep, plan)
+            complete = compact(self._folder, self._run, self._info, self._sweep, plan, fresh=fresh)
             self._run = Snapshot(complete, ())
             tidy(self._folder, self._run)
 
@@ -204,6 +207,23 @@ class RunWriter:
     ) -> None:
         self.close()
 
+    def _take_in(self, last: Last) -> dict[str, pa.Table]:
+        """Commits the last rows, or returns them if the run holds no others."""
+        if self._run.commits or self._run.complete:
+            self.commit(*last)
+            return {}
+        rows, keys, states = last
+        tables = self._tables(rows, keys)
+        _check_resumable(tables, states)
+        return tables
+
+    def _tables(self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]]) -> dict[str, pa.Table]:
+        """The tables that have rows."""
+        if unknown := rows.keys() - TABLES.keys():
+            raise ValueError(f"no such tables: {sorted(unknown)}")
+        data = {table: to_arrow(table, rows, self._keys, keys) for table in TABLES if table in rows}
+        return {table: rows for table, rows in data.items() if rows.num_rows}
+
     def _merge(self) -> None:
         while tail := due(self._run.commits):
             merged = merge(self._folder, tail, self._info.keys)
@@ -211,7 +231,7 @@ class RunWriter:
 
 
 def _check_resumable(tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]) -> None:
-    named = {table: set(data["trial"].unique().to_pylist()) for table, data in tables.items()}
+    named = {table: set(data["trial"].chunk(0).dictionary.to_pylist()) for table, data in tables.items()}
     if orphans := set().union(*named.values()) - named.get("trials", set()) - states.keys():
         raise ValueError(f"rows of trials that neither end nor have a state: {sorted(orphans)}")
 

@@ -87,14 +87,14 @@ def statistics(
         int64, ``histogram`` int64 [N, G, 64] if asked for, all others float64. A group without live
         components has 0 parameters, an empty histogram, and NaN elsewhere.
     """
-    live = ~dead
-    whole = _terms_of_parameters(recorded, live)
-    parts = [whole.cut(group.start, group.stop, live) for group in groups]
+    whole, place = _terms_of_parameters(recorded, ~dead), np.cumsum([0, *~dead])
+    parts = [whole.cut(place[group.start], place[group.stop]) for group in groups]
     if signals:
-        units, felt = _terms_of_signals(recorded), np.ones(recorded.signal.shape[1], np.bool_)
-        parts += [units.cut(group.start, group.stop, felt) for group in signals]
-    steps = _of_step(whole.cut(0, len(dead), live).sums(), recorded.weight_square)
-    return steps, _of_groups(parts, len(recorded.gradient), histogram)
+        units = _terms_of_signals(recorded)
+        parts += [units.cut(group.start, group.stop) for group in signals]
+    return _of_step(whole.sums(), recorded.weight_square), _of_groups(
+        parts, len(recorded.gradient), histogram
+    )
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,9 @@ class _Terms:
             stack[place] = term
         return cls(stack[0], tuple(terms), stack)
 
-    def cut(self, start: int, stop: int, live: NDArray[np.bool_]) -> _Terms:
-        """The live ones of some components: views if they all are."""
-        keep = live[start:stop]
-        chosen = slice(start, stop) if keep.all() else start + np.flatnonzero(keep)
-        return _Terms(self.values[chosen], self.names, self.stack[:, chosen])
+    def cut(self, start: int, stop: int) -> _Terms:
+        """Those of some components."""
+        return _Terms(self.values[start:stop], self.names, self.stack[:, start:stop])
 
     def sums(self) -> dict[str, Array]:
         """[N] by name."""
@@ -153,20 +151,24 @@ def _sum(terms: Array) -> Array:
 
 
 def _terms_of_parameters(recorded: Recorded, live: NDArray[np.bool_]) -> _Terms:
-    gradient, clipped, parameters = map(_turned, (recorded.gradient, recorded.clipped, recorded.parameters))
+    """The components are those of the gradient, but for the dead ones."""
+
+    def turned(array: Array | None) -> Array:
+        return _turned(array) if array is None or live.all() else _turned(array[:, live])
+
+    gradient, clipped, parameters = map(turned, (recorded.gradient, recorded.clipped, recorded.parameters))
     magnitude = np.abs(gradient)
     noise: Array | float = 0.0
     noise_first: Array | float = 0.0
     if recorded.exact:
-        limit = TINY * np.max(magnitude[live], axis=0, initial=0.0)
+        limit = TINY * np.max(magnitude, axis=0, initial=0.0)
     else:
-        noise, noise_first = _turned(recorded.noise), _turned(recorded.noise_first)
+        noise, noise_first = turned(recorded.noise), turned(recorded.noise_first)
         limit = np.sqrt(noise)
-    update = _turned(recorded.update)
-    previous = _turned(recorded.previous)
+    update, previous = turned(recorded.update), turned(recorded.previous)
     return _Terms.of(
         gradient,
-        _variance(gradient, _turned(recorded.square), recorded.weight_square, noise_first),
+        _variance(gradient, turned(recorded.square), recorded.weight_square, noise_first),
         noise=noise,
         tiny=np.where(np.isfinite(limit), magnitude < limit, np.nan),
         changed=(clipped != gradient) & ~(np.isnan(clipped) & np.isnan(gradient)),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.models.base import Built
-from orchestrator.sweep.problem import problem
+from orchestrator.sweep.problem import checked_problem
 from orchestrator.training.evaluate import Scores, untested
 from orchestrator.training.pack import Array, Pack
 from orchestrator.training.recorder import Columns
@@ -27,7 +27,7 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
         certificate: of their structure; None where none was due.
     """
     template, count = pack.template, len(pack.trials)
-    model = problem(template).model
+    model = checked_problem(template).model
     return {
         "trial": np.array(pack.ids),
         "status": np.full(count, status),

@@ -19,8 +19,8 @@ from orchestrator.training.pack import Array
 
 Columns = dict[str, NDArray[Any]]
 Rows = dict[str, Columns]
-_GATHER_BYTES = 16 << 20
-"""Recorded steps are turned into statistics when they take this much memory."""
+_GATHER_BYTES = 4 << 20
+"""Recorded steps are turned into statistics when they take this much memory: what caches still hold."""
 
 
 @dataclass(frozen=True)
