@@ -25,6 +25,7 @@ from orchestrator.driver.driver import Progress
 from orchestrator.reports.query import query
 
 WORKERS = 2
+REPEATS = 5
 ALL = Where(workers=WORKERS)
 NETWORK = """
 name: network
@@ -155,18 +156,25 @@ def shards(folder: Path) -> str:
     alone, together = independent(1), independent(2)
     trial = open_run(folder / "1" / "run").trials.to_pylist()[0]
     shard = trial["seconds_compute"] / trial["steps"] / 2
-    small = {}
-    for name, where in {"inline": Where(inline=True), "auto": Where()}.items():
-        (folder / name).mkdir()
-        small[name] = sweep(SMALL, folder / name, where)[2]
+    small: dict[str, list[float]] = {"inline": [], "auto": []}
+    for number in range(REPEATS):
+        for name, where in {"inline": Where(inline=True), "auto": Where()}.items():
+            place = folder / f"{name}{number}"
+            place.mkdir()
+            small[name].append(sweep(SMALL, place, where)[2])
     gain, reachable = seconds[1] / seconds[2], 2 * alone / together
     return (
         f"- The last 60 of 160 steps (12 qubits, batch 256, two shards of {1e3 * shard:.0f} ms): "
         f"{seconds[1]:.2f} s on one worker, {seconds[2]:.2f} s on two, {gain:.2f} times as fast. "
         f"Two independent processes reach {reachable:.2f}.\n"
-        f"- One small trial (the network, 4,000 steps): {small['inline']:.2f} s inline, "
-        f"{small['auto']:.2f} s on Ray with two CPUs."
+        f"- One small trial (the network, 4,000 steps), {REPEATS} times in turn: "
+        f"{_seconds(small['inline'])} s inline, {_seconds(small['auto'])} s on Ray with two CPUs."
     )
+
+
+def _seconds(measured: list[float]) -> str:
+    """In ascending order."""
+    return ", ".join(f"{seconds:.2f}" for seconds in sorted(measured))
 
 
 def _warm_seconds(folder: Path, workers: int) -> float:
