@@ -117,11 +117,11 @@ def overhead(folder: Path, trials: int = 1000) -> str:
     """Trials per second beside Ray Tune's."""
     ours = NETWORK + f"  steps: {tune.STEPS}\nsweep: [{{seed: {{range: {trials}}}}}]\n"
     lines = ["| | whole call, s | from the first trial's start, s | trials/s |", "|---|---|---|---|"]
-    own = sweep(ours, folder)[:2]  # first: Tune keeps its actors, and so the CPUs, for a while
+    own = _alone(_connected, sweep, ours, folder)[:2]
     every = {
         "orchestrator": own,
-        "Ray Tune": tune.seconds(trials, folder / "kept", loggers=True),
-        "Ray Tune, nothing kept": tune.seconds(trials, folder / "not kept", loggers=False),
+        "Ray Tune": _alone(_connected, tune.seconds, trials, folder / "kept", True),
+        "Ray Tune, nothing kept": _alone(_connected, tune.seconds, trials, folder / "not kept", False),
     }
     for name, (whole, since) in every.items():
         lines.append(f"| {name} | {whole:.1f} | {since:.2f} | {trials / since:,.0f} |")
@@ -256,7 +256,8 @@ def measure(name: str) -> str:
     """One measurement, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         function = MEASUREMENTS[name]
-        return function(Path(folder)) if function is memory else _connected(function, Path(folder))
+        own = function in (overhead, memory)
+        return function(Path(folder)) if own else _connected(function, Path(folder))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.driver.desk import Desk
 from orchestrator.driver.driver import Driver, Progress
-from orchestrator.driver.ledger import Held, Ledger
+from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.engines.base import Engine
@@ -161,14 +161,14 @@ def run(
         counts = replace(count(planned.plan, done), damaged=len(writer.lost), again=again)
         watcher.opened(planned, folder, counts)
         progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)
-        fed_up = rest = None
+        fed_up = None
         if counts.begun or counts.new:
-            fed_up, rest = _drive(planned, writer, done, where, progress, watcher)
+            fed_up = _drive(planned, writer, done, where, progress, watcher)
         finished = counts.kept + progress.ended == planned.plan.count
         if finished:
-            writer.control.forget()
             watcher.compacting()
-            writer.compact(_keys(planned.plan), rest)
+            writer.compact(_keys(planned.plan))
+            writer.control.forget()
         return Result(folder, progress, finished, Run(folder).count("failed"), fed_up)
 
 
@@ -243,8 +243,8 @@ def check_here(plan: Plan) -> None:
 
 def _drive(
     sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
-) -> tuple[tuple[str, int] | None, Held]:
-    """Runs what is missing; returns the failure that ended this early, if one did, and the last rows."""
+) -> tuple[str, int] | None:
+    """Runs what is missing; returns the failure that ended this early, if one did."""
     placement = sweep.placement
     with _fleet(where, sweep, watcher) as fleet:
         left, workers = progress.trials - progress.kept, fleet.size
@@ -266,8 +266,8 @@ def _drive(
 
         driver.watch = watch
         with _metrics(driver, sweep, where), watcher.running(driver.stop):
-            rest = driver.run()
-        return driver.scheduler.fed_up, rest
+            driver.run()
+        return driver.scheduler.fed_up
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 """Kills a driver before each of its file operations in turn, finishes what it left, prints the digest.
 
-    python killing.py BASE PLACE TRIALS STRIDE
+    python killing.py BASE PLACE TRIALS STRIDE [at-once]
 
 For every STRIDE-th operation: copies the run BASE to PLACE, lets a child process finish it with TRIALS
-trials and die by SIGKILL before that operation, lets a second child finish it undisturbed, and prints
-the operation's number and the digest. Ends when the first child survives. This process itself only
-forks, so no child inherits threads.
+trials (with ``at-once`` in a single commit) and die by SIGKILL before that operation, lets a second child
+finish it undisturbed, and prints the operation's number and the digest. Ends when the first child survives.
+This process itself only forks, so no child inherits threads.
 """
 
 from __future__ import annotations
@@ -58,18 +58,27 @@ def die_before(point: int) -> None:
         setattr(os, name, mortal(getattr(os, name)))
 
 
-def main(base: Path, place: Path, trials: range, stride: int) -> None:
+def main(base: Path, place: Path, trials: range, stride: int, at_once: bool) -> None:
     os.fsync = int  # does nothing: what a kill leaves is in the page cache, so do not wait for the disk
 
     def finish() -> None:
         stored_runs.finish(place, trials)
 
+    def finish_at_once() -> None:
+        with stored_runs.open_writer(place) as writer:
+            stored_runs.run_at_once(writer, trials)
+            writer.compact(stored_runs.plan(trials))
+
     def finish_and_die(point: int) -> None:
         die_before(point)
-        finish()
+        if at_once:
+            finish_at_once()
+        else:
+            finish()
 
     def finish_and_print(point: int) -> None:
-        before = Run(place).steps.num_rows  # what was left can be read as it is
+        there = (place / "run.json").exists()
+        before = Run(place).steps.num_rows if there else 0  # what was left can be read as it is
         finish()
         print(point, before, digest(Run(place)).total)
 
@@ -84,4 +93,5 @@ def main(base: Path, place: Path, trials: range, stride: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), range(int(sys.argv[3])), int(sys.argv[4]))
+    base, place, trials, stride, *how = sys.argv[1:]
+    main(Path(base), Path(place), range(int(trials)), int(stride), how == ["at-once"])

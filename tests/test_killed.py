@@ -133,8 +133,10 @@ def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: s
 
 def test_second_signal_leaves_at_once(sweep: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    endless = ("--set", "placement.chunk_steps=null", "--set", "placement.chunk_seconds=1e9")
-    with started(sweep, out, "--inline", "--set", "base.steps=100000000", *endless) as process:
+    changes = "base.steps=100000000", "base.record={every: 100000000}"  # rows would fill a chunk one day
+    changes += "placement.chunk_steps=null", "placement.chunk_seconds=1e9"
+    endless = [word for change in changes for word in ("--set", change)]
+    with started(sweep, out, "--inline", *endless) as process:
         until(lambda: signal_caught(process, signal.SIGTERM))
         process.terminate()
         assert process.stdout

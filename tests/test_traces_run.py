@@ -18,6 +18,7 @@ from pyarrow import feather, ipc
 from stored_runs import STEPS, advance, commits, key_values, open_writer, plan, rows, state, trial_id
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.digest import digest
 from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn, SavedState
 from orchestrator.traces.schema import TABLES
@@ -153,6 +154,31 @@ def test_merge_keeps_rows_and_drops_states_of_ended_and_earlier_steps(tmp_path: 
     assert feather.read_table(merged / "state.arrow")["trial"].to_pylist() == [trial_id(9)]
     assert ipc.open_file(merged / "steps.arrow").num_record_batches == 1
     assert Run(tmp_path / "run").steps["step"].to_pylist() == [0, 1, 2] * 5 + [0]
+
+
+def test_damage_beside_a_reader_is_told_in_one_line(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "run") as writer:
+        advance(writer, [0], 0, 1)
+    steps = tmp_path / "run" / "commits" / "000001" / "steps.arrow"
+    steps.write_bytes(steps.read_bytes()[:-6] + b"ARROWX")
+    with pytest.raises(RunDirectoryError, match=r"steps.arrow is damaged; a commit is computed anew"):
+        _ = Run(tmp_path / "run").steps
+
+
+def test_only_commit_goes_straight_into_the_finished_parts(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "run") as writer:
+        small.run_at_once(writer, range(6))
+        assert not (tmp_path / "run" / "commits").exists()
+        writer.compact(plan(range(6)))
+    small.finish(tmp_path / "whole", range(6))
+    assert digest(Run(tmp_path / "run")) == digest(Run(tmp_path / "whole"))
+
+
+def test_only_commit_is_kept_where_the_run_is_not_finished(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "run") as writer:
+        small.run_at_once(writer, range(6))
+    run = Run(tmp_path / "run")
+    assert (run.finished, run.trials.num_rows, commits(tmp_path / "run")) == (False, 6, ["000001"])
 
 
 def test_commit_after_the_run_was_taken_over_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from orchestrator.models.base import Group
 from orchestrator.traces.schema import BINS, GRADIENTS, LOWEST_EXPONENT, STEPS
-from orchestrator.traces.statistics import TINY, Recorded, statistics
+from orchestrator.traces.statistics import TINY, Recorded, group_statistics, step_statistics
 
 Array = NDArray[np.float64]
 
@@ -58,20 +58,6 @@ def from_samples(samples: Array, weights: Array) -> Recorded:
 
 def alive(parameters: int) -> NDArray[np.bool_]:
     return np.zeros(parameters, bool)
-
-
-def step_statistics(rows: Recorded, dead: NDArray[np.bool_]) -> dict[str, Array]:
-    return statistics(rows, [], [], dead, False)[0]
-
-
-def group_statistics(
-    rows: Recorded,
-    groups: Sequence[Group],
-    signals: Sequence[Group],
-    dead: NDArray[np.bool_],
-    histogram: bool,
-) -> dict[str, NDArray[Any]]:
-    return statistics(rows, groups, signals, dead, histogram)[1]
 
 
 def of_steps(rows: Recorded) -> dict[str, Array]:

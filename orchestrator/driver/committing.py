@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from orchestrator.driver.ledger import Held, Ledger
+from orchestrator.driver.ledger import Ledger
 
 COMMIT_BYTES = 32 << 20
 """Of rows, at which a commit does not wait for its time; at most twice as much waits to be committed."""
@@ -16,7 +16,7 @@ COMMIT_BYTES = 32 << 20
 class Committer(Protocol):
     """What keeps the rows: ``traces.run.RunWriter``, or a list in a test."""
 
-    def commit(self, rows: Any, keys: Any, states: Any) -> None: ...
+    def commit(self, rows: Any, keys: Any, states: Any, last: bool) -> None: ...
 
 
 class Counts(Protocol):
@@ -56,25 +56,24 @@ class Committing:
             self._begin()
             self._collect(wait=not self._every_s)
 
-    def finish(self) -> None:
-        """Commits all that is left. Raises what a commit raised."""
+    def finish(self, last: bool) -> None:
+        """Commits all that is left. Raises what a commit raised.
+
+        Args:
+            last: whether the run is finished next.
+        """
         self._collect(wait=True)
         if self._ledger:
-            self._begin()
+            self._begin(last)
             self._collect(wait=True)
 
-    def rest(self) -> Held:
-        """What is left, once all before it is committed. Raises what a commit raised."""
-        self._collect(wait=True)
-        return self._ledger.take()
-
-    def _begin(self) -> None:
+    def _begin(self, last: bool = False) -> None:
         self._begun_at = time.monotonic()
-        self._under_way = self._thread.submit(self._commit, *self._ledger.take())
+        self._under_way = self._thread.submit(self._commit, *self._ledger.take(), last)
 
-    def _commit(self, rows: Any, keys: Any, states: Any) -> float:
+    def _commit(self, rows: Any, keys: Any, states: Any, last: bool) -> float:
         begun = time.monotonic()
-        self._committer.commit(rows, keys, states)
+        self._committer.commit(rows, keys, states, last)
         return time.monotonic() - begun
 
     def _collect(self, wait: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from orchestrator.driver.committing import Committer, Committing
 from orchestrator.driver.failures import Failure
-from orchestrator.driver.ledger import Held, Ledger
+from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.walk import Chunk
@@ -91,15 +91,12 @@ class Driver:
         """Ends single trials, as soon as they come back; the others go on."""
         self.scheduler.cancel(trials)
 
-    def run(self) -> Held:
-        """The loop. Returns the last rows, which are not committed yet; none if it was stopped."""
+    def run(self) -> None:
+        """The loop."""
         with Committing(self.committer, self.ledger, self.progress, self.commit_seconds) as committing:
             self._loop(committing)
-            if self.scheduler.stopping:
-                committing.finish()
-            rest = committing.rest()
+            committing.finish(last=not self.scheduler.stopping)
         self.watch(self.progress)
-        return rest
 
     def _loop(self, committing: Committing) -> None:
         while not self.scheduler.finished:

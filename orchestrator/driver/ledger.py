@@ -16,9 +16,6 @@ from orchestrator.training.ended import ended_rows
 from orchestrator.training.recorder import Columns, Rows, join_rows
 from orchestrator.training.walk import Chunk
 
-Held = tuple[Rows, dict[str, tuple[Any, ...]], dict[str, SavedState]]
-"""Rows by table; key values and states by trial."""
-
 
 class Ledger:
     """Collects rows, states and key values until the next commit takes them.
@@ -92,8 +89,8 @@ class Ledger:
     def _note_keys(self, planned: Mapping[str, PlannedTrial]) -> None:
         self.keys |= {trial: entry.keys for trial, entry in planned.items()}
 
-    def take(self) -> Held:
-        """Everything since the last commit."""
+    def take(self) -> tuple[Rows, dict[str, tuple[Any, ...]], dict[str, SavedState]]:
+        """Everything since the last commit: rows by table, key values and states by trial."""
         taken = join_rows(self._parts), self.keys, self.states
         self._parts, self.keys, self.states, self.bytes = [], {}, {}, 0
         return taken

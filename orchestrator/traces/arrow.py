@@ -148,6 +148,8 @@ def _texts(values: NDArray[np.str_] | NDArray[np.bytes_]) -> pa.Array:
     stops = np.cumsum(np.strings.str_len(values), dtype=np.int32)
     offsets = np.concatenate([np.zeros(1, np.int32), stops])
     used = letters[letters != 0].astype(np.uint8)
+    if len(used) != (stops[-1] if len(stops) else 0):  # zeros inside a text
+        return pa.array(values.astype(np.str_), pa.string())
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(used))
 
 

@@ -99,9 +99,10 @@ def _write(
     if states:
         tables = {**tables, "state": (STATE, [states_to_arrow(states)])}
     try:
+        named = {f"{table}{rowfiles.ARROW}": content for table, content in tables.items()}
         files = {
             name: rowfiles.write(folder, f"{commit.folder}/{name}", *content)
-            for name, content in ((f"{table}{rowfiles.ARROW}", content) for table, content in tables.items())
+            for name, content in named.items()
         }
         commit = replace(commit, files=files)
         folder.replace(f"{commit.folder}/{COMPLETE}", commit.dump())

@@ -30,7 +30,7 @@ from orchestrator.traces.arrow import (
 )
 from orchestrator.traces.commits import NOBODY
 from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
-from orchestrator.traces.parts import PART_BYTES, Parts
+from orchestrator.traces.parts import PART_BYTES, Parts, part_prefix
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
 from orchestrator.traces.storage import FileRecord, Storage
@@ -88,10 +88,18 @@ def compact(
     except OSError:
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
+            _delete_parts(folder, generation)
         raise
     complete = Complete(generation, run.last, sweep, parts)
     folder.replace(COMPLETE, complete.dump(info))
     return complete
+
+
+def _delete_parts(folder: Storage, generation: int) -> None:
+    for table in TABLES:
+        for name in folder.names(table):
+            if name.startswith(part_prefix(generation)):
+                folder.delete(f"{table}/{name}")
 
 
 def _write(
@@ -125,7 +133,7 @@ class _Compaction:
         """All rows at once."""
         empty = {table: self._schema(table).empty_table() for table in (*TABLES, KEYS)}
         tables = {**empty, **fresh, KEYS: pa.concat_tables([empty[KEYS], *self._key_tables(plan)])}
-        yield lambda table: conform(tables[table], self._schema(table))
+        yield {table: conform(rows, self._schema(table)) for table, rows in tables.items()}.__getitem__
 
     def in_files(self, run: Snapshot, plan: Plan) -> Iterator[_Read]:
         """All rows in ranges of trials that fit in memory, in order."""
@@ -187,9 +195,9 @@ class _Compaction:
 
     def _pieces(self, place: str, piece: int) -> Files:
         present = self.folder.names(f"{place}/{piece:02d}")
+        named = {table: f"{table}{rowfiles.ARROW}" for table in (*TABLES, KEYS)}
         return {
-            table: [f"{place}/{piece:02d}/{name}"] if name in present else []
-            for table, name in ((table, f"{table}{rowfiles.ARROW}") for table in (*TABLES, KEYS))
+            table: [f"{place}/{piece:02d}/{name}"] if name in present else [] for table, name in named.items()
         }
 
     def _attach(self, table: str, data: pa.Table, swept: pa.Table) -> pa.Table:

@@ -23,6 +23,11 @@ _GROUP_ROWS = 1 << 20
 """A row group has no more."""
 
 
+def part_prefix(generation: int) -> str:
+    """How the names of the files of one generation begin."""
+    return f"part-{generation:04d}-"
+
+
 class Parts:
     """Takes the rows of one table, in order; a context manager, which finishes the last file.
 
@@ -34,7 +39,7 @@ class Parts:
         self, folder: Storage, table: str, schema: pa.Schema, generation: int, part_bytes: int = PART_BYTES
     ) -> None:
         self._folder, self._schema, self._part_bytes = folder, schema, part_bytes
-        self._prefix = f"{table}/part-{generation:04d}"
+        self._prefix = f"{table}/{part_prefix(generation)}"
         self._waiting: list[pa.Table] = []
         self._open: tuple[str, pq.ParquetWriter, Sink] | None = None
         self._stack = ExitStack()
@@ -62,7 +67,7 @@ class Parts:
         if not self._waiting:
             return
         if self._open is None:
-            name = f"{self._prefix}-{len(self.listed):05d}{PARQUET}"
+            name = f"{self._prefix}{len(self.listed):05d}{PARQUET}"
             self._open = name, *self._stack.enter_context(_writer(self._folder, name, self._schema))
         _, file, sink = self._open
         file.write_table(pa.concat_tables(self._waiting).unify_dictionaries(), row_group_size=_GROUP_ROWS)

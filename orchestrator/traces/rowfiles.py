@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 from pyarrow.dataset import Dataset, dataset
 
+from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.arrow import conform, plain
 from orchestrator.traces.storage import FileRecord, Sink, Storage
 
@@ -47,11 +48,21 @@ def append(file: pa.RecordBatchFileWriter, table: pa.Table) -> None:
 
 
 def read(folder: Storage, names: Iterable[str], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of files in order, as small tables of ``schema``."""
+    """The rows of files in order, as small tables of ``schema``.
+
+    Raises:
+        RunDirectoryError: a file is damaged.
+    """
     for name in names:
         batches = _read_arrow if name.endswith(ARROW) else _read_parquet
-        for batch in batches(folder, name, schema.names):
-            yield conform(pa.Table.from_batches([batch]), schema)
+        try:
+            for batch in batches(folder, name, schema.names):
+                yield conform(pa.Table.from_batches([batch]), schema)
+        except pa.ArrowInvalid as error:
+            raise RunDirectoryError(
+                f"{folder.path(name)} is damaged; a commit is computed anew if the sweep is run again, "
+                "a finished part must be restored from a copy"
+            ) from error
 
 
 def _read_arrow(folder: Storage, name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -84,7 +95,7 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
 
 def count(folder: Storage, names: Iterable[str]) -> int:
     """Number of rows in files of a table."""
-    return sum(table.num_rows for table in read(folder, names, pa.schema([("trial", pa.string())])))
+    return joined(folder, names, pa.schema([])).count_rows()
 
 
 def memory(folder: Storage, names: Iterable[str]) -> int:

@@ -26,9 +26,6 @@ from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState, unit
 from orchestrator.traces.schema import TABLES
 from orchestrator.traces.storage import SAFE, Hold, Storage, explained
 
-Last = tuple[Rows, Mapping[str, Sequence[KeyValue]], Mapping[str, SavedState]]
-"""Rows, key values and states, as for ``RunWriter.commit``."""
-
 
 class RunWriter:
     """The one writer of a run directory.
@@ -53,6 +50,7 @@ class RunWriter:
         self._info = info
         self._keys = info.keys[:keys]
         self._sweep = hashlib.sha256(sweep.encode()).hexdigest()
+        self._held: dict[str, pa.Table] = {}
         self._run = snapshot(folder, same_content)
         check_parts(folder, self._run)
         self.lost = lost_commits(folder, self._run)
@@ -121,7 +119,11 @@ class RunWriter:
         return read_states(self._folder, self._run)
 
     def commit(
-        self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]], states: Mapping[str, SavedState]
+        self,
+        rows: Rows,
+        keys: Mapping[str, Sequence[KeyValue]],
+        states: Mapping[str, SavedState],
+        last: bool = False,
     ) -> None:
         """Adds rows and the states that go with them, durably: all of it is there afterwards, or none.
 
@@ -129,6 +131,8 @@ class RunWriter:
             rows: of some steps; a row of ``trials`` ends its trial.
             keys: values of the swept keys of every trial in ``rows``.
             states: of every trial in ``rows`` that has not ended.
+            last: whether ``compact`` is next. Rows of a run that holds no others are then left to it, or to
+                ``close`` if it does not come to that.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
@@ -138,13 +142,10 @@ class RunWriter:
         """
         tables = self._tables(rows, keys)
         _check_resumable(tables, states)
-        if not tables and not states:
-            return
-        with explained(self._folder.root, SAFE):
-            self._lock.check()
-            commit = write_commit(self._folder, self._run.last, tables, states)
-            self._run = replace(self._run, commits=(*self._run.commits, commit))
-            self._merge()
+        if last and not (states or self._run.commits or self._run.complete):
+            self._held = tables
+        elif tables or states:
+            self._commit(tables, states)
 
     def take_back(self, trials: Sequence[str], plan: Plan) -> None:
         """Removes all rows of trials that have ended, so that they can be run again.
@@ -172,32 +173,33 @@ class RunWriter:
                 self._run = replace(self._run, complete=complete)
                 tidy(self._folder, self._run)
 
-    def compact(self, plan: Plan, last: Last | None = None) -> None:
+    def compact(self, plan: Plan) -> None:
         """Finishes the run: all rows of ended trials, sorted, in parts that any tool reads.
 
         Does nothing if nothing came since the last time.
 
         Args:
             plan: every trial of the sweep with the values of its swept keys; gone through once.
-            last: rows, keys and states that were not committed yet. They are now, unless the run holds no
-                others: then they go into the parts as they are.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
         """
-        fresh = self._take_in(last) if last else {}
         complete = self._run.complete
         if complete and complete.sweep == self._sweep and not self._run.commits:
             return
         with explained(self._folder.root, SAFE):
             self._lock.check()
-            complete = compact(self._folder, self._run, self._info, self._sweep, plan, fresh=fresh)
-            self._run = Snapshot(complete, ())
+            complete = compact(self._folder, self._run, self._info, self._sweep, plan, fresh=self._held)
+            self._run, self._held = Snapshot(complete, ()), {}
             tidy(self._folder, self._run)
 
     def close(self) -> None:
         """Gives the run free for another driver."""
-        self._lock.release()
+        try:
+            if self._held:
+                self._commit(self._held, {})
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -207,15 +209,12 @@ class RunWriter:
     ) -> None:
         self.close()
 
-    def _take_in(self, last: Last) -> dict[str, pa.Table]:
-        """Commits the last rows, or returns them if the run holds no others."""
-        if self._run.commits or self._run.complete:
-            self.commit(*last)
-            return {}
-        rows, keys, states = last
-        tables = self._tables(rows, keys)
-        _check_resumable(tables, states)
-        return tables
+    def _commit(self, tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]) -> None:
+        with explained(self._folder.root, SAFE):
+            self._lock.check()
+            commit = write_commit(self._folder, self._run.last, tables, states)
+            self._run = replace(self._run, commits=(*self._run.commits, commit))
+            self._merge()
 
     def _tables(self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]]) -> dict[str, pa.Table]:
         """The tables that have rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,14 +13,14 @@ from orchestrator.engines.gradient import GradientSum
 from orchestrator.models.base import Group
 from orchestrator.sweep.problem import Problem
 from orchestrator.sweep.trial import Record
-from orchestrator.traces.statistics import Recorded, statistics
+from orchestrator.traces.statistics import Recorded, group_statistics, step_statistics
 from orchestrator.training.evaluate import Scores
 from orchestrator.training.pack import Array
 
 Columns = dict[str, NDArray[Any]]
 Rows = dict[str, Columns]
 _GATHER_BYTES = 4 << 20
-"""Recorded steps are turned into statistics when they take this much memory: what caches still hold."""
+"""Recorded steps are turned into statistics when they take this much memory, and are still in the cache."""
 
 
 @dataclass(frozen=True)
@@ -133,28 +133,29 @@ class Recorder:
     def _digest(self) -> None:
         if not self._waiting:
             return
-        rows = _joined(self._waiting)
-        signals = self._signals if rows.recorded.signal.shape[1] else ()  # some engines have none
-        of_steps, of_groups = statistics(rows.recorded, self._groups, signals, self._dead, self._histogram)
-        tables = {
-            "steps": {"trial": rows.trial, "step": rows.step, **rows.columns, **of_steps},
-            "gradients": _gradient_rows(rows, (*self._groups, *signals), of_groups),
-        }
+        steps = _joined(self._waiting)
+        tables = {"steps": self._step_rows(steps), "gradients": self._gradient_rows(steps)}
         self._waiting, self._waiting_bytes = [], 0
         self._done.append(tables)
         self.bytes += sum(column.nbytes for table in tables.values() for column in table.values())
 
+    def _step_rows(self, rows: StepRows) -> Columns:
+        statistics = step_statistics(rows.recorded, self._dead)
+        return {"trial": rows.trial, "step": rows.step, **rows.columns, **statistics}
 
-def _gradient_rows(rows: StepRows, groups: Sequence[Group], statistics: Columns) -> Columns:
-    count = len(rows.trial)
-    return {
-        "trial": np.repeat(rows.trial.astype(np.bytes_), len(groups)),
-        "step": np.repeat(rows.step, len(groups)),
-        "group": np.tile(np.char.encode([group.name for group in groups]), count),
-        "kind": np.tile(np.char.encode([group.kind for group in groups]), count),
-        "depth": np.tile([group.depth for group in groups], count),
-        **{name: values.reshape(-1, *values.shape[2:]) for name, values in statistics.items()},
-    }
+    def _gradient_rows(self, rows: StepRows) -> Columns:
+        signals = self._signals if rows.recorded.signal.shape[1] else ()  # some engines have none
+        groups = (*self._groups, *signals)
+        count, names, kinds = len(rows.trial), [group.name for group in groups], [g.kind for g in groups]
+        statistics = group_statistics(rows.recorded, self._groups, signals, self._dead, self._histogram)
+        return {
+            "trial": np.repeat(rows.trial.astype(np.bytes_), len(groups)),
+            "step": np.repeat(rows.step, len(groups)),
+            "group": np.tile(np.char.encode(np.array(names, np.str_), "utf-8"), count),
+            "kind": np.tile(np.char.encode(np.array(kinds, np.str_), "utf-8"), count),
+            "depth": np.tile([group.depth for group in groups], count),
+            **{name: values.reshape(-1, *values.shape[2:]) for name, values in statistics.items()},
+        }
 
 
 def _joined(parts: list[StepRows]) -> StepRows:
