@@ -60,9 +60,20 @@ def test_driver_goes_on_while_a_commit_is_under_way(counts: Any) -> None:
         assert (counts.commits, ledger.rows, disk.kept) == (0, [3], [])
         disk.ready.set()
         until(lambda: commits.attend() or counts.commits == 1)
-        assert not disk.last
         commits.finish(last=True)
-    assert (counts.commits, disk.kept, disk.last) == (2, [[1, 2], [3]], True)
+    assert (counts.commits, disk.kept) == (2, [[1, 2], [3]])
+
+
+def test_committer_is_told_which_commit_is_the_last(counts: Any) -> None:
+    ledger, disk = Waiting(), Disk()
+    disk.ready.set()
+    with Committing(disk, ledger, counts, 0.0) as commits:  # type: ignore[arg-type]
+        ledger.rows += [1]
+        commits.attend()
+        assert not disk.last
+        ledger.rows += [2]
+        commits.finish(last=True)
+        assert disk.last
 
 
 def test_with_no_time_between_commits_the_driver_waits_for_each(counts: Any) -> None:
