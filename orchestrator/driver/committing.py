@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from orchestrator.driver.ledger import Ledger
 
-COMMIT_BYTES = 32 << 20
+COMMIT_BYTES = 16 << 20
 """Of rows, at which a commit does not wait for its time; at most twice as much waits to be committed."""
 
 

@@ -111,7 +111,8 @@ class Driver:
                 self._received.append(time.monotonic())
             for work in self.scheduler.dropped():
                 self._drop(work)
-            committing.attend()
+            if not self.scheduler.finished:  # else the last commit is next
+                committing.attend()
             self.watch(self.progress)
 
     def _submit(self, assignment: Assignment) -> None:
