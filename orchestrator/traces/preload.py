@@ -1,4 +1,4 @@
-"""Loading ahead what Arrow loads at first use, so that no sweep waits for it in the end."""
+"""Loading ahead what Arrow loads at first use, while a fleet comes up, so that nobody waits for it later."""
 
 from __future__ import annotations
 

@@ -88,7 +88,6 @@ class RunWriter:
         """
         folder = storage(path)
         wanted = RunInfo(name, record, dict(versions), tuple(keys))
-        Thread(target=preload).start()
         with explained(folder.root, "make it usable, or name another directory"):
             examine(folder, wanted, mixed_versions)
             folder.make()
@@ -96,6 +95,7 @@ class RunWriter:
             try:
                 old = examine(folder, wanted, mixed_versions)  # again: it may have changed before we held it
                 info = replace(wanted, keys=unite(wanted.keys, old.keys if old else ()))
+                Thread(target=preload).start()
                 return cls(folder, lock, info, len(wanted.keys), sweep)
             except BaseException:
                 lock.release()
