@@ -38,6 +38,13 @@ def philox(counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: Arra
     Returns:
         uint32 [..., 4].
     """
+    return np.stack(_philox(counter, key), axis=-1).astype(np.uint32)
+
+
+def _philox(
+    counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: ArrayLike
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """The four words of each block, each below 2**32."""
     key = np.asarray(key, np.uint64)
     words = np.broadcast_arrays(*(np.asarray(word, np.uint64) for word in counter), key)
     x0, x1, x2, x3 = (word.copy() for word in words[:4])
@@ -53,7 +60,7 @@ def philox(counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: Arra
         x2 &= _LOW
         x0, x1, x2, x3 = x1, x2, x3, x0
         k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
-    return np.stack([x0, x1, x2, x3], axis=-1).astype(np.uint32)
+    return x0, x1, x2, x3
 
 
 class Streams:
@@ -82,9 +89,11 @@ class Streams:
         """Random words, uint64 [R, count]; ``lane`` tells apart streams of one purpose (shard, circuit)."""
         blocks = np.arange((count + 1) // 2, dtype=np.uint64)
         counter = (blocks[None, :], self.steps[:, None], np.uint64(self._first + lane), np.uint64(purpose))
-        words = philox(counter, self.seeds[:, None]).astype(np.uint64)
-        pairs = words[..., 0::2] << _SHIFT | words[..., 1::2]
-        return np.ascontiguousarray(pairs.reshape(len(self.seeds), -1)[:, :count])
+        x0, x1, x2, x3 = _philox(counter, self.seeds[:, None])
+        words = np.empty((len(self.seeds), count), np.uint64)
+        words[:, 0::2] = x0 << _SHIFT | x1
+        words[:, 1::2] = (x2 << _SHIFT | x3)[:, : count // 2]
+        return words
 
     def uniform(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.float64]:
         """Uniform in [0, 1) with 53 bits, float64 [R, count]."""
@@ -106,4 +115,5 @@ class Streams:
         words = self.bits(purpose, count, lane) >> width << width
         words |= np.arange(count, dtype=np.uint64)
         words.sort(axis=1)
-        return (words & ((np.uint64(1) << width) - np.uint64(1))).astype(np.int64)
+        words &= (np.uint64(1) << width) - np.uint64(1)
+        return words.view(np.int64)

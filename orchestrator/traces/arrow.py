@@ -92,9 +92,12 @@ def states_to_arrow(states: Mapping[str, SavedState]) -> pa.Table:
 
 def conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
     """``data`` with the columns and types of ``schema``; what it lacks is null."""
+    if data.schema.equals(schema):
+        return data
+    present = set(data.column_names)
     columns = [
         _convert(data.column(field.name), field.type)
-        if field.name in data.column_names
+        if field.name in present
         else pa.nulls(data.num_rows, field.type)
         for field in schema
     ]

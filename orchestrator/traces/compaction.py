@@ -35,7 +35,7 @@ from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
 from orchestrator.traces.storage import FileRecord, Storage
 
-MEMORY_BYTES = 16 << 20
+MEMORY_BYTES = 4 << 20
 """What the rows of one table in one range may take; sorting them takes about four times that."""
 
 _PLANNED = 1 << 12
@@ -174,10 +174,13 @@ class _Compaction:
         swept = read(KEYS)
         ended = np.setdiff1d(trial_numbers(read("trials")["trial"]), self.gone)
         for table in TABLES:
-            data = self._attach(table, read(table).combine_chunks(), swept)
-            order = order_by(data, SORT[table]).to_numpy()
-            counted = np.isin(trial_numbers(data["trial"]), ended)
-            yield table, conform(data.take(order[counted[order]]), table_schema(table, self.keys))
+            yield table, self._sorted(table, read(table), swept, ended)
+
+    def _sorted(self, table: str, data: pa.Table, swept: pa.Table, ended: NDArray[np.uint64]) -> pa.Table:
+        order = order_by(data, SORT[table]).to_numpy()
+        counted = np.isin(trial_numbers(data["trial"]), ended)
+        data = self._attach(table, data.take(order[counted[order]]), swept)
+        return conform(data, table_schema(table, self.keys))
 
     def _scatter(self, table: str, names: Sequence[str], low: int, step: int, place: str) -> None:
         schema = self._schema(table)

@@ -52,8 +52,8 @@ class Batches:
         cuts = [self._batch.size * k // self._batch.shards for k in range(self._batch.shards + 1)]
         return [
             Shard(
-                inputs=self._data.inputs[rows[:, a:b]],
-                targets=self._data.targets[rows[:, a:b]],
+                inputs=self._data.inputs.take(rows[:, a:b], axis=0),  # many times as fast as [rows]
+                targets=self._data.targets.take(rows[:, a:b], axis=0),
                 weights=np.ascontiguousarray(weights[:, a:b]),
                 axes=drawn,
                 streams=streams,
