@@ -7,10 +7,9 @@ its part, however large the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -30,10 +29,10 @@ from orchestrator.traces.arrow import (
 )
 from orchestrator.traces.commits import NOBODY
 from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
-from orchestrator.traces.parts import PART_BYTES, Parts, part_prefix
+from orchestrator.traces.parts import PART_BYTES, write_parts
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
-from orchestrator.traces.storage import FileRecord, Storage
+from orchestrator.traces.storage import Storage
 
 MEMORY_BYTES = 4 << 20
 """What the rows of one table in one range may take; sorting them takes about four times that."""
@@ -53,9 +52,6 @@ Plan = Iterable[tuple[str, Sequence[KeyValue]]]
 Files = Mapping[str, Sequence[str]]
 Tables = Mapping[str, pa.Table]
 
-_Read = Callable[[str], pa.Table]
-"""Gives the table of a name, or the swept keys, text as text."""
-
 
 def compact(
     folder: Storage,
@@ -66,7 +62,6 @@ def compact(
     memory_bytes: int = MEMORY_BYTES,
     part_bytes: int = PART_BYTES,
     gone: NDArray[np.uint64] = NOBODY,
-    fresh: Tables | None = None,
 ) -> Complete:
     """Sorts all rows of ended trials into a new generation of parts and lists it.
 
@@ -77,49 +72,39 @@ def compact(
         sweep: SHA-256 of the sweep file that ``plan`` belongs to.
         part_bytes: size of a file of a finished table, about.
         gone: numbers of ended trials whose rows are left out as well.
-        fresh: the rows, of a run that holds no others; they are sorted where they are, in memory.
     """
-    generation = run.complete.generation + 1 if run.complete else 1
+    compaction = _Compaction(folder, info.keys, gone, memory_bytes)
     folder.delete(SCRATCH)
     try:
-        compaction = _Compaction(folder, info.keys, gone, memory_bytes)
-        pieces = compaction.in_memory(fresh, plan) if fresh else compaction.in_files(run, plan)
-        parts = _write(compaction, pieces, generation, part_bytes)
+        return _list(folder, run, info, sweep, compaction.rows(run, plan), part_bytes)
     except OSError:
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
-            _delete_parts(folder, generation)
         raise
-    complete = Complete(generation, run.last, sweep, parts)
+
+
+def finish(folder: Storage, run: Snapshot, info: RunInfo, sweep: str, tables: Tables) -> Complete:
+    """``compact`` for a run that holds no rows but ``tables``: every trial in them has ended."""
+    rows = ((table, rows.take(order_by(rows, SORT[table]))) for table, rows in tables.items())
+    return _list(folder, run, info, sweep, rows, PART_BYTES)
+
+
+def _list(
+    folder: Storage,
+    run: Snapshot,
+    info: RunInfo,
+    sweep: str,
+    rows: Iterable[tuple[str, pa.Table]],
+    part_bytes: int,
+) -> Complete:
+    generation = run.complete.generation + 1 if run.complete else 1
+    schemas = {table: table_schema(table, info.keys) for table in TABLES}
+    conforming = ((table, conform(data, schemas[table])) for table, data in rows)
+    complete = Complete(
+        generation, run.last, sweep, write_parts(folder, generation, schemas, conforming, part_bytes)
+    )
     folder.replace(COMPLETE, complete.dump(info))
     return complete
-
-
-def _delete_parts(folder: Storage, generation: int) -> None:
-    for table in TABLES:
-        for name in folder.names(table):
-            if name.startswith(part_prefix(generation)):
-                folder.delete(f"{table}/{name}")
-
-
-def _write(
-    compaction: _Compaction, pieces: Iterable[_Read], generation: int, part_bytes: int
-) -> dict[str, FileRecord]:
-    """Writes the parts; returns their list."""
-    schemas = {table: table_schema(table, compaction.keys) for table in TABLES}
-    with ExitStack() as stack:
-        parts = {
-            table: stack.enter_context(Parts(compaction.folder, table, schema, generation, part_bytes))
-            for table, schema in schemas.items()
-        }
-        for table in ("trials", "steps", "gradients"):
-            parts[table].add(schemas[table].empty_table())
-        for read in pieces:
-            for table, rows in compaction.finished(read):
-                if rows.num_rows:
-                    parts[table].add(rows)
-            _give_back()
-    return {name: record for table in parts.values() for name, record in table.listed.items()}
 
 
 @dataclass(frozen=True)
@@ -129,17 +114,12 @@ class _Compaction:
     gone: NDArray[np.uint64]
     memory_bytes: int
 
-    def in_memory(self, fresh: Tables, plan: Plan) -> Iterator[_Read]:
-        """All rows at once."""
-        empty = {table: self._schema(table).empty_table() for table in (*TABLES, KEYS)}
-        tables = {**empty, **fresh, KEYS: pa.concat_tables([empty[KEYS], *self._key_tables(plan)])}
-        yield {table: conform(rows, self._schema(table)) for table, rows in tables.items()}.__getitem__
-
-    def in_files(self, run: Snapshot, plan: Plan) -> Iterator[_Read]:
-        """All rows in ranges of trials that fit in memory, in order."""
+    def rows(self, run: Snapshot, plan: Plan) -> Iterator[tuple[str, pa.Table]]:
+        """The rows of each table in order, in portions that fit in memory."""
         files = {table: run.files(table) for table in TABLES} | {KEYS: self.write_keys(plan)}
         for piece in self.ranges(files, 0, 1 << 64):
-            yield partial(self._read, piece)
+            yield from self._sorted_piece(piece)
+            _give_back()
 
     def write_keys(self, plan: Plan) -> list[str]:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
@@ -169,18 +149,16 @@ class _Compaction:
             yield from self.ranges(self._pieces(place, piece), low + piece * step, step)
         self.folder.delete(place)
 
-    def finished(self, read: _Read) -> Iterator[tuple[str, pa.Table]]:
-        """The tables of one range as they are to be written."""
-        swept = read(KEYS)
-        ended = np.setdiff1d(trial_numbers(read("trials")["trial"]), self.gone)
+    def _sorted_piece(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
+        swept = self._read(files, KEYS)
+        ended = np.setdiff1d(trial_numbers(self._read(files, "trials")["trial"]), self.gone)
         for table in TABLES:
-            yield table, self._sorted(table, read(table), swept, ended)
+            yield table, self._sorted(table, self._read(files, table), swept, ended)
 
     def _sorted(self, table: str, data: pa.Table, swept: pa.Table, ended: NDArray[np.uint64]) -> pa.Table:
         order = order_by(data, SORT[table]).to_numpy()
         counted = np.isin(trial_numbers(data["trial"]), ended)
-        data = self._attach(table, data.take(order[counted[order]]), swept)
-        return conform(data, table_schema(table, self.keys))
+        return self._attach(table, data.take(order[counted[order]]), swept)
 
     def _scatter(self, table: str, names: Sequence[str], low: int, step: int, place: str) -> None:
         schema = self._schema(table)

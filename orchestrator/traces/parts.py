@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -23,12 +23,56 @@ _GROUP_ROWS = 1 << 20
 """A row group has no more."""
 
 
-def part_prefix(generation: int) -> str:
-    """How the names of the files of one generation begin."""
+def write_parts(
+    folder: Storage,
+    generation: int,
+    schemas: Mapping[str, pa.Schema],
+    rows: Iterable[tuple[str, pa.Table]],
+    part_bytes: int = PART_BYTES,
+) -> dict[str, FileRecord]:
+    """Writes the files of one generation.
+
+    Args:
+        schemas: of each table; a table without a row gets an empty file, but for `parameters`.
+        rows: a table's name and its next rows, in its schema.
+        part_bytes: size of a file, about.
+
+    Returns:
+        The files by name.
+
+    Raises:
+        OSError: none of the files is left behind then, as far as the disk allows.
+    """
+    try:
+        with ExitStack() as stack:
+            parts = {
+                table: stack.enter_context(_Parts(folder, table, schema, generation, part_bytes))
+                for table, schema in schemas.items()
+            }
+            for table in ("trials", "steps", "gradients"):
+                parts[table].add(schemas[table].empty_table())
+            for table, data in rows:
+                if data.num_rows:
+                    parts[table].add(data)
+    except OSError:
+        with suppress(OSError):
+            _delete(folder, schemas, _prefix(generation))
+        raise
+    return {name: record for table in parts.values() for name, record in table.listed.items()}
+
+
+def _prefix(generation: int) -> str:
     return f"part-{generation:04d}-"
 
 
-class Parts:
+def _delete(folder: Storage, tables: Iterable[str], prefix: str) -> None:
+    for table in tables:
+        for name in folder.names(table):
+            if name.startswith(prefix):
+                folder.delete(f"{table}/{name}")
+
+
+class _Parts:
     """Takes the rows of one table, in order; a context manager, which finishes the last file.
 
     Attributes:
@@ -36,10 +80,10 @@ class Parts:
     """
 
     def __init__(
-        self, folder: Storage, table: str, schema: pa.Schema, generation: int, part_bytes: int = PART_BYTES
+        self, folder: Storage, table: str, schema: pa.Schema, generation: int, part_bytes: int
     ) -> None:
         self._folder, self._schema, self._part_bytes = folder, schema, part_bytes
-        self._prefix = f"{table}/{part_prefix(generation)}"
+        self._prefix = f"{table}/{_prefix(generation)}"
         self._waiting: list[pa.Table] = []
         self._open: tuple[str, pq.ParquetWriter, Sink] | None = None
         self._stack = ExitStack()

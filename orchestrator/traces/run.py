@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from orchestrator.traces.arrow import to_arrow
 from orchestrator.traces.commits import merge, read_ended, read_states, write_commit
-from orchestrator.traces.compaction import Plan, compact
+from orchestrator.traces.compaction import Plan, compact, finish
 from orchestrator.traces.control import Control
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
 from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
@@ -189,7 +189,10 @@ class RunWriter:
             return
         with explained(self._folder.root, SAFE):
             self._lock.check()
-            complete = compact(self._folder, self._run, self._info, self._sweep, plan, fresh=self._held)
+            if self._held:
+                complete = finish(self._folder, self._run, self._info, self._sweep, self._held)
+            else:
+                complete = compact(self._folder, self._run, self._info, self._sweep, plan)
             self._run, self._held = Snapshot(complete, ()), {}
             tidy(self._folder, self._run)
 
