@@ -34,17 +34,16 @@ def recorded(gradient: Any, **known: Any) -> Recorded:
         square = gradient**2
     plain: dict[str, Any] = {
         "gradient": gradient,
-        "clipped": gradient,
+        "clipped": None,
         "update": zero,
         "parameters": zero,
         "previous": None,
         "square": square,
-        "noise": zero,
-        "noise_first": zero,
+        "noise": None,
+        "noise_first": None,
         "weight_square": np.ones(rows),
         "signal": np.zeros((rows, 0)),
         "signal_square": np.zeros((rows, 0)),
-        "exact": True,
     }
     return Recorded(**(plain | known))
 
@@ -197,7 +196,7 @@ def test_fraction_tiny_compares_with_the_whole_gradient() -> None:
 
 
 def test_fraction_tiny_with_shots_compares_with_each_standard_error() -> None:
-    rows = recorded([1.0, -1.0, 3.0], noise=np.array([[4.0, 0.25, 4.0]]), exact=False)
+    rows = recorded([1.0, -1.0, 3.0], noise=np.array([[4.0, 0.25, 4.0]]))
     assert of_whole(rows)["fraction_tiny"] == pytest.approx(1 / 3, rel=1e-15)
 
 
@@ -268,7 +267,6 @@ def test_sample_variance_takes_shot_noise_off_each_component_down_to_zero() -> N
         square=np.array([[2.0, 2.0]]),  # (2 − 1)/(1 − ½) = 2 in each
         weight_square=np.array([0.5]),
         noise_first=np.array([[0.5, 7.0]]),
-        exact=False,
     )
     assert of_whole(rows)["sample_variance"] == 0.75
     assert of_steps(rows)["noise_trace"] == 1.5
@@ -280,14 +278,13 @@ def test_signal_square_takes_off_what_shots_add() -> None:
         square=np.array([[9.0, 16.0]]),
         weight_square=np.array([0.5]),
         noise=np.array([[2.0, 1.0]]),
-        exact=False,
     )
     assert of_steps(rows)["signal_square"] == 25.0 - 3.0
 
 
 def test_snr_compares_the_gradient_with_its_shot_noise() -> None:
     noise = np.array([[2.0, 3.0], [16.0, 16.0]])
-    group = of_whole(recorded([[3.0, 4.0], [3.0, 4.0]], noise=noise, exact=False))
+    group = of_whole(recorded([[3.0, 4.0], [3.0, 4.0]], noise=noise))
     assert group["shot_variance"].tolist() == [2.5, 16.0]
     assert group["snr"].tolist() == [2.0, 0.0]  # sqrt((25 − 5)/5); less signal than noise
 
@@ -341,7 +338,8 @@ def test_dead_parameters_are_left_out() -> None:
 
 def select_columns(rows: Recorded, keep: NDArray[np.bool_]) -> Recorded:
     names = ("gradient", "clipped", "update", "parameters", "previous", "square", "noise", "noise_first")
-    return replace(rows, **{name: np.ascontiguousarray(getattr(rows, name)[:, keep]) for name in names})
+    known = {name: getattr(rows, name) for name in names if getattr(rows, name) is not None}
+    return replace(rows, **{name: np.ascontiguousarray(values[:, keep]) for name, values in known.items()})
 
 
 def test_wholly_dead_group_has_no_parameters_and_no_statistics() -> None:
@@ -396,12 +394,12 @@ def cases(draw: st.DrawFn, values: st.SearchStrategy[float]) -> Case:
     with np.errstate(invalid="ignore"):
         summed = from_samples(samples, weights)
     known = {name: array(rows, parameters) for name in ("update", "parameters", "previous")}
-    known["clipped"] = np.clip(summed.gradient, -2.0, 2.0)
-    exact = draw(st.booleans())
-    if not exact:
+    if draw(st.booleans()):
+        known["clipped"] = np.clip(summed.gradient, -2.0, 2.0)
+    if draw(st.booleans()):
         known["noise"] = array(rows, parameters, of=st.floats(0.1, 2.0))
         known["noise_first"] = array(rows, parameters, of=st.floats(0.1, 2.0))
-    return Case(replace(summed, exact=exact, **known), samples, weights)
+    return Case(replace(summed, **known), samples, weights)
 
 
 def norm(values: list[float]) -> float:
@@ -448,14 +446,19 @@ def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[
     def of(name: str, components: list[int] = chosen) -> list[float]:
         return [float(value) for value in getattr(case.rows, name)[row, components]]
 
-    g, clipped, noise, size = of("gradient"), of("clipped"), of("noise"), len(chosen)
+    def shots(name: str) -> list[float]:
+        return [0.0] * len(chosen) if exact else of(name)
+
+    exact = case.rows.noise is None
+    clipped = of("gradient" if case.rows.clipped is None else "clipped")
+    g, noise, size = of("gradient"), shots("noise"), len(chosen)
     size_of = [abs(x) for x in g]
     mean, weights = sum(g) / size, case.weights[row].tolist()
     limit = TINY * extreme(max, [abs(x) for x in of("gradient", live)])
-    limits = [limit] * size if case.rows.exact else [math.sqrt(value) for value in noise]
+    limits = [limit] * size if exact else [math.sqrt(value) for value in noise]
     changed = [a != b and not (math.isnan(a) and math.isnan(b)) for a, b in zip(g, clipped, strict=True)]
     samples = case.samples[row, :, chosen].tolist()
-    variances = [variance(x, weights, v) for x, v in zip(samples, of("noise_first"), strict=True)]
+    variances = [variance(x, weights, v) for x, v in zip(samples, shots("noise_first"), strict=True)]
     return {
         "mean": mean,
         "std": math.sqrt(sum((x - mean) ** 2 for x in g) / size),
@@ -489,7 +492,8 @@ def reference_histogram(values: list[float]) -> list[int]:
 
 def rounding(case: Case, row: int, chosen: list[int]) -> dict[str, float]:
     """Size of the terms that may cancel in a statistic; nothing cancels in the others."""
-    samples, noise = np.abs(case.samples[row][:, chosen]), case.rows.noise[row, chosen].sum()
+    samples = np.abs(case.samples[row][:, chosen])
+    noise = 0.0 if case.rows.noise is None else case.rows.noise[row, chosen].sum()
     largest = samples.max(initial=0.0, where=np.isfinite(samples))
     return {
         "mean": largest,
@@ -571,13 +575,15 @@ def random_rows(rng: np.random.Generator, rows: int, parameters: int, units: int
         return wide[:, 1 : count + 1]
 
     per_parameter = [f.name for f in fields(Recorded)[:8]]
-    arrays = {name: array(parameters) for name in per_parameter}
+    arrays: dict[str, Array | None] = {name: array(parameters) for name in per_parameter}
+    if rng.integers(2):
+        arrays |= dict.fromkeys(("clipped", "noise", "noise_first"))
     signals = {name: np.abs(array(units)) for name in ("signal", "signal_square")}
-    return Recorded(**arrays, weight_square=rng.random(rows), **signals, exact=bool(rng.integers(2)))
+    return Recorded(**arrays, weight_square=rng.random(rows), **signals)
 
 
 def row_of(rows: Recorded, row: int) -> Recorded:
-    arrays = {f.name: getattr(rows, f.name) for f in fields(rows) if f.name != "exact"}
+    arrays = {f.name: values for f in fields(rows) if (values := getattr(rows, f.name)) is not None}
     return replace(rows, **{name: values[row : row + 1].copy() for name, values in arrays.items()})
 
 

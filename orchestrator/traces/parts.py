@@ -22,6 +22,9 @@ _GROUP_BYTES = 8 << 20
 _GROUP_ROWS = 1 << 20
 """A row group has no more."""
 
+_LEVEL = -3
+"""Of zstd: statistics hardly compress; level 1 saves 6 % and takes a quarter longer."""
+
 
 def write_parts(
     folder: Storage,
@@ -130,6 +133,6 @@ class _Parts:
 def _writer(folder: Storage, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
     """A new Parquet file to be written piece by piece; each piece is a row group."""
     repeating = [field.name for field in schema if field.type != pa.float64()]  # a statistic rarely does
-    options = {"compression": "zstd", "use_dictionary": repeating}
+    options = {"compression": "zstd", "compression_level": _LEVEL, "use_dictionary": repeating}
     with folder.create(name) as sink, pq.ParquetWriter(sink, schema, **options) as file:
         yield file, sink

@@ -7,9 +7,9 @@ one row along the contiguous last axis, so that its bits do not depend on the ro
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,13 @@ TINY = 64 * float(np.finfo(np.float64).eps)
 _LONGEST = 1 << 13
 """Of the dot products that one thread computes, however many BLAS has."""
 
+_SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+"""A magnitude below it is zero."""
+
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+_Special = Callable[[Array], dict[str, Array]]
+"""Statistics of one kind of group, from its magnitudes in ascending order."""
+
 _FLOATS = tuple(column.name for column in GRADIENTS if column.type == "float64")
 
 
@@ -36,31 +42,29 @@ class Recorded:
 
     Attributes:
         gradient: [N, P] Σ p_i ∂l_i
-        clipped: [N, P] the gradient after all clips
+        clipped: [N, P] the gradient after all clips; None where nothing clips
         update: [N, P] what was subtracted from the parameters; None in a probe
         parameters: [N, P] before the update
         previous: [N, P] gradient of the step before, NaN in rows that have none; None if no row has one
         square: [N, P] Σ p_i (∂l_i)²
-        noise: [N, P] Σ p_i² v_i, where v_i is the variance that finite shots add to ∂l_i
-        noise_first: [N, P] Σ p_i v_i
+        noise: [N, P] Σ p_i² v_i, where v_i is the variance that finite shots add to ∂l_i; None if exact
+        noise_first: [N, P] Σ p_i v_i; None if exact
         weight_square: [N] Σ p_i²
         signal: [N, S] Σ p_i δ_i, where δ_i is dl_i/da of every layer, side by side
         signal_square: [N, S] Σ p_i δ_i²
-        exact: whether no shots were taken, so that ``noise`` and ``noise_first`` are 0
     """
 
     gradient: Array
-    clipped: Array
+    clipped: Array | None
     update: Array | None
     parameters: Array
     previous: Array | None
     square: Array
-    noise: Array
-    noise_first: Array
+    noise: Array | None
+    noise_first: Array | None
     weight_square: Array
     signal: Array
     signal_square: Array
-    exact: bool
 
 
 @np.errstate(all="ignore")
@@ -76,8 +80,10 @@ def step_statistics(recorded: Recorded, dead: NDArray[np.bool_]) -> dict[str, Ar
         parameter_norm, noise_trace, signal_square, cosine_previous.
     """
     whole = _part(recorded, 0, len(dead), ~dead)
-    norm, clipped_norm = _norm(whole.gradient), _norm(whole.clipped)
+    norm = _norm(whole.gradient)
+    clipped_norm = norm if whole.clipped is None else _norm(whole.clipped)
     noise_trace = _sum(_variance(whole.gradient, whole.square, whole.weight_square, whole.noise_first))
+    shot_noise = 0.0 if whole.noise is None else _sum(whole.noise)
     return {
         "gradient_norm": norm,
         "clipped_norm": clipped_norm,
@@ -85,7 +91,7 @@ def step_statistics(recorded: Recorded, dead: NDArray[np.bool_]) -> dict[str, Ar
         "update_norm": _norm_if_known(whole.update, norm),
         "parameter_norm": _norm(whole.parameters),
         "noise_trace": noise_trace,
-        "signal_square": norm * norm - noise_trace * recorded.weight_square - _sum(whole.noise),
+        "signal_square": norm * norm - noise_trace * recorded.weight_square - shot_noise,
         "cosine_previous": _cosine_previous(whole, norm),
     }
 
@@ -115,7 +121,9 @@ def group_statistics(
     live = ~dead
     largest = np.max(np.abs(recorded.gradient), axis=-1, initial=0.0, where=live)
     parts = [_part(recorded, group.start, group.stop, live) for group in groups]
-    measured = [(part.gradient, _of_parameters(part, largest)) for part in parts]
+    measured: list[tuple[Array, _Special]] = [
+        (part.gradient, partial(_of_parameters, part, largest)) for part in parts
+    ]
     measured += [_of_signal(recorded, group) for group in signals]
 
     shape = len(recorded.gradient), len(measured)
@@ -126,10 +134,12 @@ def group_statistics(
         table["histogram"] = np.zeros((*shape, BINS), np.int64)
     for place in np.flatnonzero(sizes):
         values, special = measured[place]
-        for name, column in (_distribution(values) | special).items():
+        magnitude = np.abs(values)
+        ordered = np.sort(magnitude, axis=-1)
+        for name, column in (_distribution(values, magnitude, ordered) | special(ordered)).items():
             table[name][:, place] = column
         if histogram:
-            table["histogram"][:, place] = _histogram(np.abs(values))
+            table["histogram"][:, place] = _histogram(magnitude)
     return table
 
 
@@ -142,16 +152,19 @@ def _part(recorded: Recorded, start: int, stop: int, live: NDArray[np.bool_]) ->
     def cut(array: Array) -> Array:
         return _slice(array, start, stop) if whole else array.take(columns, axis=1)
 
+    def cut_if_known(array: Array | None) -> Array | None:
+        return None if array is None else cut(array)
+
     return replace(
         recorded,
         gradient=cut(recorded.gradient),
-        clipped=cut(recorded.clipped),
-        update=None if recorded.update is None else cut(recorded.update),
+        clipped=cut_if_known(recorded.clipped),
+        update=cut_if_known(recorded.update),
         parameters=cut(recorded.parameters),
-        previous=None if recorded.previous is None else cut(recorded.previous),
+        previous=cut_if_known(recorded.previous),
         square=cut(recorded.square),
-        noise=cut(recorded.noise),
-        noise_first=cut(recorded.noise_first),
+        noise=cut_if_known(recorded.noise),
+        noise_first=cut_if_known(recorded.noise_first),
     )
 
 
@@ -160,10 +173,8 @@ def _slice(array: Array, start: int, stop: int) -> Array:
     return np.ascontiguousarray(array)[:, start:stop]
 
 
-def _distribution(values: Array) -> dict[str, Array]:
-    """How the components [N, n] of each row are distributed."""
-    magnitude = np.abs(values)
-    ordered = np.sort(magnitude, axis=-1)
+def _distribution(values: Array, magnitude: Array, ordered: Array) -> dict[str, Array]:
+    """How the components [N, n] of each row are distributed; ``ordered`` are their magnitudes, NaN last."""
     mean = _mean(values)
     return {
         "mean": mean,
@@ -173,60 +184,83 @@ def _distribution(values: Array) -> dict[str, Array]:
         "l1": _sum(magnitude),
         "l2": _norm(values),
         "linf": ordered[:, -1],
-        "fraction_zero": _share(values == 0.0),
-        "fraction_nonfinite": _share(~np.isfinite(values)),
+        "fraction_zero": _share_below(ordered, _SMALLEST),
+        "fraction_nonfinite": _share_nonfinite(ordered),
     } | _quantiles(ordered)
 
 
 def _quantiles(ordered: Array) -> dict[str, Array]:
     """Quantiles of rows in ascending order (NaN last), interpolated linearly; NaN in a row with a NaN."""
-    known = ~np.isnan(ordered[:, -1])
-    result = {}
-    for name, share in _QUANTILES.items():
-        position = share * (ordered.shape[1] - 1)
-        below, above = ordered[:, math.floor(position)], ordered[:, math.ceil(position)]
-        # Equal neighbours need no interpolation, and infinite ones must not be subtracted.
-        rise = np.where(above > below, (above - below) * (position % 1.0), 0.0)
-        result[name] = np.where(known, below + rise, np.nan)
-    return result
+    position = np.array(list(_QUANTILES.values())) * (ordered.shape[1] - 1)
+    below = ordered.take(np.floor(position).astype(int), axis=1)
+    above = ordered.take(np.ceil(position).astype(int), axis=1)
+    # Equal neighbours need no interpolation, and infinite ones must not be subtracted.
+    rise = np.where(above > below, (above - below) * (position % 1.0), 0.0)
+    result = np.where(np.isnan(ordered[:, -1:]), np.nan, below + rise)
+    return dict(zip(_QUANTILES, result.T, strict=True))
 
 
-def _of_parameters(part: Recorded, largest: Array) -> dict[str, Array]:
-    """What only groups of parameters have; ``largest`` [N] is max|g| over the whole gradient."""
-    gradient, noise = part.gradient, _sum(part.noise)
+def _of_parameters(part: Recorded, largest: Array, ordered: Array) -> dict[str, Array]:
+    """What only groups of parameters have.
+
+    Args:
+        largest: [N] max|g| over the whole gradient.
+        ordered: [N, n] magnitudes of the part's gradient in ascending order.
+    """
+    gradient = part.gradient
     norm = _norm(gradient)
-    limit = TINY * largest[:, None] if part.exact else np.sqrt(part.noise)
-    tiny = _share(np.abs(gradient) < limit)
     variance = _variance(gradient, part.square, part.weight_square, part.noise_first)
-    changed = (part.clipped != gradient) & ~(np.isnan(part.clipped) & np.isnan(gradient))
     return {
-        "fraction_tiny": np.where(np.isfinite(limit).all(-1), tiny, np.nan),
-        "fraction_clipped": _share(changed),
-        "clipped_l2": _norm(part.clipped),
+        **_of_clips(part, norm),
+        **_of_shots(part, norm, largest, ordered),
         "sample_variance": _mean(variance),
-        "shot_variance": noise / gradient.shape[1],
-        "snr": np.sqrt(np.maximum(0.0, norm * norm - noise) / _or_nan(noise)),
         "update_l2": _norm_if_known(part.update, norm),
         "parameter_l2": _norm(part.parameters),
         "cosine_previous": _cosine_previous(part, norm),
     }
 
 
-def _of_signal(recorded: Recorded, group: Group) -> tuple[Array, dict[str, Array]]:
+def _of_clips(part: Recorded, norm: Array) -> dict[str, Array]:
+    if part.clipped is None:
+        return {"fraction_clipped": np.zeros_like(norm), "clipped_l2": norm}
+    changed = (part.clipped != part.gradient) & ~(np.isnan(part.clipped) & np.isnan(part.gradient))
+    return {"fraction_clipped": _share(changed), "clipped_l2": _norm(part.clipped)}
+
+
+def _of_shots(part: Recorded, norm: Array, largest: Array, ordered: Array) -> dict[str, Array]:
+    if part.noise is None:
+        limit = TINY * largest
+        tiny = np.where(np.isfinite(limit), _share_below(ordered, limit[:, None]), np.nan)
+        return {
+            "fraction_tiny": tiny,
+            "shot_variance": np.zeros_like(norm),
+            "snr": np.full_like(norm, np.nan),
+        }
+    noise, limit = _sum(part.noise), np.sqrt(part.noise)
+    tiny = _share(np.abs(part.gradient) < limit)
+    return {
+        "fraction_tiny": np.where(np.isfinite(limit).all(-1), tiny, np.nan),
+        "shot_variance": noise / part.noise.shape[1],
+        "snr": np.sqrt(np.maximum(0.0, norm * norm - noise) / _or_nan(noise)),
+    }
+
+
+def _of_signal(recorded: Recorded, group: Group) -> tuple[Array, _Special]:
     """The root mean square of a layer's units over the mini-batch [N, n], and what else signals have."""
     mean = _slice(recorded.signal, group.start, group.stop)
     square = _slice(recorded.signal_square, group.start, group.stop)
-    variance = _variance(mean, square, recorded.weight_square, np.zeros(1))
-    return np.sqrt(square), {"sample_variance": _mean(variance)}
+    variance = _variance(mean, square, recorded.weight_square, None)
+    return np.sqrt(square), lambda _: {"sample_variance": _mean(variance)}
 
 
-def _variance(mean: Array, square: Array, weight_square: Array, shot_noise: Array) -> Array:
+def _variance(mean: Array, square: Array, weight_square: Array, shot_noise: Array | None) -> Array:
     """Variance of per-sample values x_i, estimated without bias from Σp_i x_i and Σp_i x_i², [N, n].
 
     E[Σp_i x_i² − (Σp_i x_i)²] = (1 − Σp_i²)·Var(x) for independent x_i; what shots add is taken off.
     """
     rest = _or_nan(1.0 - weight_square)[:, None]
-    return np.maximum(0.0, (square - mean * mean) / rest - shot_noise)
+    variance = (square - mean * mean) / rest
+    return np.maximum(0.0, variance if shot_noise is None else variance - shot_noise)
 
 
 def _cosine_previous(part: Recorded, norm: Array) -> Array:
@@ -273,6 +307,19 @@ def _mean(values: Array) -> Array:
 
 def _share(mask: NDArray[np.bool_]) -> Array:
     return np.count_nonzero(mask, axis=-1) / mask.shape[1]
+
+
+def _share_below(ordered: Array, limit: Array | float) -> Array:
+    """Share of the components below ``limit``; most rows show with their smallest that they have none."""
+    if not (ordered[:, :1] < limit).any():
+        return np.zeros(len(ordered))
+    return _share(ordered < limit)
+
+
+def _share_nonfinite(ordered: Array) -> Array:
+    if np.isfinite(ordered[:, -1]).all():
+        return np.zeros(len(ordered))
+    return _share(~np.isfinite(ordered))
 
 
 def _or_nan(divisor: Array) -> Array:

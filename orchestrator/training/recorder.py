@@ -51,9 +51,10 @@ def step_columns(
 
 
 def recorded(
-    total: GradientSum, clipped: Array, update: Array | None, parameters: Array, previous: Array | None
+    total: GradientSum, clipped: Array | None, update: Array | None, parameters: Array, previous: Array | None
 ) -> Recorded:
     """What the statistics are computed from."""
+    exact = not total.shots.any()
     return Recorded(
         gradient=total.gradient,
         clipped=clipped,
@@ -61,12 +62,11 @@ def recorded(
         parameters=parameters,
         previous=previous,
         square=total.square,
-        noise=total.noise,
-        noise_first=total.noise_first,
+        noise=None if exact else total.noise,
+        noise_first=None if exact else total.noise_first,
         weight_square=total.weight_square,
         signal=total.signal,
         signal_square=total.signal_square,
-        exact=not total.shots.any(),
     )
 
 

@@ -33,12 +33,12 @@ class Applied:
     """What one pass through a chain leaves.
 
     Attributes:
-        clipped: [R, P] the gradient behind the clips that stand before the optimiser.
+        clipped: [R, P] the gradient behind the clips that stand before the optimiser; None if none does.
         update: [R, P] the end of the chain, to be subtracted from the parameters.
         state: for the next step.
     """
 
-    clipped: Array
+    clipped: Array | None
     update: Array
     state: ChainState
 
@@ -102,15 +102,16 @@ class Chain:
         in it, and no floating-point warning is raised.
         """
         clipped, vector = None, np.ascontiguousarray(gradient)
-        parts = []
+        parts: list[State] = []
+        stepped = False
         with np.errstate(all="ignore"):
             for update, numbers, part in zip(self.updates, self.numbers, state.parts, strict=True):
-                if isinstance(update, Optimizer):
-                    clipped = vector
                 vector = update.direction(vector, metric, self.groups, numbers)
                 vector, part = update.update(vector, part, numbers)  # noqa: PLW2901 - state in, state out
                 parts.append(part)
-        return Applied(vector if clipped is None else clipped, vector, ChainState(tuple(parts)))
+                stepped |= isinstance(update, Optimizer)
+                clipped = clipped if stepped else vector
+        return Applied(clipped, vector, ChainState(tuple(parts)))
 
     def flatten(self, state: ChainState) -> Array:
         """All that ``state`` holds, [R, W] float64; W = 0 if it remembers nothing."""
