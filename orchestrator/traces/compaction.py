@@ -29,6 +29,7 @@ from orchestrator.traces.arrow import (
 )
 from orchestrator.traces.commits import NOBODY
 from orchestrator.traces.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
+from orchestrator.traces.memory import give_back
 from orchestrator.traces.parts import PART_BYTES, write_parts
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
@@ -119,7 +120,7 @@ class _Compaction:
         files = {table: run.files(table) for table in TABLES} | {KEYS: self.write_keys(plan)}
         for piece in self.ranges(files, 0, 1 << 64):
             yield from self._sorted_piece(piece)
-            _give_back()
+            give_back()
 
     def write_keys(self, plan: Plan) -> list[str]:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
@@ -172,7 +173,7 @@ class _Compaction:
                         name = f"{place}/{piece:02d}/{table}{rowfiles.ARROW}"
                         files[piece], _ = stack.enter_context(rowfiles.writer(self.folder, name, schema))
                     rowfiles.append(files[piece], data)
-                _give_back()
+                give_back()
 
     def _pieces(self, place: str, piece: int) -> Files:
         present = self.folder.names(f"{place}/{piece:02d}")
@@ -206,11 +207,6 @@ class _Compaction:
     def _schema(self, table: str) -> pa.Schema:
         # Dictionaries would be written in full with every piece of a table: plain text until the end.
         return plain(key_schema(self.keys) if table == KEYS else table_schema(table, self.keys))
-
-
-def _give_back() -> None:
-    """Arrow's allocator would keep what it no longer needs, some 50 MB."""
-    pa.default_memory_pool().release_unused()
 
 
 def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa.Table]]:

@@ -1,10 +1,8 @@
-"""Making Arrow ready while a fleet comes up, so that nobody waits for it later."""
+"""Loading ahead what Arrow loads at first use, while a fleet comes up, so that nobody waits for it later."""
 
 from __future__ import annotations
 
 import io
-import os
-from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +15,6 @@ from orchestrator.traces.schema import SORT
 
 def preload() -> None:
     """Takes a table through what commits and finished tables do; pandas comes with the first array."""
-    _use_small_pages()
     schema, place = table_schema("gradients", ()), io.BytesIO()
     trial = pa.array(np.array(["0" * 16]))
     table = conform(pa.table({"trial": trial, "step": [0], "group": ["a"]}), plain(schema))
@@ -26,11 +23,3 @@ def preload() -> None:
     table = ipc.open_file(place.getvalue()).read_all()
     table = conform(table.take(order_by(table, SORT["gradients"])), schema)
     pq.write_table(table, place, compression="zstd")
-
-
-def _use_small_pages() -> None:
-    """Arrow's own choice of allocator asks for huge pages. On a virtual machine to touch them first may take
-    as long as all else that finishing a short run does."""
-    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
-        with suppress(NotImplementedError):  # not built in everywhere
-            pa.set_memory_pool(pa.jemalloc_memory_pool())

@@ -19,6 +19,7 @@ from orchestrator.traces.commits import merge, read_ended, read_states, write_co
 from orchestrator.traces.compaction import Plan, compact, finish
 from orchestrator.traces.control import Control
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
+from orchestrator.traces.memory import use_small_pages
 from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
 from orchestrator.traces.places import storage
 from orchestrator.traces.preload import preload
@@ -140,9 +141,12 @@ class RunWriter:
                 restart; or columns that do not fit the tables.
             KeyError: a trial that is not in ``keys``.
         """
+        alone = last and not (states or self._run.commits or self._run.complete)
+        if alone:
+            use_small_pages()
         tables = self._tables(rows, keys)
         _check_resumable(tables, states)
-        if last and not (states or self._run.commits or self._run.complete):
+        if alone:
             self._held = tables
         elif tables or states:
             self._commit(tables, states)
