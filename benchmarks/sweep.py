@@ -21,8 +21,9 @@ from typing import Any
 
 from benchmarks import timed, tune
 from benchmarks.gradients import machine
-from orchestrator.api import Watcher, Where, open_run, run
+from orchestrator.api import Watcher, open_run, run
 from orchestrator.driver.driver import Progress
+from orchestrator.placing import Where
 from orchestrator.reports.query import query
 
 WORKERS = 2

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.api import Result, Where, open_run, run
+    from orchestrator.api import Result, open_run, run
+    from orchestrator.placing import Where
     from orchestrator.traces.read import Run
 
 __all__ = ["Result", "Run", "Where", "open_run", "run"]
@@ -20,7 +21,7 @@ __all__ = ["Result", "Run", "Where", "open_run", "run"]
 _HOMES = {
     "Result": "orchestrator.api",
     "Run": "orchestrator.traces.read",
-    "Where": "orchestrator.api",
+    "Where": "orchestrator.placing",
     "open_run": "orchestrator.api",
     "run": "orchestrator.api",
 }

@@ -7,17 +7,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.driver.desk import Desk
 from orchestrator.driver.driver import Driver, Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
-from orchestrator.engines.base import Engine
-from orchestrator.engines.threads import use_threads
+from orchestrator.placing import Where, check_here, placed
 from orchestrator.sweep.file import Sweep, load
 from orchestrator.sweep.plan import Plan
 from orchestrator.traces.places import located
@@ -25,26 +23,7 @@ from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.run import RunWriter
 from orchestrator.training.advance import Limits
-from orchestrator.training.worker import Preparation
 from orchestrator.versions import versions
-
-if TYPE_CHECKING:
-    from orchestrator.fleet.contract import Fleet
-
-
-@dataclass(frozen=True)
-class Where:
-    """On what a sweep runs.
-
-    Attributes:
-        inline: in this process, without Ray.
-        address: of a Ray cluster; None: the one running here, else a local one.
-        workers: how many; None: as many as the cluster has room for, also when nodes join or leave.
-    """
-
-    inline: bool = False
-    address: str | None = None
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -229,24 +208,12 @@ def count(plan: Plan, done: Done) -> Counts:
     return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps)
 
 
-def on_gpus(plan: Plan) -> tuple[Engine, ...]:
-    """The engines of a plan that need a GPU, each once."""
-    engines = dict.fromkeys(structure.template.gradient for structure in plan.structures)
-    return tuple(engine for engine in engines if engine.gpus)
-
-
-def check_here(plan: Plan) -> None:
-    """Raises InputError if this process lacks the GPU that trials need; workers check for themselves."""
-    for engine in on_gpus(plan):
-        engine.check()
-
-
 def _drive(
     sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
 ) -> tuple[str, int] | None:
     """Runs what is missing; returns the failure that ended this early, if one did."""
     placement = sweep.placement
-    with _fleet(where, sweep, watcher) as fleet:
+    with placed(where, sweep, watcher.placed) as fleet:
         left, workers = progress.trials - progress.kept, fleet.size
         packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
         driver = Driver(
@@ -287,27 +254,3 @@ def _metrics(driver: Driver, sweep: Sweep, where: Where) -> Iterator[None]:
     driver.watch = advanced
     yield
     metrics.flush(driver.progress)
-
-
-@contextmanager
-def _fleet(where: Where, sweep: Sweep, watcher: Watcher) -> Iterator[Fleet]:
-    """Workers with as many GPUs as the neediest engine wants; all of them, since packs go to any."""
-    if where.inline:
-        from orchestrator.fleet.inline import InlineFleet
-
-        watcher.placed("in this process", 1)
-        yield InlineFleet(partial(use_threads, sweep.placement.threads))
-        return
-    from orchestrator.fleet.cluster import joined
-    from orchestrator.fleet.ray import RayFleet
-
-    threads, memory = sweep.placement.threads, sweep.placement.memory or 0
-    gpus = max((engine.gpus for engine in on_gpus(sweep.plan)), default=0)
-    with joined(where.address, where.workers, threads, gpus, memory) as (place, workers):
-        ready = Preparation.of(sweep.plan, threads)
-        fleet = RayFleet(workers, threads, ready, gpus, memory=memory, grows=where.workers is None)
-        watcher.placed(place, workers)
-        try:
-            yield fleet
-        finally:
-            fleet.close()

@@ -65,7 +65,7 @@ class Forged(Backprop):
 
 def main() -> None:
     """Runs the sweep named on the command line."""
-    from orchestrator.api import Where, run
+    from orchestrator import Where, run
 
     sweep, out, *words = sys.argv[1:]
     overrides, again = [word for word in words if word != "--retry-failed"], "--retry-failed" in words

@@ -23,7 +23,7 @@ from qiskit_aer.backends import aerbackend
 from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error
 from test_adjoint import drawings
 
-from orchestrator.api import Where, open_run, run
+from orchestrator.api import open_run, run
 from orchestrator.config import ConfigError, discover
 from orchestrator.engines.aer import adjoint as aer_adjoint
 from orchestrator.engines.aer.bound import BoundAdjoint
@@ -43,6 +43,7 @@ from orchestrator.models.gates import NONE, Axis, Gate, Opcode
 from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.models.reading import read
+from orchestrator.placing import Where
 from orchestrator.streams import Streams
 from orchestrator.traces.digest import digest
 

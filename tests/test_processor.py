@@ -17,7 +17,7 @@ from qiskit.transpiler import InstructionProperties
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import fake_provider
 
-from orchestrator.api import Where, open_run, run
+from orchestrator.api import open_run, run
 from orchestrator.config import ConfigError, discover
 from orchestrator.engines.aer.processor import Processor
 from orchestrator.engines.aer.simulator import simulator
@@ -31,6 +31,7 @@ from orchestrator.models.circuit import Circuit
 from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.models.reading import read
+from orchestrator.placing import Where
 from orchestrator.streams import Streams
 from orchestrator.sweep.problem import problem
 from orchestrator.sweep.trial import Trial

@@ -103,9 +103,9 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int) -> str:
     """How long it takes, as measured; or why that cannot be measured here."""
-    from orchestrator.api import check_here, on_gpus
     from orchestrator.driver.estimate import estimate_seconds
     from orchestrator.fleet.inline import Alone
+    from orchestrator.placing import check_here, on_gpus
 
     try:
         check_here(sweep.plan)

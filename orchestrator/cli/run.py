@@ -47,13 +47,14 @@ def run(
     """
     from orchestrator import api
     from orchestrator.cli.terminal import Terminal
+    from orchestrator.placing import Where
     from orchestrator.reports.summary import summary
     from orchestrator.traces.read import Run
 
     if inline and (address or workers):
         raise click.UsageError("--inline runs without Ray; leave --address and --workers out")
     terminal = Terminal()
-    where = api.Where(inline, address, workers)
+    where = Where(inline, address, workers)
     result = api.run(
         sweep,
         out,
