@@ -61,6 +61,12 @@ def test_finished_tables_are_sorted_and_alone(finished: Path) -> None:
     assert run.gradients["group"].to_pylist() == sorted(GROUPS) * (12 * STEPS)
 
 
+def test_categories_of_pandas_do_not_tell_in_which_order_trials_came_back(finished: Path) -> None:
+    categories = pd.read_parquet(finished / "steps")["trial"].cat.categories.to_list()
+    assert categories == sorted(trial_id(number) for number in range(12))
+    assert categories != [trial_id(number) for number in range(12)]
+
+
 def test_pandas_polars_and_duckdb_read_finished_folders(finished: Path) -> None:
     steps, pattern = str(finished / "steps"), str(finished / "steps" / "*.parquet")
     expected = {1: 9, 2: 9, 3: 9, 4: 9}

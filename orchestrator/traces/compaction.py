@@ -86,8 +86,14 @@ def compact(
 
 def finish(folder: Storage, run: Snapshot, info: RunInfo, sweep: str, tables: Tables) -> Complete:
     """``compact`` for a run that holds no rows but ``tables``: every trial in them has ended."""
-    rows = ((table, rows.take(order_by(rows, SORT[table]))) for table, rows in tables.items())
+    rows = ((table, _in_order(table, data)) for table, data in tables.items())
     return _list(folder, run, info, sweep, rows, PART_BYTES)
+
+
+def _in_order(table: str, data: pa.Table) -> pa.Table:
+    """The rows in order, text as text: a dictionary would tell in which order trials came back."""
+    rows = data.take(order_by(data, SORT[table]))
+    return conform(rows, plain(rows.schema))
 
 
 def _list(
