@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from orchestrator.traces.digest import digest
 from orchestrator.traces.manifest import RunInfo, snapshot
 from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn
+from orchestrator.traces.run import RunWriter
 from orchestrator.traces.schema import TABLES
 from orchestrator.traces.storage import Folder
 
@@ -61,10 +63,16 @@ def test_finished_tables_are_sorted_and_alone(finished: Path) -> None:
     assert run.gradients["group"].to_pylist() == sorted(GROUPS) * (12 * STEPS)
 
 
-def test_categories_of_pandas_do_not_tell_in_which_order_trials_came_back(finished: Path) -> None:
-    categories = pd.read_parquet(finished / "steps")["trial"].cat.categories.to_list()
-    assert categories == sorted(trial_id(number) for number in range(12))
-    assert categories != [trial_id(number) for number in range(12)]
+@pytest.mark.parametrize("run_all", [small.run_missing, small.run_at_once])
+def test_categories_of_pandas_do_not_tell_in_which_order_trials_came_back(
+    run_all: Callable[[RunWriter, Sequence[int]], None], tmp_path: Path
+) -> None:
+    came = [trial_id(number) for number in range(12)]
+    with open_writer(tmp_path) as writer:
+        run_all(writer, range(12))
+        writer.compact(plan(range(12)))
+    categories = pd.read_parquet(tmp_path / "steps")["trial"].cat.categories.to_list()
+    assert categories == sorted(came) != came
 
 
 def test_pandas_polars_and_duckdb_read_finished_folders(finished: Path) -> None:

@@ -172,7 +172,7 @@ class _Compaction:
         rows = rowfiles.read(self.folder, names, schema)
         with ExitStack() as stack:
             files = {}
-            for block in rowfiles.regrouped(rows, self.memory_bytes // 4):
+            for block in rowfiles.regrouped(rows, self.memory_bytes):
                 pieces = (trial_numbers(block["trial"]) - np.uint64(low)) // np.uint64(step)
                 for piece, data in _split(block, pieces):
                     if piece not in files:
