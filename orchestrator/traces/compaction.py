@@ -75,6 +75,7 @@ def compact(
         gone: numbers of ended trials whose rows are left out as well.
     """
     compaction = _Compaction(folder, info.keys, gone, memory_bytes)
+    give_back()
     folder.delete(SCRATCH)
     try:
         return _list(folder, run, info, sweep, compaction.rows(run, plan), part_bytes)
@@ -172,7 +173,7 @@ class _Compaction:
         rows = rowfiles.read(self.folder, names, schema)
         with ExitStack() as stack:
             files = {}
-            for block in rowfiles.regrouped(rows, self.memory_bytes):
+            for block in rowfiles.regrouped(rows, self.memory_bytes // 4):
                 pieces = (trial_numbers(block["trial"]) - np.uint64(low)) // np.uint64(step)
                 for piece, data in _split(block, pieces):
                     if piece not in files:
