@@ -120,11 +120,14 @@ def overhead(folder: Path, trials: int = 1000) -> str:
     text = NETWORK + f"  steps: {tune.STEPS}\nsweep: [{{seed: {{range: {trials}}}}}]\n"
     peers: dict[str, tuple[float, float]] = {}
     own: list[tuple[float, float]] = []
-    for name, kept in {"Ray Tune": True, "Ray Tune, nothing kept": False, "": None}.items():
-        for _ in range(2):
-            own.append(_alone(_connected, _own, text, folder / f"run {len(own)}"))
-        if kept is not None:
-            peers[name] = _alone(_connected, tune.seconds, trials, folder / name, kept)
+
+    def measure_twice() -> None:
+        own.extend(_alone(_connected, _own, text, folder / f"run {len(own) + k}") for k in range(2))
+
+    for name, kept in {"Ray Tune": True, "Ray Tune, nothing kept": False}.items():
+        measure_twice()
+        peers[name] = _alone(_connected, tune.seconds, trials, folder / name, kept)
+    measure_twice()
     middle = tuple(statistics.median(seconds) for seconds in zip(*own, strict=True))
     lines = ["| | whole call, s | from the first trial's start, s | trials/s |", "|---|---|---|---|"]
     for name, (whole, since) in {"orchestrator, median": middle, **peers}.items():

@@ -78,7 +78,7 @@ def compact(
     give_back()
     folder.delete(SCRATCH)
     try:
-        return _list(folder, run, info, sweep, compaction.rows(run, plan), part_bytes)
+        return _write(folder, run, info, sweep, compaction.rows(run, plan), part_bytes)
     except OSError:
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
@@ -86,9 +86,13 @@ def compact(
 
 
 def finish(folder: Storage, run: Snapshot, info: RunInfo, sweep: str, tables: Tables) -> Complete:
-    """``compact`` for a run that holds no rows but ``tables``: every trial in them has ended."""
+    """``compact`` for a run that holds no rows but ``tables``: every trial in them has ended.
+
+    Args:
+        tables: by name, of ``table_schema``, with the swept keys of the whole sweep.
+    """
     rows = ((table, _in_order(table, data)) for table, data in tables.items())
-    return _list(folder, run, info, sweep, rows, PART_BYTES)
+    return _write(folder, run, info, sweep, rows, PART_BYTES)
 
 
 def _in_order(table: str, data: pa.Table) -> pa.Table:
@@ -97,7 +101,7 @@ def _in_order(table: str, data: pa.Table) -> pa.Table:
     return conform(rows, plain(rows.schema))
 
 
-def _list(
+def _write(
     folder: Storage,
     run: Snapshot,
     info: RunInfo,

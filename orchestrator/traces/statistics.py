@@ -1,8 +1,7 @@
 """What the gradients did: the statistics behind the tables ``steps`` and ``gradients``.
 
 Vectorised over N rows (a row: one trial at one recorded step). Names, units and meanings of all results
-are those of :mod:`orchestrator.traces.schema`; what is undefined is NaN here. Every sum is a dot product of
-one row along the contiguous last axis, so that its bits do not depend on the rows beside it.
+are those of :mod:`orchestrator.traces.schema`; what is undefined is NaN here.
 """
 
 from __future__ import annotations
@@ -16,15 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.models.base import Group
+from orchestrator.traces.rowwise import (
+    or_nan,
+    row_dot,
+    row_mean,
+    row_norm,
+    row_norm_if_known,
+    row_share,
+    row_sum,
+    share_below,
+    share_nonfinite,
+)
 from orchestrator.traces.schema import BINS, GRADIENTS, LOWEST_EXPONENT
 
 Array = NDArray[np.float64]
 
 TINY = 64 * float(np.finfo(np.float64).eps)
 """Without shots, a component below TINY times the gradient's largest is taken for rounding noise."""
-
-_LONGEST = 1 << 13
-"""Of the dot products that one thread computes, however many BLAS has."""
 
 _SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 """A magnitude below it is zero."""
@@ -80,16 +87,16 @@ def step_statistics(recorded: Recorded, dead: NDArray[np.bool_]) -> dict[str, Ar
         parameter_norm, noise_trace, signal_square, cosine_previous.
     """
     whole = _part(recorded, 0, len(dead), ~dead)
-    norm = _norm(whole.gradient)
-    clipped_norm = norm if whole.clipped is None else _norm(whole.clipped)
-    noise_trace = _sum(_variance(whole.gradient, whole.square, whole.weight_square, whole.noise_first))
-    shot_noise = 0.0 if whole.noise is None else _sum(whole.noise)
+    norm = row_norm(whole.gradient)
+    clipped_norm = norm if whole.clipped is None else row_norm(whole.clipped)
+    noise_trace = row_sum(_variance(whole.gradient, whole.square, whole.weight_square, whole.noise_first))
+    shot_noise = 0.0 if whole.noise is None else row_sum(whole.noise)
     return {
         "gradient_norm": norm,
         "clipped_norm": clipped_norm,
         "clip_scale": clipped_norm / norm,
-        "update_norm": _norm_if_known(whole.update, norm),
-        "parameter_norm": _norm(whole.parameters),
+        "update_norm": row_norm_if_known(whole.update, norm),
+        "parameter_norm": row_norm(whole.parameters),
         "noise_trace": noise_trace,
         "signal_square": norm * norm - noise_trace * recorded.weight_square - shot_noise,
         "cosine_previous": _cosine_previous(whole, norm),
@@ -175,17 +182,17 @@ def _slice(array: Array, start: int, stop: int) -> Array:
 
 def _distribution(values: Array, magnitude: Array, ordered: Array) -> dict[str, Array]:
     """How the components [N, n] of each row are distributed; ``ordered`` are their magnitudes, NaN last."""
-    mean = _mean(values)
+    mean = row_mean(values)
     return {
         "mean": mean,
-        "std": np.sqrt(_mean(np.square(values - mean[:, None]))),
+        "std": np.sqrt(row_mean(np.square(values - mean[:, None]))),
         "min": values.min(-1),
         "max": values.max(-1),
-        "l1": _sum(magnitude),
-        "l2": _norm(values),
+        "l1": row_sum(magnitude),
+        "l2": row_norm(values),
         "linf": ordered[:, -1],
-        "fraction_zero": _share_below(ordered, _SMALLEST),
-        "fraction_nonfinite": _share_nonfinite(ordered),
+        "fraction_zero": share_below(ordered, _SMALLEST),
+        "fraction_nonfinite": share_nonfinite(ordered),
     } | _quantiles(ordered)
 
 
@@ -208,14 +215,14 @@ def _of_parameters(part: Recorded, largest: Array, ordered: Array) -> dict[str, 
         ordered: [N, n] magnitudes of the part's gradient in ascending order.
     """
     gradient = part.gradient
-    norm = _norm(gradient)
+    norm = row_norm(gradient)
     variance = _variance(gradient, part.square, part.weight_square, part.noise_first)
     return {
         **_of_clips(part, norm),
         **_of_shots(part, norm, largest, ordered),
-        "sample_variance": _mean(variance),
-        "update_l2": _norm_if_known(part.update, norm),
-        "parameter_l2": _norm(part.parameters),
+        "sample_variance": row_mean(variance),
+        "update_l2": row_norm_if_known(part.update, norm),
+        "parameter_l2": row_norm(part.parameters),
         "cosine_previous": _cosine_previous(part, norm),
     }
 
@@ -224,24 +231,24 @@ def _of_clips(part: Recorded, norm: Array) -> dict[str, Array]:
     if part.clipped is None:
         return {"fraction_clipped": np.zeros_like(norm), "clipped_l2": norm}
     changed = (part.clipped != part.gradient) & ~(np.isnan(part.clipped) & np.isnan(part.gradient))
-    return {"fraction_clipped": _share(changed), "clipped_l2": _norm(part.clipped)}
+    return {"fraction_clipped": row_share(changed), "clipped_l2": row_norm(part.clipped)}
 
 
 def _of_shots(part: Recorded, norm: Array, largest: Array, ordered: Array) -> dict[str, Array]:
     if part.noise is None:
         limit = TINY * largest
-        tiny = np.where(np.isfinite(limit), _share_below(ordered, limit[:, None]), np.nan)
+        tiny = np.where(np.isfinite(limit), share_below(ordered, limit[:, None]), np.nan)
         return {
             "fraction_tiny": tiny,
             "shot_variance": np.zeros_like(norm),
             "snr": np.full_like(norm, np.nan),
         }
-    noise, limit = _sum(part.noise), np.sqrt(part.noise)
-    tiny = _share(np.abs(part.gradient) < limit)
+    noise, limit = row_sum(part.noise), np.sqrt(part.noise)
+    tiny = row_share(np.abs(part.gradient) < limit)
     return {
         "fraction_tiny": np.where(np.isfinite(limit).all(-1), tiny, np.nan),
         "shot_variance": noise / part.noise.shape[1],
-        "snr": np.sqrt(np.maximum(0.0, norm * norm - noise) / _or_nan(noise)),
+        "snr": np.sqrt(np.maximum(0.0, norm * norm - noise) / or_nan(noise)),
     }
 
 
@@ -250,7 +257,7 @@ def _of_signal(recorded: Recorded, group: Group) -> tuple[Array, _Special]:
     mean = _slice(recorded.signal, group.start, group.stop)
     square = _slice(recorded.signal_square, group.start, group.stop)
     variance = _variance(mean, square, recorded.weight_square, None)
-    return np.sqrt(square), lambda _: {"sample_variance": _mean(variance)}
+    return np.sqrt(square), lambda _: {"sample_variance": row_mean(variance)}
 
 
 def _variance(mean: Array, square: Array, weight_square: Array, shot_noise: Array | None) -> Array:
@@ -258,7 +265,7 @@ def _variance(mean: Array, square: Array, weight_square: Array, shot_noise: Arra
 
     E[Σp_i x_i² − (Σp_i x_i)²] = (1 − Σp_i²)·Var(x) for independent x_i; what shots add is taken off.
     """
-    rest = _or_nan(1.0 - weight_square)[:, None]
+    rest = or_nan(1.0 - weight_square)[:, None]
     variance = (square - mean * mean) / rest
     return np.maximum(0.0, variance if shot_noise is None else variance - shot_noise)
 
@@ -266,7 +273,7 @@ def _variance(mean: Array, square: Array, weight_square: Array, shot_noise: Arra
 def _cosine_previous(part: Recorded, norm: Array) -> Array:
     if part.previous is None:
         return np.full(len(norm), np.nan)
-    cosine = _dot(part.gradient, part.previous) / _or_nan(norm) / _or_nan(_norm(part.previous))
+    cosine = row_dot(part.gradient, part.previous) / or_nan(norm) / or_nan(row_norm(part.previous))
     return np.clip(cosine, -1.0, 1.0)
 
 
@@ -279,48 +286,3 @@ def _histogram(magnitude: Array) -> NDArray[np.int64]:
     place = np.where(counted, place, BINS) + (BINS + 1) * np.arange(rows)[:, None]
     counts = np.bincount(place.ravel(), minlength=(BINS + 1) * rows)
     return counts.reshape(rows, BINS + 1)[:, :BINS]
-
-
-def _dot(left: Array, right: Array) -> Array:
-    """Σ_k left_k right_k of each row, [N]."""
-    if left.shape[1] > _LONGEST:
-        return np.asarray((left * right).sum(-1))
-    return np.vecdot(left, right)
-
-
-def _sum(values: Array) -> Array:
-    long = values.shape[1] > _LONGEST
-    return np.asarray(values.sum(-1)) if long else np.vecdot(values, np.ones((1, values.shape[1])))
-
-
-def _norm(values: Array) -> Array:
-    return np.sqrt(_dot(values, values))
-
-
-def _norm_if_known(values: Array | None, like: Array) -> Array:
-    return np.full_like(like, np.nan) if values is None else _norm(values)
-
-
-def _mean(values: Array) -> Array:
-    return _sum(values) / values.shape[1]
-
-
-def _share(mask: NDArray[np.bool_]) -> Array:
-    return np.count_nonzero(mask, axis=-1) / mask.shape[1]
-
-
-def _share_below(ordered: Array, limit: Array | float) -> Array:
-    """Share of the components below ``limit``; most rows show with their smallest that they have none."""
-    if not (ordered[:, :1] < limit).any():
-        return np.zeros(len(ordered))
-    return _share(ordered < limit)
-
-
-def _share_nonfinite(ordered: Array) -> Array:
-    if np.isfinite(ordered[:, -1]).all():
-        return np.zeros(len(ordered))
-    return _share(~np.isfinite(ordered))
-
-
-def _or_nan(divisor: Array) -> Array:
-    return np.where(divisor > 0.0, divisor, np.nan)
