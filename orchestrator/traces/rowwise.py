@@ -1,6 +1,6 @@
 """Reductions of rows, float64 [N, n] → [N], whose bits do not depend on the rows beside them.
 
-Every sum is a dot product of one row along the contiguous last axis, or NumPy's own sum of it where that is long.
+Every sum is a dot product of one row along the contiguous last axis, or NumPy's own sum where that is long.
 """
 
 from __future__ import annotations
