@@ -9,17 +9,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from qiskit import QuantumCircuit
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
 
     from orchestrator.models.observable import Operator
 
-DRAWN = "drawn"
-"""Name of the gate that rotates one qubit about an axis drawn anew for each row: ``Gate(DRAWN, 1, [θ, k])``
-is exp(-iθP/2), P the row's k-th axis."""
-
 Layers = tuple[tuple[Any, ...], ...]
+StateAt = Callable[[Mapping[str, float]], "NDArray[np.complex128] | None"]
+"""The state [2^n] at given values of a circuit's parameters, by name; None where it cannot be computed."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,13 @@ class Drawing:
         operators: [K] what is measured.
         inputs: [F] the circuit's parameters that are features, in the order of the data's columns.
         layers: the trainable ones, in the order of the parameter vector, cut into layers.
+        names: of the layers; ``layer0``, ``layer1`` … if left out.
+        starts: where the trainable ones start, in their order; uniform in [0, 2π) if left out.
         axes: A, number of drawn axes.
         twins: pairs of trainable parameters; the first starts with the value of the second.
         amplitudes: whether the inputs are, normalised, the first amplitudes of the state that it starts from,
             in place of |0…0>; then no gate turns by them.
+        state_at: computes the state from the user's text, without ``circuit``; None if there is no text.
     """
 
     circuit: QuantumCircuit
@@ -44,6 +47,9 @@ class Drawing:
     axes: int
     twins: tuple[tuple[Parameter, Parameter], ...] = ()
     amplitudes: bool = False
+    names: tuple[str, ...] = ()
+    starts: tuple[float, ...] = ()
+    state_at: StateAt | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Trainable:
     @property
     def axes(self) -> int:
         """A, number of drawn axes."""
-        return int(self.circuit.count_ops().get(DRAWN, 0))
+        return int(self.circuit.count_ops().get("drawn", 0))
 
 
 def with_encoding(trainable: Trainable, encoding: QuantumCircuit, uploads: int) -> QuantumCircuit:
@@ -180,7 +186,9 @@ def _paired(keys: Layers, values: Layers) -> dict[Parameter, Parameter]:
 def _random_pauli(qubits: int, layers: int) -> Trainable:
     """McClean et al. 2018: RY(π/4), then each layer rotations about drawn axes and CZ 0-1, 1-2, …"""
     from qiskit import QuantumCircuit
-    from qiskit.circuit import Gate, ParameterVector
+    from qiskit.circuit import ParameterVector
+
+    from orchestrator.models.drawn import DrawnRotation
 
     circuit = QuantumCircuit(qubits)
     for qubit in range(qubits):
@@ -188,7 +196,7 @@ def _random_pauli(qubits: int, layers: int) -> Trainable:
     by_layer = _cut(ParameterVector("θ", qubits * layers), qubits)
     for layer, angles in enumerate(by_layer):
         for qubit in range(qubits):
-            circuit.append(Gate(DRAWN, 1, [angles[qubit], layer * qubits + qubit]), [qubit])
+            circuit.append(DrawnRotation(angles[qubit], layer * qubits + qubit), [qubit])
         for qubit in range(qubits - 1):
             circuit.cz(qubit, qubit + 1)
     return Trainable(circuit, by_layer)

@@ -87,7 +87,8 @@ class AnyCircuit(Model, Layer):
             raise InputError.at(
                 "model.encoding", "is amplitude, which takes the data, not another layer's output"
             )
-        return replace(drawing, inputs=(), layers=(*drawing.layers, drawing.inputs))
+        names = (*drawing.names, "inputs") if drawing.names else ()
+        return replace(drawing, inputs=(), layers=(*drawing.layers, drawing.inputs), names=names)
 
     def operators(self, qubits: int) -> tuple[Operator, ...]:
         """What is measured on so many qubits; raises InputError with every fault."""

@@ -41,12 +41,14 @@ class Program:
         gates: [G] records of ``GATE`` in order of application; read-only. A ``parameter`` of P and more is
             an angle, an ``input`` of F and more a feature, that ``expand`` computes.
         observables: [K] what is measured.
-        groups: one for each layer of the ansatz.
+        groups: one for each layer of the ansatz, vector of parameters, or parameter of the user's own.
         redraw: draws the circuit anew from what the user wrote, for checks that must not rely on ``gates``.
         head: ``expectation``, or ``softmax``: what the K expectation values are to the loss.
         twins: pairs of parameters; the first starts with the value of the second.
         angles: functions of parameters, and perhaps inputs.
         features: functions of inputs alone.
+        names: [P] of the parameters, as Qiskit has them; empty if nobody named them.
+        starts: where the first parameters start; the others start uniform in [0, 2π).
         amplitudes: whether the inputs, normalised by ``expand``, are the first amplitudes of the state that
             the gates start from, the others 0; if not, that is |0…0>.
     """
@@ -64,6 +66,8 @@ class Program:
     angles: tuple[Expression, ...] = ()
     features: tuple[Expression, ...] = ()
     amplitudes: bool = False
+    names: tuple[str, ...] = ()
+    starts: tuple[float, ...] = ()
 
     signals: ClassVar[tuple[Group, ...]] = ()
 
@@ -127,8 +131,9 @@ class Program:
         return total
 
     def initial(self, streams: Streams) -> NDArray[np.float64]:
-        """Uniform in [0, 2π) except for twins, which are equal; float64 [R, P]."""
+        """Uniform in [0, 2π) except for ``starts``, and twins, which are equal; float64 [R, P]."""
         values = 2.0 * math.pi * streams.uniform(Purpose.PARAMETERS, self.parameters)
+        values[:, : len(self.starts)] = self.starts
         for twin, other in self.twins:
             values[:, twin] = values[:, other]
         return values

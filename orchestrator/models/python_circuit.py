@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import re
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validator, located, refuse, show
 from orchestrator.errors import InputError
+from orchestrator.models.syntax import syntax_digest
 from orchestrator.models.user_circuit import UserCircuit
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\
 class PythonCircuit(UserCircuit):
     """What a Python function returns: a ``QuantumCircuit``.
 
-    The trial's id covers the source of the function's module, not of what that imports. Every machine
+    The trial's id covers the syntax tree of the function's module, not of what that imports. Every machine
     that computes must find the module in the same folder, or on Python's own path.
 
     Attributes:
@@ -56,7 +56,7 @@ class PythonCircuit(UserCircuit):
         return located(folder, info)
 
     def identity(self) -> dict[str, Any]:
-        """The configuration with the SHA-256 of the module's source in the place of its name and folder.
+        """The configuration with the SHA-256 of the module's syntax in the place of its name and folder.
 
         Raises:
             InputError: at ``model.python``, there is no such module.
@@ -77,8 +77,8 @@ class PythonCircuit(UserCircuit):
         yield from sorted({origin, *(Path(source) for source in sources if source)})
 
     def fingerprint(self) -> str:
-        """SHA-256 of the module's source."""
-        return hashlib.sha256(self._source()[1]).hexdigest()
+        """SHA-256 of the module's syntax tree."""
+        return syntax_digest(self._source()[1])
 
     @property
     def label(self) -> str:

@@ -1,16 +1,15 @@
 """Reading a Qiskit circuit into a ``Program``.
 
 Single-qubit gates become rotations (up to a global phase, which no expectation value sees), two-qubit
-gates CX and CZ. Any other gate is read through its Qiskit definition, down to these. A sum of parameters
+gates CX and CZ. Any other gate is taken apart down to these (``models.elementary``). A sum of parameters
 and inputs is a rotation for each; what is not linear in them becomes a function that gates refer to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
-from orchestrator.models.ansatz import DRAWN, Drawing
+from orchestrator.models.ansatz import Drawing
 from orchestrator.models.base import Group
+from orchestrator.models.elementary import DRAWN, PATH, Elementary, elementary
 from orchestrator.models.expression import Expression, read_expression
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term
 from orchestrator.models.program import Program
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+    from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
 
-_PATH = "model"
 _X, _Y, _Z = Axis.X, Axis.Y, Axis.Z
 
 _ROTATIONS: Mapping[str, Callable[..., tuple[tuple[Axis, Any], ...]]] = {
     "id": lambda: (),
+    "global_phase": lambda phase: (),  # noqa: ARG005
     "x": lambda: ((_X, math.pi),),
     "y": lambda: ((_Y, math.pi),),
     "z": lambda: ((_Z, math.pi),),
@@ -52,7 +53,9 @@ _ROTATIONS: Mapping[str, Callable[..., tuple[tuple[Axis, Any], ...]]] = {
 """Axis and angle of the rotations that make up a gate, in order of application."""
 
 _ENTANGLERS = {"cx": Opcode.CX, "cz": Opcode.CZ}
-_WITHOUT_EFFECT = ("barrier", "delay", "global_phase")
+
+KNOWN = frozenset((*_ROTATIONS, *_ENTANGLERS, DRAWN))
+"""The gates that are read; all others are taken apart."""
 
 
 def read(redraw: Callable[[], Drawing], name: str) -> Program:
@@ -63,7 +66,8 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
     """
     drawing = redraw()
     reader = _Reader(drawing)
-    gates = [tuple(gate) for gate in reader.gates(drawing.circuit)]
+    parts = elementary(drawing.circuit, KNOWN)
+    gates = [tuple(gate) for part in parts for gate in reader.gates(part)]
     return Program(
         name=name,
         qubits=drawing.circuit.num_qubits,
@@ -71,13 +75,24 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
         axes=drawing.axes,
         gates=_frozen(np.array(gates, GATE)),
         observables=tuple(Observable(terms(o.paulis), o.projector) for o in drawing.operators),
-        groups=_groups([len(layer) for layer in drawing.layers]),
+        groups=_groups(drawing),
+        names=tuple(symbol.name for layer in drawing.layers for symbol in layer),
         redraw=redraw,
         twins=_twins(drawing),
         angles=tuple(reader.angles),
         features=tuple(reader.features),
         amplitudes=drawing.amplitudes,
+        starts=drawing.starts,
     )
+
+
+def first_uses(circuit: QuantumCircuit) -> list[Parameter]:
+    """The parameters of a circuit in the order in which its gates turn by them, each as often as it is used.
+
+    Raises:
+        InputError: a gate is not unitary.
+    """
+    return [symbol for part in elementary(circuit, KNOWN) for symbol in part.symbols]
 
 
 def terms(observable: SparsePauliOp) -> tuple[Term, ...]:
@@ -93,9 +108,10 @@ def _mask(bits: NDArray[np.bool_]) -> int:
     return sum(1 << int(qubit) for qubit in np.flatnonzero(bits))
 
 
-def _groups(sizes: Sequence[int]) -> tuple[Group, ...]:
-    bounds = pairwise(accumulate(sizes, initial=0))
-    return tuple(Group(f"layer{depth}", start, stop, depth) for depth, (start, stop) in enumerate(bounds))
+def _groups(drawing: Drawing) -> tuple[Group, ...]:
+    names = drawing.names or [f"layer{depth}" for depth in range(len(drawing.layers))]
+    bounds = pairwise(accumulate(map(len, drawing.layers), initial=0))
+    return tuple(Group(names[depth], start, stop, depth) for depth, (start, stop) in enumerate(bounds))
 
 
 def _twins(drawing: Drawing) -> tuple[tuple[int, int], ...]:
@@ -135,35 +151,16 @@ class _Reader:
         self.angles: dict[Expression, int] = {}
         self.features: dict[Expression, int] = {}
 
-    def gates(self, circuit: QuantumCircuit) -> Iterator[Gate]:
-        """The gates of the whole circuit."""
-        for number, item in enumerate(circuit.data):
-            qubits = [circuit.find_bit(qubit).index for qubit in item.qubits]
-            place = f"gate {number} ({item.operation.name} on {', '.join(f'q{qubit}' for qubit in qubits)})"
-            yield from self._gate(item.operation, qubits, place)
-
-    def _gate(self, operation: Any, qubits: list[int], place: str) -> Iterator[Gate]:
-        name = operation.name
-        if name in _WITHOUT_EFFECT:
-            return
-        if name == DRAWN:
-            angle, axis = operation.params
-            yield from self._rotation(qubits[0], Axis.DRAWN + int(axis), angle, place)
-        elif name in _ROTATIONS and _is_standard(operation):
-            for axis, angle in _ROTATIONS[name](*operation.params):
-                yield from self._rotation(qubits[0], axis, angle, place)
-        elif name in _ENTANGLERS and _is_standard(operation):
-            yield Gate(_ENTANGLERS[name], *qubits)
+    def gates(self, part: Elementary) -> Iterator[Gate]:
+        """What an elementary gate is read into."""
+        if part.name == DRAWN:
+            angle, axis = part.angles
+            yield from self._rotation(part.qubits[0], Axis.DRAWN + int(axis), angle, part.origin)
+        elif part.name in _ENTANGLERS:
+            yield Gate(_ENTANGLERS[part.name], *part.qubits)
         else:
-            yield from self._definition(operation, qubits, place)
-
-    def _definition(self, operation: Any, qubits: list[int], place: str) -> Iterator[Gate]:
-        definition = _definition_of(operation)
-        if definition is None or operation.num_clbits:
-            raise InputError.at(_PATH, f"{place}: {operation.name} is no unitary gate")
-        for item in definition.data:
-            inner = [qubits[definition.find_bit(qubit).index] for qubit in item.qubits]
-            yield from self._gate(item.operation, inner, place)
+            for axis, angle in _ROTATIONS[part.name](*part.angles):
+                yield from self._rotation(part.qubits[0], axis, angle, part.origin)
 
     def _rotation(self, qubit: int, axis: int, value: Any, place: str) -> Iterator[Gate]:
         """One rotation for each summand of the angle: they turn about the same axis."""
@@ -204,22 +201,9 @@ class _Reader:
         return _Angle(input=index, scale=1.0)
 
 
-def _definition_of(operation: Any) -> QuantumCircuit | None:
-    """The circuit that an operation stands for; None for measurements, resets and the like."""
-    from qiskit import QuantumCircuit, transpile
-    from qiskit.circuit import Instruction
-
-    if isinstance(operation, Instruction):
-        return operation.definition
-    # An annotated gate, a Clifford: left to Qiskit's synthesis.
-    circuit = QuantumCircuit(operation.num_qubits)
-    circuit.append(operation, circuit.qubits)
-    return transpile(circuit, basis_gates=["rx", "ry", "rz", "u", "cx", "cz"], optimization_level=0)
-
-
 def _refused(value: Any, place: str, reason: str) -> InputError:
     legal = "a real number, or a differentiable function of the circuit's parameters and inputs"
-    return InputError.at(_PATH, f"{place}: the angle is {value}: {reason}; legal: {legal}")
+    return InputError.at(PATH, f"{place}: the angle is {value}: {reason}; legal: {legal}")
 
 
 def _slope(expression: Any, symbol: Any) -> float | None:
@@ -229,18 +213,6 @@ def _slope(expression: Any, symbol: Any) -> float | None:
     except RuntimeError:  # Qiskit cannot differentiate everything
         return None
     return None if getattr(slope, "parameters", None) else _real(slope)
-
-
-def _is_standard(operation: Any) -> bool:
-    """Whether the operation is Qiskit's own gate of that name, not merely called so."""
-    return operation.base_class is _standard_gates().get(operation.name)
-
-
-@cache
-def _standard_gates() -> dict[str, type]:
-    from qiskit.circuit.library import get_standard_gate_name_mapping
-
-    return {name: gate.base_class for name, gate in get_standard_gate_name_mapping().items()}
 
 
 def _real(value: Any) -> float:

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import Field, near
 from orchestrator.errors import Fault, InputError
-from orchestrator.models.ansatz import Drawing, Layers
+from orchestrator.models.ansatz import Drawing, StateAt
 from orchestrator.models.any_circuit import AnyCircuit
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.circuit import Parameter
 
+_FORMAT = 2
+"""Version of what the order of components and the names of groups mean; part of the id."""
+
 
 class UserCircuit(AnyCircuit):
     """A circuit of the user's own. Measurements at its end are left out.
 
-    The parameters that are no inputs are trained, in the order of their first use; they start uniform in
-    [0, 2π). Groups are its vectors of parameters, and runs of single parameters between them.
+    The parameters that are no inputs are trained, in the order of their first use in the circuit; vectors
+    of parameters stand whole, where the first of them is used. Those of one angle are taken in the order of
+    their names, as a Qiskit expression has no other. All start uniform in [0, 2π). Groups are the vectors
+    and the single parameters; neighbours whose names differ in numbers only (``t0``, ``t1`` …) are one group.
 
     Attributes:
         inputs: names of the parameters, or vectors of parameters, that are the data's columns, in order.
     """
 
     inputs: tuple[str, ...] = Field(default=(), strict=False)
+
+    def identity(self) -> dict[str, Any]:
+        """The configuration and the version of its meaning."""
+        return super().identity() | {"format": _FORMAT}
 
     def circuit(self) -> QuantumCircuit:
         """The circuit with all its parameters free.
@@ -35,19 +45,49 @@ class UserCircuit(AnyCircuit):
         """
         raise NotImplementedError
 
+    def starts(self, circuit: QuantumCircuit) -> dict[str, float]:  # noqa: ARG002 - most have none
+        """Where parameters of ``circuit`` start, by name: of all that are trained, or of none."""
+        return {}
+
+    def state_at(self) -> StateAt | None:
+        """See ``Drawing.state_at``."""
+        return None
+
     def draw(self, features: int) -> Drawing:
         """The circuit in Qiskit's terms.
 
         Raises:
             InputError: it cannot be had, or does not go with the observable or the data.
         """
-        circuit = self.circuit().remove_final_measurements(inplace=False)
+        from orchestrator.models.elementary import without_final_measurements
+        from orchestrator.models.reading import first_uses
+
+        circuit = self.circuit()
         inputs = self._inputs(circuit)
         if len(inputs) != features:
             message = f"names {len(inputs)} parameters of the circuit, but the data have {features} features"
             raise InputError.at("model.inputs", message)
-        operators = self.operators(circuit.num_qubits)
-        return Drawing(circuit, operators, inputs, _layers(circuit, inputs), 0)
+        trained = [symbol for symbol in _whole(first_uses(circuit), circuit) if symbol not in inputs]
+        if not trained:
+            raise InputError.at("model", f"{self.label} {self._untrained(circuit)}")
+        runs = [(key, tuple(run)) for key, run in groupby(trained, _family)]
+        starts = self.starts(circuit)
+        return Drawing(
+            circuit=without_final_measurements(circuit),
+            operators=self.operators(circuit.num_qubits),
+            inputs=inputs,
+            layers=tuple(run for _, run in runs),
+            axes=0,
+            names=_distinct([_name(run) for _, run in runs]),
+            starts=tuple(starts[symbol.name] for symbol in trained) if starts else (),
+            state_at=self.state_at(),
+        )
+
+    def _untrained(self, circuit: QuantumCircuit) -> str:
+        """Why no parameter is trained, and what to do."""
+        if circuit.parameters:
+            return "has no parameter that is trained: all of them are inputs; leave one out of model.inputs"
+        return "has no free parameter, so there is no gradient; give its gates parameters"
 
     def _inputs(self, circuit: QuantumCircuit) -> tuple[Parameter, ...]:
         names = [{symbol.name, _vector(symbol)} for symbol in circuit.parameters]
@@ -74,20 +114,31 @@ def _vector(symbol: Any) -> str:
     return symbol.vector.name if hasattr(symbol, "vector") else ""
 
 
-def _layers(circuit: QuantumCircuit, inputs: tuple[Parameter, ...]) -> Layers:
-    """The trainable parameters: vectors whole, where the first of them is used, and runs of single ones."""
-    rank = {symbol: index for index, symbol in enumerate(circuit.parameters)}
-    used = [
+def _whole(used: list[Parameter], circuit: QuantumCircuit) -> list[Parameter]:
+    """Every parameter of a circuit once, in the order of ``used``, but vectors whole; unused ones last."""
+    named = set(circuit.parameters)
+    found = [
         symbol
-        for item in circuit.data
-        for value in item.operation.params
-        for symbol in sorted(getattr(value, "parameters", ()), key=rank.__getitem__)
-    ]
-    whole = [
-        symbol
-        for first in dict.fromkeys([*used, *circuit.parameters])
+        for first in dict.fromkeys([*(symbol for symbol in used if symbol in named), *circuit.parameters])
         for symbol in (circuit.parameters if _vector(first) else [first])
         if _vector(symbol) == _vector(first)
     ]
-    trained = [symbol for symbol in dict.fromkeys(whole) if symbol not in inputs]
-    return tuple(tuple(run) for _, run in groupby(trained, _vector))
+    return list(dict.fromkeys(found))
+
+
+def _family(symbol: Parameter) -> tuple[str, str]:
+    """What the parameters of a group have in common: their vector, or their names but for the numbers."""
+    return (_vector(symbol), "") if _vector(symbol) else ("", re.sub("[0-9]+", "#", symbol.name))
+
+
+def _name(run: tuple[Parameter, ...]) -> str:
+    """The vector's, the only parameter's, or that of the first and the last one: ``t0..t9``."""
+    names = list(dict.fromkeys(_vector(symbol) or symbol.name for symbol in run))
+    return names[0] if len(names) == 1 else f"{names[0]}..{names[-1]}"
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
+    """The names; one that was there before has its position behind it."""
+    return tuple(
+        name if name not in names[:position] else f"{name}#{position}" for position, name in enumerate(names)
+    )
