@@ -33,7 +33,7 @@ from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.errors import CertificateError, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing
 from orchestrator.models.circuit import Circuit
-from orchestrator.models.drawn import DrawnRotation
+from orchestrator.models.drawn import drawn_rotation, is_drawn_rotation
 from orchestrator.models.elementary import DRAWN
 from orchestrator.models.losses import value_and_slope
 from orchestrator.models.mlp import Mlp
@@ -72,7 +72,7 @@ def by_qiskit(drawing: Drawing, parameters, inputs, axes) -> float:
     """E of one row, by Qiskit's own simulation of the drawing."""
     circuit = drawing.circuit.copy_empty_like()
     for item in drawing.circuit.data:
-        if isinstance(item.operation, DrawnRotation):
+        if is_drawn_rotation(item.operation):
             angle, index = item.operation.params
             (circuit.rx, circuit.ry, circuit.rz)[axes[int(index)]](angle, item.qubits[0])
         else:
@@ -130,7 +130,7 @@ def drawings(draw, curved: bool = False) -> Drawing:
         count = 1 if name == DRAWN else len(STANDARD[name].params)
         chosen = [draw(angles([*thetas, *features], curved)) for _ in range(count)]
         if name == DRAWN:
-            gate, axes = DrawnRotation(*chosen, axes), axes + 1
+            gate, axes = drawn_rotation(*chosen, axes), axes + 1
         else:
             gate = STANDARD[name].base_class(*chosen)
         circuit.append(gate, places[: gate.num_qubits])

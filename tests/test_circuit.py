@@ -225,11 +225,13 @@ def test_angle_that_has_no_derivative_is_refused_with_its_place(angle: object, r
 def test_gate_that_is_not_unitary_is_refused_with_its_place():
     measured = QuantumCircuit(2, 1)
     measured.measure(1, 0)
+    measured.h(1)
     with pytest.raises(InputError, match=r"gate 0 \(measure on q1\): measure is no unitary gate"):
         program_of(measured)
     prepared = QuantumCircuit(2)
+    prepared.h(0)
     prepared.initialize([0.6, 0.8], 0)
-    with pytest.raises(InputError, match=r"gate 0 \(initialize on q0\): reset is no unitary gate"):
+    with pytest.raises(InputError, match=r"gate 1 \(initialize on q0\): reset is no unitary gate"):
         program_of(prepared)
 
 

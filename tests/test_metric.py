@@ -19,7 +19,7 @@ from orchestrator.engines.batched import tangents
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.metric import Metric
 from orchestrator.models.ansatz import Drawing
-from orchestrator.models.drawn import DrawnRotation
+from orchestrator.models.drawn import is_drawn_rotation
 from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.updates.natural import metric_blocks
@@ -41,7 +41,7 @@ def state(drawing: Drawing, parameters, inputs, axes) -> np.ndarray:
     """ψ, by Qiskit's own simulation of the drawing."""
     drawn = drawing.circuit.copy_empty_like()
     for item in drawing.circuit.data:
-        if isinstance(item.operation, DrawnRotation):
+        if is_drawn_rotation(item.operation):
             angle, index = item.operation.params
             (drawn.rx, drawn.ry, drawn.rz)[axes[int(index)]](angle, item.qubits[0])
         else:

@@ -24,8 +24,11 @@ _MOST_STRUCTURES = 12
 @sweep_file
 @overrides
 @click.option("--trials", type=click.IntRange(0), default=5, help="How many trials to list.  [default: 5]")
+@click.option(
+    "--parameters", is_flag=True, help="List the parameters: component, name, group, whether it is dead."
+)
 @click.option("--workers", type=click.IntRange(1), help="Workers to plan for.  [default: CPUs here]")
-def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | None) -> None:
+def plan(sweep: Path, overrides: tuple[str, ...], trials: int, parameters: bool, workers: int | None) -> None:
     """Check a sweep file and say what it would run. Starts nothing, writes nothing.
 
     \b
@@ -41,6 +44,8 @@ def plan(sweep: Path, overrides: tuple[str, ...], trials: int, workers: int | No
     estimates = [estimate(planned, structure, workers) for structure in planned.plan.structures]
     _print_structures(planned, estimates)
     _print_totals(planned, estimates)
+    if parameters:
+        _print_parameters(planned)
     _print_trials(planned, trials)
     click.echo("\n" + _time(planned, estimates, workers))
 
@@ -99,6 +104,20 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
             ("size of the traces", "about " + size(sum(one.trace_bytes for one in estimates))),
         ],
     )
+
+
+def _print_parameters(sweep: Sweep) -> None:
+    """Once for each model: dead are those that no observable can see, whatever the angles."""
+    from orchestrator.sweep.problem import problem
+
+    templates = {(one.template.model, one.template.data): one.template for one in sweep.plan.structures}
+    for template in templates.values():
+        model = problem(template).model
+        groups = [group.name for group in model.groups for _ in range(group.start, group.stop)]
+        states = ["dead" if dead else "live" for dead in model.dead]
+        click.echo(f"\n{template.model.summary}\n")
+        rows = zip(map(str, range(model.parameters)), model.names, groups, states, strict=True)
+        show.table(("component", "name", "group", ""), rows)
 
 
 def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int) -> str:

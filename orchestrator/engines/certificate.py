@@ -216,12 +216,12 @@ def _inlined(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircuit:
     """
     from qiskit.circuit import AnnotatedOperation, Barrier, ControlledGate, ControlModifier, Delay
 
-    from orchestrator.models.drawn import DrawnRotation
+    from orchestrator.models.drawn import is_drawn_rotation
 
     inlined = circuit.copy_empty_like()
     for item in circuit.data:
         operation, definition = item.operation, getattr(item.operation, "definition", None)
-        if isinstance(operation, DrawnRotation):
+        if is_drawn_rotation(operation):
             angle, index = operation.params
             rotate: Any = (inlined.rx, inlined.ry, inlined.rz)[axes[int(index)]]
             rotate(angle, item.qubits[0])

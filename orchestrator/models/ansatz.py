@@ -188,7 +188,7 @@ def _random_pauli(qubits: int, layers: int) -> Trainable:
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
-    from orchestrator.models.drawn import DrawnRotation
+    from orchestrator.models.drawn import drawn_rotation
 
     circuit = QuantumCircuit(qubits)
     for qubit in range(qubits):
@@ -196,7 +196,7 @@ def _random_pauli(qubits: int, layers: int) -> Trainable:
     by_layer = _cut(ParameterVector("θ", qubits * layers), qubits)
     for layer, angles in enumerate(by_layer):
         for qubit in range(qubits):
-            circuit.append(DrawnRotation(angles[qubit], layer * qubits + qubit), [qubit])
+            circuit.append(drawn_rotation(angles[qubit], layer * qubits + qubit), [qubit])
         for qubit in range(qubits - 1):
             circuit.cz(qubit, qubit + 1)
     return Trainable(circuit, by_layer)

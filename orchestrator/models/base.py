@@ -34,6 +34,7 @@ class Built(Protocol):
     Attributes:
         parameters: P, length of the flat parameter vector.
         groups: slices of the parameter vector that cover it, in order.
+        names: [P] of the parameters: ``layer0.weight[2,0]``, or what the circuit calls them.
         signals: slices of the signal vector; empty where the model has none.
         dead: bool [P], true where the gradient is zero by structure.
         head: what the predictions are to the loss: sigmoid, softmax, tanh, linear, relu
@@ -46,6 +47,8 @@ class Built(Protocol):
     def parameters(self) -> int: ...
     @property
     def groups(self) -> tuple[Group, ...]: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
     @property
     def signals(self) -> tuple[Group, ...]: ...
     @property

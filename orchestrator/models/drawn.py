@@ -1,14 +1,28 @@
-"""The gate whose axis is drawn anew for each row. Imports Qiskit: load this module where it is used."""
+"""The gate whose axis is drawn anew for each row."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from qiskit.circuit import Gate
+
+def drawn_rotation(angle: Any, index: int) -> Any:
+    """A gate on one qubit, exp(-iθP/2), P the row's axis number ``index``; its parameters are θ and that."""
+    return _gate()(angle, index)
 
 
-class DrawnRotation(Gate):
-    """exp(-iθP/2) on one qubit, P the row's axis number ``index``."""
+def is_drawn_rotation(operation: Any) -> bool:
+    """Whether an operation is such a gate."""
+    return type(operation) is _gate()
 
-    def __init__(self, angle: Any, index: int) -> None:
-        super().__init__("drawn", 1, [angle, index])
+
+@cache
+def _gate() -> type:
+    """Its class, which Qiskit's must be loaded for."""
+    from qiskit.circuit import Gate
+
+    class DrawnRotation(Gate):
+        def __init__(self, angle: Any, index: int) -> None:
+            super().__init__("drawn", 1, [angle, index])
+
+    return DrawnRotation

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PATH = "model"
 
 DRAWN = "drawn"
-"""What ``standard_name`` calls a ``models.drawn.DrawnRotation``."""
+"""What ``standard_name`` calls a ``models.drawn.drawn_rotation``."""
 
 _BASIS = ["rx", "ry", "rz", "u", "cx", "cz"]
 
@@ -139,9 +139,9 @@ def standard_name(operation: Any) -> str | None:
 
     A controlled gate that acts where a control is 0 is none.
     """
-    from orchestrator.models.drawn import DrawnRotation
+    from orchestrator.models.drawn import is_drawn_rotation
 
-    if isinstance(operation, DrawnRotation):
+    if is_drawn_rotation(operation):
         return DRAWN
     name = _standard_names().get(getattr(operation, "base_class", type(operation)))
     controls = getattr(operation, "num_ctrl_qubits", 0)

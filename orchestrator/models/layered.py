@@ -45,6 +45,12 @@ class Place:
             yield Group(prefix + group.name, *span, self.depth + group.depth)
 
     @property
+    def names(self) -> Iterator[str]:
+        """Of its parameters."""
+        prefix = f"{self.name}." if self.name else ""
+        return (prefix + name for name in (() if isinstance(self.stage, Elementwise) else self.stage.names))
+
+    @property
     def last_depth(self) -> int:
         """Depth of its last group."""
         return max((group.depth for group in self.groups), default=self.depth)
@@ -95,6 +101,11 @@ class Layered:
     def groups(self) -> tuple[Group, ...]:
         """Those of all stages."""
         return tuple(group for place in self.places for group in place.groups)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Those of all stages."""
+        return tuple(name for place in self.places for name in place.names)
 
     @property
     def signals(self) -> tuple[Group, ...]:

@@ -47,7 +47,7 @@ class Program:
         twins: pairs of parameters; the first starts with the value of the second.
         angles: functions of parameters, and perhaps inputs.
         features: functions of inputs alone.
-        names: [P] of the parameters, as Qiskit has them; empty if nobody named them.
+        names: [P] of the parameters, as Qiskit has them; empty where gates turn by other numbers.
         starts: where the first parameters start; the others start uniform in [0, 2π).
         amplitudes: whether the inputs, normalised by ``expand``, are the first amplitudes of the state that
             the gates start from, the others 0; if not, that is |0…0>.

@@ -74,6 +74,12 @@ class Affine:
         weight = self.inputs * self.outputs
         return Group("weight", 0, weight, 0), Group("bias", weight, self.parameters, 0)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Input and output of each weight, output of each bias: ``weight[j,k]``, ``bias[k]``."""
+        weights = (f"weight[{j},{k}]" for j in range(self.inputs) for k in range(self.outputs))
+        return (*weights, *(f"bias[{k}]" for k in range(self.outputs)))
+
     def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:
         """Which parameters [p] and inputs [n] nothing can feel, of ``outputs`` [m] that nothing can feel."""
         return np.tile(outputs, self.inputs + 1), np.full(self.inputs, outputs.all())
@@ -181,6 +187,11 @@ class Quantum:
     def groups(self) -> tuple[Group, ...]:
         """The trained layers of the circuit."""
         return tuple(group for group in self.program.groups if group.stop <= self.parameters)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the trained parameters, as Qiskit has them."""
+        return self.program.names[: self.parameters]
 
     def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:  # noqa: ARG002 - a stage feels every E
         """As of ``Affine``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +26,9 @@ from orchestrator.updates.base import Spans, Update
 from orchestrator.updates.natural import metric_blocks
 
 _CERTIFICATE_SEED = 0
+
+_NAMES_SEARCHED = 2000
+"""For one that is nearly right; a network may have millions."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,16 @@ class Problem:
             return None
         return prepared(self.model, metric_blocks(form, self.spans))
 
-    def groups(self, components: tuple[int, ...]) -> tuple[Group, ...]:
+    def groups(self, components: tuple[int | str, ...]) -> tuple[Group, ...]:
         """The model's groups, then the chosen components as groups of their own."""
-        singles = (Group(f"component{k}", k, k + 1, self._depth(k)) for k in components)
-        return (*self.model.groups, *singles)
+        return (*self.model.groups, *map(self._single, components))
+
+    def _single(self, component: int | str) -> Group:
+        """The group of one component: ``component7``, or ``component tilt`` if it was asked for by name."""
+        if isinstance(component, int):
+            return Group(f"component{component}", component, component + 1, self._depth(component))
+        k = self.model.names.index(component)
+        return Group(f"component {component}", k, k + 1, self._depth(k))
 
     def _depth(self, component: int) -> int:
         return next(group.depth for group in self.model.groups if group.start <= component < group.stop)
@@ -144,12 +154,20 @@ def _batch_faults(trial: Trial, dataset: Dataset) -> list[Fault]:
 
 
 def _component_faults(trial: Trial, ready: Problem) -> list[Fault]:
-    count = ready.model.parameters
-    return [
-        Fault(f"record.components.{index}", f"is {k}, but the model has components 0 … {count - 1}")
-        for index, k in enumerate(trial.record.components)
-        if k >= count
-    ]
+    reasons = [_no_component(component, ready.model) for component in trial.record.components]
+    return [Fault(f"record.components.{index}", text) for index, text in enumerate(reasons) if text]
+
+
+def _no_component(component: int | str, model: Built) -> str | None:
+    """Why a model has no such component, or None."""
+    if isinstance(component, str):
+        close = difflib.get_close_matches(component, model.names[:_NAMES_SEARCHED], 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        message = f"is {component!r}, which no parameter is called{hint} (`plan --parameters` lists them)"
+        return None if component in model.names else message
+    if component < model.parameters:
+        return None
+    return f"is {component}, but the model has components 0 … {model.parameters - 1}"
 
 
 def _metric_faults(trial: Trial, ready: Problem) -> list[Fault]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from orchestrator.config import Config, Field, OneOf
+from orchestrator.config import Config, Field, OneOf, field_validator, refuse, show
 from orchestrator.data.base import Data
 from orchestrator.engines.base import Engine
 from orchestrator.errors import Fault
@@ -37,9 +37,19 @@ class Record(Config):
         description="test loss and accuracy every k steps, where recorded; 0: at the end only",
     )
     parameters: Literal["none", "final"] = Field(default="none", description="keep the trained parameters")
-    components: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(), strict=False, description="components that are groups of their own"
+    components: tuple[int | str, ...] = Field(
+        default=(),
+        strict=False,
+        description="components that are groups of their own, by index or by the parameter's name",
     )
+
+    @field_validator("components", mode="before")
+    @classmethod
+    def _indices_or_names(cls, components: Any) -> Any:
+        for component in components if isinstance(components, list) else ():
+            if not (type(component) is int and component >= 0) and not (type(component) is str and component):
+                raise refuse(f"has {show(component)}, must be indices from 0 or names of parameters")
+        return components
 
 
 class Trial(Config):

@@ -242,6 +242,13 @@ GRADIENTS: tuple[Column, ...] = (
 PARAMETERS: tuple[Column, ...] = (
     _TRIAL,
     Column("component", "int64", "1", "index in the parameter vector, counted from 0"),
+    Column(
+        "name",
+        "string",
+        "",
+        "name of the parameter: as the circuit has it (`w[3]`), or group and place in it "
+        "(`layer0.weight[2,0]`)",
+    ),
     Column("group", "string", "", "name of the group that the component belongs to"),
     Column("value", "float64", "parameter", "value after the last step"),
 )

@@ -71,10 +71,11 @@ def ended_rows(pack: Pack, status: str) -> Columns:
 
 def parameter_rows(model: Built, ids: NDArray[np.str_], parameters: Array) -> Columns:
     """The table ``parameters`` of R trials with ``parameters`` [R, P]."""
-    names = [group.name for group in model.groups for _ in range(group.start, group.stop)]
+    groups = [group.name for group in model.groups for _ in range(group.start, group.stop)]
     return {
         "trial": np.repeat(ids, model.parameters),
         "component": np.tile(np.arange(model.parameters), len(ids)),
-        "group": np.tile(names, len(ids)),
+        "name": np.tile(model.names, len(ids)),
+        "group": np.tile(groups, len(ids)),
         "value": parameters.ravel(),
     }

@@ -108,7 +108,7 @@ def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
         by=np.pi / 2,
         factor=0.5 * rotations["scale"][moved],
     )
-    return replace(program, gates=gates, groups=groups, angles=()), shifts
+    return replace(program, gates=gates, groups=groups, angles=(), names=()), shifts
 
 
 def of_parameters(count: int, moved: NDArray[np.int64], by: float) -> Shifts:
