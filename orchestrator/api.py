@@ -96,6 +96,10 @@ class Result:
         """0: all trials done or diverged; 1: some failed, so many perhaps that it was stopped early."""
         return 1 if self.failed else 0
 
+    def assign(self, circuit: Any, trial: str | None = None) -> Any:
+        """A copy of a circuit with trained values in the place of its parameters; see ``Run.assign``."""
+        return Run(self.out).assign(circuit, trial)
+
 
 def run(
     sweep: str | os.PathLike[str],

@@ -10,6 +10,7 @@ import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 import orchestrator
+import orchestrator.errors
 from orchestrator.config import Config, ConfigError, discover
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.batched.differentiator import BatchedProgram
@@ -360,6 +361,27 @@ def test_sweep_of_a_python_circuit_runs(folder: Path):
     assert sorted(set(pd.read_parquet(out / "gradients").group)) == ["a", "b"]
 
 
+def test_trained_values_go_back_into_the_circuit_by_name(folder: Path):
+    """<Z1> of the circuit with the values in it is what the trained model predicts for the same inputs."""
+    model = '{kind: circuit, python: "ladders:ladder", inputs: [x], observable: ZI}'
+    path = write(folder, model)
+    path.write_text(path.read_text() + "  record: {parameters: final, components: [0, 'a[1]']}\n")
+    result = orchestrator.run(path, folder / "run", where=orchestrator.Where(inline=True))
+    table = pd.read_parquet(folder / "run" / "parameters")
+    assert table.name.tolist() == ["b", "a[0]", "a[1]"]
+    groups = set(pd.read_parquet(folder / "run" / "gradients").group)
+    assert groups == {"a", "b", "component0", "component a[1]"}
+    circuit = python(folder).circuit().remove_final_measurements(inplace=False)
+    bound = result.assign(circuit)
+    assert sorted(symbol.name for symbol in bound.parameters) == ["x[0]", "x[1]"]
+    at = bound.assign_parameters({"x[0]": 0.4, "x[1]": 0.9})
+    expected = Statevector(at).expectation_value(SparsePauliOp("ZI")).real
+    program = python(folder, observable="ZI").build(2, 2)
+    assert value(program, table.value.tolist(), [0.4, 0.9]) == pytest.approx(expected, abs=ROUNDING)
+    with pytest.raises(orchestrator.errors.RunDirectoryError, match="trial 0123 has no trained parameters"):
+        result.assign(circuit, "0123")
+
+
 @pytest.mark.parametrize(
     ("model", "place", "fragment"),
     [
@@ -375,6 +397,15 @@ def test_plan_names_the_line_of_what_is_wrong(folder: Path, model: str, place: s
     (fault,) = [fault for fault in error.value.faults if fault.path.startswith("model")]
     assert (fault.path, fault.line) == (place, 4)
     assert fragment in fault.message
+
+
+def test_component_by_a_name_that_is_not_there_is_refused_with_what_is_near(folder: Path):
+    path = write(folder, '{kind: circuit, python: "ladders:ladder", inputs: [x]}')
+    with pytest.raises(InputError) as error:
+        load(path, ["base.record={components: ['a[0]', 'a[7]']}"])
+    (fault,) = error.value.faults
+    assert fault.path == "record.components.1"
+    assert "is 'a[7]', which no parameter is called; did you mean 'a[1]'?" in fault.message
 
 
 # Published variances, from probes.
