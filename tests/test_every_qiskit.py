@@ -1,4 +1,4 @@
-"""Every version of Qiskit that the package admits reads angles rightly; each is installed beside the others."""
+"""Every Qiskit that the package admits reads angles rightly; each is installed beside the others."""
 
 import os
 import re
@@ -47,5 +47,7 @@ def test_angles_of_every_admitted_qiskit_are_right(tmp_path: Path):
         )
         assert told.stdout.strip() == version
         command = [sys.executable, "-m", "pytest", "tests/test_reading.py", "-k", EXPRESSIONS]
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        ended = subprocess.run(
+            command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True
+        )
         assert ended.returncode == 0, f"Qiskit {version}: {ended.stdout}"
