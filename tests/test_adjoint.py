@@ -311,6 +311,7 @@ def test_gradient_sums_are_those_of_the_samples(loss: str):
         "weight": p.sum(-1),
         "weight_square": (p * p).sum(-1),
         "loss": (p * sample_loss).sum(-1),
+        "loss_noise": np.zeros(3),
         "gradient": (p[..., None] * gradients).sum(1),
         "square": (p[..., None] * gradients**2).sum(1),
         "noise": np.zeros((3, program.parameters)),

@@ -36,6 +36,7 @@ from orchestrator.engines.base import Engine
 from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.engines.measured import meter
+from orchestrator.engines.measured.loss import fewest_shots
 from orchestrator.errors import InputError
 from orchestrator.models.ansatz import Drawing
 from orchestrator.models.circuit import Circuit
@@ -46,6 +47,8 @@ from orchestrator.models.reading import read
 from orchestrator.placing import Where
 from orchestrator.streams import Streams
 from orchestrator.traces.digest import digest
+from orchestrator.traces.statistics import step_statistics
+from orchestrator.training.recorder import recorded
 
 EXACT = 1e-10
 DIFFERENCES = 1e-8
@@ -281,31 +284,78 @@ SAMPLED_ENGINES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("shots", [4, 10, 50])
 @pytest.mark.parametrize("loss", ["mse", "linear", "expectation"])
 @pytest.mark.parametrize("name", SAMPLED_ENGINES)
-def test_shots_are_unbiased_and_know_their_variance(name: str, loss: str):
-    program = CIRCUITS["awkward"]
+def test_shots_are_unbiased_and_know_their_variance(name: str, loss: str, shots: int):
+    program, sampled = CIRCUITS["awkward"], {"kind": "batched", "shots": shots}
     parameters, shard = part(program, rows=1, samples=2)
     many, shard = np.repeat(parameters, 4000, 0), repeated(shard, 4000)
     exact = gradient(engine(name, **SAMPLED_ENGINES[name]), program, many, shard, loss)
-    found = gradient(engine(name, **SAMPLED_ENGINES[name], backend=SHOTS), program, many, shard, loss)
+    found = gradient(engine(name, **SAMPLED_ENGINES[name], backend=sampled), program, many, shard, loss)
     assert found.noise.any()
     for deviation in (
         found.loss - exact.loss,
+        (found.loss - exact.loss) ** 2 - found.loss_noise,
         found.gradient - exact.gradient,
         (found.gradient - exact.gradient) ** 2 - found.noise,
     ):
         assert_zero_on_average(deviation)
 
 
+@pytest.mark.parametrize("name", SAMPLED_ENGINES)
+def test_few_shots_are_refused_with_mse_alone(name: str):
+    program, few = CIRCUITS["awkward"], engine(name, backend={**SHOTS, "shots": 3})
+    for loss in ("binary-cross-entropy", "hinge", "linear", "expectation"):
+        few.fits(program, loss)
+    with pytest.raises(InputError, match=r"gradient.backend.shots: is 3, must be 4 or more with loss: mse"):
+        few.prepare(program, "mse", 2)
+    engine(name, backend={**SHOTS, "shots": 4}).fits(program, "mse")
+    engine(name).fits(program, "mse")
+    assert fewest_shots("mse", "softmax") == 2  # to first order
+
+
 @pytest.mark.parametrize("loss", ["mse", "linear"])
 def test_variance_of_the_shift_rule_has_no_bias_however_few_the_shots(loss: str):
-    program, sampled = CIRCUITS["awkward"], engine("parameter-shift", backend={**SHOTS, "shots": 3})
+    program, sampled = CIRCUITS["awkward"], engine("parameter-shift", backend={**SHOTS, "shots": 4})
     parameters, shard = part(program, rows=1, samples=1)
     many, shard = np.repeat(parameters, 10_000, 0), repeated(shard, 10_000)
     found = gradient(sampled, program, many, shard, loss)
     exact = gradient(engine("adjoint"), program, many, shard, loss)
     assert_zero_on_average((found.gradient - exact.gradient) ** 2 - found.noise)
+
+
+def turned() -> Program:
+    """<Z> = cos θ."""
+    drawn, theta = QuantumCircuit(1), Parameter("θ")
+    drawn.ry(theta, 0)
+    return read(lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), ((theta,),), 0), "turned")
+
+
+@pytest.mark.parametrize("loss", ["expectation", "mse"])
+@pytest.mark.parametrize("weights", [[1 / 7] * 7, [1 / 3] * 3, [0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]])
+def test_shots_alone_make_neither_signal_nor_noise_of_samples(weights: list[float], loss: str):
+    """Some of seven equal samples at θ = 0, where ∇L is 0 and shots of E at ±π/2 scatter the most."""
+    sampled = engine("parameter-shift", backend={**SHOTS, "shots": 10}).prepare(turned(), loss, 2)
+    p, rows = np.tile(weights, (4000, 1)), 4000
+    shards = [
+        Shard(
+            np.zeros((rows, cut.shape[1], 0)),
+            np.zeros(cut.shape),
+            np.ascontiguousarray(cut),
+            np.zeros((rows, 0), np.int8),
+            Streams(np.arange(rows), 0),
+            number,
+        )
+        for number, cut in enumerate((p[:, :2], p[:, 2:]))
+    ]
+    total = reduce(add, [sampled.gradient(np.zeros((rows, 1)), shard) for shard in shards])
+    found = recorded(total, None, None, np.zeros((rows, 1)), None)
+    training = sum(weight**2 for weight in weights) if len(weights) == 7 else 1 / 7
+    steps = step_statistics(found, np.zeros(1, bool), training)
+    assert_zero_on_average(steps["signal_square"])
+    assert_zero_on_average(steps["noise_trace"])
+    assert_zero_on_average(total.gradient[:, 0])
 
 
 def assert_zero_on_average(deviation: np.ndarray) -> None:
@@ -339,14 +389,11 @@ def test_shots_and_executions_are_counted():
 
 @pytest.mark.parametrize("loss", ["binary-cross-entropy", "cross-entropy"])
 def test_cross_entropy_of_few_shots_is_finite_where_the_exact_one_is_not(loss: str):
-    drawn, theta = QuantumCircuit(1), Parameter("θ")
-    drawn.ry(theta, 0)
-    program = read(lambda: Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), ((theta,),), 0), "flipped")
     shard = Shard(
         np.zeros((1, 1, 0)), np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 0), np.int8), Streams([0], 0)
     )
     sampled = engine("parameter-shift", backend={"kind": "batched", "shots": 20})
-    total = gradient(sampled, program, np.full((1, 1), math.pi), shard, loss)
+    total = gradient(sampled, turned(), np.full((1, 1), math.pi), shard, loss)
     assert total.loss[0] == pytest.approx(math.log(42))  # -log (0 + ½)/(20 + 1)
     assert np.isfinite(total.gradient).all()
 
@@ -744,6 +791,15 @@ sweep:
       probe: {mode: probe, updates: []}
   - seed: {range: 3}
 """
+
+
+def test_plan_refuses_too_few_shots_with_mse_where_they_stand(tmp_path: Path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP.replace("seed: {range: 3}", "gradient.backend.shots: [4, 3]"))
+    with pytest.raises(InputError) as caught:
+        run(tmp_path / "sweep.yaml", tmp_path / "out", where=Where(inline=True))
+    assert {(fault.path, fault.line) for fault in caught.value.faults} == {("gradient.backend.shots", 16)}
+    assert all("is 3, must be 4 or more with loss: mse" in fault.message for fault in caught.value.faults)
+    assert not (tmp_path / "out").exists()
 
 
 def test_sweep_with_shots_has_the_same_bits_in_packs_and_chunks_of_any_size(tmp_path: Path):

@@ -74,23 +74,32 @@ def test_columns_page_equals_what_the_schema_generates() -> None:
 @pytest.mark.parametrize(
     ("signal_square", "scale"),
     [
-        ([3.0, 5.0], 0.5),  # mean 4, standard error 1
-        ([1.0, 7.0], None),  # mean 4, standard error 3
-        ([-3.0, -5.0], None),
-        ([4.0], None),  # one row has no standard error
-        ([4.0, 4.0, None], 0.5),  # rows of one sample are passed over
+        ([[3.0], [5.0]], 0.5),  # mean 4, standard error 1
+        ([[1.0], [7.0]], None),  # mean 4, standard error 3
+        ([[-3.0], [-5.0]], None),
+        ([[4.0]], None),  # one trial has no standard error
+        ([[4.0] * 9], None),  # however many steps it has
+        ([[1.0, 7.0], [7.0, 1.0]], 0.5),  # steps may scatter, trials do not
+        ([[1.0] * 9, [7.0] * 9], None),  # more steps are no more trials
+        ([[5.0] * 9, [3.0]], 0.5),  # nor do they weigh a trial more
+        ([[4.0], [4.0], [None]], 0.5),  # rows of one sample are passed over
     ],
 )
-def test_noise_scale_query_of_the_page_is_null_without_a_clear_denominator(
-    signal_square: list[float | None], scale: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_noise_scale_query_of_the_page_has_the_trial_as_unit_and_is_null_without_a_clear_denominator(
+    signal_square: list[list[float | None]],
+    scale: float | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     query = markdown().partition("```sql\n")[2].partition("```")[0]
-    noise_trace = [None if value is None else 2.0 for value in signal_square]
     (tmp_path / "steps").mkdir()
-    table = pa.table(
-        {"noise_trace": noise_trace, "signal_square": signal_square},
-        schema=pa.schema([("noise_trace", pa.float64()), ("signal_square", pa.float64())]),
-    )
+    rows = [
+        {"trial": f"{trial:016x}", "noise_trace": None if value is None else 2.0, "signal_square": value}
+        for trial, values in enumerate(signal_square)
+        for value in values
+    ]
+    types = {"trial": pa.string(), "noise_trace": pa.float64(), "signal_square": pa.float64()}
+    table = pa.Table.from_pylist(rows, pa.schema(types))
     pq.write_table(table, tmp_path / "steps" / "part-0-0.parquet")
     monkeypatch.chdir(tmp_path)
     with duckdb.connect() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -59,8 +60,9 @@ def alive(parameters: int) -> NDArray[np.bool_]:
     return np.zeros(parameters, bool)
 
 
-def of_steps(rows: Recorded) -> dict[str, Array]:
-    return step_statistics(rows, alive(rows.gradient.shape[1]))
+def of_steps(rows: Recorded, training_square: float | None = 0.0) -> dict[str, Array]:
+    """Statistics of rows drawn from a training part, by default one without end."""
+    return step_statistics(rows, alive(rows.gradient.shape[1]), training_square)
 
 
 def of_whole(rows: Recorded, histogram: bool = False) -> dict[str, NDArray[Any]]:
@@ -195,9 +197,25 @@ def test_fraction_tiny_compares_with_the_whole_gradient() -> None:
     assert table["fraction_tiny"].tolist() == [[0.0, 0.5]]
 
 
-def test_fraction_tiny_with_shots_compares_with_each_standard_error() -> None:
-    rows = recorded([1.0, -1.0, 3.0], noise=np.array([[4.0, 0.25, 4.0]]))
-    assert of_whole(rows)["fraction_tiny"] == pytest.approx(1 / 3, rel=1e-15)
+@pytest.mark.parametrize(
+    ("gradient", "noise", "tiny"),
+    [
+        (1.0, 4.0, 1.0),
+        (-1.0, 0.25, 0.0),
+        (2.0, 4.0, 1.0),
+        (0.0, 0.0, 1.0),  # no shot saw an event
+        (1.0, 0.0, 0.0),  # every shot saw one
+        (1.0, -0.5, 0.0),  # an estimate of a variance may be below 0
+        (0.0, -0.5, 1.0),
+        (1.0, math.inf, math.nan),
+        (1.0, math.nan, math.nan),
+    ],
+)
+def test_fraction_tiny_with_shots_compares_with_the_standard_error(
+    gradient: float, noise: float, tiny: float
+) -> None:
+    rows = recorded([gradient], noise=np.array([[noise]]))
+    np.testing.assert_array_equal(of_whole(rows)["fraction_tiny"], tiny)
 
 
 def edge(exponent: int) -> float:
@@ -241,14 +259,44 @@ def test_sample_variance_of_equal_weights_is_the_textbook_one() -> None:
     np.testing.assert_allclose(of_steps(rows)["noise_trace"], expected.sum(1), rtol=1e-13)
 
 
-def test_noise_trace_and_signal_square_are_unbiased() -> None:
+@pytest.mark.parametrize("size", [2, 3, 7, 8])
+def test_noise_trace_and_signal_square_are_unbiased_over_all_mini_batches(size: int) -> None:
+    population = np.random.default_rng(2).normal(size=(8, 3))
+    batches = population[np.array(list(itertools.combinations(range(8), size)))]
+    steps = of_steps(from_samples(batches, np.full(batches.shape[:2], 1 / size)), 1 / 8)
+    # Means of up to 70 terms of order 1, which may cancel.
+    np.testing.assert_allclose(steps["noise_trace"].mean(), population.var(axis=0, ddof=1).sum(), atol=1e-13)
+    np.testing.assert_allclose(steps["signal_square"].mean(), (population.mean(0) ** 2).sum(), atol=1e-14)
+
+
+def test_signal_square_of_independent_samples_is_unbiased_with_any_weights() -> None:
     population = np.random.default_rng(2).normal(size=(4, 3))
-    batches = population[np.array(list(itertools.product(range(4), repeat=3)))]  # every batch of three
+    batches = population[np.array(list(itertools.product(range(4), repeat=3)))]  # with replacement
     weights = np.broadcast_to([0.5, 0.25, 0.25], batches.shape[:2])
     steps = of_steps(from_samples(batches, weights))
     # Means of 64 terms of order 1, which may cancel.
     np.testing.assert_allclose(steps["noise_trace"].mean(), population.var(axis=0).sum(), atol=1e-14)
     np.testing.assert_allclose(steps["signal_square"].mean(), (population.mean(0) ** 2).sum(), atol=1e-14)
+
+
+def test_signal_square_of_the_whole_training_part_is_the_square_with_any_weights() -> None:
+    rng = np.random.default_rng(4)
+    weights = rng.random((1, 6))
+    weights /= weights.sum()
+    steps = of_steps(from_samples(rng.normal(size=(1, 6, 3)), weights), (weights**2).sum())
+    np.testing.assert_array_equal(steps["signal_square"], steps["gradient_norm"] ** 2)
+
+
+def test_signal_square_of_a_training_part_of_one_sample_takes_off_shots_alone() -> None:
+    steps = of_steps(recorded([3.0, 4.0], noise=np.array([[2.0, 1.0]]), noise_first=np.ones((1, 2))), 1.0)
+    assert steps["signal_square"] == 22.0
+    assert np.isnan(steps["noise_trace"])
+
+
+def test_signal_square_is_undefined_where_gradients_scatter_by_more() -> None:
+    rows = from_samples(np.ones((2, 3, 4)), np.full((2, 3), 1 / 3))
+    assert np.isnan(of_steps(rows, None)["signal_square"]).all()
+    assert not np.isnan(of_steps(rows, None)["noise_trace"]).any()
 
 
 def test_one_sample_has_no_variance() -> None:
@@ -266,10 +314,20 @@ def test_sample_variance_takes_shot_noise_off_each_component_down_to_zero() -> N
         [1.0, 1.0],
         square=np.array([[2.0, 2.0]]),  # (2 − 1)/(1 − ½) = 2 in each
         weight_square=np.array([0.5]),
+        noise=np.array([[0.25, 3.5]]),
         noise_first=np.array([[0.5, 7.0]]),
     )
-    assert of_whole(rows)["sample_variance"] == 0.75
-    assert of_steps(rows)["noise_trace"] == 1.5
+    assert of_whole(rows)["sample_variance"] == 0.75  # the mean of 1.5 and 0
+    assert of_steps(rows)["noise_trace"] == 1.5 - 5.0  # 0 would bias the sum
+
+
+def test_noise_trace_takes_off_what_shots_add_with_any_weights() -> None:
+    """Two samples of equal gradient, p = 0.9 and 0.1: shots err by ±1 on the first, not on the second."""
+    errors = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    rows = from_samples(3.0 + errors[..., None], np.tile([0.9, 0.1], (2, 1)))
+    # v = 1 and 0: Σ p_i² v_i = 0.81, Σ p_i v_i = 0.9
+    rows = replace(rows, noise=np.full((2, 1), 0.81), noise_first=np.full((2, 1), 0.9))
+    np.testing.assert_allclose(of_steps(rows)["noise_trace"].mean(), 0.0, atol=1e-14)  # squares of 3
 
 
 def test_signal_square_takes_off_what_shots_add() -> None:
@@ -329,8 +387,8 @@ def test_dead_parameters_are_left_out() -> None:
     dead = np.array([False, True, False, True, False, False])
     full.gradient[:, dead] = 1e20  # not zero as it would be, so that it is seen wherever it counts
     kept = select_columns(full, ~dead)
-    for name, values in step_statistics(full, dead).items():
-        np.testing.assert_array_equal(values, of_steps(kept)[name], name)
+    for name, values in step_statistics(full, dead, 0.01).items():
+        np.testing.assert_array_equal(values, of_steps(kept, 0.01)[name], name)
     table = group_statistics(full, [Group("all", 0, 6, 0)], [], dead, True)
     for name, values in of_whole(kept, True).items():
         np.testing.assert_array_equal(table[name][:, 0], values, name)
@@ -431,13 +489,19 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def variance(samples: list[float], weights: list[float], shot_noise: float) -> float:
-    """In two passes: Σ p (x − mean)² / (1 − Σ p²) without the shots' part."""
+    """In two passes: (Σ p (x − mean)² − what shots add) / (1 − Σ p²)."""
     if len(weights) == 1:
         return math.nan
     mean = sum(p * x for p, x in zip(weights, samples, strict=True))
     spread = sum(p * (x - mean) ** 2 for p, x in zip(weights, samples, strict=True))
-    result = spread / (1.0 - sum(p * p for p in weights)) - shot_noise
-    return 0.0 if result < 0.0 else result
+    return (spread - shot_noise) / (1.0 - sum(p * p for p in weights))
+
+
+def added(rows: Recorded, row: int, component: int) -> float:
+    """What shots add to Σ p (x − mean)²."""
+    if rows.noise is None or rows.noise_first is None:
+        return 0.0
+    return float(rows.noise_first[row, component] - rows.noise[row, component])
 
 
 def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[str, float]:
@@ -456,9 +520,10 @@ def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[
     mean, weights = sum(g) / size, case.weights[row].tolist()
     limit = TINY * extreme(max, [abs(x) for x in of("gradient", live)])
     limits = [limit] * size if exact else [math.sqrt(value) for value in noise]
+    below = operator.lt if exact else operator.le
     changed = [a != b and not (math.isnan(a) and math.isnan(b)) for a, b in zip(g, clipped, strict=True)]
     samples = case.samples[row, :, chosen].tolist()
-    variances = [variance(x, weights, v) for x, v in zip(samples, shots("noise_first"), strict=True)]
+    variances = [variance(x, weights, added(case.rows, row, k)) for x, k in zip(samples, chosen, strict=True)]
     return {
         "mean": mean,
         "std": math.sqrt(sum((x - mean) ** 2 for x in g) / size),
@@ -470,10 +535,10 @@ def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[
         **{name: quantile(size_of, share) for name, share in QUANTILES.items()},
         "fraction_zero": sum(x == 0.0 for x in g) / size,
         "fraction_nonfinite": sum(not math.isfinite(x) for x in g) / size,
-        "fraction_tiny": sum(x < y for x, y in zip(size_of, limits, strict=True)) / size + 0.0 * sum(limits),
+        "fraction_tiny": sum(map(below, size_of, limits)) / size + 0.0 * sum(limits),
         "fraction_clipped": sum(changed) / size,
         "clipped_l2": norm(clipped),
-        "sample_variance": sum(variances) / size,
+        "sample_variance": sum(0.0 if x < 0.0 else x for x in variances) / size,
         "shot_variance": sum(noise) / size,
         "snr": snr(norm(g), sum(noise)),
         "update_l2": norm(of("update")),
@@ -546,20 +611,32 @@ def test_group_statistics_equal_a_slow_reference_where_values_are_not_finite(cas
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(ANY))
 def test_step_statistics_are_those_of_a_group_of_everything(case: Case) -> None:
-    rows, steps, group = case.rows, of_steps(case.rows), of_whole(case.rows)
+    rows, steps, group = case.rows, of_steps(case.rows, 0.01), of_whole(case.rows)
     pairs = {"gradient_norm": "l2", "clipped_norm": "clipped_l2", "update_norm": "update_l2"}
     pairs |= {"parameter_norm": "parameter_l2", "cosine_previous": "cosine_previous"}
     for name, like in pairs.items():
         np.testing.assert_array_equal(steps[name], group[like], name)
     with np.errstate(all="ignore"):
         scale = np.where(group["l2"] > 0.0, group["clipped_l2"] / group["l2"], np.nan)
-        trace = group["sample_variance"] * group["parameters"]
         shots = group["shot_variance"] * group["parameters"]
-        square = group["l2"] ** 2 - trace * rows.weight_square - shots
-        size = np.nan_to_num(group["l2"] ** 2 + trace + shots, posinf=0.0).max()  # it may cancel
+        square = group["l2"] ** 2 - steps["noise_trace"] * (rows.weight_square - 0.01) - shots
+        size = np.nan_to_num(group["l2"] ** 2 + np.abs(steps["noise_trace"]) + shots, posinf=0.0).max()
     np.testing.assert_array_equal(steps["clip_scale"], scale)
-    np.testing.assert_allclose(steps["noise_trace"], trace, rtol=1e-15)
-    np.testing.assert_allclose(steps["signal_square"], square, rtol=1e-15, atol=1e-15 * size)
+    np.testing.assert_allclose(steps["signal_square"], square, rtol=1e-15, atol=1e-15 * size)  # it may cancel
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases(ORDINARY))
+def test_noise_trace_is_the_sum_of_unclipped_variances(case: Case) -> None:
+    count = case.rows.gradient.shape[1]
+    for row, found in enumerate(of_steps(case.rows)["noise_trace"]):
+        variances = [
+            variance(case.samples[row, :, k].tolist(), case.weights[row].tolist(), added(case.rows, row, k))
+            for k in range(count)
+        ]
+        # As many roundings as there are terms, of the size of the largest; a variance is up to 10 times that.
+        size = 10.0 * count * np.abs(case.samples[row]).max() ** 2
+        np.testing.assert_allclose(found, sum(variances), rtol=1e-13, atol=1e-14 * size + 1e-13)
 
 
 # The same bits in any company
@@ -614,7 +691,7 @@ def test_bits_of_a_row_are_the_same_alone_and_among_257(
     signals = [Group("units", 0, units, 0, "signal")]
 
     def all_of(rows: Recorded) -> tuple[dict[str, NDArray[Any]], ...]:
-        return step_statistics(rows, dead), group_statistics(rows, groups, signals, dead, True)
+        return step_statistics(rows, dead, 0.125), group_statistics(rows, groups, signals, dead, True)
 
     tables = all_of(together)
     for row in (0, 1, 100, 255, 256):

@@ -278,7 +278,7 @@ def test_totals_count_the_steps_that_ran() -> None:
     ran = np.array([[True, True, True], [True, False, False]])
     numbers, nothing = np.arange(6.0), np.zeros((6, 0))
     total = GradientSum(
-        *[numbers] * 2, 10.0 - numbers, *[nothing] * 7, executions=numbers, shots=numbers, qpu_seconds=numbers
+        *[numbers] * 2, 10.0 - numbers, *[nothing] * 8, executions=numbers, shots=numbers, qpu_seconds=numbers
     )
     totals = Totals.start(2, now=5.0).after(total, ran, compute=1.0, wait=2.0)
     assert totals.steps.tolist() == [3.0, 1.0]
@@ -363,6 +363,84 @@ def test_weight_of_a_row_counts_like_copies_of_it(tmp_path: Path) -> None:
     for table, column in (("steps", "loss"), ("steps", "gradient_norm"), ("gradients", "l2")):
         # sums over the same terms in another order, through eight steps
         np.testing.assert_allclose(one[table][column], many[table][column], rtol=1e-12)
+
+
+# What a mini-batch says of the whole training part
+
+PROBE = ("base.mode=probe", "base.updates=[]")
+EQUAL, UNEQUAL = [1.0] * 8, [1.0, 2.0, 1.0, 3.0, 0.0, 2.5, 1.0, 7.0]
+
+
+def of_file(folder: Path, weights: Sequence[float], size: int, *more: str) -> Columns:
+    """The steps of a network on a weighted file, in order."""
+    path = weighted_file(folder / "rows.csv", weights)
+    return rows_of(pack_of(NETWORK, overrides=[*fitted(path, size), *more]))["steps"]
+
+
+@pytest.mark.parametrize("mode", [PROBE, ()])
+@pytest.mark.parametrize("weights", [EQUAL, UNEQUAL])
+def test_signal_square_of_a_full_batch_is_the_gradients_square(
+    tmp_path: Path, weights: Sequence[float], mode: Sequence[str]
+) -> None:
+    steps = of_file(tmp_path, weights, 8, *mode)
+    # Two shards add the weights' squares in another order than the whole; noise_trace is of this size too.
+    np.testing.assert_allclose(steps["signal_square"], steps["gradient_norm"] ** 2, rtol=1e-13)
+    assert (steps["noise_trace"] > 0.1 * steps["signal_square"]).any()
+
+
+def test_signal_square_of_mini_batches_has_the_full_gradients_square_as_its_mean(tmp_path: Path) -> None:
+    """A probe draws the same parameters in a step whatever the mini-batch."""
+    some, whole = (of_file(tmp_path, EQUAL, size, *PROBE, "base.steps=4000") for size in (3, 8))
+    full, trace = whole["gradient_norm"] ** 2, whole["noise_trace"]
+    relative = (some["signal_square"] - full) / (full + trace)  # of one size, whatever the parameters
+    independent = relative - trace / 8 / (full + trace)  # what it would be without the part of 1/N
+
+    def errors(values: np.ndarray) -> float:
+        return float(abs(values.mean()) / values.std() * math.sqrt(len(values)))
+
+    assert errors(relative) < 4 < errors(independent)
+
+
+SAMPLED = """\
+name: sampled
+base:
+  model: {kind: circuit, qubits: 2, layers: 1}
+  loss: expectation
+  gradient: {engine: parameter-shift, backend: {kind: batched, shots: 20}}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  steps: 8
+"""
+
+
+def test_signal_square_without_data_takes_off_the_noise_of_shots_alone() -> None:
+    rows = rows_of(pack_of(SAMPLED))
+    steps, groups = rows["steps"], rows["gradients"]
+    noise = np.nansum((groups["shot_variance"] * groups["parameters"]).reshape(8, -1), axis=1)
+    assert (noise > 0).all()
+    np.testing.assert_allclose(steps["signal_square"], steps["gradient_norm"] ** 2 - noise, rtol=1e-13)
+    assert np.isnan(steps["noise_trace"]).all()
+
+
+ENGINES = ("{engine: adjoint}", "{engine: finite-difference}", "{engine: spsa, directions: 3}")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_signal_square_is_null_only_for_an_engine_that_draws_directions(engine: str) -> None:
+    steps = rows_of(pack_of(CIRCUIT, overrides=[f"base.gradient={engine}"]))["steps"]
+    assert (np.isnan(steps["signal_square"]) == ("spsa" in engine)).all()
+    assert not np.isnan(steps["noise_trace"]).any()
+
+
+def test_loss_shot_variance_is_that_of_the_loss_and_null_where_exact() -> None:
+    shots, exact = (
+        rows_of(pack_of(SAMPLED, "{seed: {range: 400}}", overrides=[*PROBE, f"base.gradient={engine}"]))[
+            "steps"
+        ]
+        for engine in ("{engine: parameter-shift, backend: {kind: batched, shots: 20}}", "{engine: adjoint}")
+    )
+    assert np.isnan(exact["loss_shot_variance"]).all()
+    deviation = (shots["loss"] - exact["loss"]) ** 2 - shots["loss_shot_variance"]
+    assert abs(deviation.mean()) < 4 * deviation.std() / math.sqrt(len(deviation))
 
 
 def failing(folder: Path) -> Pack:

@@ -30,8 +30,13 @@ class Engine(Config):
     def warm(self) -> None:
         """Loads what a first gradient needs, whatever the model; nothing by default."""
 
-    def fits(self, model: Built) -> None:
-        """Raises InputError if the model has what the engine cannot take."""
+    def fits(self, model: Built, loss: str) -> None:
+        """Raises InputError if the model or the loss has what the engine cannot take."""
+
+    @property
+    def randomised(self) -> bool:
+        """Whether gradients scatter by more than what a GradientSum knows of: mini-batches and shots."""
+        return False
 
     def biased(self, model: Built, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
         """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""

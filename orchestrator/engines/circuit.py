@@ -12,7 +12,7 @@ from orchestrator.engines.backends.base import Adjoint, Backend
 from orchestrator.engines.backends.batched import Batched
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator
-from orchestrator.engines.measured.loss import BIASED
+from orchestrator.engines.measured.loss import BIASED, fewest_shots
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
@@ -50,8 +50,8 @@ class CircuitEngine(Engine):
 
         self.certify(Circuit(kind="circuit", qubits=1, layers=1).build(0, 0), 0)
 
-    def fits(self, model: Built) -> None:
-        """Raises InputError if the model has what the engine or its backend cannot take."""
+    def fits(self, model: Built, loss: str) -> None:
+        """Raises InputError if the model or the loss has what the engine or its backend cannot take."""
         programs = self._circuits(model)
         for program in programs:
             self.backend.fits(program)
@@ -62,6 +62,13 @@ class CircuitEngine(Engine):
             message = (
                 f"is {self.backend.shots}, but trained layers stand around the circuit, through which shots "
                 "give neither the right mean nor a known variance; leave shots out"
+            )
+            raise InputError.at("gradient.backend.shots", message)
+        fewest = fewest_shots(loss, model.head)
+        if self.backend.shots is not None and self.backend.shots < fewest:
+            message = (
+                f"is {self.backend.shots}, must be {fewest} or more with loss: {loss}, whose variance is "
+                f"estimated from groups of {fewest} shots; or leave shots out for exact values"
             )
             raise InputError.at("gradient.backend.shots", message)
 
@@ -91,7 +98,7 @@ class CircuitEngine(Engine):
         Raises:
             InputError: the model has no circuit, the loss does not go with it, or the backend is missing.
         """
-        self.fits(model)
+        self.fits(model, loss)
         losses.check(loss, model.head, model.outputs, classes)
         if isinstance(model, Program):
             return self.alone(model, loss, classes)

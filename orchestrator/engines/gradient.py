@@ -41,13 +41,14 @@ class Shard:
 class GradientSum:
     """Sums over the samples of a shard, for R rows; ``+`` joins two shards, in shard order only.
 
-    All on unclipped gradients. p_i: weight of sample i, l_i its loss, v_i the variance that finite
-    shots add to ∂l_i (0 when exact), δ_i the back-propagated signal dl_i/da of a layer.
+    All on unclipped gradients. p_i: weight of sample i, l_i its loss, u_i and v_i the variances that finite
+    shots add to l_i and ∂l_i (0 when exact), δ_i the back-propagated signal dl_i/da of a layer.
 
     Attributes:
         weight: [R] Σ p_i
         weight_square: [R] Σ p_i²
         loss: [R] Σ p_i l_i
+        loss_noise: [R] Σ p_i² u_i
         gradient: [R, P] Σ p_i ∂l_i
         square: [R, P] Σ p_i (∂l_i)²
         noise: [R, P] Σ p_i² v_i
@@ -64,6 +65,7 @@ class GradientSum:
     weight: Array
     weight_square: Array
     loss: Array
+    loss_noise: Array
     gradient: Array
     square: Array
     noise: Array
@@ -95,6 +97,7 @@ class GradientSum:
             weight=weights.sum(-1),
             weight_square=(weights * weights).sum(-1),
             loss=(weights * loss).sum(-1),
+            loss_noise=none,
             gradient=gradient,
             square=square,
             noise=np.zeros(gradient.shape),

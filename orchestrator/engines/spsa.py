@@ -47,6 +47,11 @@ class Spsa(CircuitEngine):
         """At how many points a model is evaluated."""
         return 1 + 2 * self.directions
 
+    @property
+    def randomised(self) -> bool:
+        """By its directions: with P parameters, E|ĝ|² is |∇L|² (1 + (P - 1)/directions)."""
+        return True
+
     def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""
         meter = Meter.of(self.backend, program, self.settings)
@@ -104,7 +109,7 @@ class SpsaDifferentiator:
         divisor = 2.0 * self.step * self.directions
         variance = np.zeros_like(derivative)
         variance[self.moved] = noise / divisor**2  # each sign squared is 1
-        return summed(shard, here.value, derivative / divisor, variance, self.meter)
+        return summed(shard, here, derivative / divisor, variance, self.meter)
 
     def _loss(self, parameters: Array, shard: Shard, setting: int) -> Estimate:
         return self.loss.of(self.meter.measure(parameters[None], shard, setting), shard.targets)

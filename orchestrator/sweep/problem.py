@@ -54,6 +54,12 @@ class Problem:
         """
         return self.engine.certify(self.model, _CERTIFICATE_SEED)
 
+    @cached_property
+    def weight_square(self) -> float:
+        """Σ P_i² over the training part, P its weights normalised to 1; 1/N if they are equal."""
+        weights = self.data.weights / self.data.weights.sum()
+        return float((weights * weights).sum())
+
     @property
     def spans(self) -> Spans:
         """Where the model's groups start and stop."""
@@ -123,7 +129,7 @@ def _problem(
         raise InputError.at(
             "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
         )
-    engine.fits(built)
+    engine.fits(built, loss)
     return Problem(dataset, built, engine, loss)
 
 

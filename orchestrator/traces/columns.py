@@ -28,8 +28,9 @@ the columns marked "no", and whatever a remote service returns.
 
 **Words.** p_i is the weight of sample i in its mini-batch (Σ p_i = 1) and l_i its loss; g = Σ p_i ∂l_i is
 the gradient before any clip, and noise_k = Σ p_i² v_ik, where v_ik is the variance that finite shots add to
-component k of ∂l_i. Parameters whose gradient is zero by structure are left out of all statistics; a group
-that has no others counts 0 `parameters` and 0 in every bin, and its other statistics are null.
+component k of ∂l_i; u_i is what they add to l_i. Parameters whose gradient is zero by structure are left out
+of all statistics; a group that has no others counts 0 `parameters` and 0 in every bin, and its other
+statistics are null.
 
 **Signals.** A group of kind `signal` is what back-propagation brings to a layer: δ_i = dl_i/da, where a is
 the input of the layer's activation function. Its components are the layer's units, and the value of a unit
@@ -41,13 +42,18 @@ also takes what is smaller, bin {BINS - 1} what is larger. Exact zeros, infinite
 not a number are in no bin: the counts sum to `parameters`·(1 − `fraction_zero` − `fraction_nonfinite`).
 
 **Gradient noise scale** (McCandlish et al. 2018): the mean of `noise_trace` over the mean of
-`signal_square`, each over steps and seeds of equal configuration. It has no meaning where the denominator is
-not clearly above 0; take it as null within two standard errors:
+`signal_square`, over trials that are equal but for the seed. The trial is the unit: steps of one trial follow
+from one another, so each trial gives its means over steps, and errors come from the scatter between trials.
+The scale has no meaning where the denominator is not clearly above 0; take it as null within two standard
+errors. It changes while a trial trains: choose the steps (`AND step BETWEEN … AND …`).
 
 ```sql
-SELECT CASE WHEN avg(signal_square) > 2 * stddev_samp(signal_square) / sqrt(count(signal_square))
-            THEN avg(noise_trace) / avg(signal_square) END AS noise_scale
-FROM 'steps/*.parquet'
+SELECT CASE WHEN avg(signal) > 2 * stddev_samp(signal) / sqrt(count(*))
+            THEN avg(noise) / avg(signal) END AS noise_scale
+FROM (SELECT avg(noise_trace) AS noise, avg(signal_square) AS signal
+      FROM 'steps/*.parquet'
+      WHERE noise_trace IS NOT NULL AND signal_square IS NOT NULL
+      GROUP BY trial)
 ```
 """
 

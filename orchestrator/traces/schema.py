@@ -117,6 +117,13 @@ STEPS: tuple[Column, ...] = (
     _STEP,
     Column("loss", "float64", "loss", "loss of the mini-batch, Σ p_i l_i, before the update"),
     Column(
+        "loss_shot_variance",
+        "float64",
+        "loss²",
+        "variance that finite shots add to `loss`, Σ p_i² u_i; estimated without bias for mse, linear and "
+        "expectation, so below 0 at times, to first order for other losses; null without shots",
+    ),
+    Column(
         "test_loss", "float64", "loss", "loss on the test part before the update; null where not evaluated"
     ),
     Column(
@@ -142,15 +149,20 @@ STEPS: tuple[Column, ...] = (
         "noise_trace",
         "float64",
         "(loss/parameter)²",
-        "trace of the covariance of the per-sample gradients: sample variances (see `gradients`) summed over "
-        "components; null for a mini-batch of one sample",
+        "trace of the covariance of the per-sample gradients, estimated without bias: sample variances (see "
+        "`gradients`) summed over components, not cut off at 0, so it may be slightly below 0 with "
+        "shots or by rounding; with `spsa` that of its estimates; null for a mini-batch of one sample",
     ),
     Column(
         "signal_square",
         "float64",
         "(loss/parameter)²",
-        "gradient_norm² − noise_trace·Σp_i² − Σ noise_k: square of the full gradient's norm, without the "
-        "bias of a small mini-batch and of shots, so it may be negative; null where noise_trace is",
+        "gradient_norm² − noise_trace·(Σp_i² − ΣP_j²) − Σ noise_k, P_j the weights of the whole training "
+        "part normalised to 1 (ΣP_j² is 1/N if they are equal): square of the full training gradient's norm, "
+        "without the bias of mini-batches, which are drawn without replacement, and of shots, so it may be "
+        "negative. Exact, but for shots, where the mini-batch is the whole training part; approximate for "
+        "smaller mini-batches of rows with unequal weights. Null for `spsa`, whose square is larger by its "
+        "random directions, and where noise_trace is, unless the mini-batch is the whole training part",
     ),
     Column(
         "cosine_previous",
@@ -190,9 +202,9 @@ GRADIENTS: tuple[Column, ...] = (
         "fraction_tiny",
         "float64",
         "1",
-        "share of components below their own standard error sqrt(noise_k), or, without shots, below "
-        "64·eps·max|g| over the whole gradient (eps = 2⁻⁵²); null for signals, and where that maximum is not "
-        "finite",
+        "share of components up to their own standard error, |g_k| ≤ sqrt(noise_k), so those too that are 0 "
+        "as no shot saw an event; or, without shots, below 64·eps·max|g| over the whole gradient "
+        "(eps = 2⁻⁵²); null for signals, and where a noise_k or that maximum is not finite",
     ),
     Column("fraction_nonfinite", "float64", "1", "share of components that are infinite or not a number"),
     Column(
@@ -204,21 +216,22 @@ GRADIENTS: tuple[Column, ...] = (
         "float64",
         "(loss/parameter)²",
         "variance of the per-sample values x_i, averaged over components: mean of "
-        "max(0, (Σp_i x_i² − (Σp_i x_i)²)/(1 − Σp_i²) − shot noise); null for a mini-batch of one sample",
+        "max(0, (Σp_i x_i² − (Σp_i x_i)² − Σ(p_i − p_i²)v_i)/(1 − Σp_i²)), v_i the variance that shots add "
+        "to x_i; null for a mini-batch of one sample",
     ),
     Column(
         "shot_variance",
         "float64",
         "(loss/parameter)²",
-        "variance that finite shots add to a component, averaged over components; 0 without shots; "
-        "null for signals",
+        "variance that finite shots add to a component, noise_k, averaged over components; estimated without "
+        "bias where the loss is, so below 0 at times; 0 without shots; null for signals",
     ),
     Column(
         "snr",
         "float64",
         "1",
-        "signal to shot noise, sqrt(max(0, l2² − Σ noise_k) / Σ noise_k); null where Σ noise_k is 0, "
-        "so without shots, and for signals",
+        "signal to shot noise, sqrt(max(0, l2² − Σ noise_k) / Σ noise_k); null where Σ noise_k is not "
+        "above 0, so without shots, and for signals",
     ),
     Column("update_l2", "float64", "parameter", "l2 of what was subtracted; null in a probe and for signals"),
     Column(

@@ -75,12 +75,16 @@ class Recorded:
 
 
 @np.errstate(all="ignore")
-def step_statistics(recorded: Recorded, dead: NDArray[np.bool_]) -> dict[str, Array]:
+def step_statistics(
+    recorded: Recorded, dead: NDArray[np.bool_], training_square: float | None
+) -> dict[str, Array]:
     """Statistics of whole gradients.
 
     Args:
         recorded: N rows.
         dead: [P] parameters whose gradient is zero by structure; they are left out.
+        training_square: Σ P_i² over the training part, P its weights normalised to 1; None if gradients
+            scatter by more than mini-batches and shots, so that signal_square is undefined.
 
     Returns:
         float64 [N] by column of ``steps``: gradient_norm, clipped_norm, clip_scale, update_norm,
@@ -89,8 +93,7 @@ def step_statistics(recorded: Recorded, dead: NDArray[np.bool_]) -> dict[str, Ar
     whole = _part(recorded, 0, len(dead), ~dead)
     norm = row_norm(whole.gradient)
     clipped_norm = norm if whole.clipped is None else row_norm(whole.clipped)
-    noise_trace = row_sum(_variance(whole.gradient, whole.square, whole.weight_square, whole.noise_first))
-    shot_noise = 0.0 if whole.noise is None else row_sum(whole.noise)
+    noise_trace = row_sum(_gradient_variance(whole))
     return {
         "gradient_norm": norm,
         "clipped_norm": clipped_norm,
@@ -98,9 +101,22 @@ def step_statistics(recorded: Recorded, dead: NDArray[np.bool_]) -> dict[str, Ar
         "update_norm": row_norm_if_known(whole.update, norm),
         "parameter_norm": row_norm(whole.parameters),
         "noise_trace": noise_trace,
-        "signal_square": norm * norm - noise_trace * recorded.weight_square - shot_noise,
+        "signal_square": _signal_square(whole, norm, noise_trace, training_square),
         "cosine_previous": _cosine_previous(whole, norm),
     }
+
+
+def _signal_square(whole: Recorded, norm: Array, noise_trace: Array, training_square: float | None) -> Array:
+    """The full training gradient's norm squared, [N].
+
+    A mini-batch without replacement, n of N rows of equal weight, adds trace/n - trace/N to the square.
+    """
+    if training_square is None:
+        return np.full_like(norm, np.nan)
+    drawn = whole.weight_square - training_square
+    added = np.where(drawn == 0.0, 0.0, noise_trace * drawn)  # all rows: nothing was drawn
+    shot_noise = 0.0 if whole.noise is None else row_sum(whole.noise)
+    return np.asarray(norm * norm - added - shot_noise)
 
 
 @np.errstate(all="ignore")
@@ -216,11 +232,10 @@ def _of_parameters(part: Recorded, largest: Array, ordered: Array) -> dict[str, 
     """
     gradient = part.gradient
     norm = row_norm(gradient)
-    variance = _variance(gradient, part.square, part.weight_square, part.noise_first)
     return {
         **_of_clips(part, norm),
         **_of_shots(part, norm, largest, ordered),
-        "sample_variance": row_mean(variance),
+        "sample_variance": row_mean(np.maximum(0.0, _gradient_variance(part))),
         "update_l2": row_norm_if_known(part.update, norm),
         "parameter_l2": row_norm(part.parameters),
         "cosine_previous": _cosine_previous(part, norm),
@@ -243,8 +258,9 @@ def _of_shots(part: Recorded, norm: Array, largest: Array, ordered: Array) -> di
             "shot_variance": np.zeros_like(norm),
             "snr": np.full_like(norm, np.nan),
         }
-    noise, limit = row_sum(part.noise), np.sqrt(part.noise)
-    tiny = row_share(np.abs(part.gradient) < limit)
+    # An estimated variance may be below 0. Where no shot saw an event, gradient and noise are both 0.
+    noise, limit = row_sum(part.noise), np.sqrt(np.maximum(0.0, part.noise))
+    tiny = row_share(np.abs(part.gradient) <= limit)
     return {
         "fraction_tiny": np.where(np.isfinite(limit).all(-1), tiny, np.nan),
         "shot_variance": noise / part.noise.shape[1],
@@ -256,18 +272,27 @@ def _of_signal(recorded: Recorded, group: Group) -> tuple[Array, _Special]:
     """The root mean square of a layer's units over the mini-batch [N, n], and what else signals have."""
     mean = _slice(recorded.signal, group.start, group.stop)
     square = _slice(recorded.signal_square, group.start, group.stop)
-    variance = _variance(mean, square, recorded.weight_square, None)
+    variance = np.maximum(0.0, _variance(square - mean * mean, recorded.weight_square))
     return np.sqrt(square), lambda _: {"sample_variance": row_mean(variance)}
 
 
-def _variance(mean: Array, square: Array, weight_square: Array, shot_noise: Array | None) -> Array:
-    """Variance of per-sample values x_i, estimated without bias from Σp_i x_i and Σp_i x_i², [N, n].
+def _gradient_variance(part: Recorded) -> Array:
+    """Variance of per-sample gradients, [N, n]; below 0 by the scatter of shots, or by rounding.
 
-    E[Σp_i x_i² − (Σp_i x_i)²] = (1 − Σp_i²)·Var(x) for independent x_i; what shots add is taken off.
+    Shots add Σp_i v_i to the square, Σp_i² v_i to the square of the gradient.
     """
-    rest = or_nan(1.0 - weight_square)[:, None]
-    variance = (square - mean * mean) / rest
-    return np.maximum(0.0, variance if shot_noise is None else variance - shot_noise)
+    spread = part.square - part.gradient * part.gradient
+    if part.noise is not None and part.noise_first is not None:
+        spread -= part.noise_first - part.noise
+    return _variance(spread, part.weight_square)
+
+
+def _variance(spread: Array, weight_square: Array) -> Array:
+    """Variance of per-sample values x_i, estimated without bias from their spread, [N, n].
+
+    E[Σp_i x_i² − (Σp_i x_i)²] = (1 − Σp_i²)·Var(x) for independent x_i.
+    """
+    return spread / or_nan(1.0 - weight_square)[:, None]
 
 
 def _cosine_previous(part: Recorded, norm: Array) -> Array:

@@ -38,6 +38,7 @@ def step_columns(
     rows = len(total.loss)
     return {
         "loss": total.loss,
+        "loss_shot_variance": total.loss_noise if total.shots.any() else np.full(rows, np.nan),
         "test_loss": scores[0],
         "test_accuracy": scores[1],
         "learning_rate": learning_rate,
@@ -112,6 +113,7 @@ class Recorder:
     def __init__(self, problem: Problem, record: Record) -> None:
         self._groups: tuple[Group, ...] = problem.groups(record.components)
         self._signals, self._dead = problem.model.signals, problem.model.dead
+        self._training_square = None if problem.engine.randomised else problem.weight_square
         self._histogram = record.histogram
         self._waiting: list[StepRows] = []
         self._waiting_bytes = 0
@@ -140,7 +142,7 @@ class Recorder:
         self.bytes += sum(column.nbytes for table in tables.values() for column in table.values())
 
     def _step_rows(self, rows: StepRows) -> Columns:
-        statistics = step_statistics(rows.recorded, self._dead)
+        statistics = step_statistics(rows.recorded, self._dead, self._training_square)
         return {"trial": rows.trial, "step": rows.step, **rows.columns, **statistics}
 
     def _gradient_rows(self, rows: StepRows) -> Columns:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.engines.gradient import Array
-from orchestrator.engines.measured.meter import Measured
+from orchestrator.engines.measured.meter import Measured, Outcomes
+from orchestrator.engines.measured.squared import FEWEST, square_of_mean
 from orchestrator.models import losses
 
 _CROSS_ENTROPIES = ("binary-cross-entropy", "cross-entropy")
@@ -19,13 +20,18 @@ _STEP = 1e-4
 """Of central differences of a slope, for its variance; their error of 1e-8 does not matter there."""
 
 
+def fewest_shots(loss: str, head: str) -> int:
+    """Shots that a loss and its variance can be estimated from."""
+    return FEWEST if (loss, head) == ("mse", "expectation") else 2
+
+
 @dataclass(frozen=True)
 class Estimate:
     """The loss of samples, its derivatives by the K expectation values, and what shots do to both.
 
     Attributes:
         value: [R, B] l
-        value_variance: [R, B] its variance.
+        value_variance: [R, B] its variance; 0 when exact.
         slope: [R, B, K] a_k = dl/dE_k
         spread: [R, B, K, K] standard deviation that the shots of E_m give to a_k, with its sign, at [k, m].
     """
@@ -56,9 +62,9 @@ class Estimate:
 class MeasuredLoss:
     """A loss on expectation values, exact or from ``shots``.
 
-    mse is estimated without bias: Ê has variance v, so (Ê - y)² has mean (E - y)² + v. Cross-entropies
+    mse is estimated without bias, and so is its variance: see ``measured.squared``. Cross-entropies
     take (k + ½)/(shots + 1) for the probability of k among ``shots`` outcomes: finite, but biased; so is what
-    goes through a softmax. Variances are exact to second order in v for mse, to first order for the others.
+    goes through a softmax. Their variances, and that of hinge, are of first order in that of Ê.
     """
 
     name: str
@@ -74,12 +80,16 @@ class MeasuredLoss:
         if self.shots is not None and self.name in _CROSS_ENTROPIES:
             prediction = prediction * (self.shots / (self.shots + 1))  # 2 (k + ½)/(shots + 1) - 1
         loss, slope = self._loss(prediction, targets)
+        if self.name == "mse" and measured.outcomes is not None:
+            return self._of_square(measured.outcomes, slope, variance)
         first_order = (slope * slope * variance)[..., 0]
-        if self.name == "mse":
-            v = variance[..., 0]
-            return Estimate(loss - v, first_order - 2.0 * v**2, slope, 2.0 * np.sqrt(variance)[..., None])
         curvature = slope * slope if self.name in _CROSS_ENTROPIES else np.zeros_like(slope)
         return Estimate(loss, first_order, slope, (curvature * np.sqrt(variance))[..., None])
+
+    def _of_square(self, outcomes: Outcomes, slope: Array, variance: Array) -> Estimate:
+        error = 0.5 * slope  # Ê - y
+        value, its_variance = square_of_mean(error, outcomes.moments(0), outcomes.shots)
+        return Estimate(value[..., 0], its_variance[..., 0], slope, 2.0 * np.sqrt(variance)[..., None])
 
     def _of_logits(self, prediction: Array, variance: Array, targets: Array) -> Estimate:
         loss, slope = self._loss(prediction, targets)

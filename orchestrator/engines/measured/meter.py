@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend, Evaluator
 from orchestrator.engines.gradient import Array, Shard
+from orchestrator.engines.measured.squared import Moments, of_signs
 from orchestrator.models.gates import Observable
 from orchestrator.models.program import Program
 from orchestrator.streams import Purpose
@@ -20,16 +21,47 @@ CALL_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """Shots of T Pauli strings, each measured on its own.
+
+    Attributes:
+        mean: [S, R, B, T] of a string's N outcomes ±1.
+        coefficients: [K, T] of the strings in the observables.
+        shots: N
+    """
+
+    mean: Array
+    coefficients: Array
+    shots: int
+
+    @property
+    def value(self) -> Array:
+        """Unbiased estimates of E [S, R, B, K]."""
+        return _mixed(self.coefficients, self.mean)
+
+    @property
+    def variance(self) -> Array:
+        """Unbiased estimates of the variance of ``value``, [S, R, B, K]."""
+        return _mixed(self.coefficients**2, (1.0 - self.mean * self.mean) / (self.shots - 1))
+
+    def moments(self, setting: int) -> Moments:
+        """Of what each string adds to each observable, [R, B, K, T]."""
+        return of_signs(self.mean[setting][..., None, :], self.coefficients)
+
+
+@dataclass(frozen=True)
 class Measured:
     """Expectation values of S settings of the parameters on R·B samples.
 
     Attributes:
         value: [S, R, B, K] E, or an unbiased estimate of it.
         variance: [S, R, B, K] unbiased estimate of the variance that shots give to ``value``; 0 when exact.
+        outcomes: what both come from; None when exact.
     """
 
     value: Array
     variance: Array
+    outcomes: Outcomes | None = None
 
 
 class Measurer(Protocol):
@@ -101,8 +133,8 @@ class Meter:
         if self.shots is None:
             return Measured(found, np.zeros_like(found))
         sampled = self._sampled(found, self.shots, shard, first)
-        variance = (1.0 - sampled * sampled) / (self.shots - 1)
-        return Measured(_mixed(self.coefficients, sampled), _mixed(self.coefficients**2, variance))
+        outcomes = Outcomes(sampled, self.coefficients, self.shots)
+        return Measured(outcomes.value, outcomes.variance, outcomes)
 
     def _exact(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """What the evaluator gives at S settings, for all samples of a row the same ones or not."""

@@ -77,12 +77,12 @@ class Shifts:
         """By θ, from derivatives by θ and by computed angles; each has shots of its own."""
         assert self.program is not None
         expanded, everything = self.program.expand(at), slice(0, value[0, ..., 0].size)
-        chained = []
+        chained: list[Array] = []
         for array, power in ((value, 1), (variance, 2)):
             outputs = np.moveaxis(array, -1, 0).reshape(array.shape[-1], len(array), -1)
             by_theta = [self.program.chain(one.T, expanded, everything, power).T for one in outputs]
             chained.append(np.stack(by_theta, axis=-1).reshape(-1, *array.shape[1:]))
-        return Measured(*chained)
+        return Measured(chained[0], chained[1])
 
 
 def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
@@ -141,7 +141,7 @@ class ShiftDifferentiator:
         at = Point(parameters, shard.inputs, shard.axes)
         loss = self.loss.of(self.meter.measure(self.shifts.point(at)[None], shard, 0), shard.targets)
         slopes = self.shifts.slopes(at, shard, self.meter)
-        return summed(shard, loss.value, *loss.along(slopes.value, slopes.variance), self.meter)
+        return summed(shard, loss, *loss.along(slopes.value, slopes.variance), self.meter)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predictions [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""

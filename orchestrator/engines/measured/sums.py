@@ -8,25 +8,27 @@ import numpy as np
 
 from orchestrator.engines.backends.base import Backend
 from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.engines.measured.loss import Estimate
 from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
 from orchestrator.models.program import Program
 
 
-def summed(shard: Shard, loss: Array, derivative: Array, variance: Array, meter: Measurer) -> GradientSum:
+def summed(shard: Shard, loss: Estimate, derivative: Array, variance: Array, meter: Measurer) -> GradientSum:
     """The sums over the samples of a shard.
 
     Args:
         shard: gives the weights p_i [R, B].
-        loss: [R, B] l_i
+        loss: l_i and its variance [R, B].
         derivative: [P, R, B] ∂l_i
         variance: [P, R, B] v_i, what shots add to ∂l_i.
         meter: has measured all its settings.
     """
     p = np.ascontiguousarray(shard.weights)
     gradient, square = _over_samples(p * derivative), _over_samples(p * derivative * derivative)
-    total = GradientSum.exact(p, loss, gradient, square, meter.executions)
+    total = GradientSum.exact(p, loss.value, gradient, square, meter.executions)
     return replace(
         total,
+        loss_noise=(p * p * loss.value_variance).sum(-1),
         noise=_over_samples(p * p * variance),
         noise_first=_over_samples(p * variance),
         shots=total.executions * (meter.shots or 0),

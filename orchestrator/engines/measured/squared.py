@@ -1,0 +1,79 @@
+"""The square of a mean from samples, and the variance of that estimate: both without bias."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from orchestrator.engines.gradient import Array
+
+FEWEST = 4
+"""Shots that the variance takes: it is of fourth order in the outcomes."""
+
+
+class Moments(NamedTuple):
+    """How the N outcomes z of T independent samples scatter: means over z of (z - z̄)^r.
+
+    Attributes:
+        second, third, fourth: [..., T] for r = 2, 3, 4.
+    """
+
+    second: Array
+    third: Array
+    fourth: Array
+
+
+def of_signs(mean: Array, scale: Array) -> Moments:
+    """The moments of samples whose outcomes are ±1 times a number.
+
+    Args:
+        mean: [..., T] of the ±1.
+        scale: [..., T] or [T] the number.
+    """
+    rest = 1.0 - mean * mean
+    square = scale * scale
+    return Moments(
+        second=square * rest,
+        third=-2.0 * square * scale * mean * rest,
+        fourth=square * square * rest * (4.0 - 3.0 * rest),
+    )
+
+
+def square_of_mean(mean: Array, moments: Moments, shots: int) -> tuple[Array, Array]:
+    """Estimates μ² and the variance of that estimate, where a sum of T sample means estimates μ.
+
+    Of one sample with sums S_r = Σ z^r, μ² is estimated by L = (S1² - S2)/(N(N-1)), the mean of z_i z_j over
+    all pairs i ≠ j. The mean H of z_i z_j z_k z_l over all different i, j, k, l estimates μ⁴, so L² - H
+    estimates Var L = E L² - μ⁴ (Hoeffding 1948: U-statistics):
+
+        H = (S1⁴ - 6 S1² S2 + 3 S2² + 8 S1 S3 - 6 S4) / (N(N-1)(N-2)(N-3)).
+
+    The same of z - z̄ is h1 = 0, h2, h3 and h4. For T independent samples the binomial theorem adds these up
+    to h2 = Σh2_t, h3 = Σh3_t, h4 = Σ(h4_t - 3 h2_t²) + 3 h2², and shifts them by m: L = m² + h2 and
+    H = m⁴ + 6 m² h2 + 4 m h3 + h4. Both stay without bias, as in every term each sample has a factor of its
+    own. What is returned for the variance, L² - H, is exactly 0 where no outcome scatters, and may be below 0
+    where some do.
+
+    Args:
+        mean: [...] m, the sum of the sample means, less what μ is to be compared with.
+        moments: [..., T] of the samples.
+        shots: N ≥ 4 outcomes of each sample.
+
+    Returns:
+        L and the estimate of its variance, [...] each.
+
+    Example:
+        Ten outcomes ±1, six of them +1, have the mean 0.2; compared with 1:
+
+        >>> signs = of_signs(np.array([0.2]), np.ones(1))
+        >>> square, variance = square_of_mean(np.array(0.2 - 1.0), signs, 10)
+        >>> round(float(square), 6), round(float(variance), 6)
+        (0.533333, 0.208254)
+    """
+    first, second, third = shots - 1.0, shots - 2.0, shots - 3.0
+    h2 = -moments.second / first
+    h3 = 2.0 * moments.third / (first * second)
+    h4 = (3.0 * shots * moments.second**2 - 6.0 * moments.fourth) / (first * second * third)
+    scatter = -h2.sum(-1)
+    excess = (h4 - 3.0 * h2 * h2).sum(-1)
+    square = mean * mean
+    return square - scatter, 4.0 * square * scatter - 4.0 * mean * h3.sum(-1) - 2.0 * scatter**2 - excess
