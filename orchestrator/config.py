@@ -283,6 +283,9 @@ def _config_in(annotation: Any) -> Any:
     return next((found for arg in get_args(annotation) if (found := _config_in(arg))), None)
 
 
+_MOST_LEGAL = 40
+
+
 def near(name: str, legal: Iterable[str]) -> str:
     """What to say behind a name that is not among the legal ones.
 
@@ -293,6 +296,8 @@ def near(name: str, legal: Iterable[str]) -> str:
     legal = list(legal)
     close = difflib.get_close_matches(name, legal, 1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    if len(legal) > _MOST_LEGAL:
+        legal = [*legal[:_MOST_LEGAL], f"and {len(legal) - _MOST_LEGAL:,} more"]
     return f"{hint} (legal: {', '.join(legal)})"
 
 

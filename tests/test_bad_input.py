@@ -307,17 +307,17 @@ BAD = {
     ),
     "a column with NaN": Bad(
         with_data("nan.csv"),
-        ["a.yaml:3: data.inputs: column 'v' is NaN, missing or infinite, first in row 5"],
+        ["a.yaml:3: data.inputs: column 'v' is NaN, missing or infinite, first in data row 5"],
     ),
     "a column of text": Bad(
-        with_data("text.csv"), ["a.yaml:3: data.inputs: column 'v' is not numeric (it holds 'high')"]
+        with_data("text.csv"), ["a.yaml:3: data.inputs: column 'v' is not numeric: 'high' in data row 1"]
     ),
     "labels that are all alike": Bad(
         with_data("alike.csv"), ["a.yaml:3: data.target: the column has one class only, 'yes'"]
     ),
     "weights that are negative": Bad(
         with_data("negative.csv", ", weights: v"),
-        ["a.yaml:3: data.weights: the column is negative, first in row 2"],
+        ["a.yaml:3: data.weights: the column is negative, first in data row 2"],
     ),
     "more features than columns": Bad(
         with_data("rows.csv", ", features: 3"),

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from orchestrator.config import ConfigError, discover
 from orchestrator.data.base import Data, Dataset
-from orchestrator.data.source import Table, prepared, split
+from orchestrator.data.scaling import prepared
+from orchestrator.data.source import Table, split
 from orchestrator.errors import InputError
 
 

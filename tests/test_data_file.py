@@ -172,7 +172,7 @@ def test_file_that_has_changed_is_another_one(tmp_path: Path) -> None:
         ("a.csv", bytes(range(256)), "cannot be read as csv: "),
         ("a.csv", b"\x89PNG\r\n\x1a\n\x00\xff", "cannot be read as csv: "),
         ("a.csv", b"x,y\n1,2\n3\n", "cannot be read as csv: "),
-        ("a.csv", b"x,x\n1,2\n", "column 'x' is there twice"),
+        ("a.csv", b"x,x\n1,2\n", "more than one column of the same name (x): name them apart"),
         ("a.parquet", b"garbage", "cannot be read as parquet: "),
         ("a.npz", b"garbage", "cannot be read as npz: "),
         ("a.npz", b"PK\x03\x04garbage", "cannot be read as npz: "),
@@ -256,12 +256,12 @@ def test_values_that_cannot_be_used_are_all_reported(tmp_path: Path) -> None:
     }
     path = write(tmp_path, "rows.parquet", content)
     assert faults(source(path=str(path), target="y", weights="w").load) == [
-        "data.inputs: column 'text' is not numeric (it holds '1')",
-        "data.inputs: column 'hole' is NaN, missing or infinite, first in row 2",
-        "data.inputs: column 'count' is NaN, missing or infinite, first in row 3",
-        "data.inputs: column 'huge' is NaN, missing or infinite, first in row 3",
-        "data.target: the column is missing, first in row 1",
-        "data.weights: the column is negative, first in row 3",
+        "data.inputs: column 'text' is not numeric: 'two' in data row 2",
+        "data.inputs: column 'hole' is NaN, missing or infinite, first in data row 2",
+        "data.inputs: column 'count' is NaN, missing or infinite, first in data row 3",
+        "data.inputs: column 'huge' is NaN, missing or infinite, first in data row 3",
+        "data.target: the column is missing, first in data row 1",
+        "data.weights: the column is negative, first in data row 3",
     ]
 
 
@@ -269,9 +269,9 @@ def test_values_that_cannot_be_used_are_all_reported(tmp_path: Path) -> None:
     ("target", "expected"),
     [
         (["a", "a", "a"], "has one class only, 'a'"),
-        ([1.0, math.nan, 2.0], "is NaN, missing or infinite, first in row 2"),
-        (pa.array(["a", None, "b"]).dictionary_encode(), "is missing, first in row 2"),
-        (pa.array([1, None, 2]), "is NaN, missing or infinite, first in row 2"),
+        ([1.0, math.nan, 2.0], "is NaN, missing or infinite, first in data row 2"),
+        (pa.array(["a", None, "b"]).dictionary_encode(), "is missing, first in data row 2"),
+        (pa.array([1, None, 2]), "is NaN, missing or infinite, first in data row 2"),
         (
             pa.array([[1], [2], [3]]),
             "holds neither strings, integers or booleans (classes) nor floats (values)",

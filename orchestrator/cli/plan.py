@@ -43,6 +43,7 @@ def plan(sweep: Path, overrides: tuple[str, ...], trials: int, parameters: bool,
     workers = workers or default_workers()
     estimates = [estimate(planned, structure, workers) for structure in planned.plan.structures]
     _print_structures(planned, estimates)
+    _print_data(planned)
     _print_totals(planned, estimates)
     if parameters:
         _print_parameters(planned)
@@ -69,6 +70,14 @@ def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
     show.table(header, rows)
     if len(estimates) > _MOST_STRUCTURES:
         click.echo(f"… and {len(estimates) - _MOST_STRUCTURES} more")
+
+
+def _print_data(sweep: Sweep) -> None:
+    """What is read as what from files of the user's own, a line for each set of data."""
+    sources = dict.fromkeys(one.template.data for one in sweep.plan.structures if one.template.data)
+    lines = [line for data in sources if (line := data.load().description)]
+    for line in dict.fromkeys(["", *lines[:_MOST_STRUCTURES]] if lines else []):
+        click.echo(line)
 
 
 def _row(one: Estimate) -> tuple[str, ...]:

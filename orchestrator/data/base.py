@@ -22,6 +22,9 @@ class Dataset:
         test_inputs: [M, F]; M may be 0.
         test_targets: [M]
         classes: number of classes; 0 for regression.
+        description: which columns of a file are what; empty for data that are part of the program.
+        other_classes: number of classes if the target's whole numbers, now values, were classes; 0 if
+            they, now classes, were values; None where ``data.target_kind`` offers no other way.
     """
 
     inputs: NDArray[np.float64]
@@ -30,6 +33,8 @@ class Dataset:
     test_inputs: NDArray[np.float64]
     test_targets: NDArray[np.float64]
     classes: int
+    description: str = ""
+    other_classes: int | None = None
 
 
 class Data(Config):

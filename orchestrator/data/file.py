@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
-from orchestrator.config import Field, ValidationInfo, field_validator, located, near, refuse
+from orchestrator.config import Field, ValidationInfo, field_validator, located, near, refuse, show
 from orchestrator.data import tabular
+from orchestrator.data.arrow import Dialect
+from orchestrator.data.columns import Column, Columns, listed, quoted, repeated, shown
 from orchestrator.data.source import Source, Table
+from orchestrator.data.usable import (
+    Array,
+    Kind,
+    coded,
+    floats,
+    input_faults,
+    other_classes,
+    target_faults,
+    weight_faults,
+)
 from orchestrator.errors import Fault, InputError
-
-Column = NDArray[Any]
-Array = NDArray[np.float64]
 
 
 class File(Source):
     """Columns of a Parquet, CSV or NPZ file, local or at any URI that pyarrow's file systems know.
 
     A target of strings, integers or booleans holds classes, in sorted order; floats are values to
-    predict. A matrix [N, k] in an NPZ file is k columns, ``X.0`` … of ``X``.
+    predict; ``target_kind`` says otherwise. A matrix [N, k] in an NPZ file is k columns, ``X.0`` … of
+    ``X``. The index of a data frame is no input unless ``inputs`` names it.
 
     Example:
         >>> File.parse({"source": "file", "path": "/data/iris.csv", "target": "species"}).target
@@ -35,10 +44,17 @@ class File(Source):
         min_length=1, description=".parquet, .csv or .npz; a relative path starts at the sweep file's folder"
     )
     target: str = Field(description="name of the column to predict")
+    target_kind: Kind | None = Field(
+        default=None,
+        description="class: the target's whole numbers, text or booleans are classes; value: its numbers are "
+        "values to predict; null: classes unless they are floats",
+    )
     inputs: tuple[str, ...] | None = Field(
         default=None, min_length=1, strict=False, description="names of the input columns; null: all others"
     )
     weights: str | None = Field(default=None, description="name of a column of relative weights")
+    separator: str = Field(default=",", description="of a CSV file: the character between columns")
+    decimal: str = Field(default=".", description="of a CSV file: the decimal point of its numbers, . or ,")
 
     @field_validator("path")
     @classmethod
@@ -48,6 +64,28 @@ class File(Source):
                 raise refuse("must not hold credentials; leave them to the environment")
             return path
         return located(path, info)
+
+    @field_validator("separator")
+    @classmethod
+    def _separates(cls, separator: str, info: ValidationInfo) -> str:
+        _csv_only(separator, info)
+        if len(separator) != 1 or not separator.isascii() or separator.isalnum() or separator in '"+-.\r\n\0':
+            raise refuse(f'is {show(separator)}, must be one character, such as ; or a tab ("\\t")')
+        return separator
+
+    @field_validator("decimal")
+    @classmethod
+    def _points(cls, decimal: str, info: ValidationInfo) -> str:
+        _csv_only(decimal, info)
+        if decimal not in (".", ","):
+            raise refuse(f'is {show(decimal)}, must be "." or ","')
+        if decimal == info.data.get("separator"):
+            raise refuse(f'is {show(decimal)}, which separates the columns: set separator, as to ";"')
+        return decimal
+
+    @property
+    def _dialect(self) -> Dialect:
+        return Dialect(self.separator, self.decimal)
 
     def identity(self) -> dict[str, Any]:
         """The configuration with the SHA-256 of the file's content in the place of its path.
@@ -71,47 +109,89 @@ class File(Source):
 
         Raises:
             InputError: with every fault found: the file cannot be read, columns are missing, not
-                numeric, not finite; weights are negative; the target has a single class.
+                numeric, not finite, an index; weights are negative; the target has a single class.
         """
-        columns = tabular.columns(self.path)
+        columns = tabular.columns(self.path, self._dialect)
         _raise(self._missing(columns))
-        inputs = dict(_expanded(columns, self._input_names(columns)))
-        target, weights = columns[self.target], None if self.weights is None else columns[self.weights]
-        _raise([*_input_faults(inputs), *_target_faults(target), *_weight_faults(weights)])
-        values, classes = _coded(target)
+        expanded = list(_expanded(columns, self._input_names(columns)))
+        _raise(_repeated_faults(name for name, _ in expanded))
+        inputs, target = dict(expanded), columns.read(self.target)
+        weights = None if self.weights is None else columns.read(self.weights)
+        _raise(self._faults(columns, inputs, target, weights))
+        values, labels = coded(target, self.target_kind)
+        other = other_classes(target, self.target_kind)
+        held = f"{len(labels)} classes ({listed(labels)})" if labels else _range(values, other)
         return Table(
-            inputs=np.column_stack([_floats(column) for column in inputs.values()]),
+            inputs=np.column_stack([floats(column) for column in inputs.values()]),
             targets=values,
-            classes=classes,
-            weights=None if weights is None else _floats(weights),
+            classes=len(labels),
+            weights=None if weights is None else floats(weights),
             names=tuple(inputs),
+            description=self._description(tuple(inputs), held),
+            other_classes=other,
         )
 
-    def _input_names(self, columns: Mapping[str, Column]) -> list[str]:
+    def _input_names(self, columns: Columns) -> list[str]:
         if self.inputs is not None:
             return list(self.inputs)
-        return [name for name in columns if name not in (self.target, self.weights)]
+        return [name for name in columns.names if name not in (self.target, self.weights)]
 
-    def _missing(self, columns: Mapping[str, Column]) -> list[Fault]:
+    def _missing(self, columns: Columns) -> list[Fault]:
         asked = [("data.target", self.target), ("data.weights", self.weights)]
         asked += [("data.inputs", name) for name in self.inputs or ()]
         named = [(path, name) for path, name in asked if name is not None]
         names = [name for _, name in named]
         faults = [
-            Fault(path, f"there is no column {name!r}" + near(name, columns))
+            Fault(path, f"there is no column {quoted(name)}" + near(name, map(shown, columns.names)))
             for path, name in named
-            if name not in columns
+            if name not in columns.names
         ]
         faults += [
-            Fault(path, f"names column {name!r}, which has been named before")
+            Fault(path, f"names column {quoted(name)}, which has been named before")
             for place, (path, name) in enumerate(named)
             if name in names[:place]
         ]
         if not self._input_names(columns):
             faults.append(
-                Fault("data.inputs", f"there is no column beside the target (of {', '.join(columns)})")
+                Fault("data.inputs", f"there is no column beside the target (of {listed(columns.names)})")
             )
         return faults
+
+    def _faults(
+        self, columns: Columns, inputs: Mapping[str, Column], target: Column, weights: Column | None
+    ) -> list[Fault]:
+        """What is wrong with the columns that are there."""
+        index = [] if self.inputs else list(columns.index_like(self._input_names(columns)))
+        data = {name: column for name, column in inputs.items() if name not in index}
+        dialect = self._dialect if tabular.suffix(self.path) == ".csv" else None
+        return [
+            *_index_faults(index, list(data)),
+            *input_faults(data, dialect),
+            *target_faults(target, self.target_kind, dialect, self._target_as_written),
+            *weight_faults(weights, dialect),
+        ]
+
+    def _target_as_written(self, row: int) -> str | None:
+        return tabular.as_written(self.path, self._dialect, self.target, row)
+
+    def _description(self, inputs: Sequence[str], held: str) -> str:
+        """What is read as what, on one line."""
+        parts = [f"inputs {listed(inputs)}", f"target {shown(self.target)}, {held}"]
+        if self.weights is not None:
+            parts.append(f"weights {shown(self.weights)}")
+        return f"{shown(Path(self.path).name)}: " + "; ".join(parts)
+
+
+def _range(values: Array, classes: int | None) -> str:
+    """What values a target holds; whole numbers might be meant as classes."""
+    meant = f" (whole numbers; {classes} classes with target_kind: class)" if classes else ""
+    return f"values {values.min():g} to {values.max():g}{meant}"
+
+
+def _csv_only(value: str, info: ValidationInfo) -> None:
+    path = info.data.get("path")
+    if path is not None and tabular.suffix(path) != ".csv":
+        raise refuse(f"is {show(value)}, which only a .csv file has")
 
 
 def _raise(faults: list[Fault]) -> None:
@@ -119,75 +199,23 @@ def _raise(faults: list[Fault]) -> None:
         raise InputError(faults)
 
 
-def _expanded(columns: Mapping[str, Column], names: list[str]) -> Iterator[tuple[str, Column]]:
+def _expanded(columns: Columns, names: Iterable[str]) -> Iterator[tuple[str, Column]]:
     for name in names:
-        if columns[name].ndim == 1:
-            yield name, columns[name]
+        column = columns.read(name)
+        if column.ndim == 1:
+            yield name, column
         else:
-            yield from ((f"{name}.{k}", column) for k, column in enumerate(columns[name].T))
+            yield from ((f"{name}.{k}", part) for k, part in enumerate(column.T))
 
 
-def _input_faults(inputs: Mapping[str, Column]) -> list[Fault]:
-    return [
-        Fault("data.inputs", f"column {name!r} {reason}")
-        for name, column in inputs.items()
-        if (reason := _unusable(column))
-    ]
+def _repeated_faults(names: Iterable[str]) -> list[Fault]:
+    message = "is there twice, by itself and as a column of a matrix: name one of them in inputs"
+    return [Fault("data.inputs", f"column {quoted(name)} {message}") for name in repeated(names)]
 
 
-def _weight_faults(weights: Column | None) -> list[Fault]:
-    if weights is None:
-        return []
-    reason = "is a matrix, must be one column" if weights.ndim > 1 else _unusable(weights)
-    if not reason and (weights < 0).any():
-        reason = f"is negative, first in {_first(weights < 0)}"
-    if not reason and not weights.any():
-        reason = "is all zero"
-    return [Fault("data.weights", f"the column {reason}")] if reason else []
-
-
-def _target_faults(target: Column) -> list[Fault]:
-    reason = "is a matrix, must be one column" if target.ndim > 1 else _unpredictable(target)
-    return [Fault("data.target", f"the column {reason}")] if reason else []
-
-
-def _unusable(column: Column) -> str | None:
-    """Why a column cannot be taken as finite numbers."""
-    if len(column) == 0:
-        return "has no rows"
-    if column.dtype.kind not in "biuf":
-        return f"is not numeric (it holds {str(column[0])[:20]!r})"
-    bad = ~np.isfinite(column)
-    return f"is NaN, missing or infinite, first in {_first(bad)}" if bad.any() else None
-
-
-def _unpredictable(column: Column) -> str | None:
-    """Why a column is neither classes nor values."""
-    if len(column) == 0:
-        return "has no rows"
-    if column.dtype.kind == "f":
-        return _unusable(column)
-    missing = np.array([value is None for value in column])
-    if missing.any():
-        return f"is missing, first in {_first(missing)}"
-    if column.dtype.kind not in "biuU" and not all(isinstance(value, str) for value in column):
-        return "holds neither strings, integers or booleans (classes) nor floats (values)"
-    if len(np.unique(column)) < 2:
-        return f"has one class only, {str(column[0])[:20]!r}"
-    return None
-
-
-def _first(bad: NDArray[np.bool_]) -> str:
-    return f"row {int(bad.argmax()) + 1}"
-
-
-def _coded(target: Column) -> tuple[Array, int]:
-    """Targets as a data set counts them, and the number of classes."""
-    if target.dtype.kind == "f":
-        return _floats(target), 0
-    names, index = np.unique(target, return_inverse=True)
-    return index.astype(np.float64), len(names)
-
-
-def _floats(column: Column) -> Array:
-    return np.asarray(column, np.float64)
+def _index_faults(index: Sequence[str], others: Sequence[str]) -> list[Fault]:
+    named = f" (inputs: [{listed(others)}])" if others else ""
+    message = (
+        f"is the index of a data frame: name the inputs{named}, or write the file without it (index=False)"
+    )
+    return [Fault("data.inputs", f"column {quoted(name)} {message}") for name in index]

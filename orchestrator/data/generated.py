@@ -21,7 +21,7 @@ class Drawn(Source):
     """What the drawn sources share."""
 
     rows: int = Field(default=200, ge=4, description="number of rows, training and test together")
-    noise: float = Field(default=0.1, ge=0.0, description="standard deviation of the normal noise")
+    noise: float = Field(default=0.1, ge=0.0, le=1e100, description="standard deviation of the normal noise")
 
     def _noise(self, *shape: int) -> Array:
         draws = Streams([self.seed], 0).normal(Purpose.DATA, math.prod(shape), _NOISE_LANE)

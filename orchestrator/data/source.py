@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -12,14 +11,13 @@ from numpy.typing import NDArray
 
 from orchestrator.config import Field
 from orchestrator.data.base import Data, Dataset
+from orchestrator.data.columns import listed, quoted
+from orchestrator.data.scaling import Parts, constant, exponents, prepared, times_power
 from orchestrator.errors import Fault, InputError
-from orchestrator.process import one_blas_thread
 from orchestrator.streams import Purpose, Streams
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Parts = tuple[Array, Array]
-"""Training and test inputs."""
 
 SPLIT_LANE = 0
 """Stream of the split (Purpose.DATA); generated sources draw from lanes 1, 2, …"""
@@ -36,6 +34,7 @@ class Table:
         weights: [N] relative weights, or None for equal ones.
         names: [C] of columns that the user chose: a constant one is then a fault. Without names it
             becomes 0.
+        description, other_classes: as in ``Dataset``.
     """
 
     inputs: Array
@@ -43,6 +42,8 @@ class Table:
     classes: int
     weights: Array | None = None
     names: tuple[str, ...] = ()
+    description: str = ""
+    other_classes: int | None = None
 
 
 class Source(Data):
@@ -92,11 +93,13 @@ def know(source: Source, fingerprint: str, dataset: Dataset) -> None:
 
 @lru_cache(maxsize=16)
 def _load(source: Source, fingerprint: str) -> Dataset:  # noqa: ARG001 - a key of the cache
-    table = source.read()
-    train, test = split(table, source.test, source.seed)
-    weights = np.ones(len(table.targets)) if table.weights is None else table.weights
-    _check(source, table, train, weights)
-    inputs = prepared((table.inputs[train], table.inputs[test]), source.features, source.scale)
+    with np.errstate(over="ignore", invalid="ignore"):  # what leaves float64 is refused
+        table = source.read()
+        train, test = split(table, source.test, source.seed)
+        weights = _weights(table)
+        _check(source, table, train, weights)
+        inputs = prepared((table.inputs[train], table.inputs[test]), source.features, source.scale)
+    _check_finite(inputs, table.names)
     return Dataset(
         inputs=_read_only(inputs[0]),
         targets=_read_only(table.targets[train]),
@@ -104,7 +107,16 @@ def _load(source: Source, fingerprint: str) -> Dataset:  # noqa: ARG001 - a key 
         test_inputs=_read_only(inputs[1]),
         test_targets=_read_only(table.targets[test]),
         classes=table.classes,
+        description=table.description,
+        other_classes=table.other_classes,
     )
+
+
+def _weights(table: Table) -> Array:
+    """Relative weights whose sums float64 can hold."""
+    if table.weights is None:
+        return np.ones(len(table.targets))
+    return times_power(table.weights, -exponents(table.weights))
 
 
 def split(table: Table, share: float, seed: int) -> tuple[Indices, Indices]:
@@ -124,6 +136,8 @@ def split(table: Table, share: float, seed: int) -> tuple[Indices, Indices]:
 def _check(source: Source, table: Table, train: Indices, weights: Array) -> None:
     """Raises InputError with all that is wrong with the training part."""
     faults, count = [], table.inputs.shape[1]
+    if table.weights is not None and ((table.weights > 0.0) & (weights == 0.0)).any():
+        faults.append(Fault("data.weights", "are further apart than float64 can hold"))
     if len(train) < 2:
         faults.append(Fault("data", f"leave {len(train)} row to train on, at least 2 are needed"))
     if source.features is not None and source.features > count:
@@ -132,80 +146,29 @@ def _check(source: Source, table: Table, train: Indices, weights: Array) -> None
         )
     if not weights[train].any():
         faults.append(Fault("data.weights", "are all zero in the training part"))
-    if source.scale != "none" and len(train) >= 2:
-        constant = _constant(table.inputs[train])
-        names = np.array(table.names)[constant] if table.names else ()
-        faults += [
-            Fault(
-                "data.inputs",
-                f"column {str(name)!r} is constant where it trains; leave it out or set scale: none",
-            )
-            for name in names
-        ]
+    if source.scale != "none" and len(train) >= 2 and table.names:
+        stuck = np.flatnonzero(constant(table.inputs[train]))
+        faults += [_constant_fault(table.names[k], table.inputs[train[0], k]) for k in stuck]
     if faults:
         raise InputError(faults)
 
 
-def prepared(parts: Parts, features: int | None, scale: str) -> Parts:
-    """Both parts as ``Source`` describes, fitted on the first.
-
-    Args:
-        parts: training [N, C] and test [M, C] inputs.
-        features: number of principal components; None, or no fewer than C, for all columns.
-        scale: none, standard, minmax or angle.
-
-    Raises:
-        InputError: at ``data.features``, the training part has fewer dimensions than that.
-    """
-    if scale != "none":
-        parts = _standardised(parts)
-    if features is not None and features < parts[0].shape[1]:
-        parts = _projected(parts, features)
-    if scale == "standard":
-        return _standardised(parts)
-    if scale == "none":
-        return parts
-    return _ranged(parts, math.pi if scale == "angle" else 1.0)
+def _constant_fault(name: str, value: float) -> Fault:
+    message = f"column {quoted(name)} is constant where it trains"
+    if abs(value) >= 2.0**53:
+        message += ", or its numbers differ beyond the 53 bits of float64"
+    return Fault("data.inputs", f"{message}; leave it out or set scale: none")
 
 
-def _standardised(parts: Parts) -> Parts:
-    """Mean 0 and variance 1."""
-    train = parts[0]
-    return _affine(parts, train.mean(0), train.std(0))
-
-
-def _ranged(parts: Parts, top: float) -> Parts:
-    """From 0 to ``top``."""
-    low, high = parts[0].min(0), parts[0].max(0)
-    train, test = _affine(parts, low, high - low)
-    return top * train, top * test
-
-
-def _affine(parts: Parts, origin: Array, unit: Array) -> Parts:
-    """(x - origin) / unit; 0 where the training part is constant."""
-    constant = _constant(parts[0])
-    unit = np.where(constant, 1.0, unit)
-    train, test = (np.where(constant, 0.0, (part - origin) / unit) for part in parts)
-    return train, test
-
-
-def _constant(inputs: Array) -> NDArray[np.bool_]:
-    return np.asarray(inputs.max(0) == inputs.min(0))
-
-
-def _projected(parts: Parts, features: int) -> Parts:
-    """The first ``features`` principal components; the largest loading of each is positive."""
-    mean = parts[0].mean(0)
-    with one_blas_thread():
-        _, spread, axes = np.linalg.svd(np.linalg.qr(parts[0] - mean, mode="r"))
-    rank = int((spread > spread[0] * max(parts[0].shape) * np.finfo(np.float64).eps).sum())
-    if features > rank:
-        raise InputError.at("data.features", f"is {features}, but the training part spans {rank} dimensions")
-    axes = axes[:features]
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
-    loadings = (axes * np.sign(largest)).T
-    with one_blas_thread():
-        return (parts[0] - mean) @ loadings, (parts[1] - mean) @ loadings
+def _check_finite(parts: Parts, names: tuple[str, ...]) -> None:
+    """Refuses prepared inputs that float64 could not hold."""
+    bad = np.flatnonzero(~(np.isfinite(parts[0]).all(0) & np.isfinite(parts[1]).all(0)))
+    if not len(bad):
+        return
+    message = "leave what float64 can hold when they are prepared as the training part asks"
+    if len(names) == parts[0].shape[1]:
+        message += f": column {listed(names[k] for k in bad)}"
+    raise InputError.at("data.inputs", f"{message}; look for extreme values")
 
 
 def _read_only(array: Array) -> Array:

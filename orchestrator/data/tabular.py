@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
+from orchestrator.data.arrow import Dialect, csv_text, read_csv, read_parquet
+from orchestrator.data.columns import Column, Columns, listed, repeated
 from orchestrator.errors import InputError
 
-Column = NDArray[Any]
+_LONGEST_REASON = 300
 
 
 def is_uri(path: str) -> bool:
@@ -23,24 +25,70 @@ def is_uri(path: str) -> bool:
     return "://" in path
 
 
-def columns(path: str) -> Mapping[str, Column]:
-    """The columns of a file by name: [N], or [N, k] for a matrix in an NPZ file.
+def suffix(path: str) -> str:
+    """The end of a file's name, which says how the file is read."""
+    return PurePosixPath(urlsplit(path).path if is_uri(path) else path).suffix.lower()
 
-    Numbers keep their type; missing ones are NaN. Text is an object array, with None where missing.
+
+def columns(path: str, dialect: Dialect) -> Columns:
+    """The columns of a file.
+
+    Args:
+        path: a local file or a URI, which ends in ``.parquet``, ``.csv`` or ``.npz``.
+        dialect: how the file is written, if it is a CSV file.
 
     Raises:
-        InputError: at ``data.path``, the file cannot be read.
+        InputError: at ``data.path``, the file cannot be read, or columns share a name; at
+            ``data.separator``.
     """
-    suffix = PurePosixPath(urlsplit(path).path if is_uri(path) else path).suffix.lower()
-    if suffix not in _READERS:
-        raise InputError.at("data.path", f"{path} ends in {suffix!r} (legal: {', '.join(_READERS)})")
+    if suffix(path) not in _READERS:
+        raise InputError.at("data.path", f"{path} ends in {suffix(path)!r} (legal: {', '.join(_READERS)})")
     content = read_bytes(path)
+    with _explained(path):
+        found = _READERS[suffix(path)](content, dialect)
+    _check_names(path, found.names)
+
+    def read(name: str) -> Column:
+        with _explained(path):
+            return found.read(name)
+
+    return replace(found, read=read)
+
+
+def as_written(path: str, dialect: Dialect, name: str, row: int) -> str | None:
+    """What a CSV file holds in a column at a row, counted from 0; None for other files.
+
+    Raises:
+        InputError: at ``data.path``.
+    """
+    if suffix(path) != ".csv":
+        return None
+    content = read_bytes(path)
+    with _explained(path):
+        return csv_text(content, dialect, name)[row]
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turns whatever a parser of foreign bytes raises into a fault of the file."""
     try:
-        return _READERS[suffix](content)
-    except Exception as error:  # parsers of foreign bytes raise whatever they like
+        yield
+    except InputError:
+        raise
+    except Exception as error:
         shown = "".join(letter if letter.isprintable() else " " for letter in str(error))
-        reason = " ".join(shown.split())
-        raise InputError.at("data.path", f"{path} cannot be read as {suffix[1:]}: {reason}") from error
+        reason = " ".join(shown.split())[:_LONGEST_REASON]
+        raise InputError.at("data.path", f"{path} cannot be read as {suffix(path)[1:]}: {reason}") from error
+
+
+def _check_names(path: str, names: Sequence[str]) -> None:
+    twice = repeated(names)
+    if "" in twice:
+        reason = f"has {names.count('')} columns without a name: name them, or write it without an index"
+        raise InputError.at("data.path", f"{path} {reason} (index=False)")
+    if twice:
+        reason = f"has more than one column of the same name ({listed(twice)}): name them apart"
+        raise InputError.at("data.path", f"{path} {reason}")
 
 
 def digest(path: str) -> str:
@@ -88,37 +136,7 @@ def _read_uri(uri: str) -> bytes:
         return bytes(stream.read())
 
 
-def _read_parquet(content: bytes) -> Mapping[str, Column]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return _from_arrow(pq.read_table(pa.BufferReader(content)))
-
-
-def _read_csv(content: bytes) -> Mapping[str, Column]:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    missing_too = csv.ConvertOptions(strings_can_be_null=True)
-    return _from_arrow(csv.read_csv(pa.BufferReader(content), convert_options=missing_too))
-
-
-def _from_arrow(table: Any) -> Mapping[str, Column]:
-    import pyarrow as pa
-
-    names = table.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"column {twice[0]!r} is there twice")
-    found = {}
-    for name, column in zip(names, table.columns, strict=True):
-        # decoded first: a missing entry of a dictionary would come out as one of its values
-        plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-        found[name] = plain.to_numpy()
-    return found
-
-
-def _read_npz(content: bytes) -> Mapping[str, Column]:
+def _read_npz(content: bytes, dialect: Dialect) -> Columns:  # noqa: ARG001 - one signature for all
     archive = np.load(io.BytesIO(content), allow_pickle=False)
     if isinstance(archive, np.ndarray):
         raise ValueError("it holds a bare array, must be an archive of named ones")
@@ -129,11 +147,11 @@ def _read_npz(content: bytes) -> Mapping[str, Column]:
     lengths = {name: len(array) for name, array in found.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the arrays differ in length: {lengths}")
-    return found
+    return Columns(tuple(found), found.__getitem__)
 
 
-_READERS: dict[str, Callable[[bytes], Mapping[str, Column]]] = {
-    ".parquet": _read_parquet,
-    ".csv": _read_csv,
+_READERS: dict[str, Callable[[bytes, Dialect], Columns]] = {
+    ".parquet": read_parquet,
+    ".csv": read_csv,
     ".npz": _read_npz,
 }

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -120,10 +120,11 @@ def _problem(
     engine: Engine,
 ) -> Problem:
     dataset = _dataset(data)
-    built = model.build(dataset.inputs.shape[1], dataset.classes)
-    if data is None and loss != "expectation":
-        raise InputError.at("loss", f"is {loss}, but there are no data (legal: expectation)")
-    losses.check(loss, built.head, built.outputs, dataset.classes)
+    try:
+        built = _built(data, model, loss, dataset.classes)
+    except InputError as error:
+        hint = _other_kind(data, model, loss)
+        raise InputError(replace(fault, message=fault.message + hint) for fault in error.faults) from None
     if not engine.differentiates(built):
         legal = ", ".join(_engines_for(built))
         raise InputError.at(
@@ -131,6 +132,27 @@ def _problem(
         )
     engine.fits(built, loss)
     return Problem(dataset, built, engine, loss)
+
+
+def _built(data: Data | None, model: Model, loss: str, classes: int) -> Built:
+    """The model, which fits the loss and the data; ``classes`` is that of the data, or another number."""
+    built = model.build(_dataset(data).inputs.shape[1], classes)
+    if data is None and loss != "expectation":
+        raise InputError.at("loss", f"is {loss}, but there are no data (legal: expectation)")
+    losses.check(loss, built.head, built.outputs, classes)
+    return built
+
+
+def _other_kind(data: Data | None, model: Model, loss: str) -> str:
+    """The way out of a fault if the target's whole numbers would fit as classes, or as values."""
+    other = _dataset(data).other_classes
+    if other is None:
+        return ""
+    with suppress(InputError):
+        _built(data, model, loss, other)
+        kind, read_as = ("class", "values") if other else ("value", "classes")
+        return f"; or set data.target_kind: {kind}, as the target's whole numbers are read as {read_as}"
+    return ""
 
 
 def _engines_for(model: Built) -> Iterator[str]:
