@@ -43,14 +43,20 @@ FILES = {
     "alike.csv": [f"{a},{b},yes" for a, b, _ in ROWS],
     "text.csv": [f"{a},high,{c}" for a, _, c in ROWS],
     "negative.csv": [f"{a},{-b},{c}" for a, b, c in ROWS],
+    "floats.csv": [f"{a},{b},{k % 2}.0" for k, (a, b, _) in enumerate(ROWS)],
+    "counts.csv": [f"{a},{b},{k % 6}" for k, (a, b, _) in enumerate(ROWS)],
+    "na.csv": [f"{a},{b},{'NA' if k == 2 else c}" for k, (a, b, c) in enumerate(ROWS)],
+    "index.csv": [f"{k},{b},{c}" for k, (_, b, c) in enumerate(ROWS)],
+    "semicolons.csv": [f"{a};{b};{c}" for a, b, c in ROWS],
 }
+HEADERS = {"index.csv": ",v,y", "semicolons.csv": "u;v;y"}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with data files; importing Ray fails in it."""
     for name, rows in FILES.items():
-        (tmp_path / name).write_text("u,v,y\n" + "\n".join(rows) + "\n")
+        (tmp_path / name).write_text(HEADERS.get(name, "u,v,y") + "\n" + "\n".join(rows) + "\n")
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)) * 4)
     (tmp_path / "rows.xlsx").write_bytes(b"")
     (tmp_path / "rows.parquet").write_bytes(b"PAR1 but not really")
@@ -341,6 +347,52 @@ BAD = {
     ),
     "a batch smaller than its shards": Bad(
         edited("shards: 2", "shards: 5"), ["a.yaml:12: batch.shards: is 5, more than batch.size 4"]
+    ),
+    "labels that are floats": Bad(
+        with_data("floats.csv"),
+        [
+            "a.yaml:7: loss: binary-cross-entropy needs two classes, the data have none: use mse; or set "
+            "data.target_kind: class, as the target's whole numbers are read as values"
+        ],
+    ),
+    "a softmax of labels that are floats": Bad(
+        with_data("floats.csv").replace("hidden: [2]", "hidden: [2]\n    output: softmax"),
+        [
+            "a.yaml:7: model.output: softmax needs classes, the data have none: use linear; or set "
+            "data.target_kind: class, as"
+        ],
+    ),
+    "values that are whole numbers": Bad(
+        with_data("counts.csv").replace("binary-cross-entropy", "mse"),
+        [
+            "a.yaml:7: loss: mse with output: sigmoid needs two classes, the data have 6: use mse or "
+            "cross-entropy with output: softmax; or set data.target_kind: value, as the target's whole "
+            "numbers are read as classes"
+        ],
+    ),
+    "an index of a data frame": Bad(
+        with_data("index.csv"),
+        ["a.yaml:3: data.inputs: column '' is the index of a data frame: name the inputs (inputs: [v]), or"],
+    ),
+    "columns separated by something else": Bad(
+        with_data("semicolons.csv"),
+        ['a.yaml:3: data.separator: is ",", which the header \'u;v;y\' does not hold; set separator: ";"'],
+    ),
+    "a separator of two characters": Bad(
+        with_data("rows.csv", ', separator: ";;"'),
+        ['a.yaml:3: data.separator: is ";;", must be one character, such as ; or a tab ("\\t")'],
+    ),
+    "a decimal comma between commas": Bad(
+        with_data("rows.csv", ', decimal: ","'),
+        ['a.yaml:3: data.decimal: is ",", which separates the columns: set separator, as to ";"'],
+    ),
+    "a label that means a missing value": Bad(
+        with_data("na.csv"),
+        ["a.yaml:3: data.target: the column is missing, first in data row 3; 'NA' is read as that: where"],
+    ),
+    "a kind of target that there is not": Bad(
+        with_data("rows.csv", ", target_kind: number"),
+        ['a.yaml:3: data.target_kind: is "number" (legal: class, value)'],
     ),
     "a batch larger than the data": Bad(
         edited("size: 4", "size: 40"),

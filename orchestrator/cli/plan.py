@@ -73,11 +73,11 @@ def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 
 def _print_data(sweep: Sweep) -> None:
-    """What is read as what from files of the user's own, a line for each set of data."""
-    sources = dict.fromkeys(one.template.data for one in sweep.plan.structures if one.template.data)
-    lines = [line for data in sources if (line := data.load().description)]
-    for line in dict.fromkeys(["", *lines[:_MOST_STRUCTURES]] if lines else []):
-        click.echo(line)
+    """What is read as what from files of the user's own, for the structures that are shown."""
+    sources = dict.fromkeys(one.template.data for one in sweep.plan.structures[:_MOST_STRUCTURES])
+    lines = dict.fromkeys(source.load().description for source in sources if source)
+    for line in filter(None, lines):
+        click.echo(f"\ndata: {line}")
 
 
 def _row(one: Estimate) -> tuple[str, ...]:

@@ -122,9 +122,7 @@ def _values(column: Any) -> Column:
         return _decimals(column)
     if pa.types.is_null(kind) or (pa.types.is_boolean(kind) and column.null_count):
         return np.asarray(column.cast(pa.float64()).to_numpy())
-    found = np.asarray(column.to_numpy())
-    # periods and other types built on numbers are no numbers
-    return found.astype(object) if isinstance(kind, pa.BaseExtensionType) else found
+    return np.asarray(column.to_numpy())
 
 
 def _decimals(column: Any) -> Column:

@@ -22,6 +22,7 @@ Kind = Literal["class", "value"]
 _MOST_FAULTS = 10
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[.,'_\s]")
+_COMMA_IS_POINT = str.maketrans(".,", ",.")
 _BITS = 24
 """Differences keep as many bits as those of single precision, or whole numbers are refused."""
 
@@ -121,10 +122,16 @@ def _not_numeric(column: Column, dialect: Dialect | None) -> str:
     if not there:
         return f"is missing, first in {_row(0)}"
     for row, value in there:
-        if not (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
+        if not (isinstance(value, str) and _written_number(value, dialect)):
             return f"is not numeric: {quoted(value)} in {_row(row)}{_hint(value, dialect)}"
     row, value = there[0]
     return f"holds text, not numbers: {quoted(value)} in {_row(row)}"
+
+
+def _written_number(text: str, dialect: Dialect | None) -> bool:
+    if dialect is not None and dialect.decimal == ",":
+        text = text.translate(_COMMA_IS_POINT)
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def _hint(value: Any, dialect: Dialect | None) -> str:

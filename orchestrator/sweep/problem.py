@@ -123,8 +123,7 @@ def _problem(
     try:
         built = _built(data, model, loss, dataset.classes)
     except InputError as error:
-        hint = _other_kind(data, model, loss)
-        raise InputError(replace(fault, message=fault.message + hint) for fault in error.faults) from None
+        raise InputError(_with_other_kind(error.faults, data, model, loss)) from None
     if not engine.differentiates(built):
         legal = ", ".join(_engines_for(built))
         raise InputError.at(
@@ -143,16 +142,25 @@ def _built(data: Data | None, model: Model, loss: str, classes: int) -> Built:
     return built
 
 
-def _other_kind(data: Data | None, model: Model, loss: str) -> str:
-    """The way out of a fault if the target's whole numbers would fit as classes, or as values."""
+def _with_other_kind(
+    faults: tuple[Fault, ...], data: Data | None, model: Model, loss: str
+) -> Iterator[Fault]:
+    """The faults; with a way out where the target's whole numbers would fit as classes, or as values."""
     other = _dataset(data).other_classes
-    if other is None:
-        return ""
-    with suppress(InputError):
-        _built(data, model, loss, other)
-        kind, read_as = ("class", "values") if other else ("value", "classes")
-        return f"; or set data.target_kind: {kind}, as the target's whole numbers are read as {read_as}"
-    return ""
+    hint = "; or set data.target_kind: {}, as the target's whole numbers are read as {}"
+    hint = hint.format("class", "values") if other else hint.format("value", "classes")
+    left = [] if other is None else [fault.path for fault in _build_faults(data, model, loss, other)]
+    for fault in faults:
+        helps = other is not None and fault.path not in left
+        yield replace(fault, message=fault.message + hint) if helps else fault
+
+
+def _build_faults(data: Data | None, model: Model, loss: str, classes: int) -> tuple[Fault, ...]:
+    try:
+        _built(data, model, loss, classes)
+    except InputError as error:
+        return error.faults
+    return ()
 
 
 def _engines_for(model: Built) -> Iterator[str]:
