@@ -13,6 +13,7 @@ from orchestrator.data.columns import Column, Columns
 from orchestrator.errors import InputError
 
 _SEPARATORS = (",", ";", "\t", "|", " ")
+_LONGEST_HEADER = 1 << 20
 _WHOLE = re.compile(r"\s*[+-]?\d{1,999}\s*")
 
 
@@ -97,7 +98,7 @@ def _naming_the_row(read: Any) -> Any:
 
 def _check_separator(content: bytes, separator: str) -> None:
     """Refuses a header that holds a separator, but not the one that was asked for."""
-    header = content.lstrip(b"\xef\xbb\xbf\r\n").splitlines()[:1]
+    header = content[:_LONGEST_HEADER].lstrip(b"\xef\xbb\xbf\r\n").splitlines()[:1]
     line = header[0].decode(errors="replace") if header else ""
     if not line.replace("\t", " ").isprintable():
         return  # no text
