@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from orchestrator.driver.desk import Desk
 from orchestrator.driver.driver import Driver, Progress
 from orchestrator.driver.ledger import Ledger
+from orchestrator.driver.others import MOST, why_others
 from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.placing import Where, check_here, placed
@@ -34,10 +38,11 @@ class Counts:
         kept: trials of the sweep that have ended.
         begun: trials of the sweep that go on from a saved state.
         new: the others.
-        abandoned: ended trials that the sweep no longer names; their rows stay.
+        abandoned: ended trials that the sweep no longer names; their rows stay, marked as not current.
         steps: trial-steps still to be done.
         damaged: commits that were swept away; their trials count as they were before.
         again: trials among the new ones whose failure was taken back.
+        why: in which keys the abandoned ones differ from those of the sweep.
     """
 
     kept: int
@@ -47,6 +52,7 @@ class Counts:
     steps: int
     damaged: int = 0
     again: int = 0
+    why: str = ""
 
 
 class Watcher:
@@ -81,7 +87,7 @@ class Result:
     Attributes:
         out: where the run is: a path, or the URI that was given.
         finished: whether all trials have ended; if not, it was stopped and can go on.
-        failed: trials in the run that failed, now or before.
+        failed: trials of the sweep that failed, now or before.
         fed_up: the failure that came as often as ``stop_after`` allows, and how often; None if none did.
     """
 
@@ -141,7 +147,10 @@ def run(
     with _open(planned, folder, mixed_versions) as writer:
         again = _take_back_failures(writer, planned.plan) if retry_failed else 0
         done = Done(writer.ended(), writer.states())
-        counts = replace(count(planned.plan, done), damaged=len(writer.lost), again=again)
+        counts, others = count(planned.plan, done)
+        writer.mark(others, _keys(planned.plan))
+        why = why_others(Run(folder).others(MOST), planned.plan) if len(others) else ""
+        counts = replace(counts, damaged=len(writer.lost), again=again, why=why)
         watcher.opened(planned, folder, counts)
         progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)
         fed_up = None
@@ -172,6 +181,8 @@ def _take_back_failures(writer: RunWriter, plan: Plan) -> int:
 def open_run(path: str | os.PathLike[str]) -> Run:
     """A run to read, finished or not: its directory, or its URI on an object store.
 
+    Its tables are whole. They also hold trials that the sweep no longer names, with ``trials.current`` false.
+
     Raises:
         RunDirectoryError: there is no run.
 
@@ -196,20 +207,26 @@ def _open(sweep: Sweep, folder: Path | str, mixed_versions: bool) -> RunWriter:
     )
 
 
-def count(plan: Plan, done: Done) -> Counts:
-    """Compares a plan with what a run directory holds."""
+def count(plan: Plan, done: Done) -> tuple[Counts, NDArray[np.uint64]]:
+    """Compares a plan with what a run directory holds.
+
+    Returns:
+        The counts, and the sorted numbers of the ended trials that the plan does not name.
+    """
     steps = sum(structure.count * structure.template.steps for structure in plan.structures)
     if not len(done.ended) and not done.begun:
-        return Counts(kept=0, begun=0, new=plan.count, abandoned=0, steps=steps)
+        return Counts(kept=0, begun=0, new=plan.count, abandoned=0, steps=steps), done.ended
     kept = begun = 0
+    others = np.ones(len(done.ended), bool)
     for trial in plan.trials():
-        if done.has_ended(trial.id):
+        if (place := done.place(trial.id)) is not None:
             kept += 1
+            others[place] = False
             steps -= trial.trial.steps
         elif trial.id in done.begun:
             begun += 1
             steps -= done.begun[trial.id].step
-    return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps)
+    return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps), done.ended[others]
 
 
 def _drive(

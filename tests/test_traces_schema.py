@@ -40,6 +40,7 @@ def test_columns_without_promised_bits_are_these() -> None:
     cost = {"seconds_compute", "seconds_wait", "qpu_seconds"}
     described = {
         "index",
+        "current",
         "pack",
         "attempts",
         "error",

@@ -21,7 +21,8 @@ _PROGRESS = re.compile(r"[\d,]+ of [\d,]+ trials?, .*")
 @click.command()
 @run_name
 @cluster_address
-def status(run: str, address: str | None) -> None:
+@click.option("--all-trials", is_flag=True, help="Count trials that the sweep no longer names as well.")
+def status(run: str, address: str | None, all_trials: bool) -> None:
     """Say how a run stands: trials, rate, last commit, and whether anybody is at work on it.
 
     RUN is a run directory on this machine, or the URI of one on object storage, and no Ray is needed; or, on
@@ -35,7 +36,7 @@ def status(run: str, address: str | None) -> None:
     if is_run_folder(run, address):
         from orchestrator.reports import status as reports
 
-        for line in _lines(reports.status(run)):
+        for line in _lines(reports.status(run, all_trials), all_trials):
             click.echo(line)
         return
     from orchestrator.fleet.jobs import Jobs
@@ -56,10 +57,11 @@ def _row(job: Job) -> tuple[str, ...]:
     return job.id, state, started, show.duration((job.ended_at or time.time()) - job.started_at), job.out
 
 
-def _lines(found: Status) -> list[str]:
+def _lines(found: Status, all_trials: bool) -> list[str]:
     ended = [f"{amount:,} {name}" for name, amount in found.ended.items()] or ["none has ended"]
     left = [] if found.left is None else [f"{found.left:,} left"]
-    lines = ["trials       " + ", ".join([*ended, *left])]
+    others = [f"{found.others:,} of other sweeps left out"] if found.others and not all_trials else []
+    lines = ["trials       " + ", ".join([*ended, *left, *others])]
     if found.committed_s is not None:
         label = "begun" if found.rate is None else "last commit"
         lines.append(f"{label:<13}{show.duration(found.committed_s)} ago")

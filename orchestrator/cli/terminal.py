@@ -39,12 +39,14 @@ class Terminal(Watcher):
         parts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]
         if counts.again:
             parts[-1] += f", {counts.again:,} of them failed before"
-        if counts.abandoned:
-            parts.append(f"{counts.abandoned:,} no longer in the sweep")
         if counts.damaged:
             lost = show.count(counts.damaged, "damaged commit")
             click.echo(f"swept away {lost}; their trials go on from the state before", err=True)
         click.echo(f"{sweep.name}: {show.count(sweep.plan.count, 'trial')} ({', '.join(parts)}) → {out}")
+        if counts.abandoned:
+            others = show.count(counts.abandoned, "trial")
+            kept = "is kept" if counts.abandoned == 1 else "are kept"
+            click.echo(f"{others} of other sweeps {kept} but left out: {counts.why}")
 
     def placed(self, where: str, workers: int) -> None:
         """Says where it runs."""

@@ -80,6 +80,7 @@ class Ledger:
             **table,
             "error": error,
             "index": np.array([trial.index for trial in planned]),
+            "current": np.ones(count, bool),
             "attempts": np.full(count, work.attempts),
             "pack": np.full(count, work.number),
             "started_at": np.array([_iso(seconds) for seconds in table["started_at"]], object),

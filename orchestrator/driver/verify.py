@@ -34,7 +34,7 @@ class Verification:
 
     Attributes:
         trials: number of trials that were run again.
-        ended: number of those in the run that could have been chosen.
+        ended: number of those in the run that could have been chosen, all of them current.
         rows: of `steps`, `gradients` and `parameters` that were compared, and one for each trial.
         differences: the first one of each trial that differs.
         versions: ``name old (here new)`` for what computes here in another version than in the run.
@@ -64,7 +64,8 @@ def verify(
 ) -> Verification:
     """Runs some trials of a run again, each by itself, and compares their deterministic columns.
 
-    Chosen are trials that ended as `done` or `diverged`: what failed has no numbers to compare.
+    Chosen are current trials that ended as `done` or `diverged`: what failed has no numbers to compare, and
+    files of trials that the sweep no longer names may have changed.
 
     Args:
         team: computes the shards.
@@ -78,7 +79,10 @@ def verify(
     """
     ended = _ended(run)
     if not ended:
-        raise RunDirectoryError("no trial of this run has ended as done or diverged yet; nothing to verify")
+        raise RunDirectoryError(
+            "no trial of this run has ended as done or diverged yet, of those that its sweep names; "
+            "nothing to verify"
+        )
     chosen = random.Random(seed).sample(ended, min(count, len(ended)))
     held = committed(run, chosen)
     trials = sorted(_trials(held["trials"].to_pylist()), key=lambda trial: trial.planned.index)
@@ -105,8 +109,8 @@ def cpu() -> str:
 
 
 def _ended(run: Run) -> list[str]:
-    table = run.read("trials", ["trial", "status"]).to_pylist()
-    return sorted(row["trial"] for row in table if row["status"] in ("done", "diverged"))
+    table = run.read("trials", ["trial", "status", "current"]).to_pylist()
+    return sorted(row["trial"] for row in table if row["current"] and row["status"] in ("done", "diverged"))
 
 
 def _trials(rows: list[dict[str, Any]]) -> Iterator[_Committed]:

@@ -26,11 +26,14 @@ from timed order by first
 """
 
 
-def overhead(run: Run) -> Frame:
+def overhead(run: Run, all_trials: bool = False) -> Frame:
     """One row for each structure, in the order of the plan.
 
     ``compute`` is the time in which workers computed gradients, all of them together; ``wait`` what the calls
     took beyond that: shards on their way to helpers and back. Time for statistics, clips, optimisers
     and tests of trained parameters is in neither.
+
+    Args:
+        all_trials: whether trials that the sweep no longer names count.
     """
-    return query(run, _OVERHEAD)
+    return query(run, _OVERHEAD, all_trials)

@@ -12,6 +12,9 @@ from orchestrator.traces.read import Run
 from orchestrator.traces.rowfiles import PARQUET
 from orchestrator.traces.schema import TABLES
 
+_OF_THE_QUERY = duckdb.ParserException, duckdb.CatalogException, duckdb.BinderException, duckdb.DataError
+"""What DuckDB raises for a query that is wrong, whatever the files hold."""
+
 
 class QueryError(OrchestratorError):
     """A query that DuckDB refuses."""
@@ -30,35 +33,65 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def query(run: Run, sql: str) -> Frame:
+def query(run: Run, sql: str, all_trials: bool = False) -> Frame:
     """The answer to a query over the views trials, steps, gradients and parameters.
+
+    Args:
+        all_trials: whether the views also hold trials that the sweep no longer names.
 
     Raises:
         QueryError: DuckDB refuses it; the message says why.
+        RunDirectoryError: a file of the run is missing or damaged.
 
     Example:
         >>> query(Run("runs/quickstart"), "select count(*) from steps").rows  # doctest: +SKIP
         [(5040,)]
     """
     with duckdb.connect() as connection:
-        for table in TABLES:
-            _register(connection, run, table)
         try:
+            _create_views(connection, run, all_trials)
             answer = connection.execute(sql)
             return Frame(tuple(column[0] for column in answer.description or ()), answer.fetchall())
         except duckdb.Error as error:
+            if not isinstance(error, _OF_THE_QUERY):
+                for table in TABLES:
+                    run.check(table)
             raise QueryError(f"{error}\nthe views are {', '.join(TABLES)}; see docs/columns.md") from None
 
 
+def others(run: Run) -> int:
+    """Number of trials in the run that the sweep no longer names.
+
+    Raises:
+        RunDirectoryError: a file of the run is missing or damaged.
+    """
+    ((number,),) = query(run, "select count(*) from trials where not current", all_trials=True).rows
+    return int(number)
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, run: Run, all_trials: bool) -> None:
+    for table in TABLES:
+        _register(connection, run, table)
+    current = "select * replace (coalesce(current, true) as current) from whole_trials"
+    connection.execute(f"create view marked as {current}")  # null: from before there was this column
+    (some,) = connection.execute("select count(*) > 0 from marked where not current").fetchall()[0]
+    left_out = some and not all_trials
+    connection.execute("create view trials as from marked" + " where current" * left_out)
+    chosen = " where trial not in (select trial from marked where not current)" * left_out
+    for table in TABLES.keys() - {"trials"}:
+        connection.execute(f"create view {table} as from whole_{table}{chosen}")
+
+
 def _register(connection: duckdb.DuckDBPyConnection, run: Run, table: str) -> None:
-    """One view: of Parquet here as such; of commits, and of object stores, for which DuckDB would need an
-    extension and credentials, through Arrow."""
-    files = run.files(table)
+    """One table with all its trials, as ``whole_<table>``: of Parquet here as such; of commits, and of object
+    stores, for which DuckDB would need an extension and credentials, through Arrow; of `trials`, too, as
+    files may lack a column."""
+    files, name = run.files(table), f"whole_{table}"
     if not files:
-        connection.register(table, run.schema(table).empty_table())
+        connection.register(name, run.schema(table).empty_table())
         return
-    if not run.local or not all(file.endswith(PARQUET) for file in files):
-        connection.register(table, run.dataset(table))
+    if table == "trials" or not run.local or not all(file.endswith(PARQUET) for file in files):
+        connection.register(name, run.dataset(table))
         return
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    connection.execute(f"create view {table} as select * from read_parquet([{listed}], union_by_name = true)")
+    connection.execute(f"create view {name} as select * from read_parquet([{listed}], union_by_name = true)")

@@ -20,7 +20,9 @@ class Status:
     """How a run stands.
 
     Attributes:
-        ended: trials by how they ended; those that the sweep no longer names are among them.
+        ended: trials by how they ended.
+        others: ended trials that the sweep no longer names; they are not among ``ended``, unless all trials
+            were asked for.
         left: trials of the sweep that have not ended; None if no driver has said how many there are.
         rate: trial-steps per second since the last driver began, up to its last commit; None before one.
         committed_s: seconds since its last commit, or since it began; None if no driver has written it.
@@ -29,6 +31,7 @@ class Status:
     """
 
     ended: Mapping[str, int]
+    others: int
     left: int | None
     rate: float | None
     committed_s: float | None
@@ -36,22 +39,28 @@ class Status:
     finished: bool
 
 
-def status(path: str | os.PathLike[str]) -> Status:
+def status(path: str | os.PathLike[str], all_trials: bool = False) -> Status:
     """How the run at ``path``, a directory or a URI, stands, beside its driver or without one.
+
+    Args:
+        all_trials: whether trials that the sweep no longer names are counted in ``ended``.
 
     Raises:
         RunDirectoryError: there is no run.
     """
     run, folder = Run(path), storage(path)
-    statuses = run.read("trials", ["status"])["status"].to_numpy()
+    trials = run.read("trials", ["status", "current"])
+    current = trials["current"].to_numpy()
+    statuses, others = trials["status"].to_numpy()[current | all_trials], int((~current).sum())
     names, counts = np.unique(statuses.astype(str), return_counts=True)
     ended = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
     standing = Control(folder).standing()
     if standing is None:
-        return Status(ended, None, None, None, folder.owner(), run.finished)
+        return Status(ended, others, None, None, None, folder.owner(), run.finished)
     seconds = standing.written_at - standing.started_at
     return Status(
         ended,
+        others,
         left=standing.trials - standing.ended,
         rate=standing.steps / seconds if standing.steps and seconds > 0 else None,
         committed_s=max(0.0, time.time() - standing.written_at),

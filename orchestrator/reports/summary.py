@@ -33,12 +33,15 @@ order by first
 _DROPPED_IF_EMPTY = {"diverged", "failed", "test_accuracy"}
 
 
-def summary(run: Run, by: Sequence[str] | None = None) -> Frame:
+def summary(run: Run, by: Sequence[str] | None = None, all_trials: bool = False) -> Frame:
     """One row for each combination of the keys ``by``; all swept keys but the seed if left out.
 
     Columns: trials, how many diverged or failed, mean final loss and test accuracy, median and
     largest gradient norm over steps, share of steps whose norm a clip lowered, share of components
     that clips changed.
+
+    Args:
+        all_trials: whether trials that the sweep no longer names count.
 
     Raises:
         QueryError: a key that was not swept.
@@ -49,7 +52,7 @@ def summary(run: Run, by: Sequence[str] | None = None) -> Frame:
     if unknown := [name for name in by if name not in names]:
         raise QueryError(f"{unknown[0]!r} is not swept in this run" + near(unknown[0], names))
     chosen = [next(key for key in run.keys if key.name == name) for name in by]
-    return _without_empty(query(run, _sql(chosen)))
+    return _without_empty(query(run, _sql(chosen), all_trials))
 
 
 def _sql(keys: Sequence[KeyColumn]) -> str:

@@ -20,6 +20,7 @@ from orchestrator.traces.storage import Storage
 
 _TRIAL = pa.schema([("trial", TEXT)])
 _STATUS = pa.schema([("trial", TEXT), ("status", pa.string())])
+_CURRENT = pa.schema([("trial", TEXT), ("current", pa.bool_())])
 NOBODY = np.empty(0, np.uint64)
 """No trials, by number."""
 
@@ -33,7 +34,11 @@ def write_commit(
 
 
 def merge(
-    folder: Storage, commits: Sequence[Commit], keys: Iterable[KeyColumn], gone: NDArray[np.uint64] = NOBODY
+    folder: Storage,
+    commits: Sequence[Commit],
+    keys: Iterable[KeyColumn],
+    gone: NDArray[np.uint64] = NOBODY,
+    others: NDArray[np.uint64] | None = None,
 ) -> Commit:
     """Joins commits that follow each other into one, then removes them.
 
@@ -41,13 +46,14 @@ def merge(
 
     Args:
         gone: numbers of ended trials whose rows are left behind as well.
+        others: sorted numbers of the ended trials that are not current; None: as the rows say.
     """
     joined = Snapshot(None, tuple(commits))
     schemas = {table: table_schema(table, keys) for table in TABLES if joined.files(table)}
-    contents = {
-        table: (schema, without(rowfiles.read(folder, joined.files(table), schema), gone))
-        for table, schema in schemas.items()
-    }
+    rows = {table: rowfiles.read(folder, joined.files(table), schema) for table, schema in schemas.items()}
+    if others is not None and "trials" in rows:
+        rows["trials"] = (_marked(table, others) for table in rows["trials"])
+    contents = {table: (schema, without(rows[table], gone)) for table, schema in schemas.items()}
     follows, level = commits[0].follows, commits[0].level + 1
     replaces = tuple(commit.number for commit in commits)
     merged = Commit(_next(folder, follows), follows, level, replaces, {})
@@ -71,13 +77,43 @@ def read_states(folder: Storage, run: Snapshot) -> dict[str, SavedState]:
     return states
 
 
-def read_ended(folder: Storage, run: Snapshot, status: str | None = None) -> NDArray[np.uint64]:
-    """Sorted numbers of the trials that have ended, or ended so, uint64 [trials]."""
-    tables = rowfiles.read(folder, run.files("trials"), _TRIAL if status is None else _STATUS)
+def read_ended(folder: Storage, files: Iterable[str], status: str | None = None) -> NDArray[np.uint64]:
+    """Sorted numbers of the trials in files of `trials`, or of those that ended so, uint64 [trials]."""
+    tables = rowfiles.read(folder, files, _TRIAL if status is None else _STATUS)
     if status is not None:
         tables = (table.filter(pc.equal(table["status"], status)) for table in tables)
     pieces = [trial_numbers(table["trial"]) for table in tables]
     return np.sort(np.concatenate([np.empty(0, np.uint64), *pieces]))
+
+
+def is_marked(folder: Storage, run: Snapshot, others: NDArray[np.uint64]) -> bool:
+    """Whether the rows of `trials` say of exactly these ended trials, by sorted number, that they are not
+    current. A row from before there was this column says that its trial is."""
+    return all(
+        np.array_equal(table["current"].fill_null(True).to_numpy(), ~_among(table["trial"], others))
+        for table in rowfiles.read(folder, run.files("trials"), _CURRENT)
+    )
+
+
+def _marked(trials: pa.Table, others: NDArray[np.uint64]) -> pa.Table:
+    """Rows of `trials`: those of ``others`` are not current and have no index, the rest are.
+
+    What becomes current again gets its index when the tables are finished, from the plan.
+    """
+    current = pa.array(~_among(trials["trial"], others))
+    indices = pc.if_else(current, trials["index"], pa.scalar(None, pa.int64()))
+    for name, column in (("index", indices), ("current", current)):
+        place = trials.column_names.index(name)
+        trials = trials.set_column(place, trials.schema.field(name), column)
+    return trials
+
+
+def _among(trials: pa.ChunkedArray, numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which trials are among these sorted numbers, bool [rows]."""
+    wanted = trial_numbers(trials)
+    if not len(numbers):
+        return np.zeros(len(wanted), bool)
+    return numbers[np.searchsorted(numbers, wanted).clip(max=len(numbers) - 1)] == wanted
 
 
 def without(tables: Iterable[pa.Table], gone: NDArray[np.uint64]) -> Iterator[pa.Table]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,9 @@ PIECES = 64
 KEYS = "keys"
 """The plan's swept keys, cut like the tables that they are attached to."""
 
+_PLACE = "place in the plan"
+"""Column of these: the trial's index. No swept key has a name with spaces."""
+
 Plan = Iterable[tuple[str, Sequence[KeyValue]]]
 """Every trial of the sweep with the values of its swept keys."""
 
@@ -63,22 +67,25 @@ def compact(
     memory_bytes: int = MEMORY_BYTES,
     part_bytes: int = PART_BYTES,
     gone: NDArray[np.uint64] = NOBODY,
+    tables: Sequence[str] = tuple(TABLES),
 ) -> Complete:
     """Sorts all rows of ended trials into a new generation of parts and lists it.
 
     Rows of a trial without a row in ``trials`` are left out: its state goes with the commits, so it
-    would start again from step 0. A trial that ``plan`` does not name keeps the swept keys that it has.
+    would start again from step 0. A trial that ``plan`` does not name keeps the swept keys that it has, and
+    is no longer current.
 
     Args:
-        sweep: SHA-256 of the sweep file that ``plan`` belongs to.
+        sweep: SHA-256 of the sweep file whose swept keys are attached to all tables then.
         part_bytes: size of a file of a finished table, about.
         gone: numbers of ended trials whose rows are left out as well.
+        tables: that get new parts, `trials` among them; the others keep those they have.
     """
-    compaction = _Compaction(folder, info.keys, gone, memory_bytes)
+    compaction = _Compaction(folder, info.keys, gone, memory_bytes, tables)
     give_back()
     folder.delete(SCRATCH)
     try:
-        return _write(folder, run, info, sweep, compaction.rows(run, plan), part_bytes)
+        return _write(folder, run, info, sweep, compaction.rows(run, plan), part_bytes, tables)
     except OSError:
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
@@ -92,7 +99,8 @@ def finish(folder: Storage, run: Snapshot, info: RunInfo, sweep: str, tables: Ta
         tables: by name, of ``table_schema``, with the swept keys of the whole sweep.
     """
     rows = ((table, _in_order(table, data)) for table, data in tables.items())
-    return _write(folder, run, info, sweep, rows, PART_BYTES)
+    folder.replace(f"{SCRATCH}/{COMPLETE}", b"")  # says what the parts are that no list names yet
+    return _write(folder, run, info, sweep, rows, PART_BYTES, tuple(TABLES))
 
 
 def _in_order(table: str, data: pa.Table) -> pa.Table:
@@ -108,13 +116,14 @@ def _write(
     sweep: str,
     rows: Iterable[tuple[str, pa.Table]],
     part_bytes: int,
+    tables: Sequence[str],
 ) -> Complete:
     generation = run.complete.generation + 1 if run.complete else 1
-    schemas = {table: table_schema(table, info.keys) for table in TABLES}
+    schemas = {table: table_schema(table, info.keys) for table in tables}
     conforming = ((table, conform(data, schemas[table])) for table, data in rows)
-    complete = Complete(
-        generation, run.last, sweep, write_parts(folder, generation, schemas, conforming, part_bytes)
-    )
+    kept = {name: record for name, record in run.parts.items() if PurePath(name).parts[0] not in tables}
+    written = write_parts(folder, generation, schemas, conforming, part_bytes)
+    complete = Complete(generation, run.last, sweep, kept | written)
     folder.replace(COMPLETE, complete.dump(info))
     return complete
 
@@ -125,10 +134,11 @@ class _Compaction:
     keys: tuple[KeyColumn, ...]
     gone: NDArray[np.uint64]
     memory_bytes: int
+    tables: Sequence[str]
 
     def rows(self, run: Snapshot, plan: Plan) -> Iterator[tuple[str, pa.Table]]:
         """The rows of each table in order, in portions that fit in memory."""
-        files = {table: run.files(table) for table in TABLES} | {KEYS: self.write_keys(plan)}
+        files = {table: run.files(table) for table in self.tables} | {KEYS: self.write_keys(plan)}
         for piece in self.ranges(files, 0, 1 << 64):
             yield from self._sorted_piece(piece)
             give_back()
@@ -164,7 +174,7 @@ class _Compaction:
     def _sorted_piece(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
         swept = self._read(files, KEYS)
         ended = np.setdiff1d(trial_numbers(self._read(files, "trials")["trial"]), self.gone)
-        for table in TABLES:
+        for table in self.tables:
             yield table, self._sorted(table, self._read(files, table), swept, ended)
 
     def _sorted(self, table: str, data: pa.Table, swept: pa.Table, ended: NDArray[np.uint64]) -> pa.Table:
@@ -188,7 +198,7 @@ class _Compaction:
 
     def _pieces(self, place: str, piece: int) -> Files:
         present = self.folder.names(f"{place}/{piece:02d}")
-        named = {table: f"{table}{rowfiles.ARROW}" for table in (*TABLES, KEYS)}
+        named = {table: f"{table}{rowfiles.ARROW}" for table in (*self.tables, KEYS)}
         return {
             table: [f"{place}/{piece:02d}/{name}"] if name in present else [] for table, name in named.items()
         }
@@ -201,15 +211,17 @@ class _Compaction:
                 planned = swept[key.name].take(pa.array(position, mask=~found))
                 column = pc.if_else(pa.array(found), planned, data[name])
                 data = data.set_column(place, data.schema.field(name), column)
-        return data
+        return _marked(data, found, position, swept[_PLACE]) if table == "trials" else data
 
     def _key_tables(self, plan: Plan) -> Iterator[pa.Table]:
-        trials = iter(plan)
+        trials, first = iter(plan), 0
         while chunk := list(islice(trials, _PLANNED)):
             names, values = zip(*chunk, strict=True)
             keys = self.keys[: len(values[0])]
-            arrays = [pa.array(names), *key_arrays(keys, values)]
-            yield conform(pa.table(arrays, ["trial", *(key.name for key in keys)]), self._schema(KEYS))
+            arrays = [pa.array(names), *key_arrays(keys, values), np.arange(first, first + len(names))]
+            columns = ["trial", *(key.name for key in keys), _PLACE]
+            yield conform(pa.table(arrays, columns), self._schema(KEYS))
+            first += len(names)
 
     def _read(self, files: Files, table: str) -> pa.Table:
         schema = self._schema(table)
@@ -217,7 +229,20 @@ class _Compaction:
 
     def _schema(self, table: str) -> pa.Schema:
         # Dictionaries would be written in full with every piece of a table: plain text until the end.
-        return plain(key_schema(self.keys) if table == KEYS else table_schema(table, self.keys))
+        if table == KEYS:
+            return plain(key_schema(self.keys)).append(pa.field(_PLACE, pa.int64()))
+        return plain(table_schema(table, self.keys))
+
+
+def _marked(
+    trials: pa.Table, found: NDArray[np.bool_], position: NDArray[np.int64], places: pa.ChunkedArray
+) -> pa.Table:
+    """Rows of `trials` with what the plan says of each: whether it is current, and its index."""
+    indices = places.take(pa.array(position, mask=~found))
+    for name, column in (("index", indices), ("current", pa.array(found))):
+        place = trials.column_names.index(name)
+        trials = trials.set_column(place, trials.schema.field(name), column)
+    return trials
 
 
 def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa.Table]]:

@@ -67,6 +67,21 @@ def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {old.get(name, 'absent')} (here {new.get(name, 'absent')})" for name in names)
 
 
+def check_list(folder: Storage, run: Snapshot) -> None:
+    """Raises RunDirectoryError if there are finished parts and no list of them: all of them would be ignored.
+
+    Parts that are being written have no list yet either; scratch files lie beside these from before the first
+    to after the last.
+    """
+    if run.complete or not any(name.endswith(PARQUET) for table in TABLES for name in folder.names(table)):
+        return
+    if SCRATCH not in folder.names() and folder.read(COMPLETE) is None:
+        raise RunDirectoryError(
+            f"{folder.root} holds finished tables without {COMPLETE}, the list of their files: restore that "
+            f"from a copy, or remove {', '.join(TABLES)} to have all trials run anew"
+        )
+
+
 def check_parts(folder: Storage, run: Snapshot) -> None:
     """Raises RunDirectoryError if a finished part is not what the list says: it cannot be computed again."""
     for name, record in run.parts.items():
@@ -90,12 +105,13 @@ def lost_commits(folder: Storage, run: Snapshot) -> tuple[int, ...]:
 
 
 def tidy(folder: Storage, run: Snapshot) -> None:
-    """Removes what does not count: scratch files, parts that are not listed, commits outside the chain."""
-    folder.delete(SCRATCH)
+    """Removes what does not count: parts that are not listed, then scratch files, and commits outside the
+    chain."""
     for table in TABLES:
         for name in folder.names(table):
             if name.endswith(PARQUET) and f"{table}/{name}" not in run.parts:
                 folder.delete(f"{table}/{name}")
+    folder.delete(SCRATCH)
     counted = {commit.folder for commit in run.commits}
     for name in folder.names(COMMITS):
         if f"{COMMITS}/{name}" not in counted:

@@ -52,7 +52,7 @@ def write_parts(
                 table: stack.enter_context(_Parts(folder, table, schema, generation, part_bytes))
                 for table, schema in schemas.items()
             }
-            for table in ("trials", "steps", "gradients"):
+            for table in [table for table in schemas if table != "parameters"]:
                 parts[table].add(schemas[table].empty_table())
             for table, data in rows:
                 if data.num_rows:

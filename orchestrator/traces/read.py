@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyarrow.dataset import Dataset
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.traces import rowfiles
 from orchestrator.traces.arrow import table_schema
+from orchestrator.traces.commits import read_ended
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, snapshot
+from orchestrator.traces.opening import check_list
 from orchestrator.traces.places import storage
 from orchestrator.traces.rows import KeyColumn
 from orchestrator.traces.storage import explained
+
+Loaded = TypeVar("Loaded")
 
 _AGAIN = "remove the cause, then read it again"
 
@@ -25,7 +31,8 @@ class Run:
     """A run directory, read through its lists: what is not marked or listed is not seen.
 
     Tables are read anew each time; while a run goes on they hold the rows of unfinished trials as well.
-    Finished parts are sorted; rows of commits follow in the order in which they came.
+    Finished parts are sorted; rows of commits follow in the order in which they came. They are whole: trials
+    that the sweep no longer names are in them, with false in the column ``current`` of ``trials``.
 
     Args:
         path: the directory, or the URI of a folder on an object store.
@@ -44,7 +51,7 @@ class Run:
 
     @property
     def trials(self) -> pa.Table:
-        """One row per trial that has ended."""
+        """One row per trial that has ended; ``current`` says whether the sweep still names it."""
         return self.read("trials")
 
     @property
@@ -111,9 +118,24 @@ class Run:
         return circuit.assign_parameters(values)
 
     def count(self, status: str) -> int:
-        """Number of trials that ended in this way."""
-        column = self.read("trials", ["status"])["status"]
-        return int(pc.sum(pc.equal(column, status), min_count=0).as_py())
+        """Number of current trials that ended in this way."""
+        trials = self.read("trials", ["status", "current"])
+        ended = pc.and_(pc.equal(trials["status"], status), trials["current"])
+        return int(pc.sum(ended, min_count=0).as_py())
+
+    def ended(self) -> NDArray[np.uint64]:
+        """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
+        return self._loaded("trials", lambda names: read_ended(self._folder, names))
+
+    def others(self, most: int) -> list[str]:
+        """Configurations, as JSON, of at most so many trials that are not current."""
+        chosen = ~pc.field("current")  # where it is null, nothing is chosen
+
+        def load(names: list[str]) -> list[str]:
+            rows = self._dataset("trials", names).scanner(["configuration"], filter=chosen).head(most)
+            return [str(text) for text in rows["configuration"].to_pylist()]
+
+        return self._loaded("trials", load)
 
     @property
     def local(self) -> bool:
@@ -145,29 +167,44 @@ class Run:
             pieces = list(rowfiles.read(self._folder, names, schema))
             return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
 
-        return self._loaded(table, load)
+        return _current_where_unsaid(self._loaded(table, load))
 
     def of_trials(self, table: str, trials: Sequence[str]) -> pa.Table:
         """The rows of ``table`` that belong to these trials; no others are kept in memory."""
         chosen = pc.field("trial").isin(list(trials))
-        return self._loaded(table, lambda names: self._dataset(table, names).to_table(filter=chosen))
+        rows = self._loaded(table, lambda names: self._dataset(table, names).to_table(filter=chosen))
+        return _current_where_unsaid(rows)
 
-    def _loaded(self, table: str, load: Callable[[list[str]], pa.Table]) -> pa.Table:
+    def check(self, table: str) -> None:
+        """Reads all files of ``table``, to find out what is wrong where another reader has failed.
+
+        Raises:
+            RunDirectoryError: a file is missing or damaged; the message names it.
+        """
+        schema = self.schema(table)
+        self._loaded(table, lambda names: rowfiles.check(self._folder, names, schema))
+
+    def _loaded(self, table: str, load: Callable[[list[str]], Loaded]) -> Loaded:
         with explained(self._folder.root, _AGAIN):
             while True:
-                names = snapshot(self._folder).files(table)
+                names = self._snapshot().files(table)
                 try:
                     return load(names)
-                except FileNotFoundError as error:
-                    if names == snapshot(self._folder).files(table):
-                        raise RunDirectoryError(f"{error.filename or error} is listed but missing") from error
+                except (pa.ArrowException, OSError) as error:
+                    if names != self._snapshot().files(table):
+                        continue
+                    rowfiles.check(self._folder, names, self.schema(table))
+                    reason = str(error).splitlines()[0]
+                    raise RunDirectoryError(f"{self._folder.path(table)}: {reason}; {_AGAIN}") from error
 
     def _dataset(self, table: str, names: list[str]) -> Dataset:
         return rowfiles.joined(self._folder, names, self.schema(table))
 
     def _snapshot(self) -> Snapshot:
         with explained(self._folder.root, _AGAIN):
-            return snapshot(self._folder)
+            run = snapshot(self._folder)
+            check_list(self._folder, run)
+            return run
 
     def _info(self) -> RunInfo:
         with explained(self._folder.root, "name the directory of a run"):
@@ -175,3 +212,11 @@ class Run:
         if info is None:
             raise RunDirectoryError(f"{self._folder.root} is no run: there is no {RUN} in it")
         return info
+
+
+def _current_where_unsaid(rows: pa.Table) -> pa.Table:
+    """Rows of any table; those of `trials` from before there was the column ``current`` are current."""
+    if "current" not in rows.column_names:
+        return rows
+    place = rows.column_names.index("current")
+    return rows.set_column(place, rows.schema.field(place), rows["current"].fill_null(True))

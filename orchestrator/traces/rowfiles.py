@@ -58,11 +58,29 @@ def read(folder: Storage, names: Iterable[str], schema: pa.Schema) -> Iterator[p
         try:
             for batch in batches(folder, name, schema.names):
                 yield conform(pa.Table.from_batches([batch]), schema)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and not _is_of_content(folder, error):
+                raise
             raise RunDirectoryError(
                 f"{folder.path(name)} is damaged; a commit is computed anew if the sweep is run again, "
                 "a finished part must be restored from a copy"
             ) from error
+
+
+def _is_of_content(folder: Storage, error: OSError) -> bool:
+    """Whether pyarrow could not make sense of a local file's bytes. What the system refuses has a number."""
+    return not (folder.filesystem or isinstance(error, FileNotFoundError) or error.errno)
+
+
+def check(folder: Storage, names: Iterable[str], schema: pa.Schema) -> None:
+    """Reads files through. Raises RunDirectoryError if one is missing or damaged; the message names it."""
+    for name in names:
+        if folder.size(name) is None:
+            raise RunDirectoryError(
+                f"{folder.path(name)} is missing, although it is listed; restore it from a copy"
+            )
+        for _ in read(folder, [name], schema):
+            pass
 
 
 def _read_arrow(folder: Storage, name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -15,12 +15,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.traces.arrow import to_arrow
-from orchestrator.traces.commits import merge, read_ended, read_states, write_commit
+from orchestrator.traces.commits import is_marked, merge, read_ended, read_states, write_commit
 from orchestrator.traces.compaction import Plan, compact, finish
 from orchestrator.traces.control import Control
 from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
 from orchestrator.traces.memory import use_small_pages
-from orchestrator.traces.opening import check_parts, examine, lost_commits, tidy
+from orchestrator.traces.opening import check_list, check_parts, examine, lost_commits, tidy
 from orchestrator.traces.places import storage
 from orchestrator.traces.preload import preload
 from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState, unite
@@ -53,6 +53,7 @@ class RunWriter:
         self._sweep = hashlib.sha256(sweep.encode()).hexdigest()
         self._held: dict[str, pa.Table] = {}
         self._run = snapshot(folder, same_content)
+        check_list(folder, self._run)
         check_parts(folder, self._run)
         self.lost = lost_commits(folder, self._run)
         tidy(folder, self._run)
@@ -109,11 +110,11 @@ class RunWriter:
 
     def ended(self) -> NDArray[np.uint64]:
         """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
-        return read_ended(self._folder, self._run)
+        return read_ended(self._folder, self._run.files("trials"))
 
     def failed(self) -> NDArray[np.uint64]:
         """Sorted numbers of those of them that failed, uint64 [trials]."""
-        return read_ended(self._folder, self._run, "failed")
+        return read_ended(self._folder, self._run.files("trials"), "failed")
 
     def states(self) -> dict[str, SavedState]:
         """The last state of each trial that has begun and not ended, by id."""
@@ -176,6 +177,32 @@ class RunWriter:
                 complete = compact(self._folder, parts, self._info, self._sweep, plan, gone=gone)
                 self._run = replace(self._run, complete=complete)
                 tidy(self._folder, self._run)
+
+    def mark(self, others: NDArray[np.uint64], plan: Plan) -> None:
+        """Says in `trials` which ended trials the plan names, where the rows do not say so yet.
+
+        Finished parts and commits change one after the other, each in one step. Of what is finished only
+        `trials` is written anew, of commits all that they hold.
+
+        Args:
+            others: sorted numbers of the ended trials that the plan does not name.
+            plan: as for ``compact``; not gone through where the rows are right.
+
+        Raises:
+            RunDirectoryError: the disk is full or fails, or another driver has taken over.
+        """
+        with explained(self._folder.root, SAFE):
+            self._lock.check()
+            parts = replace(self._run, commits=())
+            if parts.complete and not is_marked(self._folder, parts, others):
+                sweep = parts.complete.sweep  # its swept keys are still those of the other tables
+                complete = compact(self._folder, parts, self._info, sweep, plan, tables=("trials",))
+                self._run = replace(self._run, complete=complete)
+                tidy(self._folder, self._run)
+            commits = replace(self._run, complete=None)
+            if not is_marked(self._folder, commits, others):
+                merged = merge(self._folder, commits.commits, self._info.keys, others=others)
+                self._run = replace(self._run, commits=(merged,))
 
     def compact(self, plan: Plan) -> None:
         """Finishes the run: all rows of ended trials, sorted, in parts that any tool reads.

@@ -51,7 +51,21 @@ _SECONDS = (
 
 TRIALS: tuple[Column, ...] = (
     _TRIAL,
-    Column("index", "int64", "1", "place of the trial in the plan, counted from 0", False),
+    Column(
+        "index",
+        "int64",
+        "1",
+        "place of the trial in the plan, counted from 0; null where `current` is false",
+        False,
+    ),
+    Column(
+        "current",
+        "bool",
+        "",
+        "whether the plan names the trial that the run was last opened for; false for trials of other sweeps "
+        "(other `steps`, other data, a seed that was taken out …), whose rows stay in all tables",
+        False,
+    ),
     Column(
         "status",
         "string",
