@@ -2,9 +2,11 @@
 
     python killing.py BASE PLACE TRIALS STRIDE [at-once]
 
-For every STRIDE-th operation: copies the run BASE to PLACE, lets a child process finish it with TRIALS
-trials (with ``at-once`` in a single commit) and die by SIGKILL before that operation, lets a second child
-finish it undisturbed, and prints the operation's number and the digest. Ends when the first child survives.
+For every STRIDE-th operation: copies the run BASE to PLACE, lets a child process finish it with the trials
+TRIALS (6: the first six; 2:6: without the first two; with ``at-once`` in a single commit) and die by SIGKILL
+before that operation, lets a second child finish it undisturbed, and prints the operation's number, rows of
+`steps` and of current trials that could be read in between, and what the run says at its end. Ends when the
+first child survives.
 This process itself only forks, so no child inherits threads.
 """
 
@@ -22,7 +24,6 @@ from typing import Any
 import pandas  # noqa: F401 - pyarrow would import it anew in every child
 import stored_runs
 
-from orchestrator.traces.digest import digest
 from orchestrator.traces.read import Run
 
 OPERATIONS = ("fsync", "replace", "mkdir", "unlink", "rmdir")
@@ -79,8 +80,9 @@ def main(base: Path, place: Path, trials: range, stride: int, at_once: bool) -> 
     def finish_and_print(point: int) -> None:
         there = (place / "run.json").exists()
         before = Run(place).steps.num_rows if there else 0  # what was left can be read as it is
+        current = Run(place).count("done") if there else 0
         finish()
-        print(point, before, digest(Run(place)).total)
+        print(point, before, current, stored_runs.said(place))
 
     for point in count(0, stride):
         shutil.rmtree(place, ignore_errors=True)
@@ -94,4 +96,4 @@ def main(base: Path, place: Path, trials: range, stride: int, at_once: bool) -> 
 
 if __name__ == "__main__":
     base, place, trials, stride, *how = sys.argv[1:]
-    main(Path(base), Path(place), range(int(trials)), int(stride), how == ["at-once"])
+    main(Path(base), Path(place), stored_runs.numbers(trials), int(stride), how == ["at-once"])

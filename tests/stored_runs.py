@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.traces.digest import digest
+from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState
 from orchestrator.traces.run import RunWriter
 
@@ -81,6 +83,8 @@ def _ended(numbers: Sequence[int]) -> Rows:
             "status": ["done" for _ in numbers],
             "steps": [STEPS for _ in numbers],
             "seed": list(numbers),
+            "index": list(numbers),
+            "current": [True for _ in numbers],
             "configuration": [f'{{"seed":{number}}}' for number in numbers],
         },
         "parameters": {
@@ -121,11 +125,35 @@ def run_missing(writer: RunWriter, numbers: Iterable[int]) -> None:
                 advance(writer, [number], step, step + 1)
 
 
+def numbers(words: str) -> range:
+    """``6``: the first six trials; ``2:6``: without the first two."""
+    return range(*map(int, words.split(":")))
+
+
+def said(path: Path | str) -> str:
+    """All that equal runs have in common: the digest, and a hash of the marks."""
+    said = repr(sorted(marks(path).items())).encode()
+    return f"{digest(Run(path)).total}-{hashlib.sha256(said).hexdigest()}"
+
+
+def mark(writer: RunWriter, numbers: Iterable[int]) -> None:
+    """Marks the ended trials that a sweep over these does not name."""
+    named = np.array([int(trial_id(number), 16) for number in numbers], np.uint64)
+    writer.mark(np.setdiff1d(writer.ended(), named), plan(numbers))
+
+
+def marks(path: Path | str) -> dict[str, tuple[bool, int | None]]:
+    """What a run says of each trial: whether it is current, and its index."""
+    rows = Run(path).read("trials", ["trial", "current", "index"]).to_pylist()
+    return {row["trial"]: (row["current"], row["index"]) for row in rows}
+
+
 def finish(path: Path | str, numbers: Sequence[int]) -> None:
     """The same ``run`` command, however often: what failed or is missing is run, then all is compacted."""
     with open_writer(path) as writer:
         failed = set(writer.failed().tolist())
         again = [trial_id(number) for number in numbers if int(trial_id(number), 16) in failed]
         writer.take_back(again, plan(numbers))
+        mark(writer, numbers)
         run_missing(writer, numbers)
         writer.compact(plan(numbers))

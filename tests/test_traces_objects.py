@@ -39,25 +39,36 @@ def download(uri: str, path: Path) -> Path:
     return path
 
 
-def kill_everywhere(base: str, trials: int) -> list[tuple[int, int, str]]:
-    """Number of each change that was killed, rows of `steps` readable then, digest after finishing."""
+def kill_everywhere(base: str, trials: str, stride: int = STRIDE) -> list[tuple[int, int, int, str]]:
+    """Number of each change that was killed; rows of `steps` and current trials readable then; what the run
+    says after finishing."""
     script = str(Path(__file__).with_name("killing_objects.py"))
-    command = [sys.executable, "-W", "error", script, base, f"{base}-killed", str(trials), str(STRIDE)]
+    command = [sys.executable, "-W", "error", script, base, f"{base}-killed", trials, str(stride)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     lines = (line.split() for line in done.stdout.splitlines())
-    return [(int(point), int(rows), total) for point, rows, total in lines]
+    return [(int(point), int(rows), int(current), total) for point, rows, current, total in lines]
 
 
 def test_run_killed_at_any_change_from_commit_to_last_part_ends_the_same(bucket: str, tmp_path: Path) -> None:
     with small.open_writer(tmp_path / "base") as writer:
         small.run_missing(writer, range(5))  # 15 commits: the next one makes a merge due
     upload(tmp_path / "base", bucket)
-    ends = kill_everywhere(bucket, 6)
+    ends = kill_everywhere(bucket, "6")
     small.finish(tmp_path / "whole", range(6))
-    assert {total for _, _, total in ends} == {digest(Run(tmp_path / "whole")).total}
-    assert min(rows for _, rows, _ in ends) == 15  # nothing that was committed is ever out of sight
+    assert {total for *_, total in ends} == {small.said(tmp_path / "whole")}
+    assert min(rows for _, rows, *_ in ends) == 15  # nothing that was committed is ever out of sight
     assert ends[-1][0] > 110  # it died in commits, in the merge and in the compaction
+
+
+def test_run_of_another_sweep_killed_at_any_change_is_marked_all_at_once(bucket: str, tmp_path: Path) -> None:
+    small.finish(tmp_path / "base", range(4))
+    small.finish(tmp_path / "whole", range(4))
+    upload(tmp_path / "base", bucket)
+    ends = kill_everywhere(bucket, "1:3", stride=7)  # all of them are there: nothing but the mark is written
+    small.finish(tmp_path / "whole", range(1, 3))
+    assert {total for *_, total in ends} == {small.said(tmp_path / "whole")}
+    assert {(rows, current) for _, rows, current, _ in ends} == {(12, 4), (12, 2)}
 
 
 def test_object_is_recorded_as_the_store_returns_it(bucket: str) -> None:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from orchestrator.cli.options import cluster_address, is_run_folder, run_name
+from orchestrator.cli.options import cluster_address, is_run_folder, newest_job, run_name
 from orchestrator.errors import RunDirectoryError
 
 _WITHIN_S = 600.0
@@ -30,10 +30,7 @@ def cancel(run: str, address: str | None) -> None:
     if is_run_folder(run, address):
         _cancel_driver(run)
         return
-    from orchestrator.fleet.jobs import Jobs
-
-    jobs = Jobs(address)
-    job = jobs.newest(run)
+    jobs, job = newest_job(run, address)
     if not job.alive:
         click.echo(f"{job.id} has ended before: {job.status}")
         return

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from orchestrator.errors import FleetError
+
+if TYPE_CHECKING:
+    from orchestrator.fleet.jobs import Job, Jobs
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -24,6 +29,25 @@ overrides: Decorator = click.option(
     metavar="PATH=VALUE",
     help="Change the sweep file for this once, e.g. base.steps=10. May be repeated.",
 )
+
+
+def newest_job(run: str, address: str | None) -> tuple[Jobs, Job]:
+    """The jobs of a cluster and the newest one of RUN, which is the name of a sweep or of a job there.
+
+    Raises:
+        FleetError: there is no such cluster, or no such job; without an address RUN may have been meant as a
+            directory, and the message begins with that.
+    """
+    from orchestrator.fleet.jobs import Jobs
+
+    try:
+        jobs = Jobs(address)
+        return jobs, jobs.newest(run)
+    except FleetError as error:
+        if address is not None:
+            raise
+        message = f"there is no run directory {run!r} here; as the name of a sweep on a cluster: {error}"
+        raise FleetError(message) from None
 
 
 def is_run_folder(run: str, address: str | None) -> bool:

@@ -11,7 +11,7 @@ import click
 
 from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, RunDirectoryError
 
 if TYPE_CHECKING:
     from orchestrator.driver.estimate import Estimate
@@ -23,13 +23,21 @@ _MOST_STRUCTURES = 12
 @click.command()
 @sweep_file
 @overrides
+@click.option("--out", type=click.Path(), help="The run to compare with.  [default: runs/<name>]")
 @click.option("--trials", type=click.IntRange(0), default=5, help="How many trials to list.  [default: 5]")
 @click.option(
     "--parameters", is_flag=True, help="List the parameters: component, name, group, whether it is dead."
 )
 @click.option("--workers", type=click.IntRange(1), help="Workers to plan for.  [default: CPUs here]")
-def plan(sweep: Path, overrides: tuple[str, ...], trials: int, parameters: bool, workers: int | None) -> None:
-    """Check a sweep file and say what it would run. Starts nothing, writes nothing.
+def plan(
+    sweep: Path,
+    overrides: tuple[str, ...],
+    out: str | None,
+    trials: int,
+    parameters: bool,
+    workers: int | None,
+) -> None:
+    """Check a sweep file; say what it would run, and what is there already. Starts nothing, writes nothing.
 
     \b
     Example:
@@ -48,6 +56,7 @@ def plan(sweep: Path, overrides: tuple[str, ...], trials: int, parameters: bool,
     if parameters:
         _print_parameters(planned)
     _print_trials(planned, trials)
+    _print_run(planned, out or f"runs/{planned.name}")
     click.echo("\n" + _time(planned, estimates, workers))
 
 
@@ -154,3 +163,21 @@ def _print_trials(sweep: Sweep, most: int) -> None:
     show.table(("trial", *sweep.plan.keys), rows)
     if sweep.plan.count > most:
         click.echo(f"… and {sweep.plan.count - most:,} more")
+
+
+def _print_run(sweep: Sweep, out: str) -> None:
+    """How many trials a run holds already; nothing where there is no run yet, or why it cannot be read."""
+    from orchestrator.api import count
+    from orchestrator.driver.packs import Done
+    from orchestrator.traces.places import is_uri
+    from orchestrator.traces.read import Run
+
+    if not is_uri(out) and not Path(out).exists():
+        return
+    try:
+        found, _ = count(sweep.plan, Done(Run(out).ended(), {}))
+    except RunDirectoryError as error:
+        click.echo(f"\n{error}")
+        return
+    others = f", {found.abandoned:,} others" if found.abandoned else ""
+    click.echo(f"\n{out}: {found.kept:,} of {show.count(sweep.plan.count, 'trial')} are there{others}")

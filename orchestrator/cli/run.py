@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -50,6 +51,7 @@ def run(
     from orchestrator.placing import Where
     from orchestrator.reports.summary import summary
     from orchestrator.traces.read import Run
+    from orchestrator.traces.schema import TABLES
 
     if inline and (address or workers):
         raise click.UsageError("--inline runs without Ray; leave --address and --workers out")
@@ -73,9 +75,10 @@ def run(
         click.echo("stopped; everything that came back is committed. To go on:\n  " + _command())
         raise SystemExit(128 + (terminal.signal or signal.SIGINT))
     click.echo()
-    frame = summary(Run(result.out))
+    finished = Run(result.out)
+    frame = summary(finished)
     show.frame(frame.header, frame.rows)
-    click.echo(_next(result.out))
+    click.echo(_next(result.out, [table for table in TABLES if finished.files(table)]))
     raise SystemExit(result.exit_code)
 
 
@@ -94,10 +97,10 @@ def _command() -> str:
     return os.environ.get("ORCHESTRATOR_AGAIN") or shlex.join(["orchestrator", *sys.argv[1:]])
 
 
-def _next(out: Path | str) -> str:
+def _next(out: Path | str, written: Sequence[str]) -> str:
     tables, query, options = str(out).partition("?")
     return (
-        f"\nThe tables are in {tables}/{{trials,steps,gradients,parameters}}/*.parquet. Next, for example:\n"
+        f"\nThe tables are in {tables}/{{{','.join(written)}}}/*.parquet. Next, for example:\n"
         f"  orchestrator analyse {shlex.quote(str(out))}\n"
         f"  python -c \"import pandas as pd; print(pd.read_parquet('{tables}/steps{query}{options}'))\""
     )

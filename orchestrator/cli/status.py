@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli import show
-from orchestrator.cli.options import cluster_address, is_run_folder, run_name
+from orchestrator.cli.options import cluster_address, is_run_folder, newest_job, run_name
 
 if TYPE_CHECKING:
     from orchestrator.fleet.jobs import Job
@@ -39,10 +39,7 @@ def status(run: str, address: str | None, all_trials: bool) -> None:
         for line in _lines(reports.status(run, all_trials), all_trials):
             click.echo(line)
         return
-    from orchestrator.fleet.jobs import Jobs
-
-    jobs = Jobs(address)
-    newest = jobs.newest(run)
+    jobs, newest = newest_job(run, address)
     show.table(
         ("job", "status", "started", "for", "run directory"),
         [_row(job) for job in jobs.jobs() if run in (job.run, job.id)],

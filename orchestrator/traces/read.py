@@ -210,7 +210,9 @@ class Run:
         with explained(self._folder.root, "name the directory of a run"):
             info = RunInfo.load(self._folder)
         if info is None:
-            raise RunDirectoryError(f"{self._folder.root} is no run: there is no {RUN} in it")
+            missing = self.local and not self._folder.root.exists()
+            reason = "there is no such directory" if missing else f"there is no {RUN} in it"
+            raise RunDirectoryError(f"{self._folder.root} is no run: {reason}")
         return info
 
 
