@@ -148,7 +148,7 @@ class Run:
 
     def dataset(self, table: str) -> Dataset:
         """The files of ``table`` as they are now, as an Arrow dataset: only what is asked for is fetched."""
-        return self._dataset(table, self._snapshot().files(table))
+        return self._loaded(table, lambda names: self._dataset(table, names))
 
     def schema(self, table: str) -> pa.Schema:
         """Arrow schema of ``table``, swept keys included."""
