@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from orchestrator.driver.counts import Counts, count
 from orchestrator.driver.desk import Desk
 from orchestrator.driver.driver import Driver, Progress
 from orchestrator.driver.ledger import Ledger
@@ -28,31 +26,6 @@ from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.run import RunWriter
 from orchestrator.training.advance import Limits
 from orchestrator.versions import versions
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a run directory holds of a sweep.
-
-    Attributes:
-        kept: trials of the sweep that have ended.
-        begun: trials of the sweep that go on from a saved state.
-        new: the others.
-        abandoned: ended trials that the sweep no longer names; their rows stay, marked as not current.
-        steps: trial-steps still to be done.
-        damaged: commits that were swept away; their trials count as they were before.
-        again: trials among the new ones whose failure was taken back.
-        why: in which keys the abandoned ones differ from those of the sweep.
-    """
-
-    kept: int
-    begun: int
-    new: int
-    abandoned: int
-    steps: int
-    damaged: int = 0
-    again: int = 0
-    why: str = ""
 
 
 class Watcher:
@@ -205,28 +178,6 @@ def _open(sweep: Sweep, folder: Path | str, mixed_versions: bool) -> RunWriter:
         versions=versions(),
         mixed_versions=mixed_versions,
     )
-
-
-def count(plan: Plan, done: Done) -> tuple[Counts, NDArray[np.uint64]]:
-    """Compares a plan with what a run directory holds.
-
-    Returns:
-        The counts, and the sorted numbers of the ended trials that the plan does not name.
-    """
-    steps = sum(structure.count * structure.template.steps for structure in plan.structures)
-    if not len(done.ended) and not done.begun:
-        return Counts(kept=0, begun=0, new=plan.count, abandoned=0, steps=steps), done.ended
-    kept = begun = 0
-    others = np.ones(len(done.ended), bool)
-    for trial in plan.trials():
-        if (place := done.place(trial.id)) is not None:
-            kept += 1
-            others[place] = False
-            steps -= trial.trial.steps
-        elif trial.id in done.begun:
-            begun += 1
-            steps -= done.begun[trial.id].step
-    return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps), done.ended[others]
 
 
 def _drive(

@@ -21,6 +21,7 @@ from orchestrator.api import Counts, Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.driver.others import why_others
+from orchestrator.reports import query as reports
 from orchestrator.reports.query import query
 from orchestrator.reports.status import status
 from orchestrator.sweep.file import Sweep, load
@@ -269,6 +270,22 @@ def test_plan_says_what_a_run_holds_and_is_not_stopped_by_what_is_none(
     (part,) = (out / "trials").glob("*.parquet")
     part.write_bytes(part.read_bytes()[:100])
     assert line().startswith(f"{part} is damaged; ")
+
+
+def test_query_that_a_driver_comes_between_is_answered_from_the_new_files(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(sweep)
+    create = reports._create_views
+    left = [lambda: run(sweep, "sweep.0.seed=[1]")]
+
+    def disturbed(*arguments: Any) -> None:
+        create(*arguments)
+        if left:
+            left.pop()()
+
+    monkeypatch.setattr(reports, "_create_views", disturbed)
+    assert query(orchestrator.open_run(sweep.parent / "run"), "select seed from trials").rows == [(1,)]
 
 
 # --- in which keys trials differ

@@ -187,6 +187,19 @@ def test_parts_hold_the_same_rows_however_little_memory_there_is(
     assert run.steps["trial"].to_pylist() == sorted(run.steps["trial"].to_pylist())  # over all parts
 
 
+@pytest.mark.parametrize("memory_bytes", [1 << 20, 1])
+def test_mark_follows_the_plan_however_little_memory_there_is(tmp_path: Path, memory_bytes: int) -> None:
+    small.finish(tmp_path, range(12))
+    folder = Folder(tmp_path)
+    info, run, sweep = RunInfo.load(folder), snapshot(folder), list(range(9, 2, -1))
+    assert info
+    complete = compaction.compact(folder, run, info, "", plan(sweep), memory_bytes, tables=("trials",))
+    assert {name.split("-")[1] for name in complete.files if not name.startswith("trials/")} == {"0001"}
+    expected = {trial_id(n): (True, sweep.index(n)) if n in sweep else (False, None) for n in range(12)}
+    assert small.marks(tmp_path) == expected
+    assert Run(tmp_path).trials["trial"].to_pylist() == sorted(expected)
+
+
 def test_plan_is_gone_through_once(tmp_path: Path) -> None:
     with open_writer(tmp_path) as writer:
         advance(writer, [0, 1], 0, STEPS)

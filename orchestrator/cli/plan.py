@@ -167,7 +167,7 @@ def _print_trials(sweep: Sweep, most: int) -> None:
 
 def _print_run(sweep: Sweep, out: str) -> None:
     """How many trials a run holds already; nothing where there is no run yet, or why it cannot be read."""
-    from orchestrator.api import count
+    from orchestrator.driver.counts import count
     from orchestrator.driver.packs import Done
     from orchestrator.traces.places import is_uri
     from orchestrator.traces.read import Run

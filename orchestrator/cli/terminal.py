@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.api import Counts, Watcher
+from orchestrator.api import Watcher
 from orchestrator.cli import show
 
 if TYPE_CHECKING:
+    from orchestrator.driver.counts import Counts
     from orchestrator.driver.driver import Progress
     from orchestrator.sweep.file import Sweep
 

@@ -129,7 +129,9 @@ class Run:
 
     def others(self, most: int) -> list[str]:
         """Configurations, as JSON, of at most so many trials that are not current."""
-        chosen = ~pc.field("current")  # where it is null, nothing is chosen
+        chosen = (
+            ~pc.field("current") & pc.field("configuration").is_valid()
+        )  # null: before there was this column
 
         def load(names: list[str]) -> list[str]:
             rows = self._dataset("trials", names).scanner(["configuration"], filter=chosen).head(most)
