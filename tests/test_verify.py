@@ -130,6 +130,15 @@ def test_last_bit_of_one_value_is_found_and_named(finished: Path, table: str, co
     )
 
 
+@pytest.mark.parametrize(("table", "column"), [("steps", "loss_shot_variance"), ("parameters", "name")])
+def test_column_that_an_older_version_did_not_record_is_not_compared(
+    finished: Path, table: str, column: str
+) -> None:
+    (part,) = (finished / table).glob("*.parquet")
+    pq.write_table(pq.read_table(part).drop_columns([column]), part)
+    assert verified(finished).differences == ()
+
+
 def test_earliest_step_is_named_whatever_the_table(finished: Path) -> None:
     late, step = next((k, row) for k, row in enumerate(rows(finished, "steps")) if row["step"] == 3)
     groups = [(row["trial"], row["step"]) for row in rows(finished, "gradients")]

@@ -51,8 +51,16 @@ class _Found:
 
 
 def committed(run: Run, trials: Sequence[str]) -> dict[str, pa.Table]:
-    """All that a run holds of these trials, by table; nothing else is fetched."""
-    return {table: run.of_trials(table, trials) for table in TABLES}
+    """All that a run holds of these trials, by table; nothing else is fetched.
+
+    A column that a version before this one did not record is left out.
+    """
+    return {table: _kept(run, table, run.of_trials(table, trials)) for table in TABLES}
+
+
+def _kept(run: Run, table: str, rows: pa.Table) -> pa.Table:
+    kept = run.columns(table) or frozenset(rows.column_names)
+    return rows.select([name for name in rows.column_names if name in kept])
 
 
 def first_difference(trial: str, held: Mapping[str, pa.Table], rows: Rows) -> Difference | None:
@@ -68,7 +76,7 @@ def first_difference(trial: str, held: Mapping[str, pa.Table], rows: Rows) -> Di
     found = []
     for rank, table in enumerate(_ORDER):
         old = held[table].filter(pc.equal(held[table]["trial"].cast(pa.string()), trial))
-        old = _sorted(table, conform(old, table_schema(table, ())))
+        old = _sorted(table, conform(old, _part(table_schema(table, ()), old.column_names)))
         new = _sorted(table, _computed(table, trial, rows))
         if (first := _first(table, old, new)) is not None:
             longer = old if old.num_rows > new.num_rows else new
@@ -77,6 +85,10 @@ def first_difference(trial: str, held: Mapping[str, pa.Table], rows: Rows) -> Di
         return None
     _, _, table, place, first = min(found, key=lambda entry: entry[:2])
     return Difference(trial, table, place, first.column, *map(_shown, first.values))
+
+
+def _part(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name in names])
 
 
 def _computed(table: str, trial: str, rows: Rows) -> pa.Table:
@@ -92,7 +104,8 @@ def _first(table: str, old: pa.Table, new: pa.Table) -> _Found | None:
     """The difference in the first row that has one."""
     common = min(old.num_rows, new.num_rows)
     row, column = common, ""
-    for name in (column.name for column in TABLES[table] if column.deterministic):
+    promised = (column.name for column in TABLES[table] if column.deterministic)
+    for name in (name for name in promised if name in old.column_names):
         one, other = _bits(old[name])[:row], _bits(new[name])[:row]
         place = next((k for k, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), row)
         if place < row:

@@ -86,36 +86,10 @@ class Run:
         return run.complete is not None and not run.commits
 
     def assign(self, circuit: Any, trial: str | None = None) -> Any:
-        """A copy of a ``QuantumCircuit`` with the trained values of a trial in the place of its parameters.
+        """A copy of a circuit with trained values in the place of its parameters; see ``trained.assign``."""
+        from orchestrator.traces.trained import assign
 
-        Parameters are known by their names; those that were not trained, such as inputs, stay free.
-
-        Args:
-            trial: its id; may be left out if the run has one trial.
-
-        Raises:
-            RunDirectoryError: the run has no trained parameters, several trials or no such one, or none of
-                the names is a parameter of the circuit.
-
-        Example::
-
-            bound = open_run("runs/own").assign(circuit, "5f0c3f2a9d1e4b67")
-        """
-        kept = self.read("parameters", ["trial", "name", "value"])
-        trials = pc.unique(kept["trial"]).to_pylist()
-        if not trials:
-            raise RunDirectoryError("no trained parameters were kept; set record: {parameters: final}")
-        if trial is None and len(trials) > 1:
-            raise RunDirectoryError(f"{len(trials)} trials have trained parameters; name one of them")
-        if trial not in (None, *trials):
-            raise RunDirectoryError(f"trial {trial} has no trained parameters in this run")
-        rows = kept.filter(pc.equal(kept["trial"], trial or trials[0]))
-        named = {symbol.name for symbol in circuit.parameters}
-        pairs = zip(rows["name"].to_pylist(), rows["value"].to_pylist(), strict=True)
-        values = {name: value for name, value in pairs if name in named}
-        if not values:
-            raise RunDirectoryError(f"the circuit has none of the trained parameters {rows['name'][0]}, …")
-        return circuit.assign_parameters(values)
+        return assign(self, circuit, trial)
 
     def count(self, status: str) -> int:
         """Number of current trials that ended in this way."""
@@ -176,6 +150,10 @@ class Run:
         chosen = pc.field("trial").isin(list(trials))
         rows = self._loaded(table, lambda names: self._dataset(table, names).to_table(filter=chosen))
         return _current_where_unsaid(rows)
+
+    def columns(self, table: str) -> frozenset[str]:
+        """Names of the columns that all files of ``table`` have: older versions recorded fewer."""
+        return self._loaded(table, lambda names: rowfiles.columns(self._folder, names))
 
     def check(self, table: str) -> None:
         """Reads all files of ``table``, to find out what is wrong where another reader has failed.

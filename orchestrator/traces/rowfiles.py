@@ -111,6 +111,20 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES * metadata.num_rows // max(size, 1)))
 
 
+def columns(folder: Storage, names: Iterable[str]) -> frozenset[str]:
+    """Names of the columns that all of these files have; none if there are no files."""
+    found = [frozenset(_columns(folder, name)) for name in names]
+    return frozenset.intersection(*found) if found else frozenset()
+
+
+def _columns(folder: Storage, name: str) -> list[str]:
+    if name.endswith(ARROW):
+        with _opened(folder, name) as source:
+            return list(ipc.open_file(source).schema.names)
+    with pq.ParquetFile(folder.source(name), filesystem=folder.filesystem) as file:
+        return list(file.schema_arrow.names)
+
+
 def count(folder: Storage, names: Iterable[str]) -> int:
     """Number of rows in files of a table."""
     return joined(folder, names, pa.schema([])).count_rows()
