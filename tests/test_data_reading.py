@@ -49,6 +49,12 @@ def parquet(folder: Path, **columns: Any) -> Path:
 # --- the first value that is no number
 
 
+@pytest.mark.parametrize("path", ["rows.parquet", "rows.csv", "rows.npz"])
+def test_configuration_can_be_written_and_read_again(path: str) -> None:
+    source = File.parse({"source": "file", "path": path, "target": "y"})
+    assert File.parse(source.model_dump(mode="json")) == source
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

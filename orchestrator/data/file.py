@@ -53,8 +53,12 @@ class File(Source):
         default=None, min_length=1, strict=False, description="names of the input columns; null: all others"
     )
     weights: str | None = Field(default=None, description="name of a column of relative weights")
-    separator: str = Field(default=",", description="of a CSV file: the character between columns")
-    decimal: str = Field(default=".", description="of a CSV file: the decimal point of its numbers, . or ,")
+    separator: str = Field(
+        default=Dialect.separator, description="of a CSV file: the character between columns"
+    )
+    decimal: str = Field(
+        default=Dialect.decimal, description="of a CSV file: the decimal point of its numbers, . or ,"
+    )
 
     @field_validator("path")
     @classmethod
@@ -68,7 +72,7 @@ class File(Source):
     @field_validator("separator")
     @classmethod
     def _separates(cls, separator: str, info: ValidationInfo) -> str:
-        _csv_only(separator, info)
+        _csv_only(separator, Dialect.separator, info)
         if len(separator) != 1 or not separator.isascii() or separator.isalnum() or separator in '"+-.\r\n\0':
             raise refuse(f'is {show(separator)}, must be one character, such as ; or a tab ("\\t")')
         return separator
@@ -76,7 +80,7 @@ class File(Source):
     @field_validator("decimal")
     @classmethod
     def _points(cls, decimal: str, info: ValidationInfo) -> str:
-        _csv_only(decimal, info)
+        _csv_only(decimal, Dialect.decimal, info)
         if decimal not in (".", ","):
             raise refuse(f'is {show(decimal)}, must be "." or ","')
         if decimal == info.data.get("separator"):
@@ -188,9 +192,9 @@ def _range(values: Array, classes: int | None) -> str:
     return f"values {values.min():g} to {values.max():g}{meant}"
 
 
-def _csv_only(value: str, info: ValidationInfo) -> None:
+def _csv_only(value: str, default: str, info: ValidationInfo) -> None:
     path = info.data.get("path")
-    if path is not None and tabular.suffix(path) != ".csv":
+    if value != default and path is not None and tabular.suffix(path) != ".csv":
         raise refuse(f"is {show(value)}, which only a .csv file has")
 
 
