@@ -53,12 +53,8 @@ class File(Source):
         default=None, min_length=1, strict=False, description="names of the input columns; null: all others"
     )
     weights: str | None = Field(default=None, description="name of a column of relative weights")
-    separator: str = Field(
-        default=Dialect.separator, description="of a CSV file: the character between columns"
-    )
-    decimal: str = Field(
-        default=Dialect.decimal, description="of a CSV file: the decimal point of its numbers, . or ,"
-    )
+    separator: str = Field(default=Dialect.separator, description="of CSV: the character between columns")
+    decimal: str = Field(default=Dialect.decimal, description="of CSV: the decimal point of numbers, . or ,")
 
     @field_validator("path")
     @classmethod
