@@ -1,30 +1,40 @@
-"""A circuit from an OpenQASM 3 file."""
+"""A circuit from an OpenQASM file."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from orchestrator.config import Field, ValidationInfo, field_validator, located
-from orchestrator.errors import InputError
+from orchestrator.errors import Fault, InputError
 from orchestrator.models.user_circuit import UserCircuit
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from qiskit import QuantumCircuit
+
+    from orchestrator.models.openqasm.reading import Reading
+
+_MOST_FAULTS = 10
+"""Of a file, that are listed."""
 
 
 class QasmCircuit(UserCircuit):
-    """An OpenQASM 3 program; its ``input float`` and ``input angle`` variables are the parameters.
+    """An OpenQASM 2 or 3 program; the ``input float`` and ``input angle`` variables of 3 are parameters.
 
     Attributes:
         qasm: path of the file; a relative one starts at the sweep file's folder.
+        train: ``angles`` makes each constant angle of a gate a parameter as well, named ``line:column``
+            after its place, which starts at its value; angles in the definitions of gates stay constant.
     """
 
     variant: ClassVar[str] = "qasm"
     kind: Literal["circuit"]
     qasm: str = Field(min_length=1)
+    train: Literal["angles"] | None = None
 
     @field_validator("qasm")
     @classmethod
@@ -56,18 +66,49 @@ class QasmCircuit(UserCircuit):
         """The circuit, as Qiskit's importer reads it.
 
         Raises:
-            InputError: at ``model.qasm``, the file cannot be read, or is no OpenQASM 3 that Qiskit knows.
+            InputError: at ``model.qasm``, the file cannot be read, or has parts that are not read; at
+                ``model.train``, it is OpenQASM 2 and nothing is trained.
         """
-        from qiskit import qasm3
-
-        text = self._text()
-        try:
-            return qasm3.loads(text)
-        except Exception as error:  # the parser's and the importer's own kinds
-            reason = " ".join(str(error).split())
+        reading = self._reading()
+        if reading.version == 2 and self.train is None:
             raise InputError.at(
-                "model.qasm", f"{self.qasm} cannot be read as OpenQASM 3: {reason}"
-            ) from error
+                "model.train",
+                f"is missing: {self.qasm} is OpenQASM 2, which has no parameters; "
+                "train: angles makes each angle of its gates one, which starts at its value",
+            )
+        return reading.circuit.copy()
+
+    def starts(self) -> Mapping[str, float]:
+        """By name of the parameter, the value that it starts from, where that is not drawn.
+
+        Raises:
+            InputError: as ``circuit``.
+        """
+        return self._reading().starts
+
+    def statevector(self, values: Mapping[str, float]) -> NDArray[np.complex128] | None:
+        """The circuit's state at one point, read from the file a second time; see ``openqasm.second``.
+
+        Args:
+            values: of all its parameters, by name.
+
+        Raises:
+            Unevaluated: the second reading does not know a part of the file.
+        """
+        from orchestrator.models.openqasm.second import statevector
+
+        return statevector(self._text(), values)
+
+    def _reading(self) -> Reading:
+        from orchestrator.models.openqasm.reading import read
+
+        try:
+            return read(self._text(), self.train == "angles")
+        except ExceptionGroup as refusals:
+            reasons = [str(refusal) for refusal in refusals.exceptions]
+            more = [f"{len(reasons) - _MOST_FAULTS} more faults"] if len(reasons) > _MOST_FAULTS else []
+            faults = [f"{self.qasm}, {reason}" for reason in reasons[:_MOST_FAULTS]] + more
+            raise InputError(Fault("model.qasm", fault) for fault in faults) from refusals
 
     def _text(self) -> str:
         try:

@@ -1,0 +1,47 @@
+"""From a plain tree to a Qiskit circuit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openqasm3 import ast
+from qiskit import QuantumCircuit
+from qiskit_qasm3_import import ConversionError
+from qiskit_qasm3_import.converter import ConvertVisitor
+
+from orchestrator.models.openqasm.refusal import Refusal
+
+
+def imported(program: ast.Program) -> QuantumCircuit:
+    """The circuit.
+
+    Raises:
+        Refusal: a statement that Qiskit's importer cannot read.
+    """
+    return _Placing().convert(program).circuit
+
+
+_REASONS = {"type error": "a product of angles, or a number over an angle, is no angle in OpenQASM 3"}
+"""By the importer's reason, a plainer one."""
+
+
+class _Placing(ConvertVisitor):
+    """Knows the place of the statement that cannot be read, whatever the importer raises."""
+
+    def visit_Program(self, node: ast.Program, context: Any) -> Any:  # noqa: N802 - the visitor's name
+        for statement in node.statements:
+            try:
+                context = self.visit(statement, context)
+            except (RecursionError, MemoryError):
+                raise
+            except Exception as error:  # the importer's own kinds, Qiskit's, Python's arithmetic
+                raise Refusal.at(statement, _reason(error)) from error
+        return context
+
+
+def _reason(error: Exception) -> str:
+    """The error's text without the place that the importer puts in front."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ConversionError) and text[:1].isdigit():
+        text = text.partition(": ")[2]
+    return _REASONS.get(text, text)
