@@ -124,6 +124,7 @@ class _Elaboration:
         self.names = Names()
         self.before: list[ast.Statement] = []
         self.starts: dict[str, float] = {}
+        self._defined: dict[str, ast.QuantumGateDefinition] = {}
 
     def statement(self, node: ast.QASMNode, scope: Scope) -> Iterator[ast.Statement]:
         """What stands for a statement in the plain tree."""
@@ -200,7 +201,8 @@ class _Elaboration:
         cost = scope.weight + scope.leaves
         self.names.gates[name] = GateType(len(formals), len(qubits), max(scope.leaves, 1), max(cost, 1))
         names = [ast.Identifier(formal) for formal in scope.free.values()]
-        return placed(ast.QuantumGateDefinition(node.name, names, node.qubits, body), node)
+        self._defined[name] = placed(ast.QuantumGateDefinition(node.name, names, node.qubits, body), node)
+        return self._defined[name]
 
     def _loop(self, node: ast.ForInLoop, scope: Scope) -> Iterator[ast.Statement]:
         """A loop written out."""
@@ -230,12 +232,17 @@ class _Elaboration:
             message = f"acts on {kind.qubits + controls} qubits, has {len(node.qubits)}"
             raise Refusal.at(node, message)
         targets = list(broadcast(node, [scope.find(qubit, scope.qubits) for qubit in node.qubits]))
-        times = len(targets) * repetitions * max(1, 5 * controls**2)
+        arguments = self._arguments(node, scope, [modifier for modifier, _ in modifiers])
+        name, kept = "", [modifier for modifier, _ in modifiers]
+        times = len(targets) * repetitions
+        if isinstance(node, ast.QuantumGate):
+            name = self._name(node.name.name, scope, kept)
+            if kept and name in self._defined and not any(each.modifier.name == "pow" for each in kept):
+                name, kept = self._derived(name, modifiers), []
+            kind = self.names.gates[name]
+        times *= max(1, 5 * sum(count for _, count in modifiers) ** 2) if kept else 1
         scope.leaves += times * kind.leaves
         _charge(node, scope, times * kind.weight)
-        kept = [modifier for modifier, _ in modifiers]
-        arguments = self._arguments(node, scope, kept)
-        name = "" if isinstance(node, ast.QuantumPhase) else self._name(node.name.name, scope, kept)
         for bits in targets:
             operands = [bit.operand() for bit in bits]
             made: ast.Statement = (
@@ -244,6 +251,26 @@ class _Elaboration:
                 else ast.QuantumGate(kept, ast.Identifier(name), arguments, operands)
             )
             yield from [placed(made, node)] * repetitions
+
+    def _derived(self, name: str, modifiers: list[tuple[ast.QuantumGateModifier, int]]) -> str:
+        """The name of a gate that is another one under modifiers, with a definition of its own.
+
+        Its body is the other's, under these modifiers: Qiskit does not bind the arguments of all that is
+        controlled. What remains to be controlled or inverted are gates without a definition.
+        """
+        derived = " ".join([name, *(f"{each.modifier.name}{count}" for each, count in modifiers)])
+        if derived in self.names.gates:
+            return derived
+        origin = self._defined[name]
+        kept = [modifier for modifier, _ in modifiers]
+        inverted = any(modifier.modifier.name == "inv" for modifier in kept)
+        count, taken = sum(count for _, count in modifiers), len(origin.qubits)
+        controls = [ast.Identifier(f"control {index}") for index in range(taken, taken + count)]
+        body: list[Any] = [_under(kept, controls, each) for each in origin.body[:: -1 if inverted else 1]]
+        qubits = [*controls, *origin.qubits]
+        definition = ast.QuantumGateDefinition(ast.Identifier(derived), origin.arguments, qubits, body)
+        self.before.append(self._definition(placed(definition, origin)))
+        return derived
 
     def _kind(self, node: ast.QuantumGate | ast.QuantumPhase) -> GateType:
         """How the gate is called; one of the library is defined now."""
@@ -264,12 +291,10 @@ class _Elaboration:
 
     def _name(self, name: str, scope: Scope, modifiers: list[ast.QuantumGateModifier]) -> str:
         """The gate's name; where its global phase may be seen, that of the gate with its phase."""
-        phased, own = (
-            name + SUFFIX,
-            self.names.gates[name] is not (BUILTIN if name == "U" else STDGATES.get(name)),
-        )
+        phased, origin = name + SUFFIX, BUILTIN if name == "U" else STDGATES.get(name)
         seen = scope.gate or any(modifier.modifier.name != "inv" for modifier in modifiers)
-        if own or not seen or phased not in self._library or scope.gate == phased:
+        own = self.names.gates[name] is not origin or scope.gate.partition(" ")[0] == phased
+        if own or not seen or phased not in self._library:
             return name
         if phased not in self.names.gates:
             self.before.append(self._definition(self._library[phased]))
@@ -302,6 +327,22 @@ class _Elaboration:
         if self.starts[name] != value:
             raise Refusal.at(argument, "changes from turn to turn of a loop, cannot be trained; write it out")
         return placed(ast.Identifier(name), argument)
+
+
+def _under(
+    modifiers: list[ast.QuantumGateModifier], controls: list[ast.Identifier], node: ast.Statement
+) -> ast.Statement:
+    """A gate of a plain tree under more modifiers."""
+    if isinstance(node, ast.QuantumPhase):
+        made: ast.Statement = ast.QuantumPhase(
+            [*modifiers, *node.modifiers], node.argument, [*controls, *node.qubits]
+        )
+    elif isinstance(node, ast.QuantumGate):
+        name, arguments = node.name, node.arguments
+        made = ast.QuantumGate([*modifiers, *node.modifiers], name, arguments, [*controls, *node.qubits])
+    else:
+        raise TypeError(node)
+    return placed(made, node)
 
 
 def _charge(node: ast.QASMNode, scope: Scope, weight: int) -> None:

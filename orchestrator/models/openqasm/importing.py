@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from openqasm3 import ast
@@ -18,11 +19,18 @@ def imported(program: ast.Program) -> QuantumCircuit:
     Raises:
         Refusal: a statement that Qiskit's importer cannot read.
     """
-    return _Placing().convert(program).circuit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Qiskit 2.3 on its own Gate.control
+        return _Placing().convert(program).circuit
 
 
-_REASONS = {"type error": "a product of angles, or a number over an angle, is no angle in OpenQASM 3"}
-"""By the importer's reason, a plainer one."""
+_REASONS = {
+    "type error": "a product of angles, or a number over an angle, is no angle in OpenQASM 3",
+    "Parameter expression with unbound parameters {} is not numeric.": (
+        "an angle does not depend on a parameter that stands in it; write it without that"
+    ),
+}
+"""By the importer's or Qiskit's reason, a plainer one."""
 
 
 class _Placing(ConvertVisitor):

@@ -31,13 +31,30 @@ def plain(
         made, power = _modifier(modifier, scope)
         if made and made[0].modifier.name == "pow" and exponent != 1:
             raise Refusal.at(modifier, "a power that is not whole, of a whole power, is not read")
-        kept += [made] if made else []
         exponent *= power
         if abs(exponent) > most:
             raise Refusal.at(modifier, f"repeats a gate more than {most} times")
+        if made and made[0].modifier.name == "inv":
+            _invert(kept)
+        elif made:
+            kept.append(made)
     if exponent < 0:
-        kept.append((ast.QuantumGateModifier(ast.GateModifierName.inv), 0))
+        _invert(kept)
     return kept[::-1], abs(exponent)
+
+
+def _invert(kept: list[tuple[ast.QuantumGateModifier, int]]) -> None:
+    """Inverts a gate under its controls, or takes such an inversion away; the innermost modifier is first.
+
+    Qiskit's inverse of a controlled CU is wrong; its controlled inverse is right, and the same.
+    """
+    index = len(kept)
+    while index and kept[index - 1][1]:
+        index -= 1
+    if index and kept[index - 1][0].modifier.name == "inv":
+        del kept[index - 1]
+    else:
+        kept.insert(index, (ast.QuantumGateModifier(ast.GateModifierName.inv), 0))
 
 
 def _modifier(
