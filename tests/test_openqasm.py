@@ -69,7 +69,7 @@ def read_twice(text: str, seed: int = 0, train: bool = False) -> tuple[np.ndarra
     generator = random.Random(seed)
     values = {parameter.name: generator.uniform(0.0, math.tau) for parameter in circuit.parameters}
     second = statevector(text, values)
-    assert second is not None
+    assert second is not None, "none"
     return by_qiskit(circuit, values), second
 
 
@@ -240,6 +240,7 @@ FEATURES = {
     "alias": "let pair = q[2:3] ++ r; rx(a) pair; cx pair[0], pair[-1]; let one = q[0]; ry(b) one;",
     "constants": "const float k = pi/3; const uint n = 2; const angle m = k*n; rx(k*a) q[n]; ry(m) q[n-1];",
     "operators": "rx(-a+2*pi) q; ry(2**0.5*b - tau/(3-1)) q[0]; rz(sin(0.3)*g + euler - 7 % 4) q;",
+    "factor of zero": "rx(0*a - 0.3) q; ry(b*sin(0.0)) q[1]; rz(a - g) q;",
     "loop": "for uint i in [0:2] { cx q[i], q[i+1]; rx(a*i) q[i]; } for int i in {3, 0} { ry(b) q[i]; }",
     "nested loop": "for int i in [2:-1:0] { for int j in [0:i] { cp(a/(i+j+1)) q[j], q[3]; h q[j]; } }",
     "loop in a definition": "gate l(w) s { for int i in [1:3] { rx(w/i) s; rz(0.3) s; } } l(a) q;",
@@ -406,6 +407,11 @@ def test_definitions_that_double_are_refused_before_they_are_built(version: int)
     gates = "".join(f"gate d{k + 1}(w) q {{ d{k}(w) q; d{k}(w/2) q; }}\n" for k in range(30))
     message = reason(f"{head} gate d0(w) q {{ rx(w) q; }}\n{gates} d30(0.1) q;")
     assert f"too many gates, written out (legal: {MOST_GATES})" in message
+
+
+def test_angle_that_is_a_division_by_zero_in_a_call_is_refused():
+    text = f"{HEAD}gate f(a, b) q {{ rx(b/a) q; }} qubit q;\nf(0, 1) q;"
+    assert reason(text) == "line 4, column 1: is a division by zero"
 
 
 def test_binary_file_is_refused(tmp_path: Path):

@@ -49,6 +49,8 @@ class _Placing(ConvertVisitor):
 
 def _reason(error: Exception) -> str:
     """The error's text without the place that the importer puts in front."""
+    if isinstance(error, ZeroDivisionError):
+        return "is a division by zero"
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, ConversionError) and text[:1].isdigit():
         text = text.partition(": ")[2]

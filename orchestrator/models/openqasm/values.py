@@ -114,6 +114,8 @@ def _binary(
         return _computed(node, sign, left, right)
     if sign not in ("+", "-", "*", "/"):
         raise Refusal.at(node, f"{sign} of a parameter cannot be read (legal: + - * /)")
+    if sign == "*" and 0 in (left, right):  # Qiskit's expressions that depend on nothing cannot be hashed
+        return literal(0.0, node)
     return _placed(ast.BinaryExpression(node.op, literal(left, node.lhs), literal(right, node.rhs)), node)
 
 
