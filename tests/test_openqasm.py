@@ -3,22 +3,28 @@
 import math
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from qiskit import QuantumCircuit, qasm2, qasm3
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator, Statevector
 
+import orchestrator
 from orchestrator.engines.batched.differentiator import BatchedProgram
-from orchestrator.errors import InputError
+from orchestrator.engines.certificate import certify
+from orchestrator.errors import CertificateError, InputError
 from orchestrator.models.openqasm.elaboration import MOST_GATES
 from orchestrator.models.openqasm.names import STDGATES
 from orchestrator.models.openqasm.reading import MOST_CHARACTERS, read
 from orchestrator.models.openqasm.second import Unevaluated, statevector
 from orchestrator.models.qasm_circuit import QasmCircuit
+from orchestrator.models.reading import read as read_drawing
+from orchestrator.streams import Streams
 
 ROUNDING = 1e-12
 """Between two simulations of some hundred gates: each adds some 1e-16."""
@@ -546,7 +552,7 @@ def test_program_with_trained_angles_is_differentiated(tmp_path: Path):
 
 
 def test_option_at_its_default_changes_no_id(tmp_path: Path):
-    assert circuit_of(tmp_path, ROT).identity().keys() == {"kind", "qasm"}
+    assert circuit_of(tmp_path, ROT).identity().keys() == {"kind", "qasm", "format"}
     assert circuit_of(tmp_path, ROT, train="angles").identity()["train"] == "angles"
 
 
@@ -603,3 +609,73 @@ def test_any_mutation_of_a_file_ends_in_a_circuit_or_in_a_fault(
             ends["fault"] += 1
     assert capfd.readouterr() == ("", "")
     assert min(ends.values()) > 20
+
+
+# The certificate begins at the file; training begins at the values.
+
+
+def test_certificate_finds_a_circuit_that_was_read_wrongly(tmp_path: Path):
+    """The importer by itself binds arguments by name: Aer agrees with it, the second reading does not."""
+    right = circuit_of(tmp_path, ROT, observable="Z0")
+    assert certify(right.build(0, 0), 0) < ROUNDING
+    drawing = right.draw(0)
+    imported = qasm3.loads(ROT)
+    wrong = replace(drawing, circuit=imported, layers=(tuple(imported.parameters),))
+    assert certify(read_drawing(lambda: replace(wrong, state_at=None), "rot"), 0) < ROUNDING
+    with pytest.raises(CertificateError, match="a second reading of the file gives"):
+        certify(read_drawing(lambda: wrong, "rot"), 0)
+
+
+def test_certificate_is_none_where_the_second_reading_does_not_know_the_file(tmp_path: Path):
+    def unknown(_: dict[str, float]) -> None:
+        raise Unevaluated("a part of it")
+
+    drawing = circuit_of(tmp_path, ROT, observable="Z0").draw(0)
+    assert certify(read_drawing(lambda: replace(drawing, state_at=unknown), "rot"), 0) is None
+
+
+def test_trained_angles_start_at_their_values_for_all_seeds(tmp_path: Path):
+    program = circuit_of(tmp_path, TWO, train="angles", observable="ZI").build(0, 0)
+    found = program.initial(Streams([3, 4], 0))
+    expected = [STARTS[name] for name in program.names]
+    np.testing.assert_array_equal(found, [expected, expected])
+    assert certify(program, 0) < ROUNDING
+
+
+def test_inputs_of_openqasm_3_start_at_random_beside_trained_angles(tmp_path: Path):
+    text = f"{HEAD}input float a;\nqubit q;\nry(a) q;\nrx(0.25) q;\n"
+    program = circuit_of(tmp_path, text, train="angles").build(0, 0)
+    found = program.initial(Streams([3, 4], 0))
+    assert program.names == ("a", "6:4")
+    assert found[0, 0] != found[1, 0]
+    assert found[:, 1].tolist() == [0.25, 0.25]
+
+
+def test_reset_at_the_start_is_read(tmp_path: Path):
+    text = f"{HEAD}input float tilt;\nqubit[2] q;\nreset q;\nry(tilt) q[0];\ncx q[0], q[1];\n"
+    program = circuit_of(tmp_path, text, observable="Z1").build(0, 0)
+    assert program.parameters == 1
+    assert certify(program, 0) < ROUNDING
+
+
+def test_parameters_of_openqasm_are_in_the_order_of_their_use(tmp_path: Path):
+    text = f"{HEAD}input float first;\ninput float second;\nqubit[2] q;\nry(first) q[1];\nry(second) q[0];\n"
+    program = circuit_of(tmp_path, text, observable="Z1").build(0, 0)
+    assert program.names == ("first", "second")
+    assert program.dead.tolist() == [False, True]
+
+
+def test_sweep_of_a_published_file_of_openqasm_2_runs(tmp_path: Path):
+    (tmp_path / "own.qasm").write_text(TWO)
+    (tmp_path / "sweep.yaml").write_text(
+        "name: two\nbase:\n  model: {kind: circuit, qasm: own.qasm, train: angles, observable: ZZ}\n"
+        "  loss: expectation\n  gradient: {engine: adjoint}\n"
+        "  updates: [{optimizer: sgd, learning_rate: 0.1}]\n  steps: 2\n  record: {parameters: final}\n"
+        "sweep: [seed: [0, 1]]\n"
+    )
+    orchestrator.run(tmp_path / "sweep.yaml", tmp_path / "run", where=orchestrator.Where(inline=True))
+    trials = pd.read_parquet(tmp_path / "run" / "trials")
+    assert trials.status.tolist() == ["done", "done"]
+    assert trials.final_loss.nunique() == 1  # all seeds start alike
+    assert trials.certificate.max() < 1e-12
+    assert set(pd.read_parquet(tmp_path / "run" / "parameters").name) == STARTS.keys()

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 Layers = tuple[tuple[Any, ...], ...]
 StateAt = Callable[[Mapping[str, float]], "NDArray[np.complex128] | None"]
-"""The state [2^n] at given values of a circuit's parameters, by name; None where it cannot be computed."""
+"""The state [2^n] at given values of a circuit's parameters, by name; None where it would be too large.
+
+Raises ValueError where the user's text has a part that it does not know.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Drawing:
         inputs: [F] the circuit's parameters that are features, in the order of the data's columns.
         layers: the trainable ones, in the order of the parameter vector, cut into layers.
         names: of the layers; ``layer0``, ``layer1`` … if left out.
-        starts: where the trainable ones start, in their order; uniform in [0, 2π) if left out.
+        starts: pairs of a trainable parameter and the value that it starts from, where that is not drawn.
         axes: A, number of drawn axes.
         twins: pairs of trainable parameters; the first starts with the value of the second.
         amplitudes: whether the inputs are, normalised, the first amplitudes of the state that it starts from,
@@ -48,7 +51,7 @@ class Drawing:
     twins: tuple[tuple[Parameter, Parameter], ...] = ()
     amplitudes: bool = False
     names: tuple[str, ...] = ()
-    starts: tuple[float, ...] = ()
+    starts: tuple[tuple[Parameter, float], ...] = ()
     state_at: StateAt | None = None
 
 

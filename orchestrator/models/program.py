@@ -48,7 +48,7 @@ class Program:
         angles: functions of parameters, and perhaps inputs.
         features: functions of inputs alone.
         names: [P] of the parameters, as Qiskit has them; empty where gates turn by other numbers.
-        starts: where the first parameters start; the others start uniform in [0, 2π).
+        starts: pairs of a parameter and the value that it starts from; the others start uniform in [0, 2π).
         amplitudes: whether the inputs, normalised by ``expand``, are the first amplitudes of the state that
             the gates start from, the others 0; if not, that is |0…0>.
     """
@@ -67,7 +67,7 @@ class Program:
     features: tuple[Expression, ...] = ()
     amplitudes: bool = False
     names: tuple[str, ...] = ()
-    starts: tuple[float, ...] = ()
+    starts: tuple[tuple[int, float], ...] = ()
 
     signals: ClassVar[tuple[Group, ...]] = ()
 
@@ -133,7 +133,8 @@ class Program:
     def initial(self, streams: Streams) -> NDArray[np.float64]:
         """Uniform in [0, 2π) except for ``starts``, and twins, which are equal; float64 [R, P]."""
         values = 2.0 * math.pi * streams.uniform(Purpose.PARAMETERS, self.parameters)
-        values[:, : len(self.starts)] = self.starts
+        for k, start in self.starts:
+            values[:, k] = start
         for twin, other in self.twins:
             values[:, twin] = values[:, other]
         return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,10 +13,9 @@ from orchestrator.errors import Fault, InputError
 from orchestrator.models.user_circuit import UserCircuit
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from qiskit import QuantumCircuit
 
+    from orchestrator.models.ansatz import StateAt
     from orchestrator.models.openqasm.reading import Reading
 
 _MOST_FAULTS = 10
@@ -86,18 +86,12 @@ class QasmCircuit(UserCircuit):
         """
         return self._reading().starts
 
-    def statevector(self, values: Mapping[str, float]) -> NDArray[np.complex128] | None:
-        """The circuit's state at one point, read from the file a second time; see ``openqasm.second``.
-
-        Args:
-            values: of all its parameters, by name.
-
-        Raises:
-            Unevaluated: the second reading does not know a part of the file.
-        """
+    @property
+    def state_at(self) -> StateAt:
+        """The circuit's state, read from the file a second time; see ``openqasm.second``."""
         from orchestrator.models.openqasm.second import statevector
 
-        return statevector(self._text(), values)
+        return partial(statevector, self._text())
 
     def _reading(self) -> Reading:
         from orchestrator.models.openqasm.reading import read

@@ -66,6 +66,7 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
     """
     drawing = redraw()
     reader = _Reader(drawing)
+    index = {symbol: k for k, symbol in enumerate(symbol for layer in drawing.layers for symbol in layer)}
     parts = elementary(drawing.circuit, KNOWN)
     gates = [tuple(gate) for part in parts for gate in reader.gates(part)]
     return Program(
@@ -76,13 +77,13 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
         gates=_frozen(np.array(gates, GATE)),
         observables=tuple(Observable(terms(o.paulis), o.projector) for o in drawing.operators),
         groups=_groups(drawing),
-        names=tuple(symbol.name for layer in drawing.layers for symbol in layer),
+        names=tuple(symbol.name for symbol in index),
         redraw=redraw,
-        twins=_twins(drawing),
+        twins=tuple((index[twin], index[other]) for twin, other in drawing.twins),
         angles=tuple(reader.angles),
         features=tuple(reader.features),
         amplitudes=drawing.amplitudes,
-        starts=drawing.starts,
+        starts=tuple((index[symbol], value) for symbol, value in drawing.starts),
     )
 
 
@@ -112,11 +113,6 @@ def _groups(drawing: Drawing) -> tuple[Group, ...]:
     names = drawing.names or [f"layer{depth}" for depth in range(len(drawing.layers))]
     bounds = pairwise(accumulate(map(len, drawing.layers), initial=0))
     return tuple(Group(names[depth], start, stop, depth) for depth, (start, stop) in enumerate(bounds))
-
-
-def _twins(drawing: Drawing) -> tuple[tuple[int, int], ...]:
-    index = {symbol: k for k, symbol in enumerate(symbol for layer in drawing.layers for symbol in layer)}
-    return tuple((index[twin], index[other]) for twin, other in drawing.twins)
 
 
 def _frozen(array: NDArray[np.void]) -> NDArray[np.void]:
@@ -173,10 +169,12 @@ class _Reader:
 
     def _angles(self, value: Any, place: str) -> list[_Angle]:
         """The summands of an angle, in an order of their own (a Qiskit expression has none)."""
+        from qiskit.circuit import Parameter
+
         symbols = getattr(value, "parameters", ())
         if not symbols:
             return [_Angle(offset=_real(value))]
-        if value in self._symbols:
+        if isinstance(value, Parameter) and value in self._symbols:
             return [self._symbols[value]]
         if unknown := symbols - self._symbols.keys():
             names = ", ".join(sorted(symbol.name for symbol in unknown))

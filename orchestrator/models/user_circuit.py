@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +46,11 @@ class UserCircuit(AnyCircuit):
         """
         raise NotImplementedError
 
-    def starts(self, circuit: QuantumCircuit) -> dict[str, float]:  # noqa: ARG002 - most have none
-        """Where parameters of ``circuit`` start, by name: of all that are trained, or of none."""
+    def starts(self) -> Mapping[str, float]:
+        """By name of the parameter, the value that it starts from, where that is not drawn."""
         return {}
 
+    @property
     def state_at(self) -> StateAt | None:
         """See ``Drawing.state_at``."""
         return None
@@ -71,7 +73,7 @@ class UserCircuit(AnyCircuit):
         if not trained:
             raise InputError.at("model", f"{self.label} {self._untrained(circuit)}")
         runs = [(key, tuple(run)) for key, run in groupby(trained, _family)]
-        starts = self.starts(circuit)
+        starts = self.starts()
         return Drawing(
             circuit=without_final_measurements(circuit),
             operators=self.operators(circuit.num_qubits),
@@ -79,8 +81,8 @@ class UserCircuit(AnyCircuit):
             layers=tuple(run for _, run in runs),
             axes=0,
             names=_distinct([_name(run) for _, run in runs]),
-            starts=tuple(starts[symbol.name] for symbol in trained) if starts else (),
-            state_at=self.state_at(),
+            starts=tuple((symbol, starts[symbol.name]) for symbol in trained if symbol.name in starts),
+            state_at=self.state_at,
         )
 
     def _untrained(self, circuit: QuantumCircuit) -> str:

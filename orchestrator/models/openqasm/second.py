@@ -47,7 +47,7 @@ _FUNCTIONS: Mapping[str, Callable[..., float]] = {
 }
 
 
-class Unevaluated(Exception):  # noqa: N818 - the caller's word: not certified
+class Unevaluated(ValueError):  # noqa: N818 - the caller's word: not certified
     """The second reading does not know what a program means; the first may."""
 
 
