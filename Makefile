@@ -1,5 +1,6 @@
 # make run    the quickstart, end to end
-# make test   linters, types, import contracts, all tests
+# make test   linters, types, import contracts, all tests but the long ones
+# make test-long  the tests that take longer than a landing may
 # make chaos  fifty sweeps hit by seeded faults, each to end with the same bits; half an hour or more
 # make bench  gradients beside those of the peers, in a venv of their own; minutes
 # make bench-sweep  sweeps as a whole beside Ray Tune, and the scheduler with simulated workers; minutes
@@ -8,13 +9,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test lint docs bench bench-sweep chaos clean
+.PHONY: run test test-long lint docs bench bench-sweep chaos clean
 
 run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
 
 test: lint
 	$(BIN)/pytest
+
+test-long: $(INSTALLED)
+	$(BIN)/pytest -m long
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

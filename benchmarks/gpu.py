@@ -1,4 +1,4 @@
-"""Gradients on Aer's GPU beside Aer's CPU and our kernel: ``python -m benchmarks.gpu``.
+"""Gradients on Aer's GPU beside Aer's CPU and our kernel: ``python -m benchmarks.gpu [--small]``.
 
 Prints Markdown. The work is that of ``benchmarks.gradients``. Without a GPU it says so, and times the rest.
 """
@@ -6,6 +6,7 @@ Prints Markdown. The work is that of ``benchmarks.gradients``. Without a GPU it 
 from __future__ import annotations
 
 import subprocess
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from importlib.metadata import distributions
 
@@ -17,6 +18,9 @@ from benchmarks.work import Array, Shape
 from orchestrator.engines.aer.simulator import no_gpu
 
 SHAPES = (Shape(10, 256), Shape(16, 32), Shape(20, 8), Shape(24, 1))
+SMALL = (Shape(2, 3),)
+"""Measures nothing: shows within seconds that all of it works."""
+
 PROGRAMS: Mapping[str, str] = {
     "kernel, adjoint": "orchestrator adjoint",
     "Aer CPU, adjoint": "orchestrator adjoint CPU",
@@ -80,12 +84,15 @@ def _cards() -> str:
 
 def main() -> None:
     """Measures and prints the table."""
+    parser = ArgumentParser("python -m benchmarks.gpu", description="Gradients on Aer's GPU.")
+    parser.add_argument("--small", action="store_true", help="measure nothing; show that all of it works")
+    shapes = SMALL if parser.parse_args().small else SHAPES
     missing = no_gpu()
     programs = {name: p for name, p in PROGRAMS.items() if not (missing and p.endswith("GPU"))}
     print(f"{machine()}; {THREADS} thread; {f'no GPU for Aer: {missing}' if missing else _cards()}")
     packages = ("numba", "numpy", "qiskit", "qiskit-aer", "qiskit-aer-gpu")
     print(", ".join(sorted(f"{d.name} {d.version}" for d in distributions() if d.name in packages)))
-    found = {shape: measure(shape, programs) for shape in SHAPES}
+    found = {shape: measure(shape, programs) for shape in shapes}
     print("\nMilliseconds for a gradient:\n\n" + table(found))
 
 

@@ -1,4 +1,4 @@
-"""Gradients of a mini-batch, this package beside its peers: ``python -m benchmarks.gradients``.
+"""Gradients of a mini-batch, this package beside its peers: ``python -m benchmarks.gradients [--small]``.
 
 Prints Markdown. Each program runs in a process of its own; a shape's programs take turns, round after
 round, so that a disturbance of the machine meets all of them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ SHAPES = (
     Shape(12, 16),
     Shape(16, 1),
 )
+SMALL = (Shape(2, 3),)
+"""Measures nothing: shows within seconds that all of it works."""
+
 OURS = "orchestrator"
 COMPILING_S, EVALUATION_S = 180.0, 12.0
 PEERS: Mapping[str, float] = {
@@ -110,7 +114,7 @@ def table(columns: Mapping[Shape, Column]) -> str:
     for peer in PEERS:
         cells = (_cell(column, peer) for column in columns.values())
         lines.append(f"| {peer.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    ratios = (f"**{_ratio(column):.1f}**" for column in columns.values())
+    ratios = (_ratio(column) for column in columns.values())
     return "\n".join([*lines, "| best peer / ours | " + " | ".join(ratios) + " |"])
 
 
@@ -121,9 +125,9 @@ def _cell(column: Column, peer: str) -> str:
     return f"{milliseconds:,.0f}" if milliseconds >= 100.0 else f"{milliseconds:.3g}"
 
 
-def _ratio(column: Column) -> float:
+def _ratio(column: Column) -> str:
     peers = [seconds for peer, seconds in column.seconds.items() if peer != OURS]
-    return min(peers) / column.seconds[OURS]
+    return f"**{min(peers) / column.seconds[OURS]:.1f}**" if peers else "–"
 
 
 def first_calls(columns: Mapping[Shape, Column]) -> str:
@@ -148,11 +152,14 @@ def machine() -> str:
 
 def main() -> None:
     """Measures and prints everything."""
+    parser = ArgumentParser("python -m benchmarks.gradients", description="Gradients of a mini-batch.")
+    parser.add_argument("--small", action="store_true", help="measure nothing; show that all of it works")
+    small = parser.parse_args().small
     limit = str(THREADS)
     os.environ |= {"OMP_NUM_THREADS": limit, "NUMBA_NUM_THREADS": limit, "OPENBLAS_NUM_THREADS": limit}
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     columns = {}
-    for shape in SHAPES:
+    for shape in SMALL if small else SHAPES:
         columns[shape] = measure(shape)
         print(f"<!-- {shape}: {columns[shape]} -->", flush=True)
     versions = {name: text for column in columns.values() for name, text in column.versions.items()}
@@ -160,7 +167,7 @@ def main() -> None:
     print(", ".join(f"{name} {text}" for name, text in sorted(versions.items())))
     print("\nMilliseconds for a gradient:\n\n" + table(columns))
     print("\nSeconds until the first gradient:\n\n" + first_calls(columns))
-    print("\n" + limits.report(THREADS))
+    print("\n" + limits.report(limits.SMALL if small else limits.FULL, THREADS))
 
 
 if __name__ == "__main__":

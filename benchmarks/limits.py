@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit, prange
@@ -14,81 +15,101 @@ from benchmarks.peers import orchestrator
 from benchmarks.work import LAYERS, Shape, Work
 from orchestrator.engines.batched.differentiator import WIDE_QUBITS
 
-IN_CACHE = Shape(8, 256)
-LARGE = Shape(20, 256)
-SINGLE = (Shape(8, 256), Shape(12, 16), Shape(16, 1), Shape(20, 1))
+
+@dataclass(frozen=True)
+class Size:
+    """What is measured.
+
+    Attributes:
+        cached: a shape whose states stay in cache.
+        large: the shape whose memory is looked at.
+        single: shapes that are computed in complex64 too.
+        calls: of which the shortest counts.
+    """
+
+    cached: Shape
+    large: Shape
+    single: tuple[Shape, ...]
+    calls: int
 
 
-def report(threads: int) -> str:
+FULL = Size(Shape(8, 256), Shape(20, 256), (Shape(8, 256), Shape(12, 16), Shape(16, 1), Shape(20, 1)), 50)
+SMALL = Size(Shape(3, 8), Shape(4, 8), (Shape(3, 8),), 2)
+"""Measures nothing: shows within seconds that all of it works."""
+
+
+def report(size: Size, threads: int) -> str:
     """A list in Markdown."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as fresh:
-        new = fresh.apply(new_circuit_seconds, (threads,))
+        new = fresh.apply(new_circuit_seconds, (size.cached, threads))
     with context.Pool(1) as fresh:
-        share = fresh.apply(share_of_plain_loop, (threads,))
+        share = fresh.apply(share_of_plain_loop, (size.cached, size.calls, threads))
     with context.Pool(1) as fresh:
-        before, peak = fresh.apply(memory_mib, (threads,))
+        before, peak = fresh.apply(memory_mib, (size.large, threads))
     with context.Pool(1) as fresh:
-        gains = fresh.apply(gains_of_complex64, (threads,))
-    state = 16 * 2**LARGE.qubits / 2**20
+        gains = fresh.apply(gains_of_complex64, (size.single, size.calls, threads))
+    state = 16 * 2**size.large.qubits / 2**20
     return "\n".join(
         [
-            f"- A circuit never seen before ({IN_CACHE}), in a process that has computed another one: "
+            f"- A circuit never seen before ({size.cached}), in a process that has computed another one: "
             f"{1e3 * new:.0f} ms from its description to its first gradient.",
-            f"- Amplitude updates per second over those of a plain loop in cache ({IN_CACHE}): {share:.2f}, "
-            f"counted as if ψ were undone too; {share * 2 / 3 * (LAYERS - 1) / LAYERS:.2f} of those that "
-            "are left.",
+            f"- Amplitude updates per second over those of a plain loop in cache ({size.cached}): "
+            f"{share:.2f}, counted as if ψ were undone too; "
+            f"{share * 2 / 3 * (LAYERS - 1) / LAYERS:.2f} of those that are left.",
             "- complex64 is faster than complex128 by a factor of "
             + ", ".join(f"{gain:.1f} ({shape})" for shape, gain in gains.items())
             + ".",
-            f"- Memory of a gradient ({LARGE}): {peak - before:.0f} MiB above the {before:.0f} MiB of the "
-            f"process before it; a state has {state:.0f} MiB.",
+            f"- Memory of a gradient ({size.large}): {peak - before:.0f} MiB above the {before:.0f} MiB of "
+            f"the process before it; a state has {state:.0f} MiB.",
         ]
     )
 
 
-def new_circuit_seconds(threads: int) -> float:
+def new_circuit_seconds(shape: Shape, threads: int) -> float:
     """Seconds from the description of a circuit to its first gradient, kernel loaded."""
     _gradient(Shape(3, 4), threads)()
     start = time.perf_counter()
-    _gradient(IN_CACHE, threads)()
+    _gradient(shape, threads)()
     return time.perf_counter() - start
 
 
-def share_of_plain_loop(threads: int) -> float:
+def share_of_plain_loop(shape: Shape, calls: int, threads: int) -> float:
     """Amplitude updates per second of a gradient over those of ``_butterflies``, shortest times of both.
 
     Counted is what the plain algorithm does: it applies each turn (RY and RZ on a qubit) once forwards and
     undoes it on two states; inner products on the way back are not counted. The kernel does not undo ψ, and
     spares the first layer of either pass.
     """
-    gradient = _gradient(IN_CACHE, threads)
-    rows = np.random.default_rng(0).normal(size=(threads, 2**IN_CACHE.qubits * 8 * 2))
+    gradient = _gradient(shape, threads)
+    rows = np.random.default_rng(0).normal(size=(threads, 2**shape.qubits * 8 * 2))
     passes = 200
     _butterflies(rows, passes)
     ours, plain = [], []
-    for _ in range(50):
+    for _ in range(calls):
         ours.append(_seconds(gradient))
         plain.append(_seconds(lambda: _butterflies(rows, passes)))
-    amplitudes = 2**IN_CACHE.qubits * IN_CACHE.samples
-    turns = LAYERS * IN_CACHE.qubits
+    amplitudes = 2**shape.qubits * shape.samples
+    turns = LAYERS * shape.qubits
     return float((3 * turns * amplitudes / min(ours)) / (passes * rows.size / 2 / min(plain)))
 
 
-def gains_of_complex64(threads: int) -> dict[Shape, float]:
+def gains_of_complex64(shapes: tuple[Shape, ...], calls: int, threads: int) -> dict[Shape, float]:
     """Time of a gradient in complex128 over that in complex64, shortest times of both, by shape."""
     gains = {}
-    for shape in SINGLE:
+    for shape in shapes:
         double, single = _gradient(shape, threads), _gradient(shape, threads, "complex64")
-        pairs = [(_seconds(double), _seconds(single)) for _ in range(3 if shape.qubits > WIDE_QUBITS else 30)]
+        pairs = [
+            (_seconds(double), _seconds(single)) for _ in range(3 if shape.qubits > WIDE_QUBITS else calls)
+        ]
         gains[shape] = min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
     return gains
 
 
-def memory_mib(threads: int) -> tuple[float, float]:
-    """Peak memory of this process in MiB, before and after one gradient of the large shape."""
+def memory_mib(shape: Shape, threads: int) -> tuple[float, float]:
+    """Peak memory of this process in MiB, before and after one gradient of the shape."""
     _gradient(Shape(16, 1), threads)()
-    gradient = _gradient(LARGE, threads)
+    gradient = _gradient(shape, threads)
     before = _peak_mib()
     gradient()
     return before, _peak_mib()

@@ -55,6 +55,15 @@ def train(config: Mapping[str, int]) -> None:
             tune.report({"loss": step(parameters, inputs[rows], labels[rows])})
 
 
+def missing() -> str:
+    """Why Tune is not to be had here; empty if it is."""
+    try:
+        from ray import tune  # noqa: F401 - only looked for
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
 def seconds(trials: int, folder: Path, loggers: bool) -> tuple[float, float]:
     """Runs ``trials`` trials on the cluster that this process is connected to.
 

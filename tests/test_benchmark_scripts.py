@@ -1,0 +1,135 @@
+"""Every benchmark that the documents name runs to its end, in a size that takes seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import gradients, sweep, tune
+from benchmarks.gradients import Column
+from benchmarks.whole import SMALL
+from benchmarks.work import Shape
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = {
+    "gradients": ["--small"],
+    "gpu": ["--small"],
+    "scale": ["2:8", "4:40"],
+    "sweep": ["--small", "memory"],
+}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """All of them at once: each waits for its own processes most of the time."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        environment = {**os.environ, "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT)}
+        started = {
+            name: subprocess.Popen(
+                [sys.executable, "-m", f"benchmarks.{name}", *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name, arguments in SCRIPTS.items()
+        }
+        try:
+            yield started
+        finally:
+            for process in started.values():
+                process.kill()
+                process.communicate()
+
+
+def printed(running: dict[str, subprocess.Popen[str]], name: str) -> str:
+    """What a benchmark prints, once it has ended well."""
+    output, errors = running[name].communicate(timeout=300)
+    assert running[name].returncode == 0, errors
+    return output
+
+
+def test_benchmarks_are_those_that_run_here() -> None:
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
+    assert scripts == SCRIPTS.keys()
+
+
+def test_scheduler_is_measured_on_every_size(running: dict[str, subprocess.Popen[str]]) -> None:
+    rows = printed(running, "scale").splitlines()[-2:]
+    assert [row.split(" | ")[:2] for row in rows] == [["| 2", "8"], ["| 4", "40"]]
+
+
+def test_gpu_table_has_what_runs_without_a_card(running: dict[str, subprocess.Popen[str]]) -> None:
+    lines = printed(running, "gpu").splitlines()
+    assert lines[-3].startswith("| qubits, batch | kernel, adjoint | Aer CPU, adjoint |")
+    assert re.match(r"\| 2, 3 \| [\d.]+ \| [\d.]+ \|", lines[-1])
+
+
+def test_gradients_are_measured_and_missing_peers_named(running: dict[str, subprocess.Popen[str]]) -> None:
+    output = printed(running, "gradients")
+    assert re.search(r"^\| orchestrator \| [\d.]+ \|$", output, re.MULTILINE)
+    assert re.search(r"^\| qulacs backprop \| ([\d.]+|– \(.+\)) \|$", output, re.MULTILINE)
+    assert "A circuit never seen before (3, 8)" in output
+    assert "Memory of a gradient (4, 8)" in output
+
+
+def test_memory_of_sweeps_is_measured_in_processes_of_their_own(
+    running: dict[str, subprocess.Popen[str]],
+) -> None:
+    assert re.match(
+        r"\| 20 \| [\d,]+ \| [\d,]+ \| \d+ \| [\d.]+ \|$", printed(running, "sweep").splitlines()[-1]
+    )
+
+
+@pytest.fixture
+def here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - a Ray to run on
+    """What a measurement does in a process of its own, with a Ray of its own, is done here."""
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(sweep, "_alone", call)
+    monkeypatch.setattr(sweep, "_connected", call)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (
+            "overhead",
+            r"\| orchestrator, median \| [\d.]+ \|(?s:.*)\n\| Ray Tune / orchestrator \| \d+ \| \d+ \| \|",
+        ),
+        ("busy", r"- Workers are busy [\d.]+% of the time.*"),
+        ("shards", r"- The last 2 of 3 steps .* [\d.]+ times as fast.*\n- One small trial .* s on Ray.*"),
+    ],
+)
+def test_sweeps_are_measured(name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "missing", str)
+    monkeypatch.setattr(tune, "seconds", lambda *_: (66.0, 60.0))  # Tune is in the benchmarks' venv only
+    assert re.search(f"^{line}$", sweep.MEASUREMENTS[name](tmp_path, SMALL), re.MULTILINE)
+
+
+def test_tune_is_left_out_where_it_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.tune", None)
+    assert "ray.tune" in tune.missing()
+
+
+def test_table_of_gradients_names_the_best_peer_or_none() -> None:
+    alone = Column({gradients.OURS: 0.002}, left_out=dict.fromkeys(gradients.PEERS, "not there"))
+    among = Column(
+        {gradients.OURS: 0.002, "jax_by_hand": 0.5, "qulacs_backprop": 0.008}, left_out=alone.left_out
+    )
+    lines = gradients.table({Shape(2, 3): alone, Shape(3, 1): among}).splitlines()
+    assert lines[2] == "| orchestrator | 2 | 2 |"
+    assert "| jax by hand | – (not there) | 500 |" in lines
+    assert lines[-1] == "| best peer / ours | – | **4.0** |"
