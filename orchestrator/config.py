@@ -18,11 +18,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic import ValidationError as ConfigError
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 __all__ = [
+    "UNKNOWN_KEY",
     "Config",
     "ConfigError",
     "Field",
@@ -40,16 +50,19 @@ __all__ = [
 
 Member = TypeVar("Member", bound="Config")
 
+UNKNOWN_KEY = "unknown key"
+"""How the message of a fault begins that is about a key, not about its value."""
+
 
 class Config(BaseModel):
-    """A frozen configuration.
+    """A frozen configuration. ``null`` in a key that has a default is the key left out.
 
     Example:
         >>> class Point(Config):
         ...     x: float
         ...     y: float = 0.0
-        >>> Point(x=1).identity()
-        {'x': 1.0}
+        >>> Point(x=1).identity(), Point.parse({"x": 1, "y": None}).y
+        ({'x': 1.0}, 0.0)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -59,6 +72,21 @@ class Config(BaseModel):
 
     variant: ClassVar[str] = ""
     """Key that tells a member from another one of the same name, which lacks it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: item for name, item in value.items() if item is not None or name not in _gaps(cls)}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> Any:
+        schema = handler(core)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name in _gaps(cls):
+            properties[name] = _or_null(properties[name])
+        return schema
 
     def identity(self) -> dict[str, Any]:
         """What takes part in a trial's id: JSON values, fields equal to their default left out.
@@ -118,6 +146,28 @@ def _defaults(config: type[Config]) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (name, field.get_default(call_default_factory=True)) for name, field in config.model_fields.items()
     )
+
+
+@cache
+def _gaps(config: type[Config]) -> frozenset[str]:
+    """Fields that may be left out, and in which null would mean nothing else."""
+    fields = config.model_fields.items()
+    return frozenset(
+        name for name, field in fields if not (field.is_required() or _has_null(field.annotation))
+    )
+
+
+def _has_null(annotation: Any) -> bool:
+    return annotation is Any or type(None) in get_args(annotation)
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of a property that may be null as well; what describes it stays outside."""
+    notes: dict[str, Any] = {
+        name: schema[name] for name in ("default", "description", "title") if name in schema
+    }
+    rest = {name: item for name, item in schema.items() if name not in notes}
+    return {"anyOf": [rest, {"type": "null"}], **notes}
 
 
 def _identity(value: Any) -> Any:
@@ -207,7 +257,7 @@ def _explain_one(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | in
     place = tuple(part for part in item["loc"] if not str(part).startswith("<"))
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return place, "unknown key" + near(str(place[-1]), _class_at(item["loc"][:-1], root).model_fields)
+        return place, UNKNOWN_KEY + near(str(place[-1]), _class_at(item["loc"][:-1], root).model_fields)
     if kind == "missing":
         return place, "is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):

@@ -469,6 +469,11 @@ def test_file_that_cannot_be_read_is_refused(path: str, folder: Path, command: C
             "--set base.updates.7=1: leads nowhere: base.updates is a list of 2 without item 7",
         ),
         ("sweep=[seed: [1", "--set sweep=[seed: [1: is not YAML"),
+        (
+            "steps=10",
+            "--set steps=10: steps: is a key of the trial, which stands in base: write base.steps",
+        ),
+        ("batch.size=2", "--set batch.size=2: batch: is a key of the trial, …: write base.batch"),
     ],
 )
 def test_change_on_the_command_line_is_refused(
@@ -476,6 +481,50 @@ def test_change_on_the_command_line_is_refused(
 ) -> None:
     (folder / "a.yaml").write_text(SWEEP)
     check_refused(folder, command, ["run", "a.yaml", "--set", change], [said])
+
+
+def test_key_of_the_trial_beside_base_is_sent_there(folder: Path, command: Command) -> None:
+    (folder / "a.yaml").write_text(SWEEP + "seed: 3\nsteppes: 3\n")
+    said = [
+        "a.yaml:16: seed: is a key of the trial, which stands in base: write base.seed",
+        "a.yaml:17: steppes: unknown key (legal: name, …",
+    ]
+    check_refused(folder, command, ["plan", "a.yaml"], said)
+
+
+OPTIMIZERS = "updates.1.optimizer: [sgd, momentum, adam]"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            in_sweep(OPTIMIZERS).replace("learning_rate: 0.1", "learning_rate: 0.1, momentun: 0.5"),
+            "a.yaml:11: updates.1.momentun: unknown key; did you mean 'momentum'?",
+        ),
+        (
+            in_sweep("cases: {a: {}, b: {updates.1.optimizer: adam}}").replace("learning_rate", "rate"),
+            "a.yaml:11: updates.1.rate: unknown key",
+        ),
+        (
+            in_sweep(OPTIMIZERS, "updates.1.learnig_rate:\n      - 0.1\n      - 0.2"),
+            "a.yaml:16: updates.1.learnig_rate: unknown key; did you mean 'learning_rate'?",
+        ),
+        (
+            in_sweep(OPTIMIZERS).replace("limit: 1.0", "limits: 1.0"),
+            "a.yaml:10: updates.0.limits: unknown key; did you mean 'limit'?",
+        ),
+    ],
+)
+def test_typo_is_reported_once_whatever_it_is_tried_with(
+    text: str, said: str, folder: Path, command: Command
+) -> None:
+    (folder / "a.yaml").write_text(text)
+    refused = command("plan", "a.yaml")
+    assert [line for line in refused.lines if "unknown key" in line] == [
+        line for line in refused.lines if line.startswith(said)
+    ]
+    assert len([line for line in refused.lines if "unknown key" in line]) == 1
 
 
 # --- the run directory
@@ -512,6 +561,19 @@ def test_run_directory_is_refused(out: str, said: str, folder: Path, command: Co
     assert (refused.code, refused.out) == (2, "")
     assert said in "\n".join(refused.lines)
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("arguments", [["--out", "link"], ["--out", "link/below"], ["--out", "loop"], []])
+def test_link_that_leads_nowhere_is_refused(arguments: list[str], folder: Path, command: Command) -> None:
+    (folder / "a.yaml").write_text(SWEEP)
+    for name, target in {"link": "/nowhere/at/all", "loop": "loop", "runs": "gone"}.items():
+        (folder / name).symlink_to(target)
+    refused = command("run", "a.yaml", *arguments)
+    link = arguments[-1].split("/")[0] if arguments else "runs"
+    assert (refused.code, refused.out, len(refused.lines)) == (2, "", 1)
+    target = (folder / link).readlink()
+    assert f"{folder / link} is a symbolic link to {target}, which is not there; " in refused.lines[0]
+    assert not (folder / "gone").exists()
 
 
 def test_directory_of_another_sweep_is_refused(folder: Path, command: Command, finished: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,6 +117,29 @@ def test_followed_job_exits_as_the_sweep_does_and_leaves_the_same_bits(
         FleetError, match=r"no job of a run 'none' on the cluster at .* \(there are: job, other\)"
     ):
         jobs.newest("none")
+
+
+def test_interrupt_ends_the_following_and_says_that_the_job_goes_on(
+    heads: dict[str, Head], sweep: Path, tmp_path: Path
+) -> None:
+    at = ("--address", heads["open"].dashboard)
+    words = ("submit", sweep, *at, "--out", tmp_path / "run", "--leave-on-head", "--workers", "1", "--follow")
+    for verb in (words, ("logs", "followed", "--follow", *at)):
+        command = [sys.executable, "-m", "orchestrator", *map(str, verb)]
+        change = ["--set", ENDLESS, "--set", "name=followed"] if verb == words else []
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen([*command, *change], **pipes) as process:  # type: ignore[call-overload]
+            until(lambda: "followed: 4 trials" in process.stdout.readline())
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=WITHIN_S)
+        assert process.returncode == 130
+        where = f"--address {heads['open'].dashboard}"
+        assert " goes on; only the following has ended. To follow it:\n" in errors
+        assert f"  orchestrator logs followed --follow {where}\n" in errors
+        assert errors.endswith(f"To cancel it:\n  orchestrator cancel followed {where}\n")
+        assert "Traceback" not in errors
+    assert Jobs(heads["open"].dashboard).newest("followed").alive
+    said("cancel", "followed", *at)
 
 
 def test_no_token_is_where_others_can_read_it(heads: dict[str, Head]) -> None:

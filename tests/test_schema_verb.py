@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -123,6 +125,54 @@ def test_plan_follows_changes_on_the_command_line() -> None:
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.stem)
 def test_job_is_planned_with_the_number_of_trials_that_it_claims(job: Path) -> None:
     assert f"{load(job).plan.count:,} trials" in job.read_text()
+
+
+SHOTS = """\
+name: shots
+base:
+  data: {source: moons, rows: 20, scale: angle}
+  model: {kind: circuit, qubits: 2, layers: 1}
+  loss: mse
+  gradient: {engine: parameter-shift, backend: {kind: batched}}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 4}
+  steps: 1
+"""
+
+
+def structures(folder: Path, text: str) -> list[list[str]]:
+    """The plan's table of structures, cell by cell, its header first."""
+    (folder / "a.yaml").write_text(text)
+    lines = invoke("plan", "a.yaml", "--trials", "0").splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("model "))
+    rows = itertools.takewhile(str.strip, [lines[start], *lines[start + 2 :]])
+    return [re.split(r"\s{2,}", row.strip()) for row in rows]
+
+
+def test_plan_shows_what_tells_structures_apart_that_look_alike(folder: Path) -> None:
+    text = swept("gradient.backend.shots: [10, 100, 1000]", "seed: {range: 2}", base=SHOTS)
+    header, *rows = structures(folder, text)
+    place = header.index("gradient.backend.shots")
+    assert [row[place] for row in rows] == ["10", "100", "1000"]
+    assert len({tuple(row) for row in rows}) == 3
+    assert "seed" not in header
+
+
+def test_plan_shows_no_key_that_the_other_columns_tell(folder: Path) -> None:
+    header, *rows = structures(folder, swept("model.layers: [1, 2]", "seed: [0, 1]", base=SHOTS))
+    assert header[:6] == ["model", "data", "loss", "updates", "mode", "trials"]
+    assert len(rows) == 2
+
+
+def test_plan_names_the_values_that_share_a_structure(folder: Path) -> None:
+    cases = "cases: {x: {}, y: {updates.0.learning_rate: 1}}"
+    text = swept("gradient.backend.shots: [10, 20]", cases, base=SHOTS)
+    header, *rows = structures(folder, text)
+    assert "case" not in header
+    assert [row[header.index("trials")] for row in rows] == ["2", "2"]
+    text = swept("cases: {x: {}, y: {updates.0.learning_rate: 1}, z: {batch.size: 5}}", base=SHOTS)
+    header, *rows = structures(folder, text)
+    assert [row[header.index("case")] for row in rows] == ["x, y", "z"]
 
 
 # --- help

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orchestrator.cli import following
 from orchestrator.cli.options import cluster_address, run_name
 
 
@@ -27,6 +28,4 @@ def logs(run: str, address: str | None, follow: bool) -> None:
     if not follow:
         click.echo(jobs.logs(job), nl=False)
         return
-    ended = jobs.follow(job, lambda text: click.echo(text, nl=False))
-    click.echo(f"{ended.id}: {ended.status}")
-    raise SystemExit(ended.code)
+    following.follow(jobs, job, address)

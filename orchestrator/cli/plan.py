@@ -11,6 +11,7 @@ import click
 
 from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file
+from orchestrator.cli.plans import telling, warn
 from orchestrator.errors import InputError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -56,27 +57,35 @@ def plan(
     if parameters:
         _print_parameters(planned)
     _print_trials(planned, trials)
+    click.echo()
+    warn(planned.plan, err=False)
     _print_run(planned, out or f"runs/{planned.name}")
-    click.echo("\n" + _time(planned, estimates, workers))
+    click.echo(_time(planned, estimates, workers))
 
 
 def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
     count = sweep.plan.count
     click.echo(f"{sweep.name}: {show.count(count, 'trial')} in {show.count(len(estimates), 'structure')}\n")
-    rows = [_row(one) for one in estimates[:_MOST_STRUCTURES]]
+    kinds = [_kind(one) for one in estimates]
+    keys = telling(sweep.plan, kinds)
     header = (
         "model",
         "data",
         "loss",
         "updates",
         "mode",
+        *keys,
         "trials",
         "packs",
         "parameters",
         "dead",
         "shard memory",
     )
-    show.table(header, rows)
+    cells = zip(
+        kinds, zip(*keys.values(), strict=True) if keys else [()] * len(kinds), estimates, strict=True
+    )
+    rows = [(*kind, *values, *_counts(one)) for kind, values, one in cells]
+    show.table(header, rows[:_MOST_STRUCTURES])
     if len(estimates) > _MOST_STRUCTURES:
         click.echo(f"… and {len(estimates) - _MOST_STRUCTURES} more")
 
@@ -89,9 +98,8 @@ def _print_data(sweep: Sweep) -> None:
         click.echo(f"\ndata: {line}")
 
 
-def _row(one: Estimate) -> tuple[str, ...]:
-    from orchestrator.sweep.problem import size
-
+def _kind(one: Estimate) -> tuple[str, ...]:
+    """What a structure computes, in a few words."""
     template = one.structure.template
     updates = [str(getattr(u, "clip", None) or getattr(u, "optimizer", "")) for u in template.updates]
     return (
@@ -100,6 +108,14 @@ def _row(one: Estimate) -> tuple[str, ...]:
         template.loss,
         " → ".join(updates) or "–",
         template.mode,
+    )
+
+
+def _counts(one: Estimate) -> tuple[str, ...]:
+    """How much of it there is."""
+    from orchestrator.sweep.problem import size
+
+    return (
         f"{one.structure.count:,}",
         f"{one.packs:,} × {one.pack_size}",
         f"{one.parameters:,}",

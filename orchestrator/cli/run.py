@@ -75,10 +75,10 @@ def run(
         click.echo("stopped; everything that came back is committed. To go on:\n  " + _command())
         raise SystemExit(128 + (terminal.signal or signal.SIGINT))
     click.echo()
-    finished = Run(result.out)
-    frame = summary(finished)
+    done = Run(result.out)
+    frame = summary(done)
     show.frame(frame.header, frame.rows)
-    click.echo(_next(result.out, [table for table in TABLES if finished.files(table)]))
+    click.echo(_next(result.out, [table for table in TABLES if done.files(table)]))
     raise SystemExit(result.exit_code)
 
 
@@ -97,10 +97,13 @@ def _command() -> str:
     return os.environ.get("ORCHESTRATOR_AGAIN") or shlex.join(["orchestrator", *sys.argv[1:]])
 
 
-def _next(out: Path | str, written: Sequence[str]) -> str:
-    tables, query, options = str(out).partition("?")
+def _next(out: Path | str, tables: list[str]) -> str:
+    """Where the tables are, those that have rows, and what may be done with them."""
+    folder, query, options = str(out).partition("?")
+    named = f"{{{','.join(tables)}}}" if len(tables) > 1 else tables[0]
+    table = "steps" if "steps" in tables else tables[0]
     return (
-        f"\nThe tables are in {tables}/{{{','.join(written)}}}/*.parquet. Next, for example:\n"
+        f"\nThe tables are in {folder}/{named}/*.parquet. Next, for example:\n"
         f"  orchestrator analyse {shlex.quote(str(out))}\n"
-        f"  python -c \"import pandas as pd; print(pd.read_parquet('{tables}/steps{query}{options}'))\""
+        f"  python -c \"import pandas as pd; print(pd.read_parquet('{folder}/{table}{query}{options}'))\""
     )

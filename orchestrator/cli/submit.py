@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli import following
 from orchestrator.cli.options import cluster_address, overrides, sweep_file
+from orchestrator.cli.plans import warn
 from orchestrator.errors import FleetError, InputError
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def submit(
     """Run a sweep as a job on a Ray cluster, with the local files that it names.
 
     Submitted twice, it is one job; when that has ended, a new one completes the run. With --follow the exit
-    code is the job's, 143 if it was cancelled.
+    code is the job's, 143 if it was cancelled. Ctrl-C ends the following; the job goes on.
 
     \b
     Example:
@@ -60,6 +62,7 @@ def submit(
     from orchestrator.sweep.shipment import ROOT, shipment
 
     planned = load(sweep, overrides)
+    warn(planned.plan)
     shipped = shipment(planned, sweep.name)
     from orchestrator.fleet.jobs import Jobs
 
@@ -79,18 +82,12 @@ def submit(
         *options,
     ]
     job, new = _start(jobs, planned.name, out, shipped, command, pip)
-    where = [] if address is None else ["--address", address]
     click.echo(f"{'submitted' if new else 'already there, and not submitted again:'} {job.id} on {jobs.url}")
     if "://" not in out:
         click.echo(_how_to_copy(jobs.host, out))
-    if not follow:
-        click.echo(
-            f"To follow it:\n  {shlex.join(['orchestrator', 'logs', planned.name, '--follow', *where])}"
-        )
-        return
-    ended = jobs.follow(job, lambda text: click.echo(text, nl=False))
-    click.echo(f"{ended.id}: {ended.status}")
-    raise SystemExit(ended.code)
+    if follow:
+        following.follow(jobs, job, address)
+    click.echo(following.how_to_follow(job, address))
 
 
 def _check_out(out: str, leave_on_head: bool) -> None:

@@ -15,6 +15,7 @@ import click
 
 from orchestrator.api import Watcher
 from orchestrator.cli import show
+from orchestrator.cli.plans import warn
 
 if TYPE_CHECKING:
     from orchestrator.driver.counts import Counts
@@ -48,6 +49,7 @@ class Terminal(Watcher):
             others = show.count(counts.abandoned, "trial")
             kept = "is kept" if counts.abandoned == 1 else "are kept"
             click.echo(f"{others} of other sweeps {kept} but left out: {counts.why}")
+        warn(sweep.plan)
 
     def placed(self, where: str, workers: int) -> None:
         """Says where it runs."""

@@ -10,7 +10,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from orchestrator.config import Config, ConfigError, Field, explain, field_validator, refuse, show
+from orchestrator.config import (
+    UNKNOWN_KEY,
+    Config,
+    ConfigError,
+    Field,
+    explain,
+    field_validator,
+    refuse,
+    show,
+)
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep import document
 from orchestrator.sweep.document import Document
@@ -19,7 +28,7 @@ from orchestrator.sweep.overrides import overridden
 from orchestrator.sweep.plan import Plan
 from orchestrator.sweep.planner import Planner
 from orchestrator.sweep.resolved import Resolved
-from orchestrator.sweep.trial import Record
+from orchestrator.sweep.trial import Record, Trial
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MEMORY = r"^([0-9]+(?:\.[0-9]+)?) ?([KMGT])iB$"
@@ -165,15 +174,27 @@ def _head(source: Document) -> tuple[SweepFile, list[Fault]]:
     try:
         return SweepFile.parse(source.data), []
     except ConfigError as error:
-        faults = [source.fault(place, message) for place, message in explain(error, SweepFile)]
-        return SweepFile(name="faulty", base={}), faults
+        found = ((place, _of_trial(place) or message) for place, message in explain(error, SweepFile))
+        return SweepFile(name="faulty", base={}), [source.fault(*one) for one in found]
+
+
+def _of_trial(place: tuple[str | int, ...]) -> str:
+    """What is wrong with a key of the trial that stands beside base, or is ``--set`` there; empty if none."""
+    if len(place) > 1 or place[0] not in Trial.model_fields:
+        return ""
+    return f"is a key of the trial, which stands in base: write base.{place[0]}"
 
 
 def _shown(faults: Iterable[Fault]) -> Iterator[Fault]:
     """Every fault once, as a reader goes through the file."""
-    ordered = sorted(set(faults), key=lambda fault: fault.order)
-    for _, group in groupby(ordered, key=lambda fault: fault.order[:3]):
+    once = {_about(fault): fault for fault in sorted(set(faults), key=lambda fault: fault.order)}
+    for _, group in groupby(once.values(), key=lambda fault: fault.order[:3]):
         alike = list(group)
         yield from alike[:_MOST_ALIKE]
         if len(alike) > _MOST_ALIKE:
             yield replace(alike[0], message=f"… and {len(alike) - _MOST_ALIKE:,} more like this")
+
+
+def _about(fault: Fault) -> tuple[object, ...]:
+    """What tells faults apart: an unknown key is one, whatever else each of several members would take."""
+    return fault.order[:3] if fault.message.startswith(UNKNOWN_KEY) else fault.order

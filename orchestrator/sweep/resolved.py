@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from orchestrator.config import ConfigError, explain
+from orchestrator.config import UNKNOWN_KEY, ConfigError, explain
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep.axes import Key, label
 from orchestrator.sweep.document import Document
@@ -27,6 +27,7 @@ class Resolved:
         root: absolute file names start here.
         data: a copy of the base; changed by ``put``.
         origins: where the values that were set stand in the document.
+        keys: where the keys that set them stand.
     """
 
     document: Document
@@ -34,6 +35,7 @@ class Resolved:
     root: FilePath
     data: dict[str, Any]
     origins: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[Path, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
     def put(self, key: Key, index: int) -> Any:
@@ -43,6 +45,7 @@ class Resolved:
         try:
             top = write(self.data, key.path, copy.deepcopy(value))
             self.origins |= {key.path[: len(top)]: origin, key.path: origin}
+            self.keys[key.path] = key.place
         except LookupError as error:
             fault = self.document.fault(origin, f"does not exist: {error}")
             self.faults.append(replace(fault, path=dotted(key.path)))
@@ -94,6 +97,8 @@ class Resolved:
         lengths = [len(path) for path in self.origins if path == parts[: len(path)]]
         length = max(lengths, default=0)
         origin = self.origins[parts[:length]] if lengths else ("base",)
+        if message.startswith(UNKNOWN_KEY) and parts in self.keys:
+            origin = self.keys[parts]
         return replace(self.document.fault((*origin, *place[length:]), message), path=dotted(place))
 
     def slot(self, path: Path) -> Slot:

@@ -50,7 +50,7 @@ def json_schema() -> dict[str, Any]:
     """
     schema, base = SweepFile.model_json_schema(), Trial.model_json_schema()
     definitions = {**schema.pop("$defs"), **base.pop("$defs"), "item": _ITEM}
-    updates = base["properties"]["updates"]
+    updates, _ = base["properties"]["updates"]["anyOf"]
     updates["items"] = {"anyOf": [{"type": "null"}, updates["items"]]}
     schema["properties"] |= {"base": base, "sweep": {"type": "array", "items": {"$ref": "#/$defs/item"}}}
     schema |= {

@@ -127,7 +127,12 @@ class Folder:
     def check_usable(self) -> None:
         """Raises RunDirectoryError if it is a file, or where nothing can be written; changes nothing."""
         root = self.root.absolute()
-        there = next(place for place in (root, *root.parents) if place.exists())
+        there = next(place for place in (root, *root.parents) if place.exists() or place.is_symlink())
+        if not there.exists():
+            raise RunDirectoryError(
+                f"{there} is a symbolic link to {there.readlink()}, which is not there; "
+                "make that directory, remove the link, or name another directory"
+            )
         if not there.is_dir():
             raise RunDirectoryError(f"{there} is a file; name a directory")
         if not os.access(there, os.W_OK | os.X_OK):

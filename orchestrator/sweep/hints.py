@@ -1,0 +1,85 @@
+"""What a plan allows and its author may not have meant: expectation values beyond what a loss takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.models.any_circuit import AnyCircuit
+from orchestrator.models.base import Built, Model
+from orchestrator.models.gates import Observable
+from orchestrator.models.hybrid import Hybrid
+from orchestrator.models.layered import Layered
+from orchestrator.models.program import Program
+from orchestrator.sweep.plan import Plan
+from orchestrator.sweep.problem import Problem, checked_problem
+
+_NO_PROBABILITY = (
+    "(1 + E)/2 is then no probability, and the loss has no meaning: it falls below 0, or diverges"
+)
+_BEYOND = {
+    "mse": "labels are -1 and 1",
+    "hinge": "a margin of 1 is then not the largest",
+    "linear": "(1 - yE)/2 then leaves [0, 1]",
+    "binary-cross-entropy": _NO_PROBABILITY,
+    "cross-entropy": _NO_PROBABILITY,
+}
+"""What is odd about E outside [-1, 1], by loss."""
+
+_ROUNDING = 1e-9
+
+
+def hints(plan: Plan) -> list[str]:
+    """What is legal and perhaps not meant, each once: observables whose E can leave [-1, 1].
+
+    No loss is refused for it: the bound on E, from the coefficients' absolute values, need not be reached.
+    """
+    found: dict[str, None] = {}
+    seen = set()
+    for trial in (structure.template for structure in plan.structures):
+        part = (trial.model, trial.loss, trial.data)
+        if trial.loss in _BEYOND and part not in seen and _weighted(trial.model):
+            seen.add(part)
+            found |= dict.fromkeys(_hints(checked_problem(trial), trial.model.summary))
+    return list(found)
+
+
+def _weighted(model: Model) -> bool:
+    """Whether the prediction is an observable with coefficients."""
+    last = model.layers[-1] if isinstance(model, Hybrid) else model
+    if not isinstance(last, AnyCircuit):
+        return False
+    return any(isinstance(observable, dict) for observable in (last.observable, *last.observables))
+
+
+def _hints(ready: Problem, model: str) -> Iterator[str]:
+    if ready.model.head != "expectation" or (ready.loss == "mse" and not ready.data.classes):
+        return
+    for low, high in map(reach, _measured(ready.model)):
+        if (most := max(-low, high)) > 1.0 + _ROUNDING:
+            yield (
+                f"{model}: the observable's E can reach from {low:.4g} to {high:.4g}, and loss: {ready.loss} "
+                f"takes E in [-1, 1]: {_BEYOND[ready.loss]}; divide the coefficients by {most:.4g}"
+            )
+
+
+def _measured(model: Built) -> tuple[Observable, ...]:
+    """The observables of a circuit, or of a hybrid's last one."""
+    if isinstance(model, Layered):
+        return model.circuits[-1].observables
+    return model.observables if isinstance(model, Program) else ()
+
+
+def reach(observable: Observable) -> tuple[float, float]:
+    """Bounds of an observable's expectation value, from its coefficients.
+
+    A Pauli string lies in [-1, 1], the identity is 1, and |0…0><0…0| lies in [0, 1].
+
+    Example:
+        >>> from orchestrator.models.gates import Term
+        >>> reach(Observable((Term(1.0, 0, 0), Term(0.5, 0, 1)), -1.0))
+        (-0.5, 1.5)
+    """
+    constant = sum(term.coefficient for term in observable.terms if not (term.x or term.z))
+    spread = sum(abs(term.coefficient) for term in observable.terms if term.x or term.z)
+    projector = observable.projector
+    return constant - spread + min(0.0, projector), constant + spread + max(0.0, projector)
