@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import orchestrator as command_line
+from orchestrator.sweep import document
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
@@ -61,12 +66,59 @@ def test_links_lead_somewhere(page: Path) -> None:
 VERBS = command_line.commands
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_in_documents_are_verbs_with_these_options(page: Path) -> None:
-    for line in re.findall(r"^\s*(?:\$ )?orchestrator (.+)$", page.read_text(), re.MULTILINE):
-        verb, *words = line.split("#")[0].split()
-        known = {option for parameter in VERBS[verb].params for option in parameter.opts}
-        assert {word.split("=")[0] for word in words if word.startswith("--")} <= known
+NAMING = [
+    *PAGES,
+    ROOT / "Makefile",
+    *sorted((ROOT / "jobs").iterdir()),
+    *sorted((ROOT / "cluster").iterdir()),
+]
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
+def test_commands_are_verbs_with_these_options(page: Path) -> None:
+    text = page.read_text()
+    for line in re.findall(r"^#? {2,}orchestrator ([a-z].+)$", text, re.MULTILINE):
+        assert line.split()[0] in VERBS, line
+    for verb, words in re.findall(r"\borchestrator ([a-z]+)\b([^`'#\n]*)", text):
+        if verb in VERBS:
+            known = {option for parameter in VERBS[verb].params for option in parameter.opts}
+            assert {word.split("=")[0] for word in words.split() if word.startswith("--")} <= known, words
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
+def test_modules_and_targets_that_commands_name_are_there(page: Path) -> None:
+    text, makefile = page.read_text(), (ROOT / "Makefile").read_text()
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert module == "pip" or importlib.util.find_spec(module), module
+    for target in re.findall(r"(?:^ *|`)make ([a-z][\w-]*)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+README_COMMANDS = README.partition("    ray start --head ")[2].partition("    ray stop")[0].splitlines()[1:]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_commands_from_a_cluster_to_a_data_frame_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand in README, one after another; the cluster is that of the tests."""
+    monkeypatch.chdir(tmp_path)
+    Path("jobs").symlink_to(ROOT / "jobs")
+    assert len(README_COMMANDS) >= 9
+    for line in README_COMMANDS:
+        program, *words = shlex.split(line, comments=True)
+        if program == "orchestrator":
+            invoked(words)
+        else:
+            assert program == "python"
+            subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def invoked(words: list[str]) -> str:
+    """What a verb prints that succeeds."""
+    result = CliRunner().invoke(command_line, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def test_readme_names_the_commands_that_the_makefile_has() -> None:
@@ -88,3 +140,23 @@ def test_job_says_what_it_shows_and_how_to_run_it(job: Path) -> None:
     planned = CliRunner().invoke(command_line, ["plan", str(job)], catch_exceptions=False)
     assert planned.exit_code == 0
     assert planned.output.startswith(f"{job.stem}: {count} trials")
+
+
+@pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda job: job.stem)
+def test_commands_of_a_job_find_rows(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the sweep cut down to two steps and one seed."""
+    monkeypatch.chdir(tmp_path)
+    seeds = f"sweep.{len(document.read(job).data['sweep']) - 1}.seed=[0]"
+    invoked(["run", str(job), "--inline", "--set", "base.steps=2", "--set", seeds])
+    header = re.sub(r"^# *", "", job.read_text().split("\n\n")[0], flags=re.MULTILINE)
+    commands = header[header.index("orchestrator run") :].replace("\n", " ").split("orchestrator ")[2:]
+    for command in commands:
+        assert len(invoked(shlex.split(command)).splitlines()) > 2
+
+
+def test_plateaus_are_those_of_the_formula() -> None:
+    """McClean et al. (2018): d / [3(d² − 1)], n = 2 … 6, with as many digits as the header has."""
+    header = (ROOT / "jobs" / "plateaus.yaml").read_text().split("\n\n")[0]
+    found = re.findall(r"0\.\d+", header.partition("d = 2^n:")[2])[:5]
+    variances = [d / (3 * (d * d - 1)) for d in (4, 8, 16, 32, 64)]
+    assert found == [f"{variance:.4f}" for variance in variances]

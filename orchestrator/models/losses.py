@@ -85,7 +85,7 @@ def value_and_slope(loss: str, head: str, prediction: Array, targets: Array, cla
     loss              head                  formula
     ================= ===================== =========================================================
     mse               sigmoid               (o - c)², c the class, 0 or 1; regression: (o - y)²
-    mse               softmax               Σ_k (o_k - [k = c])² / K
+    mse               softmax               Σ_k (o_k - [k = c])² / K: a mean over classes, no sum
     mse               any other             (o - s)²; regression: (o - y)²
     (binary-)cross-   sigmoid, softmax      -log o_c, fused with the head: finite for every logit
     entropy           expectation           -log ((1 + s E) / 2); infinite at s E = -1

@@ -58,7 +58,10 @@ class Trial(Config):
     mode: Literal["train", "probe"] = "train"
     data: Annotated[Data, OneOf()] | None = None
     model: Annotated[Model, OneOf()]
-    loss: Literal[LOSSES]  # type: ignore[valid-type]
+    loss: Literal[LOSSES] = Field(  # type: ignore[valid-type]
+        description="mse behind a softmax is the mean over classes; on a circuit, mse, hinge and linear are "
+        "on labels -1 and 1, cross-entropies on (1+E)/2"
+    )
     gradient: Annotated[Engine, OneOf()]
     updates: tuple[Annotated[Update, OneOf()], ...] = Field(default=(), strict=False)
     batch: Batch = Batch()
