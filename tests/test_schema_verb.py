@@ -152,8 +152,8 @@ def structures(folder: Path, text: str) -> list[list[str]]:
 def test_plan_shows_what_tells_structures_apart_that_look_alike(folder: Path) -> None:
     text = swept("gradient.backend.shots: [10, 100, 1000]", "seed: {range: 2}", base=SHOTS)
     header, *rows = structures(folder, text)
-    place = header.index("gradient.backend.shots")
-    assert [row[place] for row in rows] == ["10", "100", "1000"]
+    column = header.index("gradient.backend.shots")
+    assert [row[column] for row in rows] == ["10", "100", "1000"]
     assert len({tuple(row) for row in rows}) == 3
     assert "seed" not in header
 

@@ -32,18 +32,18 @@ def telling(plan: Plan, rows: Sequence[tuple[str, ...]]) -> dict[str, list[str]]
     Args:
         rows: what a table shows of each structure of the plan.
     """
-    shown = [_shown(plan, structure) for structure in plan.structures]
+    labels = [_labels(plan, structure) for structure in plan.structures]
     order = sorted(range(len(rows)), key=rows.__getitem__)
     alike = [list(group) for _, group in groupby(order, key=rows.__getitem__)]
     columns = [
         column
         for column in range(len(plan.keys))
-        if any(len({shown[index][column] for index in group}) > 1 for group in alike)
+        if any(len({labels[index][column] for index in group}) > 1 for group in alike)
     ]
-    return {plan.keys[column]: [cells[column] for cells in shown] for column in columns}
+    return {plan.keys[column]: [cells[column] for cells in labels] for column in columns}
 
 
-def _shown(plan: Plan, structure: Structure) -> list[str]:
+def _labels(plan: Plan, structure: Structure) -> list[str]:
     """What a structure has in each key column; nothing where the key varies inside of its packs."""
     free = {key.column for one in structure.combinations for axis in one.axes for key in axis.keys}
     return ["" if column in free else _values(structure, column) for column in range(len(plan.keys))]

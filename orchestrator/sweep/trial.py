@@ -59,7 +59,7 @@ class Trial(Config):
     data: Annotated[Data, OneOf()] | None = None
     model: Annotated[Model, OneOf()]
     loss: Literal[LOSSES] = Field(  # type: ignore[valid-type]
-        description="mse behind a softmax is the mean over classes; on a circuit, mse, hinge and linear are "
+        description="mse after a softmax is the mean over classes; on a circuit, mse, hinge and linear are "
         "on labels -1 and 1, cross-entropies on (1+E)/2"
     )
     gradient: Annotated[Engine, OneOf()]
