@@ -193,7 +193,7 @@ def _print_run(sweep: Sweep, out: str) -> None:
     try:
         found, _ = count(sweep.plan, Done(Run(out).ended(), {}))
     except RunDirectoryError as error:
-        click.echo(f"\n{error}")
+        click.echo(str(error))
         return
     others = f", {found.abandoned:,} others" if found.abandoned else ""
-    click.echo(f"\n{out}: {found.kept:,} of {show.count(sweep.plan.count, 'trial')} are there{others}")
+    click.echo(f"{out}: {found.kept:,} of {show.count(sweep.plan.count, 'trial')} are there{others}")
