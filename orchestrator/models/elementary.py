@@ -164,6 +164,14 @@ def _standard_classes() -> dict[str, Any]:
 
 def _definition(operation: Any, origin: str) -> QuantumCircuit:
     """The circuit that an operation stands for; raises InputError if there is none."""
+    from qiskit.circuit import ControlFlowOp, Reset
+
+    if isinstance(operation, Reset):
+        raise _refused(
+            operation, origin, "is no unitary gate; only one before a qubit's first gate is left out"
+        )
+    if isinstance(operation, ControlFlowOp):
+        raise _refused(operation, origin, "is no unitary gate; write the gates out")
     if getattr(operation, "num_clbits", 0):
         raise _refused(operation, origin, "is no unitary gate; only measurements at the end are left out")
     try:
