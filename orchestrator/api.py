@@ -90,6 +90,7 @@ def run(
     retry_failed: bool = False,
     watcher: Watcher | None = None,
     root: str | os.PathLike[str] = "/",
+    trust: Iterable[str | os.PathLike[str]] = (),
 ) -> Result:
     """Runs a sweep file, or completes its run.
 
@@ -102,6 +103,9 @@ def run(
         retry_failed: run the trials of the sweep that failed before once more.
         watcher: is told what happens.
         root: absolute file names in the sweep start here; where its files were shipped to.
+        trust: packages and folders whose code the sweep may call, beside its own folder's: names
+            (``"mypackage"``) and paths (``"./circuits"``). ORCHESTRATOR_TRUST adds to them. A sweep with
+            ``python:`` is code that runs with your rights.
 
     Raises:
         InputError: faults in the sweep file, or this process lacks the GPU that trials need; nothing was
@@ -113,7 +117,7 @@ def run(
         >>> result = run("jobs/quickstart.yaml", where=Where(inline=True))  # doctest: +SKIP
     """
     watcher = watcher or Watcher()
-    planned = load(Path(sweep), overrides, Path(root))
+    planned = load(Path(sweep), overrides, Path(root), trust)
     if where.inline:
         check_here(planned.plan)
     folder = located(f"runs/{planned.name}" if out is None else out)

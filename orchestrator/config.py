@@ -101,11 +101,20 @@ class Config(BaseModel):
 
     def files(self) -> Iterator[Path]:
         """The local files that its numbers depend on, those of its members included."""
+        for member in self._members():
+            yield from member.files()
+
+    def calls(self) -> Iterator[tuple[str, Path]]:
+        """The functions of the user's own that it and its members call, each with its file."""
+        for member in self._members():
+            yield from member.calls()
+
+    def _members(self) -> Iterator[Config]:
         for name in type(self).model_fields:
             value = getattr(self, name)
             for member in value if isinstance(value, tuple) else (value,):
                 if isinstance(member, Config):
-                    yield from member.files()
+                    yield member
 
     @classmethod
     def parse(cls, value: Mapping[str, Any], **context: Any) -> Self:

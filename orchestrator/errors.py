@@ -1,4 +1,4 @@
-"""Every exception that this package raises on purpose.
+"""Every exception that this package raises on purpose, and the text that messages may hold.
 
 OrchestratorError                  exit code
 ├── InputError                     2   what the user wrote cannot run; carries every fault found
@@ -12,8 +12,26 @@ OrchestratorError                  exit code
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+_CONTROL = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and moves of the cursor
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles and links
+    r"|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+"""What a terminal obeys in place of showing it, but for tabs and ends of lines (ECMA-48)."""
+
+
+def plain(text: str) -> str:
+    """Text that any terminal, file and table can hold: without control characters and lone surrogates.
+
+    Example:
+        >>> plain("\\x1b[31mred\\x1b[0m\\a \\udcff")
+        'red ?'
+    """
+    return _CONTROL.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,7 @@ class Fault:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.file and self.line else self.file
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        return plain(": ".join(part for part in (place, self.path, self.message) if part))
 
 
 class OrchestratorError(Exception):

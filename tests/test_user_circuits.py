@@ -11,6 +11,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 import orchestrator
 import orchestrator.errors
+from orchestrator import user_code
 from orchestrator.config import Config, ConfigError, discover
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.batched.differentiator import BatchedProgram
@@ -78,6 +79,7 @@ c = measure q;
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "ladders.py").write_text(MODULE)
     (tmp_path / "own.qasm").write_text(QASM)
+    user_code.allow(user_code.Trust((str(tmp_path),)))
     return tmp_path
 
 

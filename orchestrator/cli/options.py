@@ -29,6 +29,13 @@ overrides: Decorator = click.option(
     metavar="PATH=VALUE",
     help="Change the sweep file for this once, e.g. base.steps=10. May be repeated.",
 )
+trust: Decorator = click.option(
+    "--trust",
+    multiple=True,
+    metavar="PACKAGE|FOLDER",
+    help="Let the sweep call code of this package on Python's path, or in this folder (./circuits), beside "
+    "that in its own folder. May be repeated; ORCHESTRATOR_TRUST adds more, separated by commas.",
+)
 
 
 def newest_job(run: str, address: str | None) -> tuple[Jobs, Job]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli import show
-from orchestrator.cli.options import overrides, sweep_file
+from orchestrator.cli.options import overrides, sweep_file, trust
 from orchestrator.cli.plans import telling, warn
 from orchestrator.errors import InputError, RunDirectoryError
 
@@ -24,6 +24,7 @@ _MOST_STRUCTURES = 12
 @click.command()
 @sweep_file
 @overrides
+@trust
 @click.option("--out", type=click.Path(), help="The run to compare with.  [default: runs/<name>]")
 @click.option("--trials", type=click.IntRange(0), default=5, help="How many trials to list.  [default: 5]")
 @click.option(
@@ -33,12 +34,15 @@ _MOST_STRUCTURES = 12
 def plan(
     sweep: Path,
     overrides: tuple[str, ...],
+    trust: tuple[str, ...],
     out: str | None,
     trials: int,
     parameters: bool,
     workers: int | None,
 ) -> None:
     """Check a sweep file; say what it would run, and what is there already. Starts nothing, writes nothing.
+
+    A sweep with `python:` is code, which is executed to see what it makes; it runs with your rights.
 
     \b
     Example:
@@ -48,11 +52,12 @@ def plan(
     from orchestrator.driver.packs import default_workers
     from orchestrator.sweep.file import load
 
-    planned = load(sweep, overrides)
+    planned = load(sweep, overrides, trust=trust)
     workers = workers or default_workers()
     estimates = [estimate(planned, structure, workers) for structure in planned.plan.structures]
     _print_structures(planned, estimates)
     _print_data(planned)
+    _print_calls(planned)
     _print_totals(planned, estimates)
     if parameters:
         _print_parameters(planned)
@@ -96,6 +101,15 @@ def _print_data(sweep: Sweep) -> None:
     lines = dict.fromkeys(source.load().description for source in sources if source)
     for line in filter(None, lines):
         click.echo(f"\ndata: {line}")
+
+
+def _print_calls(sweep: Sweep) -> None:
+    """The functions of the user's own that the sweep calls."""
+    combinations = (one for structure in sweep.plan.structures for one in structure.combinations)
+    models = dict.fromkeys(combination.template.model for combination in combinations)
+    calls = dict.fromkeys(call for model in models for call in model.calls())
+    for number, (name, file) in enumerate(calls):
+        click.echo(("" if number else "\n") + f"code: calls {name} of {file}")
 
 
 def _kind(one: Estimate) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import show
-from orchestrator.cli.options import overrides, sweep_file
+from orchestrator.cli.options import overrides, sweep_file, trust
 
 
 @click.command()
@@ -21,6 +21,7 @@ from orchestrator.cli.options import overrides, sweep_file
 @click.option("--address", help="Ray cluster to join.  [default: the one running here, else a local one]")
 @click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
 @overrides
+@trust
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
 @click.option("--retry-failed", is_flag=True, help="Run the trials that failed before once more.")
 @click.option("--shipped", type=click.Path(path_type=Path), default="/", hidden=True)
@@ -31,6 +32,7 @@ def run(
     address: str | None,
     workers: int | None,
     overrides: tuple[str, ...],
+    trust: tuple[str, ...],
     mixed_versions: bool,
     retry_failed: bool,
     shipped: Path,
@@ -65,6 +67,7 @@ def run(
         retry_failed=retry_failed,
         watcher=terminal,
         root=shipped,
+        trust=trust,
     )
     terminal.end()
     if not result.finished and result.fed_up and terminal.signal is None:

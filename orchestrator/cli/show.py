@@ -10,6 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.errors import plain
+
 __all__ = ["count", "duration", "frame", "number", "progress_bar", "table"]
 
 
@@ -21,7 +23,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         cells = [row[position] for row in rows]
         drawn.add_column(name, justify="right" if _numeric(cells) else "left", no_wrap=True)
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(plain, row))
     console = Console(highlight=False)
     if not console.is_terminal or console.width < 20:
         console = Console(highlight=False, width=400)

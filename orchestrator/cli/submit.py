@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import shlex
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import following
-from orchestrator.cli.options import cluster_address, overrides, sweep_file
+from orchestrator.cli.options import cluster_address, overrides, sweep_file, trust
 from orchestrator.cli.plans import warn
 from orchestrator.errors import FleetError, InputError
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
 @overrides
+@trust
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
 @click.option("--follow", is_flag=True, help="Show what the job prints until it ends; exit as it does.")
 def submit(
@@ -44,6 +46,7 @@ def submit(
     pip: bool,
     workers: int | None,
     overrides: tuple[str, ...],
+    trust: tuple[str, ...],
     mixed_versions: bool,
     follow: bool,
 ) -> None:
@@ -58,29 +61,17 @@ def submit(
       orchestrator submit my.yaml --out /data/my --leave-on-head   # on the cluster that runs here
     """
     _check_out(out, leave_on_head)
+    from orchestrator import user_code
     from orchestrator.sweep.file import load
-    from orchestrator.sweep.shipment import ROOT, shipment
+    from orchestrator.sweep.shipment import shipment
 
-    planned = load(sweep, overrides)
+    planned = load(sweep, overrides, trust=trust)
     warn(planned.plan)
     shipped = shipment(planned, sweep.name)
     from orchestrator.fleet.jobs import Jobs
 
     jobs = Jobs(address)
-    options = [f"--workers={workers}"] if workers else []
-    options += ["--mixed-versions"] if mixed_versions else []
-    command = [
-        "python",
-        "-m",
-        "orchestrator",
-        "run",
-        shipped.sweep,
-        "--shipped",
-        ROOT,
-        "--out",
-        out,
-        *options,
-    ]
+    command = _command(shipped, out, workers, mixed_versions, user_code.trusted().packages)
     job, new = _start(jobs, planned.name, out, shipped, command, pip)
     click.echo(f"{'submitted' if new else 'already there, and not submitted again:'} {job.id} on {jobs.url}")
     if "://" not in out:
@@ -88,6 +79,18 @@ def submit(
     if follow:
         following.follow(jobs, job, address)
     click.echo(following.how_to_follow(job, address))
+
+
+def _command(
+    shipped: Shipment, out: str, workers: int | None, mixed_versions: bool, packages: Iterable[str]
+) -> list[str]:
+    """What the job runs. The folders that are trusted here are trusted there, as they are in the shipment."""
+    from orchestrator.sweep.shipment import ROOT
+
+    command = ["python", "-m", "orchestrator", "run", shipped.sweep, "--shipped", ROOT, "--out", out]
+    command += [f"--workers={workers}"] if workers else []
+    command += ["--mixed-versions"] if mixed_versions else []
+    return command + [f"--trust={package}" for package in packages]
 
 
 def _check_out(out: str, leave_on_head: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import show
-from orchestrator.cli.options import run_folder
+from orchestrator.cli.options import run_folder, trust
+from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.driver.verify import Verification
@@ -22,24 +24,38 @@ _PROMISE = (
 @run_folder
 @click.option("-k", "count", type=click.IntRange(1), default=20, show_default=True, help="So many trials.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses the trials.")
-def verify(run: str, count: int, seed: int) -> None:
+@click.option(
+    "--sweep",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The sweep file: code in its folder is called.",
+)
+@trust
+def verify(run: str, count: int, seed: int, sweep: Path | None, trust: tuple[str, ...]) -> None:
     """Run trials of a run once more, here and without Ray, and compare them bit by bit.
 
     Compares all deterministic columns (docs/columns.md) of trials that ended as done or diverged. Nothing
-    is written; the run may be finished or still going on.
+    is written; the run may be finished or still going on. If trials call functions of your own (`python:`),
+    give the sweep file, or --trust: no code is called only because a run names it.
 
     Exit codes: 0 all equal, 1 some differ, 2 bad input.
 
     \b
     Example:
       orchestrator verify runs/quickstart -k 5
+      orchestrator verify runs/own --sweep own.yaml
     """
+    from orchestrator import user_code
     from orchestrator.driver.verify import cpu, verify
     from orchestrator.engines.threads import use_threads
     from orchestrator.fleet.inline import Alone
     from orchestrator.traces.read import Run
     from orchestrator.versions import versions
 
+    if sweep is not None and not sweep.is_file():
+        raise InputError.at("--sweep", f"is {sweep}, which is no file")
+    own = () if sweep is None else (sweep.resolve().parent,)
+    user_code.allow(user_code.Trust.of(trust, *own))
     use_threads(1)
     result = verify(Run(run), Alone(), count, seed, versions())
     click.echo(_text(result, cpu()))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.errors import CertificateError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
+from orchestrator.errors import CertificateError, WorkerCrashed, WorkerLost, WorkerOutOfMemory, plain
 
 
 class Kind(StrEnum):
@@ -44,9 +44,9 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, trace: str) -> Failure:
         """The failure of a task that ended with ``error``; its traceback as text."""
-        kind = _kind(error)
+        kind, trace = _kind(error), plain(trace)
         if isinstance(error, WorkerLost):
-            return cls(kind, str(error), kind)
+            return cls(kind, plain(str(error)), kind)
         mark = f"{type(error).__name__} at {_place(trace)}"
         return cls(kind, trace, mark, hopeless=isinstance(error, CertificateError))
 

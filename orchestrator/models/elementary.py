@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError
+from orchestrator.user_code import explained
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -175,10 +176,11 @@ def _definition(operation: Any, origin: str) -> QuantumCircuit:
     if getattr(operation, "num_clbits", 0):
         raise _refused(operation, origin, "is no unitary gate; only measurements at the end are left out")
     try:
-        definition = _defined(operation, origin)
+        with explained(PATH, f"{origin}: the definition of {operation.name}"):
+            definition = _defined(operation, origin)
     except (InputError, RecursionError):
         raise
-    except Exception as error:  # a definition is the user's code, or a formula that needs numbers
+    except Exception as error:  # a formula that needs numbers
         reason = " ".join(str(error).split())[:200]
         raise _refused(operation, origin, f"cannot be written in other gates: {reason}") from error
     if definition is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from orchestrator import user_code
 from orchestrator.config import (
     UNKNOWN_KEY,
     Config,
@@ -128,13 +130,20 @@ class Sweep:
     folder: Path
 
 
-def load(path: str | Path, overrides: Iterable[str] = (), root: Path = Path("/")) -> Sweep:
-    """Reads and plans a sweep file.
+def load(
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    root: Path = Path("/"),
+    trust: Iterable[str | os.PathLike[str]] = (),
+) -> Sweep:
+    """Reads and plans a sweep file; from then on this process trusts code in its folder, and ``trust``.
 
     Args:
         path: the YAML file.
         overrides: ``path=value`` pairs applied to it, e.g. ``base.steps=10``; values are YAML.
-        root: absolute file names in it start here; where its files were shipped to.
+        root: absolute file names in it start here; where its files were shipped to, and all code there is
+            trusted, as it has been checked where it was shipped.
+        trust: packages and folders whose code the sweep may call as well; see ``user_code.Trust``.
 
     Raises:
         InputError: every fault found, with file and line.
@@ -143,7 +152,10 @@ def load(path: str | Path, overrides: Iterable[str] = (), root: Path = Path("/")
         >>> load("jobs/quickstart.yaml").plan.count
         18
     """
-    return plan(overridden(document.read(path), overrides), Path(path).resolve().parent, root.absolute())
+    source, folder = overridden(document.read(path), overrides), Path(path).resolve().parent
+    own = folder if root == Path("/") else root.absolute()
+    user_code.allow(user_code.Trust.of(trust, own))
+    return plan(source, folder, root.absolute())
 
 
 def plan(source: Document, folder: Path, root: Path = Path("/")) -> Sweep:

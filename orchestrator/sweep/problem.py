@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from orchestrator import user_code
 from orchestrator.config import ConfigError, discover
 from orchestrator.data.base import Data, Dataset
 from orchestrator.engines.base import Engine
@@ -51,8 +52,10 @@ class Problem:
 
         Raises:
             CertificateError: they differ; no trial of this structure can be believed.
+            InputError: code of the user's, which draws the circuit anew, raised something.
         """
-        return self.engine.certify(self.model, _CERTIFICATE_SEED)
+        with user_code.explained("model", "drawing the circuit anew"):
+            return self.engine.certify(self.model, _CERTIFICATE_SEED)
 
     @cached_property
     def weight_square(self) -> float:
@@ -108,7 +111,7 @@ def checked_problem(trial: Trial) -> Problem:
     """The problem of a trial that ``problem`` has found legal; cheap enough for every step."""
     fingerprint = trial.data.fingerprint() if trial.data else ""
     fingerprints = (fingerprint, trial.model.fingerprint())
-    return _problem(trial.data, fingerprints, trial.model, trial.loss, trial.gradient)
+    return _problem(trial.data, fingerprints, trial.model, trial.loss, trial.gradient, user_code.trusted())
 
 
 @lru_cache(maxsize=64)
@@ -118,6 +121,7 @@ def _problem(
     model: Model,
     loss: str,
     engine: Engine,
+    trust: user_code.Trust,  # noqa: ARG001 - likewise: what is not trusted is not to be had from the cache
 ) -> Problem:
     dataset = _dataset(data)
     try:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from orchestrator import user_code
 from orchestrator.data.base import Dataset
 from orchestrator.data.source import Source, know
 from orchestrator.engines.base import Engine
@@ -31,6 +32,7 @@ class Preparation:
         checked: engines that need more than a CPU.
         warmed: engines that are loaded, one of each kind.
         datasets: what the driver has read already, with sources and fingerprints.
+        trust: whose code may be executed.
 
     Raises:
         InputError: an engine lacks something here.
@@ -40,16 +42,18 @@ class Preparation:
     checked: tuple[Engine, ...]
     warmed: tuple[Engine, ...]
     datasets: tuple[tuple[Source, str, Dataset], ...]
+    trust: user_code.Trust
 
     @classmethod
     def of(cls, plan: Plan, threads: int) -> Preparation:
-        """For the workers of a plan."""
+        """For the workers of a plan; they trust what this process does."""
         engines = dict.fromkeys(structure.template.gradient for structure in plan.structures)
         kinds = {type(engine): engine for engine in reversed(engines)}
         checked = tuple(engine for engine in engines if engine.gpus)
-        return cls(threads, checked, tuple(kinds.values()), tuple(_datasets(plan)))
+        return cls(threads, checked, tuple(kinds.values()), tuple(_datasets(plan)), user_code.trusted())
 
     def __call__(self) -> None:
+        user_code.allow(self.trust)
         use_threads_only(self.threads)
         for engine in self.checked:
             engine.check()
