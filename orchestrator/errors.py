@@ -57,11 +57,14 @@ class Fault:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.file and self.line else self.file
-        return plain(": ".join(part for part in (place, self.path, self.message) if part))
+        return ": ".join(part for part in (place, self.path, self.message) if part)
 
 
 class OrchestratorError(Exception):
-    """Root of the tree above."""
+    """Root of the tree above. What it says is ``plain``, whoever's words it repeats."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class InputError(OrchestratorError):

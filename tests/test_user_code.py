@@ -331,6 +331,14 @@ def test_no_function_outside_the_folder_is_called(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("folder", ["a\0b", "\ud800", "x" * 5000, "nowhere"])
+def test_folder_that_cannot_be_is_a_fault(folder: str, tmp_path: Path) -> None:
+    sweep(tmp_path)
+    values = {"kind": "circuit", "python": "circuits:made", "folder": folder}
+    with pytest.raises(InputError, match="there is no module circuits in "):
+        PythonCircuit.parse(values, folder=str(tmp_path)).build(0, 0)
+
+
 @pytest.mark.parametrize(
     "name", ["..circuits:made", "../circuits:made", "a..b:made", "/x/circuits:made", ".:f"]
 )
@@ -415,9 +423,9 @@ def test_trust_in_one_package_is_none_in_another(trust: str, package: Path, tmp_
     assert "trusted_pack" not in sys.modules
 
 
-@pytest.mark.parametrize("trust", ["./nowhere", "no-package", "", "a b", "os:system"])
+@pytest.mark.parametrize("trust", ["./nowhere", "no-package", "", "a b", "os:system", "~nobody/x", "a/\0"])
 def test_trust_in_what_is_neither_folder_nor_package_is_refused(trust: str, tmp_path: Path) -> None:
-    message = f"--trust: is '{trust}', must be a folder (./circuits) or a package's name"
+    message = f"--trust: is {trust!r}, must be a folder (./circuits) or a package's name"
     assert refused("plan", sweep(tmp_path), "--trust", trust) == message
 
 
@@ -509,6 +517,27 @@ def test_shipped_sweep_calls_what_it_calls_here(
     assert done.exit_code == 0, done.output + repr(done.exception)
     assert sorted(pd.read_parquet(tmp_path / "run" / "trials").trial) == ids
     assert (there / ROOT).is_dir()
+
+
+def test_files_are_what_a_module_may_import_from_its_folder(tmp_path: Path) -> None:
+    """Also from folders without __init__.py, inside functions, and beside a module that is no Python."""
+    written = {
+        "circuits.py": "import plain.inner, broken, numpy\nfrom pack import sub as s\n"
+        "def made():\n    from helper import name\n    from . import unused\n",
+        "plain/inner.py": "from .beside import x\n",
+        "plain/beside.py": "from circuits import made\n",
+        "pack/__init__.py": "from .deep.er import x\n",
+        "pack/sub.py": "",
+        "pack/deep/er.py": "from ... import unused\nfrom .. import numpy\n",
+        "pack/numpy.py": "",
+        "helper.py": "",
+        "broken.py": "no Python\n",
+    }
+    for name, text in {**written, "numpy.py": "", "unused.py": "", "pack/unused.py": ""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = user_code.Function("circuits", "made", str(tmp_path)).files()
+    assert [str(file.relative_to(tmp_path)) for file in found] == sorted(written)
 
 
 # Under a name of its own.
