@@ -255,7 +255,8 @@ def test_plan_says_what_a_run_holds_and_is_not_stopped_by_what_is_none(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def line(*more: str | Path) -> str:
-        return said("plan", sweep, *more).splitlines()[-3]
+        """What stands before how long it takes."""
+        return said("plan", sweep, *more).splitlines()[-2]
 
     monkeypatch.chdir(sweep.parent)
     assert line() == line("--out", "nowhere")
