@@ -209,5 +209,5 @@ def _print_run(sweep: Sweep, out: str) -> None:
     except RunDirectoryError as error:
         click.echo(str(error))
         return
-    others = f", {found.abandoned:,} other{"s" * (found.abandoned > 1)}" if found.abandoned else ""
+    others = f", {show.count(found.abandoned, 'other')}" if found.abandoned else ""
     click.echo(f"{out}: {found.kept:,} of {show.count(sweep.plan.count, 'trial')} are there{others}")
