@@ -221,6 +221,7 @@ def _inlined(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircuit:
     from qiskit.circuit import AnnotatedOperation, Barrier, ControlledGate, ControlModifier, Delay
 
     from orchestrator.models.drawn import is_drawn_rotation
+    from orchestrator.models.elementary import is_misnamed
 
     inlined = circuit.copy_empty_like()
     for item in circuit.data:
@@ -231,7 +232,7 @@ def _inlined(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircuit:
             rotate(angle, item.qubits[0])
         elif isinstance(operation, Barrier | Delay):
             continue
-        elif type(operation) is ControlledGate and not _is_standard(operation.base_gate):
+        elif type(operation) is ControlledGate and is_misnamed(operation.base_gate):
             control = ControlModifier(operation.num_ctrl_qubits, operation.ctrl_state)
             inlined.append(AnnotatedOperation(_nameless(operation.base_gate), control), item.qubits)
         elif isinstance(operation, AnnotatedOperation):

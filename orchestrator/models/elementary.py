@@ -192,7 +192,7 @@ def _defined(operation: Any, origin: str) -> QuantumCircuit | None:
     """A gate's own definition, or Qiskit's synthesis of a Clifford, a permutation, an annotated gate."""
     from qiskit.circuit import AnnotatedOperation, ControlledGate, Gate, Instruction
 
-    if type(operation) is ControlledGate and standard_name(operation.base_gate) is None:
+    if type(operation) is ControlledGate and is_misnamed(operation.base_gate):
         return _controlled(operation, origin)
     definition: QuantumCircuit | None = getattr(operation, "definition", None)
     if definition is not None:
@@ -206,17 +206,32 @@ def _defined(operation: Any, origin: str) -> QuantumCircuit | None:
     return _synthesised(operation) if known else None
 
 
+def is_misnamed(operation: Any) -> bool:
+    """Whether an operation, or one in its definition, is called like a standard gate, and is another."""
+    name = standard_name(operation)
+    if name is None and operation.name in _standard_classes():
+        return True
+    definition = None if name else getattr(operation, "definition", None)
+    return definition is not None and any(is_misnamed(item.operation) for item in definition.data)
+
+
 def _controlled(operation: Any, origin: str) -> QuantumCircuit:
-    """Each standard gate of the base gate under control; Qiskit's definition goes by the base gate's name."""
+    """Each standard gate of the base gate under control: Qiskit's own definition goes by the names in it.
+
+    Qiskit rebinds that definition when parameters are assigned, but not that of the base gate.
+    """
     from qiskit import QuantumCircuit
 
-    controls = operation.num_ctrl_qubits
+    controls, base = operation.num_ctrl_qubits, operation.base_gate
+    if list(base.params) != list(base.definition.parameters):
+        reason = "controls what is called like Qiskit's own gate, and has other parameters now; rename that"
+        raise _refused(operation, origin, reason)
     definition = QuantumCircuit(operation.num_qubits)
-    base = _in_standard_gates(operation.base_gate, origin)
-    for item in base.data:
+    inside = _in_standard_gates(base, origin)
+    for item in inside.data:
         gate = item.operation.control(controls, ctrl_state=operation.ctrl_state, annotated=False)
-        inner = [controls + base.find_bit(qubit).index for qubit in item.qubits]
-        definition.append(gate, [*range(controls), *inner])
+        wires = [controls + inside.find_bit(qubit).index for qubit in item.qubits]
+        definition.append(gate, [*range(controls), *wires])
     return definition
 
 

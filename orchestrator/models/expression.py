@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,27 +13,33 @@ Array = NDArray[np.float64]
 Tree = tuple[Any, ...]
 """("number", 2.0), ("parameter", k), ("input", k), or the name of a function and its arguments."""
 
-_FUNCTIONS: Mapping[str, Any] = {
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "asin": np.arcsin,
-    "acos": np.arccos,
-    "atan": np.arctan,
-    "exp": np.exp,
-    "log": np.log,
-    "abs": np.abs,
-    "sign": np.sign,
-    "conj": np.conjugate,
+_OF_ONE: Mapping[str, Any] = {
+    "SIN": np.sin,
+    "COS": np.cos,
+    "TAN": np.tan,
+    "ASIN": np.arcsin,
+    "ACOS": np.arccos,
+    "ATAN": np.arctan,
+    "EXP": np.exp,
+    "LOG": np.log,
+    "ABS": np.abs,
+    "SIGN": np.sign,
+    "CONJ": np.conjugate,
 }
-_OPERATORS: Mapping[type, str] = {
-    ast.Add: "add",
-    ast.Sub: "subtract",
-    ast.Mult: "multiply",
-    ast.Div: "divide",
-    ast.Pow: "power",
-    ast.USub: "negative",
+_OF_TWO: Mapping[str, Any] = {
+    "ADD": np.add,
+    "SUB": np.subtract,
+    "MUL": np.multiply,
+    "DIV": np.divide,
+    "POW": np.power,
 }
+_FUNCTIONS = {**_OF_ONE, **_OF_TWO}
+"""By Qiskit's names of operations on expressions."""
+
+_REVERSED = {"RSUB": "SUB", "RDIV": "DIV", "RPOW": "POW"}
+
+_POINT = (0.83, 1.27, 0.59, 1.71, 1.09)
+"""Where a tree is compared with Qiskit's own evaluation; repeated for more symbols, each 7 % larger."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,11 @@ def read_expression(value: Any, symbols: Mapping[Any, Tree]) -> Expression:
     return Expression(_tree(value, symbols), slopes)
 
 
+def sample_point(symbols: Iterable[Any]) -> dict[Any, float]:
+    """A value for each symbol, where expressions are compared."""
+    return {symbol: _POINT[k % 5] * 1.07 ** (k // 5) for k, symbol in enumerate(symbols)}
+
+
 def evaluate(tree: Tree, parameters: Array, inputs: Array) -> Array:
     """The function at ``parameters`` [N, P] and ``inputs`` [N, F], float64 [N]; NaN where it is undefined.
 
@@ -88,22 +98,50 @@ def _evaluate(tree: Tree, parameters: Array, inputs: Array) -> Any:
     if name in ("parameter", "input"):
         values = parameters if name == "parameter" else inputs
         return np.ascontiguousarray(values[:, arguments[0]])
-    function = _FUNCTIONS.get(name) or getattr(np, name)
-    return function(*(_evaluate(argument, parameters, inputs) for argument in arguments))
+    return _FUNCTIONS[name](*(_evaluate(argument, parameters, inputs) for argument in arguments))
 
 
 def _tree(value: Any, symbols: Mapping[Any, Tree]) -> Tree:
-    """Qiskit prints expressions in Python's notation; their parameters' names need not be Python's."""
+    """An expression from the operations that made it, each of which takes what the ones before it left.
+
+    Qiskit's printed form would be ambiguous: ``2*c/(-a*b)`` is printed as ``2*c/-a*b``.
+    """
     from qiskit.circuit import Parameter
 
-    found = sorted(getattr(value, "parameters", ()), key=lambda symbol: symbols[symbol])
-    names = {f"v{index}": symbols[symbol] for index, symbol in enumerate(found)}
-    plain = {symbol: Parameter(name) for symbol, name in zip(found, names, strict=True)}
-    text = str(value.subs(plain)) if found else repr(_number(value))
-    try:
-        return _walk(ast.parse(text, mode="eval").body, names)
-    except SyntaxError as error:  # how an imaginary unit is printed
-        raise ValueError("it is not real") from error
+    if not getattr(value, "parameters", ()):
+        return ("number", _number(value))
+    if isinstance(value, Parameter):
+        return symbols[value]
+    left: list[Tree] = []
+    for step in value._qpy_replay:
+        name = str(step.op).rpartition(".")[2]
+        if name in _OF_ONE:
+            left.append((name, _operand(step.lhs, symbols, left)))
+            continue
+        second, first = _operand(step.rhs, symbols, left), _operand(step.lhs, symbols, left)
+        left.append((_REVERSED[name], second, first) if name in _REVERSED else (name, first, second))
+    (tree,) = left
+    _check(tree, value, symbols)
+    return tree
+
+
+def _operand(operand: Any, symbols: Mapping[Any, Tree], left: list[Tree]) -> Tree:
+    if operand is None:
+        return left.pop()
+    return symbols[operand] if operand in symbols else ("number", _number(operand))
+
+
+def _check(tree: Tree, value: Any, symbols: Mapping[Any, Tree]) -> None:
+    """Refuses a tree whose value at a point is not Qiskit's own."""
+    point = sample_point(sorted(value.parameters, key=lambda symbol: symbols[symbol]))
+    expected = complex(value.bind(point))
+    values: dict[str, Array] = {}
+    for kind in ("parameter", "input"):
+        places = {symbols[symbol][1]: x for symbol, x in point.items() if symbols[symbol][0] == kind}
+        values[kind] = np.array([[places.get(k, 0.0) for k in range(max(places, default=-1) + 1)]])
+    found = evaluate(tree, values["parameter"], values["input"]).item()
+    if np.isfinite([found, expected]).all() and abs(found - expected) > 1e-9 * max(1.0, abs(expected)):
+        raise ValueError(f"it is understood as {found!r} where Qiskit has {expected!r}")
 
 
 def _number(value: Any) -> float:
@@ -111,20 +149,3 @@ def _number(value: Any) -> float:
     if number.imag:
         raise ValueError("it is not real")
     return number.real
-
-
-def _walk(node: ast.expr, names: Mapping[str, Tree]) -> Tree:
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            return ("number", float(number))
-        case ast.Name(id=name) if name in names:
-            return names[name]
-        case ast.Name(id="pi" | "π"):
-            return ("number", np.pi)
-        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
-            return (_OPERATORS[type(operator)], _walk(left, names), _walk(right, names))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return ("negative", _walk(operand, names))
-        case ast.Call(func=ast.Name(id=name), args=[argument]) if name in _FUNCTIONS:
-            return (name, _walk(argument, names))
-    raise ValueError(f"{ast.unparse(node)} is not understood")

@@ -20,7 +20,7 @@ from orchestrator.errors import InputError
 from orchestrator.models.ansatz import Drawing
 from orchestrator.models.base import Group
 from orchestrator.models.elementary import DRAWN, PATH, Elementary, elementary
-from orchestrator.models.expression import Expression, read_expression
+from orchestrator.models.expression import Expression, read_expression, sample_point
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term
 from orchestrator.models.program import Program
 
@@ -182,9 +182,12 @@ class _Reader:
         scales = {symbol: _slope(value, symbol) for symbol in symbols}
         if None in scales.values():
             return [self._computed(value, place)]
+        offset = _real(value.bind(dict.fromkeys(symbols, 0)))
+        if not _is_linear(value, scales, offset):
+            return [self._computed(value, place)]
         parts = [replace(self._symbols[symbol], scale=scale) for symbol, scale in scales.items() if scale]
         first, *others = sorted(parts) or [_Angle()]
-        return [replace(first, offset=_real(value.bind(dict.fromkeys(symbols, 0)))), *others]
+        return [replace(first, offset=offset), *others]
 
     def _computed(self, value: Any, place: str) -> _Angle:
         """An angle that is not linear: a function of its own, which the gate refers to."""
@@ -211,6 +214,15 @@ def _slope(expression: Any, symbol: Any) -> float | None:
     except RuntimeError:  # Qiskit cannot differentiate everything
         return None
     return None if getattr(slope, "parameters", None) else _real(slope)
+
+
+def _is_linear(value: Any, scales: Mapping[Any, Any], offset: float) -> bool:
+    """Whether an expression is this linear function; Qiskit rounds some slopes to constants."""
+    point = sample_point(scales)
+    linear = math.fsum([offset, *(scale * point[symbol] for symbol, scale in scales.items())])
+    size = max(1.0, abs(offset), *(abs(scale) for scale in scales.values()))
+    found = _real(value.bind(point))
+    return not (math.isfinite(found) and math.isfinite(linear)) or abs(found - linear) <= 1e-9 * size
 
 
 def _real(value: Any) -> float:
