@@ -19,7 +19,6 @@ from qiskit.circuit.library import (
     UnitaryGate,
     get_standard_gate_name_mapping,
 )
-from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Clifford, Operator, SparsePauliOp, Statevector
 from qiskit.synthesis import MatrixExponential
 
@@ -193,8 +192,8 @@ def test_composite_gate_is_its_definition_whatever_its_name(name: str, size: int
 
     try:
         named = circuit(name)
-    except (ValueError, IndexError, QiskitError):
-        assert wrap in ("control", "inside")  # Qiskit itself takes the block for its gate of that name
+    except BaseException:  # Qiskit itself takes the block for its gate of that name, and may panic
+        assert wrap in ("control", "inside")
         return
     found, angle = program(named, "XZX"), 0.7
     expected = by_qiskit(circuit("plain"), {"t": angle}, "XZX")
