@@ -85,7 +85,12 @@ TRIALS: tuple[Column, ...] = (
     Column("steps", "int64", "1", "steps that ran, the non-finite one of a `diverged` trial included"),
     Column("final_loss", "float64", "loss", "`loss` of the last step that ran"),
     Column("best_loss", "float64", "loss", "smallest finite `loss` of any step; null if there is none"),
-    Column("test_loss", "float64", "loss", "loss on the test part after the last step; null without one"),
+    Column(
+        "test_loss",
+        "float64",
+        "loss",
+        "mean loss on the test part after the last step, every row counted alike; null without one",
+    ),
     Column(
         "test_accuracy",
         "float64",
@@ -138,7 +143,10 @@ STEPS: tuple[Column, ...] = (
         "expectation, so below 0 at times, to first order for other losses; null without shots",
     ),
     Column(
-        "test_loss", "float64", "loss", "loss on the test part before the update; null where not evaluated"
+        "test_loss",
+        "float64",
+        "loss",
+        "mean loss on the test part before the update, every row counted alike; null where not evaluated",
     ),
     Column(
         "test_accuracy",
