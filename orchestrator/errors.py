@@ -110,3 +110,7 @@ class WorkerCrashed(WorkerLost):
 
 class CertificateError(OrchestratorError):
     """A gradient differs from its independent evaluation."""
+
+
+class RunDirectoryWarning(UserWarning):
+    """The run directory can be used, but its user should know something of it."""

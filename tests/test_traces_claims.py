@@ -110,11 +110,42 @@ def test_heartbeat_renews_the_claim_until_it_is_released(
     assert beaten == [False, True, True, True, True]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"host": "x"}', b"\xff\xfe"])
-def test_claim_that_says_nothing_is_free(bucket: str, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[1]", b'{"host": "x"}', b"\xff\xfe"],
+    ids=["empty", "cut", "list", "incomplete", "binary"],
+)
+def test_damaged_claim_is_somebodys_until_its_heartbeat_is_old(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
     place = Bucket.at(bucket)
     place.replace("claims/odd.claim", content)
+    with pytest.raises(RunDirectoryError, match="does not name"):
+        place.hold()
+    monkeypatch.setattr(lock, "STALE_SECONDS", -1.0)
     place.hold().release()
+
+
+def test_run_that_was_removed_is_called_gone_and_no_heartbeat_brings_it_back(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Bucket.at(bucket)
+    claim = Claim.acquire(place)
+    place.delete("claims")
+    with pytest.raises(RunDirectoryError, match=f"^the run directory {bucket} is gone: it was removed"):
+        claim.check()
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.0)
+    looked = []
+
+    def look(_: Claim) -> bool:
+        looked.append(True)
+        if len(looked) == 3:
+            claim._released.set()
+        return False
+
+    monkeypatch.setattr(Claim, "_is_there", look)
+    claim._beat()
+    assert (len(looked), place.names("claims")) == (3, [])
 
 
 def test_claim_that_does_not_hold_yet_is_waited_for_a_few_times(

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.lock import STALE_SECONDS, Lock, Owner, owner
+from orchestrator.traces.lock import NAMELESS, STALE_SECONDS, Lock, Owner, owner, parsed
 
 DRIVER = """
 import sys
@@ -129,11 +130,65 @@ def test_lock_of_this_host_before_it_was_started_anew_waits_for_the_heartbeat(tm
     assert owner(tmp_path) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"host": "x"}', b"\xff\xfe"])
-def test_lock_file_that_says_nothing_is_free(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "lock").write_bytes(content)
+def test_empty_lock_file_is_free(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
     assert owner(tmp_path) is None
     Lock.acquire(tmp_path).release()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b'{"host": "x"}', b"\xff\xfe", b'{"pid": []}'])
+def test_damaged_lock_is_somebodys_until_its_heartbeat_is_old(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lock").write_bytes(content)
+    with pytest.raises(RunDirectoryError, match="one that its damaged lock does not name"):
+        Lock.acquire(tmp_path)
+    claim(tmp_path, Owner.myself(), age=STALE_SECONDS + 30)
+    before = (tmp_path / "lock").stat().st_mtime
+    (tmp_path / "lock").write_bytes(content)
+    os.utime(tmp_path / "lock", (before, before))
+    Lock.acquire(tmp_path).release()
+
+
+def test_no_single_character_of_a_lock_changes_unnoticed(tmp_path: Path) -> None:
+    lock = Lock.acquire(tmp_path)
+    good = (tmp_path / "lock").read_bytes()
+    assert owner(tmp_path) == Owner.myself()
+    for place in range(len(good)):
+        for bit in range(8):
+            changed = bytearray(good)
+            changed[place] ^= 1 << bit
+            assert parsed(bytes(changed)) == (NAMELESS, {})
+    lock.release()
+
+
+def test_lock_that_is_a_link_is_refused_and_what_it_leads_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "run" / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(RunDirectoryError, match=r"run/lock is a link, a folder or a device, .*remove it"):
+        Lock.acquire(tmp_path / "run")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_lock_that_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "lock")
+    assert owner(tmp_path) is None
+    with pytest.raises(RunDirectoryError, match=f"^{tmp_path / 'lock'} is a link, a folder or a device"):
+        Lock.acquire(tmp_path)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_directory_that_was_moved_is_called_gone(tmp_path: Path, replaced: bool) -> None:
+    (tmp_path / "run").mkdir()
+    lock = Lock.acquire(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    if replaced:
+        (tmp_path / "run").mkdir()
+    with pytest.raises(
+        RunDirectoryError, match=f"^the run directory {tmp_path / 'run'} is gone: it was removed"
+    ):
+        lock.check()
+    lock.release()
 
 
 def test_lock_taken_over_is_noticed_and_left_to_its_new_holder(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import duckdb
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.traces.read import Run
-from orchestrator.traces.rowfiles import PARQUET
 from orchestrator.traces.schema import TABLES
 
 _OF_THE_QUERY = duckdb.ParserException, duckdb.CatalogException, duckdb.BinderException, duckdb.DataError
@@ -90,15 +89,7 @@ def _create_views(connection: duckdb.DuckDBPyConnection, run: Run, all_trials: b
 
 
 def _register(connection: duckdb.DuckDBPyConnection, run: Run, table: str) -> None:
-    """One table with all its trials, as ``whole_<table>``: of Parquet here as such; of commits, and of object
-    stores, for which DuckDB would need an extension and credentials, through Arrow; of `trials`, too, as
-    files may lack a column."""
-    files, name = run.files(table), f"whole_{table}"
-    if not files:
-        connection.register(name, run.schema(table).empty_table())
-        return
-    if table == "trials" or not run.local or not all(file.endswith(PARQUET) for file in files):
-        connection.register(name, run.dataset(table))
-        return
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    connection.execute(f"create view {name} as select * from read_parquet([{listed}], union_by_name = true)")
+    """One table with all its trials, as ``whole_<table>``; through Arrow, as DuckDB's own reader checks no
+    page."""
+    rows = run.dataset(table) if run.files(table) else run.schema(table).empty_table()
+    connection.register(f"whole_{table}", rows)

@@ -13,7 +13,6 @@ driver finds it before it commits. Ages are differences of the store's own times
 
 from __future__ import annotations
 
-import json
 import random
 import secrets
 import threading
@@ -26,7 +25,9 @@ from itertools import count
 from typing import Any
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.lock import BEAT_SECONDS, Owner, alive, taken
+from orchestrator.traces import markers
+from orchestrator.traces.company import gone
+from orchestrator.traces.lock import BEAT_SECONDS, Owner, alive, parsed, taken
 from orchestrator.traces.objects import Bucket
 
 CLAIMS = "claims"
@@ -69,11 +70,13 @@ class Claim:
         raise AssertionError("the loop has no end")
 
     def check(self) -> None:
-        """Raises RunDirectoryError if the run was lost: the claim removed, or buried while we slept."""
-        if self._buried() or self._bucket.size(self._name) is None:
+        """Raises RunDirectoryError if the run was removed, or lost: the claim buried while we slept."""
+        if self._buried():
             raise RunDirectoryError(
                 f"{self._bucket.root}: another driver has taken the run over; nothing more is written here"
             )
+        if not self._is_there():
+            raise gone(self._bucket.root)
 
     def release(self) -> None:
         """Gives the run free; a second call does nothing."""
@@ -121,14 +124,17 @@ class Claim:
     def _buried(self) -> bool:
         return self._bucket.size(f"{CLAIMS}/{self._token}.buried") is not None
 
+    def _is_there(self) -> bool:
+        return self._bucket.size(self._name) is not None
+
     def _write(self, *, holds: bool) -> None:
-        content = {**asdict(Owner.myself()), "holds": holds}
-        self._bucket.replace(self._name, json.dumps(content).encode())
+        content = markers.dump({**asdict(Owner.myself()), "holds": holds})
+        self._bucket.replace(self._name, content)
 
     def _beat(self) -> None:
         while not self._released.wait(BEAT_SECONDS):
             with self._beating, suppress(OSError):
-                if not (self._released.is_set() or self._buried()):
+                if not self._released.is_set() and self._is_there() and not self._buried():
                     self._write(holds=True)
 
 
@@ -155,12 +161,10 @@ def _claims(bucket: Bucket, files: dict[str, Any], now: datetime) -> Iterator[tu
         if (content := bucket.read(f"{CLAIMS}/{name}")) is None:
             continue  # withdrawn by now
         rival = _read(content)
-        yield token, rival if rival and alive(rival.owner, (now - info.mtime).total_seconds()) else None
+        yield token, rival if alive(rival.owner, (now - info.mtime).total_seconds()) else None
 
 
-def _read(content: bytes) -> _Rival | None:
-    try:
-        fields: dict[str, Any] = json.loads(content)
-        return _Rival(holds=bool(fields.pop("holds")), owner=Owner(**fields))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
+def _read(content: bytes) -> _Rival:
+    """Whose a claim is. A damaged one may hold the run until its heartbeat is old."""
+    owner, rest = parsed(content)
+    return _Rival(owner, bool(rest.get("holds", True)))

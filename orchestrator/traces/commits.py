@@ -16,7 +16,7 @@ from orchestrator.traces.arrow import STATE, TEXT, states_to_arrow, table_schema
 from orchestrator.traces.manifest import COMPLETE, Commit, Snapshot, commit_numbers
 from orchestrator.traces.rows import KeyColumn, SavedState
 from orchestrator.traces.schema import TABLES
-from orchestrator.traces.storage import Storage
+from orchestrator.traces.storage import RowFile, Storage
 
 _TRIAL = pa.schema([("trial", TEXT)])
 _STATUS = pa.schema([("trial", TEXT), ("status", pa.string())])
@@ -77,7 +77,7 @@ def read_states(folder: Storage, run: Snapshot) -> dict[str, SavedState]:
     return states
 
 
-def read_ended(folder: Storage, files: Iterable[str], status: str | None = None) -> NDArray[np.uint64]:
+def read_ended(folder: Storage, files: Iterable[RowFile], status: str | None = None) -> NDArray[np.uint64]:
     """Sorted numbers of the trials in files of `trials`, or of those that ended so, uint64 [trials]."""
     tables = rowfiles.read(folder, files, _TRIAL if status is None else _STATUS)
     if status is not None:

@@ -34,7 +34,7 @@ from orchestrator.traces.memory import give_back
 from orchestrator.traces.parts import PART_BYTES, write_parts
 from orchestrator.traces.rows import KeyColumn, KeyValue
 from orchestrator.traces.schema import SORT, TABLES
-from orchestrator.traces.storage import Storage
+from orchestrator.traces.storage import RowFile, Storage
 
 MEMORY_BYTES = 4 << 20
 """What the rows of one table in one range may take; sorting them takes about four times that."""
@@ -54,7 +54,7 @@ _PLACE = "place in the plan"
 Plan = Iterable[tuple[str, Sequence[KeyValue]]]
 """Every trial of the sweep with the values of its swept keys."""
 
-Files = Mapping[str, Sequence[str]]
+Files = Mapping[str, Sequence[RowFile]]
 Tables = Mapping[str, pa.Table]
 
 
@@ -143,11 +143,11 @@ class _Compaction:
             yield from self._sorted_piece(piece)
             give_back()
 
-    def write_keys(self, plan: Plan) -> list[str]:
+    def write_keys(self, plan: Plan) -> list[RowFile]:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
         name = f"{SCRATCH}/{KEYS}{rowfiles.ARROW}"
         rowfiles.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
-        return [name]
+        return [RowFile(name)]
 
     def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
         """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory, in order.
@@ -182,7 +182,7 @@ class _Compaction:
         counted = np.isin(trial_numbers(data["trial"]), ended)
         return self._attach(table, data.take(order[counted[order]]), swept)
 
-    def _scatter(self, table: str, names: Sequence[str], low: int, step: int, place: str) -> None:
+    def _scatter(self, table: str, names: Sequence[RowFile], low: int, step: int, place: str) -> None:
         schema = self._schema(table)
         rows = rowfiles.read(self.folder, names, schema)
         with ExitStack() as stack:
@@ -200,7 +200,8 @@ class _Compaction:
         present = self.folder.names(f"{place}/{piece:02d}")
         named = {table: f"{table}{rowfiles.ARROW}" for table in (*self.tables, KEYS)}
         return {
-            table: [f"{place}/{piece:02d}/{name}"] if name in present else [] for table, name in named.items()
+            table: [RowFile(f"{place}/{piece:02d}/{name}")] if name in present else []
+            for table, name in named.items()
         }
 
     def _attach(self, table: str, data: pa.Table, swept: pa.Table) -> pa.Table:

@@ -11,9 +11,10 @@ refuses is a RunDirectoryError.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from orchestrator.traces.storage import SAFE, Storage, explained
 
@@ -88,10 +89,10 @@ class Control:
         self._put(PROGRESS, (json.dumps(asdict(standing), indent=1) + "\n").encode())
 
     def standing(self) -> Standing | None:
-        """How far the sweep was; None if nothing was written yet."""
+        """How far the sweep was; None if nothing was written yet, or what was is damaged."""
         with explained(self._folder.root, SAFE):
             text = self._folder.read(PROGRESS)
-        return Standing(**json.loads(text)) if text else None
+        return _standing(text) if text else None
 
     def _names(self) -> list[str]:
         with explained(self._folder.root, SAFE):
@@ -104,3 +105,16 @@ class Control:
     def _delete(self, name: str) -> None:
         with explained(self._folder.root, SAFE):
             self._folder.delete(name)
+
+
+def _standing(text: bytes) -> Standing | None:
+    try:
+        standing = Standing(**json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    numbers = astuple(standing)
+    return (
+        standing
+        if all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+        else None
+    )

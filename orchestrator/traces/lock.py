@@ -3,22 +3,26 @@
 On one machine, and wherever a file system carries ``flock`` between machines, the kernel decides: the
 lock is held by an open file and released with its process, however that ends. Where ``flock`` does
 not reach another host, the heartbeat (the file's modification time) decides. The file is never
-removed, since two processes could then hold locks on two files of one name.
+removed, since two processes could then hold locks on two files of one name. What it says carries a hash: a
+damaged lock is somebody's until its heartbeat is old.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
+import stat
 import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.traces import markers
+from orchestrator.traces.company import gone
 
 NAME = "lock"
 BEAT_SECONDS = 5.0
@@ -45,7 +49,13 @@ class Owner:
         return cls(socket.gethostname(), _boot(), os.getpid(), _started(os.getpid()) or "")
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return (
+            f"process {self.pid} on {self.host}" if self.host else "one that its damaged lock does not name"
+        )
+
+
+NAMELESS = Owner("", "", 0, "")
+"""In the place of an owner whose lock or claim is damaged."""
 
 
 class Lock:
@@ -54,10 +64,12 @@ class Lock:
     A daemon thread keeps the heartbeat, so a driver that is deep in a commit does not lose the run.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path = path
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        """Use ``acquire``."""
+        self._path = folder / NAME
+        self._folder = folder.stat()
         self._descriptor = descriptor
-        self._claim = json.dumps(asdict(Owner.myself())).encode()
+        self._claim = markers.dump(asdict(Owner.myself()))
         self._released = threading.Event()
         self._write(self._claim)
         threading.Thread(target=self._beat, name="run lock heartbeat", daemon=True).start()
@@ -67,14 +79,14 @@ class Lock:
         """Takes the lock of the run in ``folder``, also from a driver that is gone.
 
         Raises:
-            RunDirectoryError: another driver is alive; nothing was changed.
+            RunDirectoryError: another driver is alive, or the lock is a link or no file; nothing was changed.
         """
-        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _opened(folder / NAME)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if holder := owner(folder):
                 raise taken(folder, holder)
-            return cls(folder / NAME, descriptor)
+            return cls(folder, descriptor)
         except BlockingIOError:
             os.close(descriptor)
             raise taken(folder, owner(folder)) from None
@@ -83,12 +95,15 @@ class Lock:
             raise
 
     def check(self) -> None:
-        """Raises RunDirectoryError if the lock was lost: the file removed, or taken over while we slept."""
-        there = self._path.stat() if self._path.exists() else None
+        """Raises RunDirectoryError if the run directory is gone, or the lock was taken over meanwhile."""
+        folder = self._path.parent
+        if not (folder.exists() and os.path.samestat(folder.stat(), self._folder)):
+            raise gone(folder)
+        there = self._path.lstat() if os.path.lexists(self._path) else None
         ours = os.fstat(self._descriptor)
         if not (there and os.path.samestat(there, ours) and self._path.read_bytes() == self._claim):
             raise RunDirectoryError(
-                f"{self._path.parent}: another driver has taken the lock over; nothing more is written here"
+                f"{folder}: another driver has taken the lock over; nothing more is written here"
             )
 
     def release(self) -> None:
@@ -108,7 +123,27 @@ class Lock:
     def _beat(self) -> None:
         while not self._released.wait(BEAT_SECONDS):
             with suppress(OSError):
-                os.utime(self._path)
+                os.utime(self._path, follow_symlinks=False)
+
+
+def _opened(path: Path) -> int:
+    """Opens a lock, or makes a new one; never what a link leads to, since a lock is written over."""
+    if not path.is_symlink():
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except IsADirectoryError:
+            raise _no_lock(path) from None
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise _no_lock(path)
+
+
+def _no_lock(path: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{path} is a link, a folder or a device, not the file by which a run is locked: remove it, or name "
+        "another directory"
+    )
 
 
 def owner(folder: Path) -> Owner | None:
@@ -117,13 +152,31 @@ def owner(folder: Path) -> Owner | None:
     On this host: whether its process is there. On another: whether its heartbeat is younger than
     ``STALE_SECONDS``, by clocks that agree about as well as that.
     """
+    path = folder / NAME
     try:
-        claim = (folder / NAME).read_bytes()
-        age = time.time() - (folder / NAME).stat().st_mtime
-        holder = Owner(**json.loads(claim))
-    except (FileNotFoundError, ValueError, TypeError):
+        state = path.lstat()
+        if not stat.S_ISREG(state.st_mode):
+            return None
+        content = path.read_bytes()
+    except FileNotFoundError:
         return None
-    return holder if alive(holder, age) else None
+    if not content:
+        return None
+    holder = parsed(content)[0]
+    return holder if alive(holder, time.time() - state.st_mtime) else None
+
+
+def parsed(content: bytes) -> tuple[Owner, dict[str, Any]]:
+    """Whose a lock or a claim is, and what else it says. Nameless if it is damaged."""
+    try:
+        fields, hashed = markers.parse(content)
+        host, boot, pid, started = (fields.pop(name) for name in ("host", "boot", "pid", "started"))
+        known = hashed or fields.keys() <= {"holds"}  # an older version wrote no hash
+        if known and type(pid) is int and all(type(text) is str for text in (host, boot, started)):
+            return Owner(host, boot, pid, started), fields
+    except (ValueError, KeyError):
+        pass
+    return NAMELESS, {}
 
 
 def alive(holder: Owner, age: float) -> bool:

@@ -6,23 +6,24 @@
 
 Every commit says which one it follows. The commits that count are the chain from the finished part's
 last commit on: a merged commit stands where those stood that it replaces, and what comes after a
-missing or damaged commit is not reached, so that rows and states always fit together.
+missing or damaged commit is not reached, so that rows and states always fit together. Markers carry a hash of
+their own content: a damaged ``run.json`` or list is refused, the marker of a commit counts as none.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast, get_args
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.rows import KeyColumn
-from orchestrator.traces.storage import FileRecord, Storage
+from orchestrator.traces import markers
+from orchestrator.traces.rows import KeyColumn, KeyType
+from orchestrator.traces.storage import FileRecord, RowFile, Storage
 
-FORMAT = 1
-"""Version of the layout of a run directory."""
+FORMAT, UNHASHED = 2, 1
+"""Version of the layout of a run directory; and the one before, whose markers and pages carry no hashes."""
 
 RUN = "run.json"
 SWEEP = "sweep.yaml"
@@ -31,6 +32,9 @@ COMMITS = "commits"
 SCRATCH = "compacting"
 FANOUT = 16
 """So many commits of one level are merged into one of the next: each row is rewritten log16 n times."""
+
+UNNUMBERED = 0
+"""In the place of a commit's number, which markers of format 1 do not say."""
 
 Built = TypeVar("Built")
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
@@ -44,16 +48,18 @@ class RunInfo:
         record: what the traces keep, canonical JSON.
         versions: of the package and of the libraries that compute.
         keys: the swept keys, also those of earlier sweeps of this name.
+        format: version of the layout.
     """
 
     name: str
     record: str
     versions: dict[str, str]
     keys: tuple[KeyColumn, ...]
+    format: int = FORMAT
 
     def dump(self) -> bytes:
         """The content of ``run.json``."""
-        return _dump({"format": FORMAT, **asdict(self)})
+        return markers.dump(asdict(self))
 
     @classmethod
     def load(cls, folder: Storage) -> Self | None:
@@ -68,7 +74,9 @@ class RunInfo:
 
     @classmethod
     def _build(cls, fields: dict[str, Any]) -> Self:
-        return cls(**{**fields, "keys": tuple(KeyColumn(**key) for key in fields["keys"])})
+        versions = {name: _text(version) for name, version in fields["versions"].items()}
+        keys = tuple(KeyColumn(_text(key["name"]), _key_type(key["type"])) for key in fields["keys"])
+        return cls(_text(fields["name"]), _text(fields["record"]), versions, keys, fields["format"])
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class Complete:
     Attributes:
         through: number of the last commit that is inside; commits up to it are left-overs.
         sweep: SHA-256 of the sweep file whose swept keys are attached.
-        files: ``<table>/part-….parquet`` -> size and hash.
+        files: ``<table>/part-….parquet`` -> size and hashes.
     """
 
     generation: int
@@ -88,7 +96,13 @@ class Complete:
 
     def dump(self, info: RunInfo) -> bytes:
         """The content of the top-level ``complete.json``."""
-        return _dump({"format": FORMAT, **asdict(self), "run": asdict(info)})
+        return markers.dump({"format": FORMAT, **asdict(self), "run": asdict(info)})
+
+    @property
+    def hashed(self) -> bool:
+        """Whether the pages of all parts carry checksums; those of format 1 have none, and no hash of
+        their footers."""
+        return all(record.footer for record in self.files.values())
 
     @classmethod
     def load(cls, folder: Storage) -> Self | None:
@@ -99,7 +113,8 @@ class Complete:
 
     @classmethod
     def _build(cls, fields: dict[str, Any]) -> Self:
-        return cls(fields["generation"], fields["through"], fields["sweep"], _records(fields))
+        numbers = _whole(fields["generation"]), _whole(fields["through"])
+        return cls(*numbers, _text(fields["sweep"]), _records(fields))
 
 
 @dataclass(frozen=True)
@@ -125,21 +140,32 @@ class Commit:
         """Its folder, relative to the run's."""
         return f"{COMMITS}/{self.number:06d}"
 
+    @property
+    def listed(self) -> list[RowFile]:
+        """Its files, by their names in the run."""
+        return [RowFile(f"{self.folder}/{name}", record) for name, record in self.files.items()]
+
     def dump(self) -> bytes:
         """The content of its ``complete.json``."""
-        fields = asdict(self)
-        return _dump({"format": FORMAT, **{name: fields[name] for name in fields if name != "number"}})
+        return markers.dump({"format": FORMAT, **asdict(self)})
 
     @classmethod
     def load(cls, folder: Storage, number: int) -> Self | None:
-        """Reads a commit's marker; None if it has none or a damaged one."""
-        text = folder.read(f"{COMMITS}/{number:06d}/{COMPLETE}") or b""
+        """Reads a commit's marker; None if it has none, a damaged one, or that of another commit."""
+        path = f"{COMMITS}/{number:06d}/{COMPLETE}"
         try:
-            fields = json.loads(text)
-            replaces = tuple(fields["replaces"])
-            return cls(number, fields["follows"], fields["level"], replaces, _records(fields))
-        except _MALFORMED:
+            commit = _parse(folder.read(path) or b"", folder.path(path), cls._build)
+        except RunDirectoryError:
             return None
+        if commit.number == UNNUMBERED:
+            return replace(commit, number=number)
+        return commit if commit.number == number else None
+
+    @classmethod
+    def _build(cls, fields: dict[str, Any]) -> Self:
+        number, follows = _whole(fields.get("number", UNNUMBERED)), _whole(fields["follows"])
+        replaces = tuple(map(_whole, fields["replaces"]))
+        return cls(number, follows, _whole(fields["level"]), replaces, _records(fields))
 
 
 @dataclass(frozen=True)
@@ -149,11 +175,13 @@ class Snapshot:
     complete: Complete | None
     commits: tuple[Commit, ...]
 
-    def files(self, table: str) -> list[str]:
+    def files(self, table: str) -> list[RowFile]:
         """The files of a table (or ``state``), finished parts first, then commits in order."""
-        parts = sorted(name for name in self.parts if name.startswith(f"{table}/"))
-        committed = [f"{commit.folder}/{name}" for commit in self.commits for name in commit.files]
-        return parts + [name for name in committed if PurePath(name).stem == table]
+        parts = [
+            RowFile(name, self.parts[name]) for name in sorted(self.parts) if name.startswith(f"{table}/")
+        ]
+        committed = [file for commit in self.commits for file in commit.listed]
+        return parts + [file for file in committed if PurePath(file.name).stem == table]
 
     @property
     def parts(self) -> dict[str, FileRecord]:
@@ -183,18 +211,18 @@ def due(commits: tuple[Commit, ...]) -> tuple[Commit, ...]:
     return tail if len(tail) == FANOUT and len({commit.level for commit in tail}) == 1 else ()
 
 
-Check = Callable[[Storage, str, FileRecord], bool]
+Check = Callable[[Storage, RowFile], bool]
 """Whether a file is what its marker says."""
 
 
-def same_size(folder: Storage, name: str, record: FileRecord) -> bool:
-    """Whether the file is there in full; what readers check."""
-    return folder.size(name) == record.size
+def same_size(folder: Storage, file: RowFile) -> bool:
+    """Whether the file is there in full; what readers check first."""
+    return file.record is not None and folder.size(file.name) == file.record.size
 
 
-def same_content(folder: Storage, name: str, record: FileRecord) -> bool:
+def same_content(folder: Storage, file: RowFile) -> bool:
     """Whether the file has the hash that its marker says; what the writer checks."""
-    return folder.record(name) == record
+    return folder.record(file.name) == file.record
 
 
 def commit_numbers(folder: Storage) -> list[int]:
@@ -218,26 +246,48 @@ def snapshot(folder: Storage, check: Check = same_size) -> Snapshot:
 
 
 def _intact(folder: Storage, commit: Commit, check: Check) -> bool:
-    return all(check(folder, f"{commit.folder}/{name}", record) for name, record in commit.files.items())
-
-
-def _dump(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    return all(check(folder, file) for file in commit.listed)
 
 
 def _parse(text: bytes, path: str, build: Callable[[dict[str, Any]], Built]) -> Built:
+    """What a marker says. One of format 1 has no hash, later ones must have theirs."""
     try:
-        fields = json.loads(text)
-        if (written := fields.pop("format")) == FORMAT:
+        fields, hashed = markers.parse(text)
+        written = fields["format"]
+        if (written, hashed) in ((FORMAT, True), (UNHASHED, False)):
             return build(fields)
+        if written in (FORMAT, UNHASHED):
+            raise markers.DamagedMarkerError("its hash has gone")
     except _MALFORMED:
         raise RunDirectoryError(
             f"{path} is damaged: restore it from a copy, or use another directory"
         ) from None
     raise RunDirectoryError(
-        f"{path} is of format {written}, this version knows {FORMAT}: use the version that wrote it"
+        f"{path} is of format {written}, this version knows {UNHASHED} and {FORMAT}: "
+        "use the version that wrote it"
     )
 
 
 def _records(fields: dict[str, Any]) -> dict[str, FileRecord]:
-    return {name: FileRecord(**record) for name, record in fields["files"].items()}
+    return {
+        name: FileRecord(_whole(record["size"]), _text(record["sha256"]), _text(record.get("footer", "")))
+        for name, record in fields["files"].items()
+    }
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _key_type(value: Any) -> KeyType:
+    if value not in get_args(KeyType):
+        raise TypeError(f"{value!r} is no type of a swept key")
+    return cast(KeyType, value)

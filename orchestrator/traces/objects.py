@@ -20,6 +20,7 @@ from pyarrow import fs
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.lock import Owner
+from orchestrator.traces.retries import again, patient
 from orchestrator.traces.storage import FileRecord, Hold, Sink, explained
 
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
@@ -36,7 +37,7 @@ class Bucket:
 
     Attributes:
         root: its URI, as messages call it: without options.
-        filesystem: the store, a ``pyarrow.fs.FileSystem``.
+        filesystem: the store, a ``pyarrow.fs.FileSystem``; it asks again where the store fails.
         base: what the store calls the folder: bucket and prefix.
     """
 
@@ -67,7 +68,8 @@ class Bucket:
             raise RunDirectoryError(f"{root}: a run needs a folder in the bucket, e.g. {example}")
         with explained(root, "check the address"):
             try:
-                return cls(root, *(_s3 if parts.scheme == "s3" else _other)(uri))
+                store, base = (_s3 if parts.scheme == "s3" else _other)(uri)
+                return cls(root, patient(store), base)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise RunDirectoryError(f"{root}: {error}; check the address") from error
 
@@ -81,6 +83,10 @@ class Bucket:
 
     def check_usable(self) -> None:
         """Does nothing: whether a store takes what is written is seen when the run is claimed."""
+
+    def cautions(self) -> list[str]:
+        """None: who may write to a store is its owner's business."""
+        return []
 
     def hold(self) -> Hold:
         """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
@@ -146,6 +152,9 @@ class Bucket:
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes a small object: one upload, so there is the old content or the new, never a part."""
+        again(lambda: self._upload(name, data))
+
+    def _upload(self, name: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(self.source(name)) as stream:
             stream.write(data)
 

@@ -10,16 +10,18 @@ from orchestrator.traces.lock import NAME as LOCK
 from orchestrator.traces.manifest import (
     COMMITS,
     COMPLETE,
+    FORMAT,
     RUN,
     SCRATCH,
     RunInfo,
     Snapshot,
     commit_numbers,
     same_content,
+    snapshot,
 )
 from orchestrator.traces.rowfiles import PARQUET
 from orchestrator.traces.schema import TABLES
-from orchestrator.traces.storage import Storage
+from orchestrator.traces.storage import RowFile, Storage
 
 
 def examine(folder: Storage, wanted: RunInfo, mixed_versions: bool) -> RunInfo | None:
@@ -33,6 +35,7 @@ def examine(folder: Storage, wanted: RunInfo, mixed_versions: bool) -> RunInfo |
     if old is None:
         _check_empty(folder)
     else:
+        _check_format(folder, old)
         _check_same(folder.root, old, wanted, mixed_versions)
     return old
 
@@ -42,6 +45,19 @@ def _check_empty(folder: Storage) -> None:
     if foreign:
         raise RunDirectoryError(
             f"{folder.root} holds {foreign[0]!r} and is no run (it has no {RUN}); name an empty directory"
+        )
+
+
+def _check_format(folder: Storage, old: RunInfo) -> None:
+    """An older run is gone on with only if it is finished: its tables are then written anew, with hashes."""
+    if old.format == FORMAT:
+        return
+    run = snapshot(folder)
+    if run.complete is None or run.commits:
+        raise RunDirectoryError(
+            f"{folder.root} is an unfinished run of format {old.format}, which this version can read but not "
+            f"complete: finish it with orchestrator {old.versions.get('orchestrator', 'of then')}, or name "
+            "another directory"
         )
 
 
@@ -85,7 +101,7 @@ def check_list(folder: Storage, run: Snapshot) -> None:
 def check_parts(folder: Storage, run: Snapshot) -> None:
     """Raises RunDirectoryError if a finished part is not what the list says: it cannot be computed again."""
     for name, record in run.parts.items():
-        if not same_content(folder, name, record):
+        if not same_content(folder, RowFile(name, record)):
             raise RunDirectoryError(
                 f"{folder.path(name)} is missing or damaged; restore it from a copy or start a new run"
             )

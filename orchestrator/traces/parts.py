@@ -125,6 +125,7 @@ class _Parts:
     def _finish(self) -> None:
         if self._open:
             name, _, sink = self._open
+            sink.begin_footer()
             self._stack.close()
             self.listed[name], self._open = sink.record(), None
 
@@ -133,6 +134,11 @@ class _Parts:
 def _writer(folder: Storage, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
     """A new Parquet file to be written piece by piece; each piece is a row group."""
     repeating = [field.name for field in schema if field.type != pa.float64()]  # a statistic rarely does
-    options = {"compression": "zstd", "compression_level": _LEVEL, "use_dictionary": repeating}
+    options = {
+        "compression": "zstd",
+        "compression_level": _LEVEL,
+        "use_dictionary": repeating,
+        "write_page_checksum": True,  # the footer's hash stands in the list of parts
+    }
     with folder.create(name) as sink, pq.ParquetWriter(sink, schema, **options) as file:
         yield file, sink

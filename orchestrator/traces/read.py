@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,15 +13,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow.dataset import Dataset
 
-from orchestrator.errors import RunDirectoryError
+from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
 from orchestrator.traces import rowfiles
-from orchestrator.traces.arrow import table_schema
+from orchestrator.traces.arrow import conform, table_schema
 from orchestrator.traces.commits import read_ended
-from orchestrator.traces.manifest import RUN, SWEEP, RunInfo, Snapshot, snapshot
+from orchestrator.traces.manifest import RUN, SWEEP, UNHASHED, RunInfo, Snapshot, snapshot
 from orchestrator.traces.opening import check_list
 from orchestrator.traces.places import storage
 from orchestrator.traces.rows import KeyColumn
-from orchestrator.traces.storage import explained
+from orchestrator.traces.storage import RowFile, explained
 
 Loaded = TypeVar("Loaded")
 
@@ -47,7 +48,13 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._folder = storage(path)
-        self._info()
+        if self._info().format == UNHASHED:
+            warnings.warn(
+                f"{self._folder.root} is of format {UNHASHED}: nothing in it is checked, so that damage may be "
+                "read as data",
+                RunDirectoryWarning,
+                stacklevel=2,
+            )
 
     @property
     def trials(self) -> pa.Table:
@@ -99,7 +106,7 @@ class Run:
 
     def ended(self) -> NDArray[np.uint64]:
         """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
-        return self._loaded("trials", lambda names: read_ended(self._folder, names))
+        return self._loaded("trials", lambda files: read_ended(self._folder, files))
 
     def others(self, most: int) -> list[str]:
         """Configurations, as JSON, of at most so many trials that are not current."""
@@ -107,8 +114,8 @@ class Run:
             ~pc.field("current") & pc.field("configuration").is_valid()
         )  # null: before there was this column
 
-        def load(names: list[str]) -> list[str]:
-            rows = self._dataset("trials", names).scanner(["configuration"], filter=chosen).head(most)
+        def load(files: list[RowFile]) -> list[str]:
+            rows = self._dataset("trials", files).scanner(["configuration"], filter=chosen).head(most)
             return [str(text) for text in rows["configuration"].to_pylist()]
 
         return self._loaded("trials", load)
@@ -120,11 +127,14 @@ class Run:
 
     def files(self, table: str) -> list[str]:
         """Paths, or URIs, of the files that hold ``table`` now: finished Parquet, then commits in Arrow."""
-        return [self._folder.path(name) for name in self._snapshot().files(table)]
+        return [self._folder.path(file.name) for file in self._snapshot().files(table)]
 
     def dataset(self, table: str) -> Dataset:
-        """The files of ``table`` as they are now, as an Arrow dataset: only what is asked for is fetched."""
-        return self._loaded(table, lambda names: self._dataset(table, names))
+        """The files of ``table`` as they are now, as an Arrow dataset: only what is asked for is fetched.
+
+        It checks the pages that it reads. Text has no dictionaries there.
+        """
+        return self._loaded(table, lambda files: self._dataset(table, files))
 
     def schema(self, table: str) -> pa.Schema:
         """Arrow schema of ``table``, swept keys included."""
@@ -139,8 +149,8 @@ class Run:
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
 
-        def load(names: list[str]) -> pa.Table:
-            pieces = list(rowfiles.read(self._folder, names, schema))
+        def load(files: list[RowFile]) -> pa.Table:
+            pieces = list(rowfiles.read(self._folder, files, schema))
             return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
 
         return _current_where_unsaid(self._loaded(table, load))
@@ -148,12 +158,12 @@ class Run:
     def of_trials(self, table: str, trials: Sequence[str]) -> pa.Table:
         """The rows of ``table`` that belong to these trials; no others are kept in memory."""
         chosen = pc.field("trial").isin(list(trials))
-        rows = self._loaded(table, lambda names: self._dataset(table, names).to_table(filter=chosen))
-        return _current_where_unsaid(rows)
+        rows = self._loaded(table, lambda files: self._dataset(table, files).to_table(filter=chosen))
+        return _current_where_unsaid(conform(rows, self.schema(table)))
 
     def columns(self, table: str) -> frozenset[str]:
         """Names of the columns that all files of ``table`` have: older versions recorded fewer."""
-        return self._loaded(table, lambda names: rowfiles.columns(self._folder, names))
+        return self._loaded(table, lambda files: rowfiles.columns(self._folder, files))
 
     def check(self, table: str) -> None:
         """Reads all files of ``table``, to find out what is wrong where another reader has failed.
@@ -162,23 +172,25 @@ class Run:
             RunDirectoryError: a file is missing or damaged; the message names it.
         """
         schema = self.schema(table)
-        self._loaded(table, lambda names: rowfiles.check(self._folder, names, schema))
+        self._loaded(table, lambda files: rowfiles.check(self._folder, files, schema))
 
-    def _loaded(self, table: str, load: Callable[[list[str]], Loaded]) -> Loaded:
+    def _loaded(self, table: str, load: Callable[[list[RowFile]], Loaded]) -> Loaded:
         with explained(self._folder.root, _AGAIN):
             while True:
-                names = self._snapshot().files(table)
+                files = self._snapshot().files(table)
                 try:
-                    return load(names)
-                except (pa.ArrowException, OSError) as error:
-                    if names != self._snapshot().files(table):
+                    return load(files)
+                except (pa.ArrowException, OSError, RunDirectoryError) as error:
+                    if files != self._snapshot().files(table):
                         continue
-                    rowfiles.check(self._folder, names, self.schema(table))
+                    if isinstance(error, RunDirectoryError):
+                        raise
+                    rowfiles.check(self._folder, files, self.schema(table))
                     reason = str(error).splitlines()[0]
                     raise RunDirectoryError(f"{self._folder.path(table)}: {reason}; {_AGAIN}") from error
 
-    def _dataset(self, table: str, names: list[str]) -> Dataset:
-        return rowfiles.joined(self._folder, names, self.schema(table))
+    def _dataset(self, table: str, files: list[RowFile]) -> Dataset:
+        return rowfiles.joined(self._folder, files, self.schema(table))
 
     def _snapshot(self) -> Snapshot:
         with explained(self._folder.root, _AGAIN):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Thread
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from orchestrator.errors import RunDirectoryWarning
 from orchestrator.traces.arrow import to_arrow
 from orchestrator.traces.commits import is_marked, merge, read_ended, read_states, write_commit
 from orchestrator.traces.compaction import Plan, compact, finish
@@ -96,6 +98,8 @@ class RunWriter:
             lock = folder.hold()
             try:
                 old = examine(folder, wanted, mixed_versions)  # again: it may have changed before we held it
+                for caution in folder.cautions():
+                    warnings.warn(caution, RunDirectoryWarning, stacklevel=2)
                 info = replace(wanted, keys=unite(wanted.keys, old.keys if old else ()))
                 Thread(target=preload).start()
                 return cls(folder, lock, info, len(wanted.keys), sweep)
@@ -182,7 +186,8 @@ class RunWriter:
         """Says in `trials` which ended trials the plan names, where the rows do not say so yet.
 
         Finished parts and commits change one after the other, each in one step. Of what is finished only
-        `trials` is written anew, of commits all that they hold.
+        `trials` is written anew (all tables if their pages have no checksums yet), of commits all that they
+        hold.
 
         Args:
             others: sorted numbers of the ended trials that the plan does not name.
@@ -196,7 +201,8 @@ class RunWriter:
             parts = replace(self._run, commits=())
             if parts.complete and not is_marked(self._folder, parts, others):
                 sweep = parts.complete.sweep  # its swept keys are still those of the other tables
-                complete = compact(self._folder, parts, self._info, sweep, plan, tables=("trials",))
+                tables = ("trials",) if parts.complete.hashed else tuple(TABLES)
+                complete = compact(self._folder, parts, self._info, sweep, plan, tables=tables)
                 self._run = replace(self._run, complete=complete)
                 tidy(self._folder, self._run)
             commits = replace(self._run, complete=None)
@@ -216,7 +222,7 @@ class RunWriter:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
         """
         complete = self._run.complete
-        if complete and complete.sweep == self._sweep and not self._run.commits:
+        if complete and complete.hashed and complete.sweep == self._sweep and not self._run.commits:
             return
         with explained(self._folder.root, SAFE):
             self._lock.check()

@@ -14,20 +14,40 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.traces.company import cautions, gone, refuse_in_shared_folder, refuse_links
 from orchestrator.traces.lock import Lock, Owner, owner
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """Size in bytes and SHA-256 (hexadecimal) of a file, as a marker remembers it."""
+    """Size in bytes and SHA-256 (hexadecimal) of a file, as a marker remembers it.
+
+    Attributes:
+        footer: SHA-256 of the last bytes of a Parquet file: metadata, their length, "PAR1"; "" of other
+            files, and of what is hashed as it lies there. Records are equal without it.
+    """
 
     size: int
     sha256: str
+    footer: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file of rows.
+
+    Attributes:
+        name: in the run.
+        record: what a marker says of it; None of files that no marker lists.
+    """
+
+    name: str
+    record: FileRecord | None = None
 
 
 class Sink(io.BufferedWriter):
@@ -37,17 +57,24 @@ class Sink(io.BufferedWriter):
         super().__init__(raw)
         self._size = 0
         self._hash = hashlib.sha256()
+        self._end: Any = None
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def]  # any buffer, as in io
         """Appends ``data``; returns its length in bytes."""
         written = super().write(data)
         self._size += written
         self._hash.update(data)
+        if self._end:
+            self._end.update(data)
         return written
 
+    def begin_footer(self) -> None:
+        """What is written from now on is the footer, and has a hash of its own in the record."""
+        self._end = hashlib.sha256()
+
     def record(self) -> FileRecord:
-        """Size and hash of what was written."""
-        return FileRecord(self._size, self._hash.hexdigest())
+        """Size and hashes of what was written."""
+        return FileRecord(self._size, self._hash.hexdigest(), self._end.hexdigest() if self._end else "")
 
 
 class Hold(Protocol):
@@ -77,6 +104,9 @@ class Storage(Protocol):
 
     def check_usable(self) -> None:
         """Raises RunDirectoryError if it is plain that nothing can be written here; changes nothing."""
+
+    def cautions(self) -> list[str]:
+        """What its user should know of the place; a line each."""
 
     def hold(self) -> Hold:
         """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
@@ -137,6 +167,12 @@ class Folder:
             raise RunDirectoryError(f"{there} is a file; name a directory")
         if not os.access(there, os.W_OK | os.X_OK):
             raise RunDirectoryError(f"{there} is not writable; name a directory that is")
+        refuse_links(self.root, [name for name in self.names() if (self.root / name).is_dir()])
+        refuse_in_shared_folder(self.root)
+
+    def cautions(self) -> list[str]:
+        """What its user should know of it; a line each."""
+        return cautions(self.root)
 
     def hold(self) -> Hold:
         """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
@@ -182,10 +218,15 @@ class Folder:
 
     @contextmanager
     def create(self, name: str) -> Iterator[Sink]:
-        """A new file to be written, on disk together with its place in the folder when the block ends."""
-        path = self.root / name
+        """A new file to be written, on disk together with its place in the folder when the block ends.
+
+        Whatever was there by that name is removed first: a link is never followed.
+        """
+        if not self.root.exists():
+            raise gone(self.root)
+        path = self._inside(name)
         _make(path.parent)
-        with Sink(io.FileIO(path, "w")) as sink:
+        with Sink(io.FileIO(path, "x", opener=_open_new)) as sink:
             yield sink
             sink.flush()
             os.fsync(sink.fileno())
@@ -200,15 +241,31 @@ class Folder:
         _fsync(path.parent)
 
     def delete(self, name: str) -> None:
-        """Removes a file, or a folder with all that it holds, if it is there."""
-        path = self.root / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.exists():
+        """Removes a file, or a folder with all that it holds, if it is there; of a link only itself."""
+        path = self._inside(name)
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
             path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
         else:
             return
         _fsync(path.parent)
+
+    def _inside(self, name: str) -> Path:
+        """Where a file is to be changed. Raises RunDirectoryError if a folder on the way is a link."""
+        folders = [str(folder) for folder in PurePath(name).parents][:-1]
+        refuse_links(self.root, folders)
+        return self.root / name
+
+
+def _open_new(path: str, _: int) -> int:
+    """Opens a file for writing that nobody has opened before, not even through a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)  # noqa: PTH108 - as open
+        return os.open(path, flags, 0o666)
 
 
 def _make(folder: Path) -> None:
@@ -236,6 +293,8 @@ def explained(root: object, way_out: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and isinstance(root, Path) and not root.exists():
+            raise gone(root) from error
         raise RunDirectoryError(f"{root}: {_reason(error)}; {way_out}") from error
 
 
