@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import TextIO
 
 import click
 
@@ -17,7 +19,7 @@ from orchestrator.cli.status import status
 from orchestrator.cli.stop import stop
 from orchestrator.cli.submit import submit
 from orchestrator.cli.verify import verify
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, RunDirectoryWarning
 
 BAD_INPUT = 2
 
@@ -45,7 +47,8 @@ for _verb in (plan, run, submit, status, logs, cancel, stop, analyse, verify, sc
 
 
 def main() -> None:
-    """The console command: errors made on purpose are one message and exit code 2."""
+    """The console command: errors made on purpose are one message and exit code 2, warnings one line each."""
+    warnings.showwarning = _show
     try:
         orchestrator.main(standalone_mode=False)
     except OrchestratorError as error:
@@ -58,3 +61,18 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+
+
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - the signature of warnings.showwarning
+    line: str | None = None,
+) -> None:
+    """A warning made on purpose is one line; any other looks as Python shows it."""
+    if issubclass(category, RunDirectoryWarning):
+        click.echo(f"warning: {message}", err=True)
+    else:
+        click.echo(warnings.formatwarning(message, category, filename, lineno, line), nl=False, err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -24,6 +24,7 @@ _PROMISE = (
 @run_folder
 @click.option("-k", "count", type=click.IntRange(1), default=20, show_default=True, help="So many trials.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses the trials.")
+@click.option("--files", is_flag=True, help="Check the hash of every file instead; nothing is run again.")
 @click.option(
     "--sweep",
     type=click.Path(path_type=Path),
@@ -31,20 +32,24 @@ _PROMISE = (
     help="The sweep file: code in its folder is called.",
 )
 @trust
-def verify(run: str, count: int, seed: int, sweep: Path | None, trust: tuple[str, ...]) -> None:
+def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, trust: tuple[str, ...]) -> None:
     """Run trials of a run once more, here and without Ray, and compare them bit by bit.
 
     Compares all deterministic columns (docs/columns.md) of trials that ended as done or diverged. Nothing
     is written; the run may be finished or still going on. If trials call functions of your own (`python:`),
-    give the sweep file, or --trust: no code is called only because a run names it.
+    give the sweep file, or --trust: no code is called only because a run names it. With --files: compares
+    the SHA-256 of every file that the run lists instead.
 
     Exit codes: 0 all equal, 1 some differ, 2 bad input.
 
     \b
     Example:
       orchestrator verify runs/quickstart -k 5
+      orchestrator verify runs/quickstart --files
       orchestrator verify runs/own --sweep own.yaml
     """
+    if files:
+        _verify_files(run)
     from orchestrator import user_code
     from orchestrator.driver.verify import cpu, verify
     from orchestrator.engines.threads import use_threads
@@ -60,6 +65,18 @@ def verify(run: str, count: int, seed: int, sweep: Path | None, trust: tuple[str
     result = verify(Run(run), Alone(), count, seed, versions())
     click.echo(_text(result, cpu()))
     raise SystemExit(1 if result.differences else 0)
+
+
+def _verify_files(path: str) -> NoReturn:
+    from orchestrator.traces.read import Run
+
+    checked = Run(path).check_files()
+    click.echo(
+        f"{show.count(checked.files, 'file')}, {checked.size_bytes / 1e6:,.1f} MB of rows: hashes compared"
+    )
+    for line in checked.differing or ("every file is what was written",):
+        click.echo(line)
+    raise SystemExit(1 if checked.differing else 0)
 
 
 def _text(result: Verification, cpu: str) -> str:

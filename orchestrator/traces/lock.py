@@ -111,8 +111,7 @@ class Lock:
         if self._released.is_set():
             return
         self._released.set()
-        with suppress(RunDirectoryError):
-            self.check()
+        if os.pread(self._descriptor, len(self._claim) + 1, 0) == self._claim:  # also where it was moved to
             self._write(b"")
         os.close(self._descriptor)
 

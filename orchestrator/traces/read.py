@@ -17,6 +17,7 @@ from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
 from orchestrator.traces import rowfiles
 from orchestrator.traces.arrow import conform, table_schema
 from orchestrator.traces.commits import read_ended
+from orchestrator.traces.listed import Checked, check_listed
 from orchestrator.traces.manifest import RUN, SWEEP, UNHASHED, RunInfo, Snapshot, snapshot
 from orchestrator.traces.opening import check_list
 from orchestrator.traces.places import storage
@@ -50,7 +51,7 @@ class Run:
         self._folder = storage(path)
         if self._info().format == UNHASHED:
             warnings.warn(
-                f"{self._folder.root} is of format {UNHASHED}: nothing in it is checked, so that damage may be "
+                f"{self._folder.root} is of format {UNHASHED}: nothing in it is checked, so damage may be "
                 "read as data",
                 RunDirectoryWarning,
                 stacklevel=2,
@@ -173,6 +174,15 @@ class Run:
         """
         schema = self.schema(table)
         self._loaded(table, lambda files: rowfiles.check(self._folder, files, schema))
+
+    def check_files(self) -> Checked:
+        """Hashes every file that the run lists, finished or not.
+
+        Raises:
+            RunDirectoryError: ``run.json`` or the list of finished parts is damaged.
+        """
+        with explained(self._folder.root, _AGAIN):
+            return check_listed(self._folder)
 
     def _loaded(self, table: str, load: Callable[[list[RowFile]], Loaded]) -> Loaded:
         with explained(self._folder.root, _AGAIN):
