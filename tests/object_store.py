@@ -24,6 +24,17 @@ def mortal(point: int) -> str:
     return f"driver.{os.getpid()}.{point}"
 
 
+def faulty(status: int, every: int) -> str:
+    """An access key: of its user's requests each ``every``-th is answered with ``status``.
+
+    403 and 404 come to what only reads: what is refused to be written is so for good.
+    """
+    return f"faulty.{status}.{every}"
+
+
+_FAULTS = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
+
+
 class Door:
     """Passes requests on to the store. Kills a driver when its time has come.
 
@@ -36,12 +47,15 @@ class Door:
 
         self._store = DomainDispatcherApplication(create_backend_app)
         self._changes: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         found = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
         key = found[1] if found else ""
         if key == DENIED:
             return self._denied(start_response)
+        if key.startswith("faulty.") and (status := self._fault(key, environ["REQUEST_METHOD"])):
+            return self._failed(status, environ["REQUEST_METHOD"], start_response)
         if environ["REQUEST_METHOD"] == "GET" or environ["REQUEST_METHOD"] == "HEAD":
             return self._store(environ, start_response)
         change = self._changes[key]
@@ -57,6 +71,20 @@ class Door:
         answer = list(self._store(environ, start_response))
         os.kill(pid, signal.SIGKILL)
         return answer
+
+    def _fault(self, key: str, method: str) -> int:
+        """How this request is to fail; 0: it is not."""
+        status, every = map(int, key.split(".")[1:])
+        if status < 500 and method not in ("GET", "HEAD"):
+            return 0
+        self._requests[key] += 1
+        return status if self._requests[key] % every == 0 else 0
+
+    @staticmethod
+    def _failed(status: int, method: str, start_response: Any) -> Iterable[bytes]:
+        start_response(f"{status} Fault", [("Content-Type", "application/xml")])
+        content = f"<Error><Code>{_FAULTS[status]}</Code><Message>Try again</Message></Error>"
+        return [] if method == "HEAD" else [content.encode()]
 
     @staticmethod
     def _denied(start_response: Any) -> Iterable[bytes]:

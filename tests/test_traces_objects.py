@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import stored_runs as small
-from object_store import DENIED
+from object_store import DENIED, faulty
 from pyarrow import fs
 
 from orchestrator.errors import RunDirectoryError
+from orchestrator.reports.query import query
+from orchestrator.traces import retries
 from orchestrator.traces.digest import digest
 from orchestrator.traces.objects import Bucket
 from orchestrator.traces.read import Run
@@ -194,3 +196,65 @@ def test_store_that_fails_in_the_middle_leaves_what_was_committed(
         with pytest.raises(RunDirectoryError, match=r"there is no such bucket: .*what was committed is kept"):
             small.advance(writer, [1], 0, 1)
     assert Run(bucket).trials.num_rows == 1
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_run_is_opened_and_read_on_a_store_that_is_too_busy_for_one_request_in_ten(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    small.finish(bucket, range(1))
+    monkeypatch.setattr(retries, "PAUSES_S", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", faulty(status, 10))  # its client waits half a second each time
+    with small.open_writer(bucket) as writer:
+        small.advance(writer, [1], 0, 1)
+    assert Run(bucket).steps.num_rows == small.STEPS + 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_store_that_refuses_one_question_in_ten_is_asked_again(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
+) -> None:
+    monkeypatch.setattr(retries, "PAUSES_S", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", faulty(status, 10))
+    with small.open_writer(bucket) as writer:
+        small.run_missing(writer, range(1))
+    small.finish(bucket, range(2))
+    small.finish(tmp_path / "whole", range(2))
+    assert digest(Run(download(bucket, tmp_path / "copy"))) == digest(Run(tmp_path / "whole"))
+    run = Run(bucket)
+    assert query(run, "select count(*) from steps").rows == [(2 * small.STEPS,)]
+    assert run.check_files().differing == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(403, "the store refuses the credentials"), (404, "is no run")]
+)
+def test_refusal_that_lasts_is_a_fault(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, status: int, message: str
+) -> None:
+    small.finish(bucket, range(1))
+    monkeypatch.setattr(retries, "PAUSES_S", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", faulty(status, 1))
+    with pytest.raises(RunDirectoryError, match=message):
+        Run(bucket)
+
+
+def test_question_is_asked_five_times_and_not_found_counts_the_second_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(retries.time, "sleep", paused.append)
+    answers: list[OSError] = []
+
+    def ask() -> None:
+        raise answers[len(paused)]
+
+    answers = [OSError("AWS Error SLOW_DOWN")] * 5
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        retries.again(ask)
+    assert paused == [0.1, 0.2, 0.4, 0.8]
+    paused.clear()
+    answers = [FileNotFoundError("x")] * 5
+    with pytest.raises(FileNotFoundError):
+        retries.again(ask)
+    assert paused == [0.1]
