@@ -27,7 +27,7 @@ def mortal(point: int) -> str:
 def faulty(status: int, every: int) -> str:
     """An access key: of its user's requests each ``every``-th is answered with ``status``.
 
-    403 and 404 come to what only reads: what is refused to be written is so for good.
+    403 and 404 come to what only reads: what is refused to be written is so for good. 500 and 503 take turns.
     """
     return f"faulty.{status}.{every}"
 
@@ -78,7 +78,8 @@ class Door:
         if status < 500 and method not in ("GET", "HEAD"):
             return 0
         self._requests[key] += 1
-        return status if self._requests[key] % every == 0 else 0
+        fault, rest = divmod(self._requests[key], every)
+        return 0 if rest else 503 if status == 500 and fault % 2 else status
 
     @staticmethod
     def _failed(status: int, method: str, start_response: Any) -> Iterable[bytes]:
