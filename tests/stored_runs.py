@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from orchestrator.traces.digest import digest
+from orchestrator.traces.manifest import COMPLETE, Complete, RunInfo
+from orchestrator.traces.places import storage
 from orchestrator.traces.read import Run
 from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState
 from orchestrator.traces.run import RunWriter
+from orchestrator.traces.storage import FileRecord
 
 KEYS = (KeyColumn("model.layers", "int64"), KeyColumn("updates.0", "string"), KeyColumn("seed", "int64"))
 GROUPS = ("weight", "bias")
@@ -157,3 +161,19 @@ def finish(path: Path | str, numbers: Sequence[int]) -> None:
         mark(writer, numbers)
         run_missing(writer, numbers)
         writer.compact(plan(numbers))
+
+
+def relist(path: Path) -> None:
+    """Lists the finished parts of a run as they are now: whoever changes one on purpose calls this."""
+    folder = storage(path)
+    info, complete = RunInfo.load(folder), Complete.load(folder)
+    assert info
+    assert complete
+    files = {name: _recorded(path / name) for name in complete.files}
+    folder.replace(COMPLETE, replace(complete, files=files).dump(info))
+
+
+def _recorded(part: Path) -> FileRecord:
+    content = part.read_bytes()
+    footer = content[-8 - int.from_bytes(content[-8:-4], "little") :]
+    return FileRecord(len(content), *(hashlib.sha256(data).hexdigest() for data in (content, footer)))

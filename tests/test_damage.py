@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from sweeps import swept
 
 import orchestrator
+from orchestrator.cli import main
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
 from orchestrator.reports.query import query
@@ -205,6 +207,19 @@ def test_finished_run_of_format_1_is_read_and_its_list_without_hashes_is_mention
     (tmp_path / "run" / "complete.json").unlink()
     with pytest.raises(RunDirectoryError, match=r"without complete.json"):
         run.read("steps")
+
+
+def test_warning_is_one_line_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["orchestrator", "status", str(FORMAT_1 / "finished")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        main()
+    said = capsys.readouterr()
+    assert said.out.startswith("trials       4 done, 0 left\n")
+    mentioned = "is of format 1: nothing in it is checked, so damage may be read as data"
+    assert said.err.splitlines() == [f"warning: {FORMAT_1 / 'finished'} {mentioned}"]
 
 
 def test_unfinished_run_of_format_1_is_read_but_not_gone_on_with(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from stored_runs import relist
 from sweeps import NETWORK, read, swept
 
 import orchestrator
@@ -230,11 +229,7 @@ def without_marks(out: Path) -> None:
     """Makes a finished run one from before there was the column."""
     (part,) = (out / "trials").glob("*.parquet")
     pq.write_table(pq.read_table(part).drop_columns(["current"]), part)
-    listed = json.loads((out / "complete.json").read_text())
-    content = part.read_bytes()
-    record = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    listed["files"][f"trials/{part.name}"] = record
-    (out / "complete.json").write_text(json.dumps(listed))
+    relist(out)
 
 
 def test_trials_from_before_there_was_the_column_are_current(sweep: Path) -> None:

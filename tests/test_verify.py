@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from stored_runs import relist
 
 import orchestrator
 from orchestrator.api import Watcher
@@ -73,6 +74,7 @@ def change(run: Path, table: str, column: str, row: int, how: Callable[[Any], An
     place = data.column_names.index(column)
     field = data.schema.field(column)
     pq.write_table(data.set_column(place, field, pa.array(values, field.type)), part)
+    relist(run)
     return data.slice(row, 1).to_pylist()[0]
 
 
@@ -136,6 +138,7 @@ def test_column_that_an_older_version_did_not_record_is_not_compared(
 ) -> None:
     (part,) = (finished / table).glob("*.parquet")
     pq.write_table(pq.read_table(part).drop_columns([column]), part)
+    relist(finished)
     assert verified(finished).differences == ()
 
 
@@ -156,6 +159,7 @@ def test_zero_of_the_other_sign_null_and_missing_rows_are_differences(finished: 
     assert (difference.column, difference.computed) == ("test_loss", "null")
     (part,) = (finished / "steps").glob("*.parquet")
     pq.write_table(pq.read_table(part).slice(1), part)
+    relist(finished)
     (difference,) = verified(finished).differences
     assert difference.place == "step 0" or difference.column == "rows"
 
