@@ -263,14 +263,14 @@ def _follows(item: ErrorDetails) -> bool:
 
 
 def _explain_one(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | int, ...], str]:
-    place = tuple(part for part in item["loc"] if not str(part).startswith("<"))
+    place, config = _followed(item["loc"], root)
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return place, UNKNOWN_KEY + near(str(place[-1]), _class_at(item["loc"][:-1], root).model_fields)
+        return place, UNKNOWN_KEY + near(str(place[-1]), config.model_fields)
     if kind == "missing":
         return place, "is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        key, message = _explain_tag(value, _class_at(item["loc"], root))
+        key, message = _explain_tag(value, config)
         return (*place, *key), message
     if kind == "literal_error":
         return place, f"is {show(value)}" + near(
@@ -325,15 +325,23 @@ def _value(tag: str) -> str:
     return tag.partition("=")[2]
 
 
-def _class_at(loc: tuple[str | int, ...], root: type[Config]) -> type[Config]:
-    """The configuration class that a location inside ``root`` leads to."""
-    current: Any = root
+def _followed(loc: tuple[str | int, ...], root: type[Config]) -> tuple[tuple[str | int, ...], type[Config]]:
+    """Where a location inside ``root`` is in the document, and the innermost configuration on the way."""
+    place: list[str | int] = []
+    current = root
     for part in loc:
-        if isinstance(part, str) and part.startswith("<"):
-            current = discover(current)[part[1:-1]]
-        elif isinstance(part, str):
-            current = _config_in(current.model_fields[part].annotation)
-    return current
+        if _is_family(current):  # which only a tag leads out of, but for an index before it
+            if isinstance(part, str):
+                current = discover(current)[part[1:-1]]
+                continue
+        elif part in current.model_fields:
+            current = _config_in(current.model_fields[str(part)].annotation) or current
+        place.append(part)
+    return tuple(place), current
+
+
+def _is_family(config: type[Config]) -> bool:
+    return bool(config.tags) and not any(tag in config.model_fields for tag in config.tags)
 
 
 def _config_in(annotation: Any) -> Any:
@@ -370,4 +378,6 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return str(value).replace("inf", ".inf").replace("nan", ".nan")
     text = json.dumps(value, default=str, ensure_ascii=False)
+    if not text.isprintable():
+        text = json.dumps(value, default=str)  # no sequence of control characters reaches a terminal
     return text if len(text) <= 60 else text[:57] + "..."

@@ -34,6 +34,21 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
+_LONGEST_PATH = 200
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal would obey, or cannot show, as escapes.
+
+    Example:
+        >>> print(printable("a\x1b[31mb"))
+        a\x1b[31mb
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong with what the user wrote.
@@ -56,8 +71,10 @@ class Fault:
         return self.file, self.line, self.path, self.message
 
     def __str__(self) -> str:
+        """One line, on which all that a terminal would not print is escaped."""
         place = f"{self.file}:{self.line}" if self.file and self.line else self.file
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        path = self.path if len(self.path) <= _LONGEST_PATH else self.path[: _LONGEST_PATH - 1] + "…"
+        return printable(": ".join(part for part in (place, path, self.message) if part))
 
 
 class OrchestratorError(Exception):

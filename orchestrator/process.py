@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -34,3 +35,27 @@ def keep_freed_memory() -> None:
     gradient allocates and frees a few MB in every step; page faults would triple its cost.
     """
     np.empty(31 * 2**20, np.uint8)
+
+
+def address_space() -> int | None:
+    """Bytes of address space that this process may have (``ulimit -v``); None without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def refused(error: Exception) -> str | None:
+    """What to say, in one line, of an error that says that the system gives no more; None of any other.
+
+    Where the address space is limited, libraries fail in their own ways: they do not load, start no thread,
+    or run out of memory.
+    """
+    text = (str(error).splitlines() or [""])[0]
+    named = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    limit = address_space()
+    short = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    if limit is not None and (short or isinstance(error, (OSError, ImportError, RuntimeError))):
+        gib = f"{limit / 2**30:.1f} GiB"
+        return f"the address space of a process is limited to {gib} (ulimit -v), lift that limit: {named}"
+    if short:
+        return f"there is not enough memory: {named}"
+    return named if isinstance(error, OSError) else None

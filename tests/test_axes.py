@@ -239,8 +239,8 @@ def test_inner_case_refines_the_outer_and_touches_no_other() -> None:
         (["seed: {range: []}"], "12: sweep.0.seed: range is [], must be n, [start, stop] or [start, stop,"),
         (["seed: {range: true}"], "12: sweep.0.seed: range is true, must be n, [start, stop] or"),
         (
-            ["seed: {range: 100000000000000000000}"],
-            "12: sweep.0.seed: range 100000000000000000000 has too many",
+            ["seed: {range: [-9000000000000000000, 9000000000000000000]}"],
+            "12: sweep.0.seed: range [-9000000000000000000, 9000000000000000000] has too many",
         ),
         (["seed: {uniform: [0, 1]}"], '12: sweep.0.seed: is {"uniform": [0, 1]}, which needs `samples: n`'),
         (["seed: [1, 2, 1]"], "12: sweep.0.seed.2: 1 is listed twice"),
@@ -311,6 +311,10 @@ def test_inner_case_refines_the_outer_and_touches_no_other() -> None:
         (["updates.0.limit: [1, x]"], '12: updates.0.limit: is "x", must be a number'),
         (["updates.0.limit: {range: [-1, 3]}"], "12: updates.0.limit: is -1, must be more than 0"),
         (["seed: [0.5]"], "12: seed: is 0.5, must be a whole number"),
+        (
+            ["seed: {range: 100000000000000000000}"],
+            "12: sweep.0.seed.range: is 100000000000000000000, must lie from -2^63 to 2^63 - 1",
+        ),
         (["seed: {range: [-2, 2]}"], "12: seed: is -2, must be at least 0"),
         (["{samples: 9, seed: {uniform: [0, 1]}}"], "12: seed: is 0.9215524558, must be a whole number"),
         (["{samples: 9, updates.0.limit: {normal: [0, 1]}}"], "12: updates.0.limit: is -"),

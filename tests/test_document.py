@@ -69,8 +69,57 @@ def test_nan_is_a_number() -> None:
     assert math.isnan(parse(".nan", "a.yaml").data)
 
 
-def test_merge_key_is_a_key_like_any_other() -> None:
-    assert parse("<<: {a: 1}", "a.yaml").data == {"<<": {"a": 1}}
+@pytest.mark.parametrize("key", ["<<", "'<<'", "? <<\n"])
+def test_merge_key_is_refused_by_name(key: str) -> None:
+    said = "a.yaml:2: b.<<: is YAML's merge key, which is not read: write its keys out"
+    assert faults(f"a: &x {{c: 1}}\nb: {{{key}: *x}}") == [said]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9223372036854775808",
+        "-9223372036854775809",
+        "0x8000000000000000",
+        "0o1" + "0" * 21,
+        "0x" + "f" * 5000,
+        "0o" + "7" * 5000,
+        "9" * 5000,
+        "-" + "9" * 5000,
+        "'" + "9" * 5000 + "'",
+    ],
+)
+def test_whole_number_beyond_64_bits_is_refused(text: str) -> None:
+    if text[0] == "'":
+        assert parse(text, "a.yaml").data == text[1:-1]
+        text = f"!!int {text}"
+    (message,) = faults(f"a: {text}")
+    assert message.startswith("a.yaml:1: a: is ")
+    assert message.endswith(", must lie from -2^63 to 2^63 - 1 as a whole number")
+    assert len(message) < 120
+
+
+def test_whole_numbers_of_64_bits_are_read() -> None:
+    assert parse("[9223372036854775807, -0x8000000000000000]", "a.yaml").data == [
+        2**63 - 1,
+        "-0x8000000000000000",
+    ]
+    assert parse("-9223372036854775808", "a.yaml").data == -(2**63)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (r'"\ud800"', r"a.yaml:1: holds \ud800, half of a character: write the character itself"),
+        (r'a: ["x\udfff"]', r"a.yaml:1: a.0: holds \udfff, half of a character: write the character itself"),
+        (
+            r'"\ud83d\ude00": 1',
+            r"a.yaml:1: has a key that holds \ud83d, half of a character: write the character itself",
+        ),
+    ],
+)
+def test_half_of_a_character_is_refused(text: str, said: str) -> None:
+    assert faults(text) == [said]
 
 
 def test_alias_stands_for_a_copy() -> None:

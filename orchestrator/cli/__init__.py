@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
 import warnings
 from typing import TextIO
 
 import click
 
+from orchestrator.cli import output
 from orchestrator.cli.analyse import analyse
 from orchestrator.cli.cancel import cancel
 from orchestrator.cli.doctor import doctor
@@ -19,7 +22,8 @@ from orchestrator.cli.status import status
 from orchestrator.cli.stop import stop
 from orchestrator.cli.submit import submit
 from orchestrator.cli.verify import verify
-from orchestrator.errors import OrchestratorError, RunDirectoryWarning
+from orchestrator.errors import OrchestratorError, RunDirectoryWarning, printable
+from orchestrator.process import refused
 
 BAD_INPUT = 2
 
@@ -49,18 +53,35 @@ for _verb in (plan, run, submit, status, logs, cancel, stop, analyse, verify, sc
 def main() -> None:
     """The console command: errors made on purpose are one message and exit code 2, warnings one line each."""
     warnings.showwarning = _show
+    output.take_over()
     try:
         orchestrator.main(standalone_mode=False)
+    except output.OutputLost as lost:
+        if lost.quiet:
+            sys.exit(128 + signal.SIGPIPE)
+        click.echo(str(lost), err=True)
+        sys.exit(BAD_INPUT)
     except OrchestratorError as error:
-        click.echo(str(error), err=True)
+        click.echo(_escaped(str(error)), err=True)
         sys.exit(BAD_INPUT)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        error.show(shown := io.StringIO())
+        click.echo(_escaped(shown.getvalue()), err=True, nl=False)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if (message := refused(error)) is None:
+            raise
+        click.echo(_escaped(message), err=True)
+        sys.exit(BAD_INPUT)
+
+
+def _escaped(message: str) -> str:
+    """A message of one or more lines, without what a terminal would obey."""
+    return "\n".join(map(printable, message.split("\n")))
 
 
 def _show(
@@ -73,6 +94,6 @@ def _show(
 ) -> None:
     """A warning made on purpose is one line; any other looks as Python shows it."""
     if issubclass(category, RunDirectoryWarning):
-        click.echo(f"warning: {message}", err=True)
+        click.echo(f"warning: {_escaped(str(message))}", err=True)
     else:
         click.echo(warnings.formatwarning(message, category, filename, lineno, line), nl=False, err=True)

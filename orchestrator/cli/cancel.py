@@ -42,9 +42,11 @@ def _cancel_driver(run: str) -> None:
     """Asks the driver of a run to stop, and waits until it has."""
     from orchestrator.traces.control import Control
     from orchestrator.traces.places import storage
+    from orchestrator.traces.storage import explained
 
     folder = storage(run)
-    driver = folder.owner()
+    with explained(folder.root, "name the directory of a run"):
+        driver = folder.owner()
     if driver is None:
         raise RunDirectoryError(f"{folder.root}: no driver is at work here, there is nothing to cancel")
     Control(folder).cancel()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+from orchestrator.cli import show
 
 if TYPE_CHECKING:
     from orchestrator.fleet.jobs import Job, Jobs
@@ -41,4 +42,4 @@ def how_to_follow(job: Job, address: str | None) -> str:
 def command(verb: str, job: Job, address: str | None, *options: str) -> str:
     """A command about the run of a job, as it is typed."""
     where = [] if address is None else ["--address", address]
-    return shlex.join(["orchestrator", verb, job.run, *options, *where])
+    return show.command("orchestrator", verb, job.run, *options, *where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ run_name: Decorator = click.argument("run", metavar="RUN")
 cluster_address: Decorator = click.option(
     "--address",
     help="Ray cluster: http://HEAD:8265 of its dashboard, or HEAD:6379.  [default: the one running here]",
+)
+workers: Decorator = click.option(
+    "--workers", type=click.IntRange(1, 100_000), help="Ray workers.  [default: one for every CPU]"
 )
 overrides: Decorator = click.option(
     "--set",
@@ -59,4 +63,5 @@ def newest_job(run: str, address: str | None) -> tuple[Jobs, Job]:
 
 def is_run_folder(run: str, address: str | None) -> bool:
     """Whether RUN means a directory here or a URI, and not a name on a cluster."""
-    return address is None and ("/" in run or Path(run).is_dir())
+    # pathlib raises where a name is longer than a file system takes
+    return address is None and ("/" in run or os.path.isdir(run))  # noqa: PTH112

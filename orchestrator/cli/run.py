@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import show
-from orchestrator.cli.options import overrides, sweep_file, trust
+from orchestrator.cli.options import overrides, sweep_file, trust, workers
 
 
 @click.command()
@@ -19,7 +19,7 @@ from orchestrator.cli.options import overrides, sweep_file, trust
 @click.option("--out", type=click.Path(), help="The run directory, or s3://bucket/….  [default: runs/<name>]")
 @click.option("--inline", is_flag=True, help="In this process, without Ray.")
 @click.option("--address", help="Ray cluster to join.  [default: the one running here, else a local one]")
-@click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
+@workers
 @overrides
 @trust
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
@@ -48,6 +48,7 @@ def run(
       orchestrator run my.yaml --workers 4 --set base.steps=10 --out /data/trial-run
     """
     from orchestrator import api
+    from orchestrator.cli import output
     from orchestrator.cli.terminal import Terminal
     from orchestrator.placing import Where
     from orchestrator.reports.summary import summary
@@ -56,6 +57,7 @@ def run(
 
     if inline and (address or workers):
         raise click.UsageError("--inline runs without Ray; leave --address and --workers out")
+    output.go_on_without()
     terminal = Terminal()
     where = Where(inline, address, workers)
     result = api.run(
@@ -96,7 +98,7 @@ def _stopped_early(failure: str, count: int) -> str:
 
 def _command() -> str:
     """What the user is to type to go on; a job has been started by another command than its own."""
-    return os.environ.get("ORCHESTRATOR_AGAIN") or shlex.join(["orchestrator", *sys.argv[1:]])
+    return os.environ.get("ORCHESTRATOR_AGAIN") or show.command("orchestrator", *sys.argv[1:])
 
 
 def _next(out: Path | str, tables: list[str]) -> str:
@@ -104,8 +106,10 @@ def _next(out: Path | str, tables: list[str]) -> str:
     folder, query, options = str(out).partition("?")
     named = f"{{{','.join(tables)}}}" if len(tables) > 1 else tables[0]
     table = "steps" if "steps" in tables else tables[0]
+    place = json.dumps(f"{folder}/{table}{query}{options}", ensure_ascii=False)  # quoted as Python reads it
+    code = f"import pandas as pd; print(pd.read_parquet({place}))"
     return (
         f"\nThe tables are in {folder}/{named}/*.parquet. Next, for example:\n"
-        f"  orchestrator analyse {shlex.quote(str(out))}\n"
-        f"  python -c \"import pandas as pd; print(pd.read_parquet('{folder}/{table}{query}{options}'))\""
+        f"  {show.command('orchestrator', 'analyse', show.path(out))}\n"
+        f"  {show.command('python', '-c', code)}"
     )

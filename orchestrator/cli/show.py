@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.errors import plain
+from orchestrator.errors import printable
 
-__all__ = ["count", "duration", "frame", "number", "progress_bar", "table"]
+__all__ = ["command", "count", "duration", "frame", "number", "path", "progress_bar", "table"]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -21,13 +23,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for position, name in enumerate(header):
         cells = [row[position] for row in rows]
-        drawn.add_column(name, justify="right" if _numeric(cells) else "left", no_wrap=True)
+        drawn.add_column(printable(name), justify="right" if _numeric(cells) else "left", no_wrap=True)
     for row in rows:
-        drawn.add_row(*map(plain, row))
-    console = Console(highlight=False)
+        drawn.add_row(*map(printable, row))
+    console = _console()
     if not console.is_terminal or console.width < 20:
-        console = Console(highlight=False, width=400)
+        console = _console(width=400)
     console.print(drawn)
+
+
+def _console(width: int | None = None) -> Console:
+    """One that takes text as it is: labels and paths may hold brackets and colons."""
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def _numeric(cells: Iterable[str]) -> bool:
@@ -46,6 +53,27 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def command(*words: str) -> str:
+    """A command line that a shell reads as these words.
+
+    Example:
+        >>> command("orchestrator", "analyse", "my runs/$1")
+        "orchestrator analyse 'my runs/$1'"
+    """
+    return shlex.join(words)
+
+
+def path(place: str | PathLike[str]) -> str:
+    """A path as an argument that no verb takes for an option.
+
+    Example:
+        >>> path("-x"), path("runs/x")
+        ('./-x', 'runs/x')
+    """
+    text = fspath(place)
+    return f"./{text}" if text.startswith("-") else text
 
 
 def count(amount: int, thing: str) -> str:

@@ -59,6 +59,8 @@ def _lines(found: Status, all_trials: bool) -> list[str]:
     left = [] if found.left is None else [f"{found.left:,} left"]
     others = [f"{found.others:,} of other sweeps left out"] if found.others and not all_trials else []
     lines = ["trials       " + ", ".join([*ended, *left, *others])]
+    if found.unreadable:
+        lines.append(f"progress     not known: {found.unreadable}")
     if found.committed_s is not None:
         label = "begun" if found.rate is None else "last commit"
         lines.append(f"{label:<13}{show.duration(found.committed_s)} ago")

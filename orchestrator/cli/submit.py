@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli import following
-from orchestrator.cli.options import cluster_address, overrides, sweep_file, trust
+from orchestrator.cli import following, show
+from orchestrator.cli.options import cluster_address, overrides, sweep_file, trust, workers
 from orchestrator.cli.plans import warn
 from orchestrator.errors import FleetError, InputError
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pip", is_flag=True, help="Send this package along; let Ray install what it needs, as it is here."
 )
-@click.option("--workers", type=click.IntRange(1), help="Ray workers.  [default: one for every CPU]")
+@workers
 @overrides
 @trust
 @click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
@@ -152,4 +152,5 @@ def _start(
 def _how_to_copy(host: str, out: str) -> str:
     if host in ("localhost", "127.0.0.1", "::1"):
         return f"the run is kept in {out} on this machine"
-    return f"the run is kept on the head only; before the cluster ends:\n  scp -r {host}:{shlex.quote(out)} ."
+    copy = show.command("scp", "-r", f"{host}:{out}", ".")
+    return f"the run is kept on the head only; before the cluster ends:\n  {copy}"

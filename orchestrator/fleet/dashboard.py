@@ -35,7 +35,7 @@ def wanted(address: str | None) -> str:
 def dashboard(address: str) -> str:
     """The URL of the dashboard of the cluster at ``address``, which answers and is one."""
     url = address.rstrip("/") if "://" in address else f"http://{address}"
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_web(url):
         raise FleetError(f"{address} is no address of a dashboard, which looks like http://HEAD:8265")
     try:
         session = _session(url)
@@ -51,6 +51,13 @@ def dashboard(address: str) -> str:
             "name the dashboard of a cluster, http://HEAD:8265"
         )
     return url
+
+
+def _is_web(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:  # a bracket that is not closed, and other things that are no URL
+        return False
 
 
 def _session(url: str) -> str | None:

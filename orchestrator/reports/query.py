@@ -58,6 +58,7 @@ def query(run: Run, sql: str, all_trials: bool = False) -> Frame:
                     return query(run, sql, all_trials)
                 for table in TABLES:
                     run.check(table)
+                raise QueryError(str(error).splitlines()[0]) from None  # the rest may be DuckDB's own stack
             raise QueryError(f"{error}\nthe views are {', '.join(TABLES)}; see docs/columns.md") from None
 
 

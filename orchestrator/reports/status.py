@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.control import Control
 from orchestrator.traces.lock import Owner
 from orchestrator.traces.places import storage
 from orchestrator.traces.read import Run
+from orchestrator.traces.storage import explained
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Status:
         committed_s: seconds since its last commit, or since it began; None if no driver has written it.
         driver: the process at work on it; None if there is none.
         finished: whether its tables are finished.
+        unreadable: why it is not known how far it is, though a driver has said so; else empty.
     """
 
     ended: Mapping[str, int]
@@ -37,6 +40,7 @@ class Status:
     committed_s: float | None
     driver: Owner | None
     finished: bool
+    unreadable: str = ""
 
 
 def status(path: str | os.PathLike[str], all_trials: bool = False) -> Status:
@@ -54,9 +58,14 @@ def status(path: str | os.PathLike[str], all_trials: bool = False) -> Status:
     statuses, others = trials["status"].to_numpy()[current | all_trials], int((~current).sum())
     names, counts = np.unique(statuses.astype(str), return_counts=True)
     ended = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
-    standing = Control(folder).standing()
+    with explained(folder.root, "name the directory of a run"):
+        driver = folder.owner()
+    try:
+        standing, unreadable = Control(folder).standing(), ""
+    except RunDirectoryError as error:  # all else is known without it
+        standing, unreadable = None, str(error)
     if standing is None:
-        return Status(ended, others, None, None, None, folder.owner(), run.finished)
+        return Status(ended, others, None, None, None, driver, run.finished, unreadable)
     seconds = standing.written_at - standing.started_at
     return Status(
         ended,
@@ -64,6 +73,6 @@ def status(path: str | os.PathLike[str], all_trials: bool = False) -> Status:
         left=standing.trials - standing.ended,
         rate=standing.steps / seconds if standing.steps and seconds > 0 else None,
         committed_s=max(0.0, time.time() - standing.written_at),
-        driver=folder.owner(),
+        driver=driver,
         finished=run.finished,
     )

@@ -16,6 +16,9 @@ from orchestrator.sweep.paths import Place, dotted
 
 _MOST_VALUES = 200_000
 """Aliases of aliases could otherwise unfold into more than any memory holds."""
+_MOST_DIGITS = 25
+"""Leading zeros included; more do not fit into 64 bits, and Python converts some thousands at most."""
+_MERGE = "<<"
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,13 @@ for _class in (_Loader, _Dumper):
 
 
 def _integer(text: str) -> int:
-    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    """The whole number; raises OverflowError if 64 bits cannot hold it."""
+    if len(text) > _MOST_DIGITS or not -(2**63) <= (value := int(text, _BASES.get(text[:2], 10))) < 2**63:
+        raise OverflowError
+    return value
+
+
+_BASES = {"0o": 8, "0x": 16}
 
 
 def _float(text: str) -> float:
@@ -136,6 +145,18 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
     "float": _float,
     "str": str,
 }
+
+
+def _no_text(text: str) -> str | None:
+    """Why a string is no text that could be written anywhere, or None."""
+    half = next((letter for letter in text if "\ud800" <= letter <= "\udfff"), None)
+    if half is None:
+        return None
+    return f"holds \\u{ord(half):04x}, half of a character: write the character itself"
+
+
+def _cut(digits: str) -> str:
+    return digits if len(digits) <= 2 * _MOST_DIGITS else f"a number of {len(digits):,} digits"
 
 
 class _Reader:
@@ -170,6 +191,12 @@ class _Reader:
                 self.fault(place, "has a key that is no plain word", line)
                 continue
             key = str(key_node.value)
+            if key == _MERGE:
+                self.fault((*place, key), "is YAML's merge key, which is not read: write its keys out", line)
+                continue
+            if message := _no_text(key):
+                self.fault(place, f"has a key that {message}", line)
+                continue
             if key in result:
                 first = self.lines[(*place, key)]
                 self.fault((*place, key), f"key given twice (first in line {first})", line)
@@ -180,12 +207,18 @@ class _Reader:
 
     def scalar(self, node: yaml.Node, place: Place) -> Any:
         kind, text = node.tag.rpartition(":")[2], str(node.value)
+        line = node.start_mark.line + 1
+        if message := _no_text(text):
+            self.fault(place, message, line)
+            return None
         try:
             return _CONVERTERS[kind](text)
         except KeyError:
             self.check_tag(node, "str", place)
         except ValueError:
-            self.fault(place, f"{show(text)} is no {kind}", node.start_mark.line + 1)
+            self.fault(place, f"{show(text)} is no {kind}", line)
+        except OverflowError:
+            self.fault(place, f"is {_cut(text)}, must lie from -2^63 to 2^63 - 1 as a whole number", line)
         return text
 
     def check_tag(self, node: yaml.Node, expected: str, place: Place) -> None:

@@ -33,6 +33,8 @@ from orchestrator.sweep.resolved import Resolved
 from orchestrator.sweep.trial import Record, Trial
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+LONGEST_NAME = 200
+"""Characters; file systems take 255, and the names of jobs and archives add some."""
 MEMORY = r"^([0-9]+(?:\.[0-9]+)?) ?([KMGT])iB$"
 _MOST_ALIKE = 10
 """Faults at one place that are shown; a faulty range would fill the screen."""
@@ -96,7 +98,9 @@ class StopAfter(Config):
 class SweepFile(Config):
     """What stands in a sweep file; ``base`` and ``sweep`` are read elsewhere."""
 
-    name: str = Field(description="names the run directory", json_schema_extra={"pattern": NAME})
+    name: str = Field(
+        description="names the run directory", json_schema_extra={"pattern": NAME, "maxLength": LONGEST_NAME}
+    )
     sampling_seed: int = Field(default=0, ge=0, lt=2**63, description="seed of `samples`")
     base: dict[str, Any]
     sweep: Any = Field(default_factory=list)
@@ -109,6 +113,8 @@ class SweepFile(Config):
         if not re.fullmatch(NAME, name):
             legal = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
             raise refuse(f"is {show(name)}, must be a plain name ({legal}), not a path")
+        if len(name) > LONGEST_NAME:
+            raise refuse(f"has {len(name):,} characters, must have at most {LONGEST_NAME}")
         return name
 
 
