@@ -115,6 +115,8 @@ class File(Source):
         _raise(self._missing(columns))
         expanded = list(_expanded(columns, self._input_names(columns)))
         _raise(_repeated_faults(name for name, _ in expanded))
+        if not expanded:
+            raise InputError.at("data.inputs", f"have no columns: {listed(self._input_names(columns))}")
         inputs, target = dict(expanded), columns.read(self.target)
         weights = None if self.weights is None else columns.read(self.weights)
         _raise(self._faults(columns, inputs, target, weights))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -18,6 +19,7 @@ from orchestrator.data.columns import Column, Columns, listed, repeated
 from orchestrator.errors import InputError
 
 _LONGEST_REASON = 300
+_ZIP = b"PK"
 
 
 def is_uri(path: str) -> bool:
@@ -82,6 +84,8 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _check_names(path: str, names: Sequence[str]) -> None:
+    if not names:
+        raise InputError.at("data.path", f"{path} has no columns")
     twice = repeated(names)
     if "" in twice:
         reason = f"has {names.count('')} columns without a name: name them, or write it without an index"
@@ -137,10 +141,12 @@ def _read_uri(uri: str) -> bytes:
 
 
 def _read_npz(content: bytes, dialect: Dialect) -> Columns:  # noqa: ARG001 - one signature for all
-    archive = np.load(io.BytesIO(content), allow_pickle=False)
-    if isinstance(archive, np.ndarray):
+    if content.startswith(np.lib.format.MAGIC_PREFIX):
         raise ValueError("it holds a bare array, must be an archive of named ones")
-    found = {name: archive[name] for name in archive.files}
+    if not content.startswith(_ZIP):
+        raise ValueError("it is no archive of named arrays, as numpy.savez writes it")
+    archive = np.load(io.BytesIO(content), allow_pickle=False)
+    found = {name: _array(archive, name) for name in archive.files}
     odd = [f"{name!r} has shape {array.shape}" for name, array in found.items() if array.ndim not in (1, 2)]
     if odd:
         raise ValueError(f"{odd[0]}, must be [N] or [N, k]")
@@ -148,6 +154,19 @@ def _read_npz(content: bytes, dialect: Dialect) -> Columns:  # noqa: ARG001 - on
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the arrays differ in length: {lengths}")
     return Columns(tuple(found), found.__getitem__)
+
+
+def _array(archive: Any, name: str) -> Column:
+    """An array of an archive; what it calls so may also be some other file."""
+    try:
+        found = archive[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(f"{name!r} holds Python objects, must hold numbers, booleans or text") from None
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{name!r} is no array")
+    return found
 
 
 _READERS: dict[str, Callable[[bytes, Dialect], Columns]] = {

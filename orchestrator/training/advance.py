@@ -6,6 +6,8 @@ import math
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from orchestrator.errors import WorkerLost
 from orchestrator.training.pack import Pack
 from orchestrator.training.probe import Probe
@@ -23,6 +25,7 @@ class Limits:
     seconds: float
 
 
+@np.errstate(all="ignore")  # what is not finite ends its trial, which is what says so
 def advance(team: Team, pack: Pack, limits: Limits) -> Chunk:
     """Takes a pack further by at least one step, as far as the limits allow.
 

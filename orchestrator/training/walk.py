@@ -52,6 +52,7 @@ class Chunk:
     loss: float
 
 
+@np.errstate(all="ignore")  # what is not finite ends its trial; `advance` sees to that
 def shard_gradient(shared: tuple[Trial, Array], shard: Shard) -> tuple[GradientSum, float]:
     """Gradient of one shard at ``shared`` = (template, parameters [R, P]), and the seconds it took.
 
