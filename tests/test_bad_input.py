@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import orchestrator
@@ -59,6 +60,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(HEADERS.get(name, "u,v,y") + "\n" + "\n".join(rows) + "\n")
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)) * 4)
     (tmp_path / "rows.xlsx").write_bytes(b"")
+    np.savez(tmp_path / "none.npz")
+    np.savez(tmp_path / "empty.npz", x=np.zeros((4, 0)), y=np.arange(4) % 2)
+    np.savez(tmp_path / "objects.npz", x=np.array([{}, []] * 2, object), y=np.arange(4) % 2)
     (tmp_path / "rows.parquet").write_bytes(b"PAR1 but not really")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -432,6 +436,50 @@ BAD = {
     "no optimiser in training": Bad(
         edited("    - {optimizer: sgd, learning_rate: 0.1}\n", ""),
         ["a.yaml:9: updates: has 0 optimizers; mode: train nee"],
+    ),
+    "a key that looks like the tag of a member": Bad(
+        edited("hidden: [2]", '"<kind=mlp>": 1\n    hidden: [2]'),
+        ["a.yaml:6: model.<kind=mlp>: unknown key (legal: kind, hidden, activation, output, init)"],
+    ),
+    "a key of an update that begins like a tag": Bad(
+        edited("limit: 1.0}", 'limit: 1.0, "<": 1}'), ["a.yaml:10: updates.0.<: unknown key (legal: "]
+    ),
+    "a key of the sweep that begins like a tag": Bad(
+        SWEEP + '"<x": 1\n', ["a.yaml:16: <x: unknown key (legal: name, sampling_seed"]
+    ),
+    "a merge key": Bad(
+        edited("hidden: [2]", "hidden: [2]\n    <<: {activation: relu}"),
+        ["a.yaml:7: base.model.<<: is YAML's merge key, which is not read: write its keys out"],
+    ),
+    "a name that is too long for a directory": Bad(
+        edited("name: small", f"name: {'a' * 201}"),
+        ["a.yaml:1: name: has 201 characters, must have at most 200"],
+    ),
+    "a name with control characters": Bad(
+        edited("name: small", 'name: "a\\e[31m\\x9b"'),
+        [r'a.yaml:1: name: is "a\u001b[31m\u009b", must be a plain name'],
+    ),
+    "a name with half a character": Bad(
+        edited("name: small", r'name: "a\ud800"'),
+        [
+            r"a.yaml:1: name: holds \ud800, half of a character: write the character itself",
+        ],
+    ),
+    "an unknown key with control characters": Bad(
+        edited("hidden: [2]", '"\\e[31m": 1\n    hidden: [2]'),
+        [r"a.yaml:6: model.\x1b[31m: unknown key (legal"],
+    ),
+    "steps beyond what 64 bits hold": Bad(
+        edited("steps: 3", "steps: 0x" + "f" * 5000),
+        ["a.yaml:13: base.steps: is a number of 5,002 digits, must lie from -2^63 to 2^63 - 1"],
+    ),
+    "a file of no columns": Bad(with_data("none.npz"), ["a.yaml:3: data.path: …none.npz has no columns"]),
+    "a file whose inputs have no columns": Bad(
+        with_data("empty.npz"), ["a.yaml:3: data.inputs: have no columns: x"]
+    ),
+    "a file of objects": Bad(
+        with_data("objects.npz"),
+        ["a.yaml:3: data.path: …objects.npz cannot be read as npz: 'x' holds Python objects, must hold"],
     ),
     "many faults at once": Bad(
         edited("hidden: [2]", "hidden: [0]").replace("seed: [0, 1]", "seed: []")

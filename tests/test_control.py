@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +209,34 @@ def test_disk_that_fails_under_requests_and_standing_is_told_in_one_line(
             RunDirectoryError, match=rf"^{tmp_path}: No space left on device; what was committed"
         ):
             call()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{",
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"trials": 6}',
+        b'{"trials": "6", "ended": 0, "steps": 0, "steps_left": 0, "started_at": 0, "written_at": 0}',
+        b'{"trials": 6, "ended": 0, "steps": 0, "steps_left": 0, "started_at": true, "written_at": 0}',
+        b'{"trials": 6, "ended": 0, "steps": 0, "steps_left": 0, "started_at": NaN, "written_at": 0}',
+    ],
+)
+def test_status_says_what_it_knows_where_progress_is_damaged(
+    text: bytes, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "progress.json").write_bytes(text)
+    said = CliRunner().invoke(command_line, ["status", str(tmp_path / "run")])
+    assert said.exit_code == 0
+    assert "6 done" in said.output
+    assert "progress.json is damaged or of another version; a driver writes it anew" in said.output
+    assert "finished" in said.output
+
+
+def test_standing_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:
+    standing = Standing(6, 2, 10, 20, 1.0, 2.5)
+    text = json.dumps({**asdict(standing), "more": "x"})
+    assert Standing.read(text.encode()) == standing

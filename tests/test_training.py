@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import read
 
+import orchestrator
 from orchestrator.data.base import Dataset
 from orchestrator.driver.packs import Packer
 from orchestrator.engines.gradient import GradientSum
@@ -579,3 +580,30 @@ def test_dead_parameters_are_counted() -> None:
     dead = problem(pack_of(CIRCUIT).template).model.dead
     assert columns["parameters_dead"].tolist() == [dead.sum()]
     assert dead.any()
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        "{engine: finite-difference, step: 1e-300, backend: {kind: batched, shots: 20}}",
+        "{engine: parameter-shift, backend: {kind: batched, shots: 20}}",
+        "{engine: spsa, directions: 2}",
+        "{engine: adjoint}",
+    ],
+)
+def test_numbers_that_leave_float64_warn_nobody(gradient: str, tmp_path: Path) -> None:
+    """Warnings are errors in tests, and an error would be a failed trial."""
+    path = tmp_path / "a.yaml"
+    path.write_text(f"""
+name: a
+base:
+  data: {{source: moons, rows: 20, scale: angle}}
+  model: {{kind: circuit, qubits: 2, layers: 1, observable: {{Z0: 1e308, Z1: 1e308}}}}
+  loss: mse
+  gradient: {gradient}
+  updates: [{{optimizer: sgd, learning_rate: 1e308}}]
+  batch: {{size: 4, shards: 2}}
+  steps: 4
+""")
+    result = orchestrator.run(path, tmp_path / "run", where=orchestrator.Where(inline=True))
+    assert result.failed == 0

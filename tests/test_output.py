@@ -1,0 +1,279 @@
+"""Where nobody takes the output, or the system gives little: one line, or none, and the right code."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import main, show
+from orchestrator.cli.run import _next
+from orchestrator.errors import Fault
+from orchestrator.process import refused
+from orchestrator.reports.status import status
+
+SWEEP = """\
+name: θ
+base:
+  data: {source: moons, rows: 20}
+  model: {kind: mlp, hidden: [2]}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates: [{optimizer: sgd, learning_rate: 0.1}]
+  batch: {size: 4, shards: 2}
+  steps: 3
+sweep:
+  - seed: {range: 3}
+""".replace("θ", "small")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.yaml").write_text(SWEEP)
+    return tmp_path
+
+
+def start(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own; what it is told of surroundings goes on top of those here."""
+    environment = {**os.environ, **options.pop("env", {})}
+    command = [sys.executable, "-W", "error", "-m", "orchestrator", *arguments]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run(
+        command, cwd=folder, env=environment, encoding="utf-8", timeout=300, check=False, **streams
+    )
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+def is_finished(run: Path) -> bool:
+    found = status(run)
+    return found.finished and found.ended == {"done": 3}
+
+
+def test_run_whose_reader_has_gone_is_completed(folder: Path, unread: int) -> None:
+    ended = start(folder, "run", "a.yaml", "--inline", "--out", "run", stdout=unread)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert is_finished(folder / "run")
+
+
+def test_run_whose_output_is_full_is_completed_and_says_so_once(folder: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = start(folder, "run", "a.yaml", "--inline", "--out", "run", stdout=full)
+    assert (ended.returncode, ended.stderr) == (
+        0,
+        "standard output: No space left on device; going on without it\n",
+    )
+    assert is_finished(folder / "run")
+
+
+def _close_all() -> None:
+    for number in range(3):
+        os.close(number)
+
+
+def test_run_without_standard_streams_is_completed(folder: Path) -> None:
+    ended = start(folder, "run", "a.yaml", "--inline", "--out", "run", preexec_fn=_close_all)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert is_finished(folder / "run")
+
+
+def test_plan_whose_reader_has_gone_ends_quietly(folder: Path, unread: int) -> None:
+    ended = start(folder, "plan", "a.yaml", stdout=unread)
+    assert (ended.returncode, ended.stderr) == (141, "")  # as a shell says of what SIGPIPE has ended
+
+
+def test_plan_whose_output_is_full_says_so(folder: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = start(folder, "plan", "a.yaml", stdout=full)
+    assert (ended.returncode, ended.stderr) == (2, "standard output: No space left on device\n")
+
+
+def test_fault_that_nobody_can_be_told_keeps_its_code(folder: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        assert start(folder, "plan", "none.yaml", stderr=full).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("encoding", "arguments"),
+    [
+        ("ascii", ["plan", "a.yaml", "--trials", "1"]),
+        ("ascii", ["run", "a.yaml", "--inline"]),
+        ("latin-1", ["plan", "θ.yaml"]),
+    ],
+)
+def test_letters_that_the_locale_lacks_are_written_plainly(
+    folder: Path, encoding: str, arguments: list[str]
+) -> None:
+    posix = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": encoding}
+    ended = start(folder, *arguments, env=posix)
+    assert ended.returncode == (2 if "θ.yaml" in arguments else 0), ended.stderr
+    assert (ended.stdout + ended.stderr).isascii()
+    assert "Traceback" not in ended.stderr
+
+
+def _limit(mib: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+
+
+def test_ray_is_not_started_in_a_small_address_space(folder: Path) -> None:
+    ended = start(folder, "run", "a.yaml", "--address", "local", preexec_fn=partial(_limit, 8 << 10))
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    said = (
+        "cannot start Ray here: the address space of a process is limited to 8.0 GiB (ulimit -v), Ray needs"
+    )
+    assert line.startswith(said)
+
+
+def test_limited_address_space_is_one_line_that_names_the_limit(folder: Path) -> None:
+    # one thread, whose stacks would take some of the room: a machine of many CPUs fails no other way
+    ended = start(
+        folder,
+        "run",
+        "a.yaml",
+        "--inline",
+        "--out",
+        "run",
+        preexec_fn=partial(_limit, 700),
+        env={"OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("the address space of a process is limited to 0.7 GiB (ulimit -v), lift")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "there is not enough memory: MemoryError"),
+        (OSError(28, "No space left on device", "x"), "OSError: [Errno 28] No space left on device: 'x'"),
+        (KeyError("x"), None),
+        (RuntimeError("can't start new thread"), None),
+    ],
+)
+def test_error_of_the_system_is_one_line_and_one_of_ours_is_not_hidden(
+    error: Exception, message: str | None
+) -> None:
+    assert refused(error) == message
+
+
+# --- what is printed
+
+
+Called = Callable[..., tuple[object, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+    """The console command in this process: exit code, standard output, standard error."""
+
+    def called(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return called
+
+
+def test_fault_is_one_line_that_a_terminal_only_shows() -> None:
+    fault = Fault("a.\x1b[31m\u202e", "holds \x9b2J and θ\nmore", "\udcff.yaml", 3)
+    assert str(fault) == r"\udcff.yaml:3: a.\x1b[31m\u202e: holds \x9b2J and θ\nmore"
+    assert len(str(Fault("a" * 100_000, "is wrong"))) < 250
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "\x1b[31m.yaml"],
+        ["plan", "--\x1b[31m"],
+        ["\x1b[31m"],
+        ["status", "./\x1b[31m"],
+        ["status", "\x1b[31m", "--address", "\x1b[31m:1"],
+        ["analyse", "\x1b[31m"],
+        ["plan", "a.yaml", "--set", "base.\x1b[31m=1"],
+    ],
+)
+def test_argument_with_control_characters_is_shown_without_them(
+    arguments: list[str], folder: Path, call: Called, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert "\x1b" not in err
+    assert "x1b" in err
+
+
+def test_table_shows_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    show.table(("[b]", "a:smile:"), [("[/x]", "\x1b[31m"), ("[red]y", "θ")])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    for text in ("[b]", "a:smile:", "[/x]", r"\x1b[31m", "[red]y", "θ"):
+        assert text in said
+
+
+@pytest.mark.parametrize("out", ["my runs/$(touch x)", "it's", 'a"b', "-x", "runs/θ", "a\\b"])
+def test_command_that_is_suggested_can_be_pasted(out: str) -> None:
+    analyse, python = _next(out, ["trials", "steps"]).splitlines()[-2:]
+    verb = shlex.split(analyse)
+    assert verb[:2] == ["orchestrator", "analyse"]
+    assert not verb[2].startswith("-")
+    assert Path(verb[2]) == Path(out)
+    name, option, code = shlex.split(python)
+    assert (name, option) == ("python", "-c")
+    assert eval(code.partition("read_parquet(")[2][:-2]) == f"{out}/steps"
+
+
+# --- arguments that mean nothing
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", LONG], f"there is no run directory '{LONG}' here"),
+        (["cancel", LONG], f"there is no run directory '{LONG}' here"),
+        (["cancel", "/dev/null/x"], "/dev/null/x: Not a directory; name the directory of a run"),
+        (
+            ["status", "x/\udcff"],
+            r"'x/\udcff' is not UTF-8, and the libraries that write tables take no other",
+        ),
+        (["run", "a.yaml", "--inline", "--out", "\udcff"], r"'\udcff' is not UTF-8"),
+        (["run", "a.yaml", "--inline", "--out", LONG], f"{LONG}: File name too long"),
+        (["logs", "x", "--address", "http://[::1"], "http://[::1 is no address of a dashboard"),
+        (["plan", "a.yaml", "--trials", "9" * 20], "Usage: "),
+        (["plan", "a.yaml", "--workers", "9" * 20], "Usage: "),
+    ],
+)
+def test_argument_that_leads_nowhere_is_refused(
+    arguments: list[str], said: str, folder: Path, call: Called, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(said), err
+
+
+def test_plan_takes_a_name_that_is_too_long_for_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "plan", "a.yaml", "--out", LONG])
+    main()
