@@ -31,6 +31,8 @@ from pydantic import (
 from pydantic import ValidationError as ConfigError
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
+from orchestrator.addresses import masked, refusal
+
 __all__ = [
     "UNKNOWN_KEY",
     "Config",
@@ -198,8 +200,11 @@ def located(path: str, info: ValidationInfo) -> str:
     """Where a local file or folder that a sweep names is, for the validator of a field.
 
     A relative path starts at ``folder`` of the context that ``Config.parse`` was given. An absolute one
-    starts at its ``root``: on a cluster, what a sweep names lies below the folder that was shipped.
+    starts at its ``root``: on a cluster, what a sweep names lies below the folder that was shipped. A secret,
+    of a URI that was meant, is refused.
     """
+    if reason := refusal(path):
+        raise refuse(reason)
     context = info.context or {}
     if Path(path).is_absolute():
         return str(Path(context.get("root", "/"), path.lstrip("/")))
@@ -369,7 +374,7 @@ def near(name: str, legal: Iterable[str]) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as a message quotes it: as in YAML, short, on one line.
+    """A value as a message quotes it: as in YAML, short, on one line, without secrets of addresses.
 
     Example:
         >>> show("ten"), show(None), show(float("inf"))
@@ -377,7 +382,7 @@ def show(value: Any) -> str:
     """
     if isinstance(value, float):
         return str(value).replace("inf", ".inf").replace("nan", ".nan")
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    text = masked(json.dumps(value, default=str, ensure_ascii=False))
     if not text.isprintable():
-        text = json.dumps(value, default=str)  # no sequence of control characters reaches a terminal
+        text = masked(json.dumps(value, default=str))  # no control character reaches a terminal
     return text if len(text) <= 60 else text[:57] + "..."

@@ -599,7 +599,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "/proc/orchestrator/run: No such file or directory; make it usable, or name another",
         ),
         ("ftp://bucket/run", "ftp://bucket/run: a run is kept in a local directory or on s3://, gs://"),
-        ("s3://a:b@bucket/run", "s3://bucket/run: leave the keys out; credentials come from the environment"),
+        ("s3://a:b@bucket/run", "--out: must not hold a secret (before @); addresses are shown: set AWS_"),
     ],
 )
 def test_run_directory_is_refused(out: str, said: str, folder: Path, command: Command) -> None:

@@ -125,7 +125,7 @@ def test_file_is_read_from_a_uri(tmp_path: Path) -> None:
 
 
 def test_uri_with_credentials_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigError, match="must not hold credentials"):
+    with pytest.raises(ConfigError, match="must not hold a secret"):
         source(path="s3://key:secret@bucket/rows.csv", target="y")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from heads import Head, environment, started
-from waiting import WITHIN_S, until
+from waiting import WITHIN_S, processes_of, until
 
 import orchestrator
 from orchestrator.cli import orchestrator as command_line
@@ -149,6 +149,33 @@ def test_no_token_is_where_others_can_read_it(heads: dict[str, Head]) -> None:
         assert SECRET not in str(jobs._client.get_job_info(job.id))
 
 
+CANARY = "ThatIsNobodysBusiness"
+
+
+def test_no_secret_of_an_address_reaches_ray(heads: dict[str, Head], sweep: Path, tmp_path: Path) -> None:
+    head, address = heads["open"], f"s3://bucket/x.csv?secret_key={CANARY}"
+    by_job = ("submit", sweep, "--address", head.dashboard, "--leave-on-head")
+    by_driver = ("run", sweep, "--address", head.address)
+    for verb in (by_job, by_driver):
+        for words in (("--out", address), ("--out", tmp_path / "run", "--set", f"base.data.path={address}")):
+            done = subprocess.run(
+                [sys.executable, "-m", "orchestrator", *map(str, (*verb, *words))],
+                capture_output=True,
+                text=True,
+                timeout=WITHIN_S,
+                check=False,
+            )
+            assert done.returncode == 2
+            assert "must not hold a secret (secret_key)" in done.stderr
+            assert CANARY not in done.stdout + done.stderr
+    assert not (tmp_path / "run").exists()
+    assert CANARY not in str(Jobs(head.dashboard)._client.list_jobs())
+    for path in head.folder.rglob("*"):
+        assert not (path.is_file() and CANARY.encode() in path.read_bytes()), path
+    for number in processes_of(head.process.pid):
+        assert CANARY.encode() not in Path(f"/proc/{number}/cmdline").read_bytes()
+
+
 JOBS = """
 import sys
 from orchestrator.errors import FleetError
@@ -217,7 +244,7 @@ def test_address_without_a_cluster_is_told_in_one_line(address: str, message: st
     [
         (("--out", "runs/x"), "would go with the cluster's head"),
         (("--out", "runs/x", "--leave-on-head"), "must be an absolute path on the head"),
-        (("--out", "s3://key:secret@bucket/x"), "must not hold credentials"),
+        (("--out", "s3://key:mine@bucket/x"), "must not hold a secret"),
     ],
 )
 def test_place_that_would_be_lost_or_tell_a_secret_is_refused(
@@ -226,4 +253,4 @@ def test_place_that_would_be_lost_or_tell_a_secret_is_refused(
     error = asked("submit", sweep, *words).exception
     assert isinstance(error, InputError)
     assert message in str(error)
-    assert "secret" not in str(error)
+    assert "mine" not in str(error)

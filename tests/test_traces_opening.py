@@ -106,7 +106,7 @@ def test_directory_that_is_not_writable_is_refused() -> None:
         ("s3://bucket", "needs a folder in the bucket, e.g. s3://bucket/runs/name"),
         (
             "s3://key:secret@bucket/run",
-            r"^s3://bucket/run: leave the keys out; credentials come",
+            r"^s3://\*\*\*@bucket/run: must not hold a secret \(before @\)",
         ),
         ("s3://bucket/run?colour=red", r"no option 'colour' \(legal: endpoint_override, region, scheme\)"),
     ],

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from orchestrator.addresses import masked
 from orchestrator.cli import output
 from orchestrator.cli.analyse import analyse
 from orchestrator.cli.cancel import cancel
@@ -62,7 +63,7 @@ def main() -> None:
         click.echo(str(lost), err=True)
         sys.exit(BAD_INPUT)
     except OrchestratorError as error:
-        click.echo(_escaped(str(error)), err=True)
+        click.echo(_escaped(masked(str(error))), err=True)
         sys.exit(BAD_INPUT)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
@@ -70,7 +71,7 @@ def main() -> None:
         sys.exit(130)
     except click.ClickException as error:
         error.show(shown := io.StringIO())
-        click.echo(_escaped(shown.getvalue()), err=True, nl=False)
+        click.echo(_escaped(masked(shown.getvalue())), err=True, nl=False)
         sys.exit(error.exit_code)
     except Exception as error:
         if (message := refused(error)) is None:

@@ -9,18 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.errors import FleetError
+from orchestrator.addresses import CLUSTER, refusal
+from orchestrator.errors import FleetError, InputError
 
 if TYPE_CHECKING:
     from orchestrator.fleet.jobs import Job, Jobs
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-sweep_file: Decorator = click.argument("sweep", type=click.Path(path_type=Path), metavar="SWEEP")
-run_folder: Decorator = click.argument("run", type=click.Path(), metavar="RUN")  # or a URI
-run_name: Decorator = click.argument("run", metavar="RUN")
+
+def without_secrets(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Callback of a parameter that takes an address. Raises InputError if that holds a secret."""
+    instead = CLUSTER if parameter.name == "address" else ""
+    if value is not None and (reason := refusal(value, instead)):
+        name = parameter.metavar if isinstance(parameter, click.Argument) else parameter.opts[0]
+        raise InputError.at(name or "", reason)
+    return value
+
+
+sweep_file: Decorator = click.argument(
+    "sweep", type=click.Path(path_type=Path), metavar="SWEEP", callback=without_secrets
+)
+run_folder: Decorator = click.argument("run", type=click.Path(), metavar="RUN", callback=without_secrets)
+run_name: Decorator = click.argument("run", metavar="RUN", callback=without_secrets)
 cluster_address: Decorator = click.option(
     "--address",
+    callback=without_secrets,
     help="Ray cluster: http://HEAD:8265 of its dashboard, or HEAD:6379.  [default: the one running here]",
 )
 workers: Decorator = click.option(

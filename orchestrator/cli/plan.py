@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.addresses import is_uri
 from orchestrator.cli import show
-from orchestrator.cli.options import overrides, sweep_file, trust
+from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets
 from orchestrator.cli.plans import telling, warn
 from orchestrator.errors import InputError, RunDirectoryError
 
@@ -26,7 +27,12 @@ _MOST_STRUCTURES = 12
 @sweep_file
 @overrides
 @trust
-@click.option("--out", type=click.Path(), help="The run to compare with.  [default: runs/<name>]")
+@click.option(
+    "--out",
+    type=click.Path(),
+    callback=without_secrets,
+    help="The run to compare with.  [default: runs/<name>]",
+)
 @click.option(
     "--trials", type=click.IntRange(0, 1_000_000), default=5, help="How many trials to list.  [default: 5]"
 )
@@ -202,7 +208,6 @@ def _print_run(sweep: Sweep, out: str) -> None:
     """How many trials a run holds already; nothing where there is no run yet, or why it cannot be read."""
     from orchestrator.driver.counts import count
     from orchestrator.driver.packs import Done
-    from orchestrator.traces.places import is_uri
     from orchestrator.traces.read import Run
 
     if not is_uri(out) and not os.path.exists(out):  # noqa: PTH110 - pathlib raises for names that are too long

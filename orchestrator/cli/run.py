@@ -11,14 +11,23 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import show
-from orchestrator.cli.options import overrides, sweep_file, trust, workers
+from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets, workers
 
 
 @click.command()
 @sweep_file
-@click.option("--out", type=click.Path(), help="The run directory, or s3://bucket/….  [default: runs/<name>]")
+@click.option(
+    "--out",
+    type=click.Path(),
+    callback=without_secrets,
+    help="The run directory, or s3://bucket/….  [default: runs/<name>]",
+)
 @click.option("--inline", is_flag=True, help="In this process, without Ray.")
-@click.option("--address", help="Ray cluster to join.  [default: the one running here, else a local one]")
+@click.option(
+    "--address",
+    callback=without_secrets,
+    help="Ray cluster to join.  [default: the one running here, else a local one]",
+)
 @workers
 @overrides
 @trust

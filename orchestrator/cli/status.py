@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.addresses import masked
 from orchestrator.cli import show
 from orchestrator.cli.options import cluster_address, is_run_folder, newest_job, run_name
 
@@ -51,7 +52,13 @@ def status(run: str, address: str | None, all_trials: bool) -> None:
 def _row(job: Job) -> tuple[str, ...]:
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.started_at))
     state = job.status if job.exit_code in (None, 0) else f"{job.status} (exit code {job.exit_code})"
-    return job.id, state, started, show.duration((job.ended_at or time.time()) - job.started_at), job.out
+    return (
+        job.id,
+        state,
+        started,
+        show.duration((job.ended_at or time.time()) - job.started_at),
+        masked(job.out),
+    )
 
 
 def _lines(found: Status, all_trials: bool) -> list[str]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.addresses import is_uri
 from orchestrator.cli import following, show
-from orchestrator.cli.options import cluster_address, overrides, sweep_file, trust, workers
+from orchestrator.cli.options import cluster_address, overrides, sweep_file, trust, without_secrets, workers
 from orchestrator.cli.plans import warn
 from orchestrator.errors import FleetError, InputError
 
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 @sweep_file
 @cluster_address
 @click.option(
-    "--out", required=True, metavar="URI", help="Where the run is to be kept, e.g. s3://bucket/runs/depth."
+    "--out",
+    required=True,
+    metavar="URI",
+    callback=without_secrets,
+    help="Where the run is to be kept, e.g. s3://bucket/runs/depth.",
 )
 @click.option(
     "--leave-on-head", is_flag=True, help="Let --out be a folder on the cluster's head, and go with it."
@@ -74,7 +79,7 @@ def submit(
     command = _command(shipped, out, workers, mixed_versions, user_code.trusted().packages)
     job, new = _start(jobs, planned.name, out, shipped, command, pip)
     click.echo(f"{'submitted' if new else 'already there, and not submitted again:'} {job.id} on {jobs.url}")
-    if "://" not in out:
+    if not is_uri(out):
         click.echo(_how_to_copy(jobs.host, out))
     if follow:
         following.follow(jobs, job, address)
@@ -94,10 +99,8 @@ def _command(
 
 
 def _check_out(out: str, leave_on_head: bool) -> None:
-    """Refuses a place that would be lost, or that would make a secret known."""
-    if "://" in out:
-        if "@" in out.partition("://")[2].partition("/")[0]:
-            raise InputError.at("--out", "must not hold credentials; leave them to the cluster's environment")
+    """Refuses a place that would be lost."""
+    if is_uri(out):
         return
     if not leave_on_head:
         raise InputError.at(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from orchestrator.addresses import is_uri, refusal
 from orchestrator.config import Field, ValidationInfo, field_validator, located, near, refuse, show
 from orchestrator.data import tabular
 from orchestrator.data.arrow import Dialect
@@ -59,11 +59,11 @@ class File(Source):
     @field_validator("path")
     @classmethod
     def _resolved(cls, path: str, info: ValidationInfo) -> str:
-        if tabular.is_uri(path):
-            if "@" in urlsplit(path).netloc:
-                raise refuse("must not hold credentials; leave them to the environment")
-            return path
-        return located(path, info)
+        if not is_uri(path):
+            return located(path, info)
+        if reason := refusal(path):
+            raise refuse(reason)
+        return path
 
     @field_validator("separator")
     @classmethod
@@ -97,7 +97,7 @@ class File(Source):
 
     def files(self) -> Iterator[Path]:
         """The file, if it is local."""
-        if not tabular.is_uri(self.path):
+        if not is_uri(self.path):
             yield Path(self.path)
 
     def fingerprint(self) -> str:

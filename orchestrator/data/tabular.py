@@ -14,17 +14,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from orchestrator.addresses import is_uri, masked
 from orchestrator.data.arrow import Dialect, csv_text, read_csv, read_parquet
 from orchestrator.data.columns import Column, Columns, listed, repeated
 from orchestrator.errors import InputError
 
 _LONGEST_REASON = 300
 _ZIP = b"PK"
-
-
-def is_uri(path: str) -> bool:
-    """Whether ``path`` names a file system (``s3://…``); anything else is a local path."""
-    return "://" in path
 
 
 def suffix(path: str) -> str:
@@ -44,7 +40,9 @@ def columns(path: str, dialect: Dialect) -> Columns:
             ``data.separator``.
     """
     if suffix(path) not in _READERS:
-        raise InputError.at("data.path", f"{path} ends in {suffix(path)!r} (legal: {', '.join(_READERS)})")
+        raise InputError.at(
+            "data.path", f"{masked(path)} ends in {suffix(path)!r} (legal: {', '.join(_READERS)})"
+        )
     content = read_bytes(path)
     with _explained(path):
         found = _READERS[suffix(path)](content, dialect)
@@ -78,9 +76,11 @@ def _explained(path: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        shown = "".join(letter if letter.isprintable() else " " for letter in str(error))
+        shown = "".join(letter if letter.isprintable() else " " for letter in masked(str(error)))
         reason = " ".join(shown.split())[:_LONGEST_REASON]
-        raise InputError.at("data.path", f"{path} cannot be read as {suffix(path)[1:]}: {reason}") from error
+        raise InputError.at(
+            "data.path", f"{masked(path)} cannot be read as {suffix(path)[1:]}: {reason}"
+        ) from error
 
 
 def _check_names(path: str, names: Sequence[str]) -> None:
@@ -89,10 +89,10 @@ def _check_names(path: str, names: Sequence[str]) -> None:
     twice = repeated(names)
     if "" in twice:
         reason = f"has {names.count('')} columns without a name: name them, or write it without an index"
-        raise InputError.at("data.path", f"{path} {reason} (index=False)")
+        raise InputError.at("data.path", f"{masked(path)} {reason} (index=False)")
     if twice:
         reason = f"has more than one column of the same name ({listed(twice)}): name them apart"
-        raise InputError.at("data.path", f"{path} {reason}")
+        raise InputError.at("data.path", f"{masked(path)} {reason}")
 
 
 def digest(path: str) -> str:
@@ -126,8 +126,8 @@ def read_bytes(path: str) -> bytes:
     except IsADirectoryError:
         reason = "is a directory, must be a file"
     except (OSError, ValueError) as error:
-        reason = f"cannot be read: {error}"
-    raise InputError.at("data.path", f"{path} {reason}")
+        reason = f"cannot be read: {masked(str(error))}"
+    raise InputError.at("data.path", f"{masked(path)} {reason}")
 
 
 def _read_uri(uri: str) -> bytes:

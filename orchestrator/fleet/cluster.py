@@ -15,6 +15,7 @@ import ray
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayError
 
+from orchestrator.addresses import CLUSTER, bare, refusal
 from orchestrator.errors import FleetError
 from orchestrator.process import address_space
 
@@ -75,6 +76,8 @@ def capacity(cpus: int, gpus: int = 0, memory: int = 0) -> int:
 
 def _connect(address: str | None, workers: int | None, cpus: int) -> str:
     wanted = (os.environ.get("RAY_ADDRESS") or None) if address in (None, "auto") else address
+    if wanted and (reason := refusal(wanted, CLUSTER)):
+        raise FleetError(f"{bare(wanted)}: {reason}")
     if wanted not in (None, "auto", "local"):
         return _join(wanted)
     found = _running() if wanted != "local" else None

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.addresses import masked
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep.document import Document, parse
 from orchestrator.sweep.paths import Place, write
@@ -31,7 +32,7 @@ def overridden(source: Document, overrides: Iterable[str]) -> Document:
             faults += error.faults
             continue
         lines = {known: line for known, line in lines.items() if known[: len(place)] != place}
-        said[place] = f"--set {text}"
+        said[place] = _shown(text)
     if faults:
         raise InputError(faults)
     return replace(source, data=data, lines=lines, overrides=said)
@@ -40,10 +41,15 @@ def overridden(source: Document, overrides: Iterable[str]) -> Document:
 def _apply(text: str, data: Any) -> Place:
     path, equals, value = text.partition("=")
     if not path or not equals:
-        raise InputError([Fault("", "must be path=value, e.g. base.steps=10", f"--set {text}")])
+        raise InputError([Fault("", "must be path=value, e.g. base.steps=10", _shown(text))])
     try:
-        return write(data, path.split("."), parse(value, f"--set {text}").data)
+        return write(data, path.split("."), parse(value, _shown(text)).data)
     except InputError as error:
         raise InputError([replace(fault, line=0) for fault in error.faults]) from None
     except LookupError as error:
-        raise InputError([Fault("", f"leads nowhere: {error}", f"--set {text}")]) from None
+        raise InputError([Fault("", f"leads nowhere: {error}", _shown(text))]) from None
+
+
+def _shown(text: str) -> str:
+    """What messages call a pair."""
+    return f"--set {masked(text)}"

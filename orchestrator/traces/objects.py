@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from orchestrator.addresses import masked
 from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.lock import Owner
 from orchestrator.traces.retries import again, patient
@@ -55,23 +56,19 @@ class Bucket:
             RunDirectoryError: not the address of an object store.
         """
         parts = urlsplit(uri)
-        secret = parts.password is not None or (parts.scheme == "s3" and "@" in parts.netloc)
-        place = parts.netloc.rpartition("@")[2] if secret else parts.netloc
-        root = f"{parts.scheme}://{place}{parts.path}".rstrip("/")
+        root = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
         if parts.scheme not in SCHEMES:
             legal = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise RunDirectoryError(f"{root}: a run is kept in a local directory or on {legal}")
-        if secret:
-            raise RunDirectoryError(f"{root}: leave the keys out; credentials come from the environment")
         if not parts.path.strip("/") or "//" in parts.path:
-            example = f"{parts.scheme}://{place}/runs/name"
+            example = f"{parts.scheme}://{parts.netloc}/runs/name"
             raise RunDirectoryError(f"{root}: a run needs a folder in the bucket, e.g. {example}")
         with explained(root, "check the address"):
             try:
                 store, base = (_s3 if parts.scheme == "s3" else _other)(uri)
                 return cls(root, patient(store), base)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise RunDirectoryError(f"{root}: {error}; check the address") from error
+                raise RunDirectoryError(f"{root}: {masked(str(error))}; check the address") from error
 
     def path(self, name: str) -> str:
         """The URI of the object ``name``."""

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from orchestrator.addresses import bare, is_uri, refusal
 from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.storage import Folder, Storage
-
-
-def is_uri(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is an address rather than a local directory."""
-    return "://" in os.fspath(path)
 
 
 def located(path: str | os.PathLike[str]) -> Path | str:
@@ -23,13 +19,16 @@ def storage(path: str | os.PathLike[str]) -> Storage:
     """The local directory ``path``, or the folder of an object store at that URI.
 
     Raises:
-        RunDirectoryError: a URI that is not the address of an object store, or a path that is no text.
+        RunDirectoryError: a URI that is not the address of an object store, or that holds a secret, or a path
+            that is no text.
     """
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:  # bytes of a name that the system could not decode
         message = "is not UTF-8, and the libraries that write tables take no other; name another directory"
         raise RunDirectoryError(f"{os.fspath(path)!a} {message}") from None
+    if reason := refusal(path):
+        raise RunDirectoryError(f"{bare(path)}: {reason}")
     if not is_uri(path):
         return Folder(Path(path))
     from orchestrator.traces.objects import Bucket
