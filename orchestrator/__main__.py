@@ -1,5 +1,5 @@
 """``python -m orchestrator``."""
 
-from orchestrator.cli import main
+from orchestrator.cli.attended import console
 
-main()
+console()

@@ -112,6 +112,7 @@ def run(
             started, nothing written.
         RunDirectoryError: the directory cannot be used.
         FleetError: no cluster as asked for.
+        ClusterLost: the cluster is gone; everything that came back is committed.
 
     Example:
         >>> result = run("jobs/quickstart.yaml", where=Where(inline=True))  # doctest: +SKIP

@@ -4,6 +4,7 @@ OrchestratorError                  exit code
 ├── InputError                     2   what the user wrote cannot run; carries every fault found
 ├── RunDirectoryError              2   the output directory is taken, foreign, or not writable
 ├── FleetError                     2   no Ray cluster to be had as asked for
+├── ClusterLost                    3   the Ray cluster is gone; everything that came back is committed
 ├── WorkerLost                     –   a worker was taken away, or its node died; its work is tried again
 │   ├── WorkerOutOfMemory          –   it was killed because memory ran out
 │   └── WorkerCrashed              –   its process died by itself
@@ -111,6 +112,10 @@ class RunDirectoryError(OrchestratorError):
 
 class FleetError(OrchestratorError):
     """The cluster that was asked for is not there, not reachable, or too small."""
+
+
+class ClusterLost(OrchestratorError):  # noqa: N818 - an event, as WorkerLost is
+    """The cluster is gone under a sweep that ran on it; the run can go on elsewhere."""
 
 
 class WorkerLost(OrchestratorError):  # noqa: N818 - an event, and named as Ray names it

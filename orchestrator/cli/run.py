@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +10,9 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import show
+from orchestrator.cli.going_on import CLUSTER_GONE, command, gone
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets, workers
+from orchestrator.errors import ClusterLost
 
 
 @click.command()
@@ -48,8 +49,8 @@ def run(
 ) -> None:
     """Run a sweep, or complete a run that was interrupted or has grown.
 
-    Exit codes: 0 all trials done or diverged, 1 some failed or stopped early, 2 bad input,
-    130 or 143 interrupted.
+    Exit codes: 0 all trials done or diverged, 1 some failed or stopped early, 2 bad input, 3 the Ray cluster
+    is gone, 130 or 143 interrupted.
 
     \b
     Example:
@@ -69,23 +70,28 @@ def run(
     output.go_on_without()
     terminal = Terminal()
     where = Where(inline, address, workers)
-    result = api.run(
-        sweep,
-        out,
-        where=where,
-        overrides=overrides,
-        mixed_versions=mixed_versions,
-        retry_failed=retry_failed,
-        watcher=terminal,
-        root=shipped,
-        trust=trust,
-    )
+    try:
+        result = api.run(
+            sweep,
+            out,
+            where=where,
+            overrides=overrides,
+            mixed_versions=mixed_versions,
+            retry_failed=retry_failed,
+            watcher=terminal,
+            root=shipped,
+            trust=trust,
+        )
+    except ClusterLost as error:
+        terminal.end()
+        click.echo(gone(str(error), "everything that came back is committed"), err=True)
+        raise SystemExit(CLUSTER_GONE) from None
     terminal.end()
     if not result.finished and result.fed_up and terminal.signal is None:
         click.echo(_stopped_early(*result.fed_up))
         raise SystemExit(result.exit_code)
     if not result.finished:
-        click.echo("stopped; everything that came back is committed. To go on:\n  " + _command())
+        click.echo("stopped; everything that came back is committed. To go on:\n  " + command())
         raise SystemExit(128 + (terminal.signal or signal.SIGINT))
     click.echo()
     done = Run(result.out)
@@ -96,18 +102,13 @@ def run(
 
 
 def _stopped_early(failure: str, count: int) -> str:
-    again = _command() if "--retry-failed" in sys.argv else f"{_command()} --retry-failed"
+    again = command() if "--retry-failed" in sys.argv else f"{command()} --retry-failed"
     return (
         f"stopped early, as stop_after.identical_failures asks: {show.count(count, 'trial')} failed alike\n"
         f"  ({failure})\n"
         "What was done is committed. Remove the cause; then go on, the failed trials included:\n"
         f"  {again}"
     )
-
-
-def _command() -> str:
-    """What the user is to type to go on; a job has been started by another command than its own."""
-    return os.environ.get("ORCHESTRATOR_AGAIN") or show.command("orchestrator", *sys.argv[1:])
 
 
 def _next(out: Path | str, tables: list[str]) -> str:

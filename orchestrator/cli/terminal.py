@@ -15,6 +15,7 @@ import click
 
 from orchestrator.api import Watcher
 from orchestrator.cli import show
+from orchestrator.cli.attended import RELAYED
 from orchestrator.cli.plans import warn
 
 if TYPE_CHECKING:
@@ -97,17 +98,25 @@ class Terminal(Watcher):
 
     @contextmanager
     def running(self, stop: Callable[[], None]) -> Iterator[None]:
-        """SIGINT or SIGTERM once: commit what is under way and leave; twice: leave now."""
+        """SIGINT or SIGTERM once: commit what is under way and leave; twice: leave now.
+
+        A signal may come twice over, from its sender and from the parent: what counts is who has sent more.
+        """
+        originals = {handed: sent for sent, handed in RELAYED.items()}
+        counts = {True: 0, False: 0}
 
         def handle(number: int, _: Any) -> None:
-            if self.signal is not None:
+            counts[number in originals] += 1
+            number = originals.get(signal.Signals(number), number)
+            if max(counts.values()) > 1:
                 self.end()
                 os._exit(128 + number)
-            self.signal = number
-            click.echo("\nfinishing what is under way (once more: leave at once)", err=True)
-            stop()
+            if self.signal is None:
+                self.signal = number
+                click.echo("\nfinishing what is under way (once more: leave at once)", err=True)
+                stop()
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = (*RELAYED, *originals)
         before = {number: signal.signal(number, handle) for number in numbers}
         try:
             yield

@@ -13,6 +13,7 @@ from orchestrator.driver.committing import Committer, Committing
 from orchestrator.driver.failures import Failure
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
+from orchestrator.errors import ClusterLost
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.walk import Chunk
 
@@ -92,9 +93,13 @@ class Driver:
         self.scheduler.cancel(trials)
 
     def run(self) -> None:
-        """The loop."""
+        """The loop. Raises ClusterLost if nothing can come back any more; all that has is committed."""
         with Committing(self.committer, self.ledger, self.progress, self.commit_seconds) as committing:
-            self._loop(committing)
+            try:
+                self._loop(committing)
+            except ClusterLost:
+                committing.finish(last=False)
+                raise
             committing.finish(last=not self.scheduler.stopping)
         self.watch(self.progress)
 

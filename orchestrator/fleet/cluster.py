@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import grpc
 import ray
+from ray._private.ray_logging import stdout_deduplicator
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayError
 
@@ -23,6 +25,9 @@ _CONNECT_S = 5.0
 _ADDRESS_SPACE = 16 << 30
 """With 6 GB Ray's node does not come up, with 12 GB it loses objects, with 20 GB sweeps run (2 CPUs)."""
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+_OF_RAYLETS = re.compile("Raylet is terminated")
+"""Ray would print the last lines of the log of a raylet that has died."""
+
 _ONE_TRY: Mapping[str, str | None] = {"RAY_gcs_server_port_wait_time_s": "1"}
 """Ray asks a cluster that refuses it twenty times, for 20 s."""
 
@@ -91,23 +96,23 @@ def _connect(address: str | None, workers: int | None, cpus: int) -> str:
 def _running() -> str | None:
     """The cluster that ``ray start`` has left word of on this machine, unless it is gone."""
     address = read_ray_address()
-    return address if address and not _unreachable(address) else None
+    return address if address and not unreachable(address) else None
 
 
-def _unreachable(address: str) -> str:
+def unreachable(address: str, within_s: float = _CONNECT_S) -> str:
     """Why nothing answers at host:port; "" if something does. Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         return "an address is host:port, as `ray start` prints it"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), within_s).close()
     except (OSError, OverflowError) as error:
         return str(getattr(error, "strerror", None) or error)
     return ""
 
 
 def _join(address: str) -> str:
-    if reason := _unreachable(address):
+    if reason := unreachable(address):
         raise FleetError(
             f"no Ray cluster at {address}: {reason}; correct --address (or RAY_ADDRESS), "
             "or take it away to run on this machine"
@@ -162,6 +167,7 @@ def _init(changes: Mapping[str, str | None], **options: Any) -> None:
     try:
         with environment(changes):
             ray.init(**options, **_QUIET)
+        stdout_deduplicator.skip_re = _OF_RAYLETS
     finally:
         if handler is not None and signal.getsignal(signal.SIGTERM) is not handler:
             signal.signal(signal.SIGTERM, handler)

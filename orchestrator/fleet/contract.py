@@ -68,7 +68,10 @@ class Fleet(Protocol):
         """
 
     def wait(self, timeout_s: float) -> list[Outcome]:
-        """The tasks that ended, as soon as there is one, or none after ``timeout_s``."""
+        """The tasks that ended, as soon as there is one, or none after ``timeout_s``.
+
+        Raises ClusterLost if they can no longer end.
+        """
 
     def close(self) -> None:
         """Ends the workers. Tasks still running are given up."""

@@ -17,6 +17,7 @@ from orchestrator.errors import FleetError, WorkerLost
 from orchestrator.fleet.actor import ACTOR, fetch
 from orchestrator.fleet.cluster import capacity
 from orchestrator.fleet.contract import Outcome
+from orchestrator.fleet.presence import Presence
 
 PATIENCE_S = 300.0
 """How long a fleet waits while it has no worker at all: at its start, or after it has lost them."""
@@ -46,7 +47,8 @@ class _Task:
 class RayFleet:
     """Actors on the Ray cluster that this process has joined; see ``contract.Fleet``.
 
-    They start in the background. ``idle`` and ``wait`` raise FleetError when none comes up.
+    They start in the background. ``idle`` and ``wait`` raise FleetError when none comes up, and ClusterLost
+    when the cluster is gone.
 
     Args:
         workers: how many actors.
@@ -80,6 +82,7 @@ class RayFleet:
         self._idle: list[Any] = []
         self._tasks: dict[Any, _Task] = {}
         self._tickets = self._stillborn = 0
+        self._presence = Presence()
         for _ in range(workers):
             self._start_one()
 
@@ -90,7 +93,8 @@ class RayFleet:
 
     def idle(self) -> int:
         """Workers that are up and have nothing to do."""
-        self._welcome()
+        with self._presence.explained():
+            self._welcome()
         return len(self._idle)
 
     def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
@@ -114,7 +118,8 @@ class RayFleet:
         self, lead: Any, lent: list[Any], function: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> int:
         self._tickets += 1
-        reference = lead.run.remote(self._tickets, function, lent, arguments)
+        with self._presence.explained():
+            reference = lead.run.remote(self._tickets, function, lent, arguments)
         self._tasks[reference] = _Task(self._tickets, lead, lent)
         return self._tickets
 
@@ -128,6 +133,11 @@ class RayFleet:
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that ended; returns early, perhaps with none, when a worker has come up."""
+        self._presence.check()
+        with self._presence.explained():
+            return self._ended(timeout_s)
+
+    def _ended(self, timeout_s: float) -> list[Outcome]:
         pending = [*self._tasks, *self._starting, *self._returning]
         done, _ = ray.wait(pending, timeout=timeout_s) if pending else ([], [])
         if done:  # collect whatever else is there
@@ -137,7 +147,9 @@ class RayFleet:
         return [self._end(one, self._tasks.pop(one)) for one in ended]
 
     def close(self) -> None:
-        """Kills the actors."""
+        """Kills the actors, where there is still a cluster."""
+        if self._presence.lost:
+            return
         for actor in (*self._idle, *self._starting.values(), *self._returning.values(), *self._busy()):
             ray.kill(actor)
         self._idle, self._starting, self._returning, self._tasks = [], {}, {}, {}
@@ -181,7 +193,7 @@ class RayFleet:
 
     def _follow_the_cluster(self) -> None:
         """Starts workers on nodes that have joined; gives up those that wait for a node that has left."""
-        if not self._grows or time.monotonic() - self._looked_at < _LOOK_S:
+        if not self._grows or time.monotonic() - self._looked_at < _LOOK_S or self._presence.silent():
             return
         self._looked_at = time.monotonic()
         missing = max(1, capacity(*self._needs)) - self.size
