@@ -293,7 +293,8 @@ def explained(root: object, way_out: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and isinstance(root, Path) and not root.exists():
+        lost = isinstance(error, FileNotFoundError) and isinstance(root, Path) and not root.exists()
+        if lost and way_out == SAFE:  # it was there when the driver began
             raise gone(root) from error
         raise RunDirectoryError(f"{root}: {_reason(error)}; {way_out}") from error
 
