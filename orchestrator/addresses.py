@@ -104,7 +104,7 @@ def _secrets(address: str) -> Iterator[str]:
     """What is secret in an address: names of parameters, or where it stands."""
     for scheme, authority, rest in _URI.findall(address):
         if _has_credentials(scheme, authority, rest):
-            yield "before @"
+            yield "before @" if "@" in address else "in the place of a host"
     for part in _PART.finditer(address[_query_at(address) :]):
         name, value = unquote(part[2]), part[3]
         if "@" in unquote(value or "") if name in HARMLESS else _SECRET.search(name):

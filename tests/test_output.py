@@ -217,7 +217,6 @@ def test_argument_with_control_characters_is_shown_without_them(
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert "\x1b" not in err
-    assert "x1b" in err
 
 
 def test_table_shows_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +257,10 @@ LONG = "a" * 300
         ),
         (["run", "a.yaml", "--inline", "--out", "\udcff"], r"'\udcff' is not UTF-8"),
         (["run", "a.yaml", "--inline", "--out", LONG], f"{LONG}: File name too long"),
-        (["logs", "x", "--address", "http://[::1"], "http://[::1 is no address of a dashboard"),
+        (
+            ["logs", "x", "--address", "http://[::1"],
+            "--address: must not hold a secret (in the place of a host)",
+        ),
         (["plan", "a.yaml", "--trials", "9" * 20], "Usage: "),
         (["plan", "a.yaml", "--workers", "9" * 20], "Usage: "),
     ],

@@ -25,11 +25,11 @@ def test_tables_that_are_there_are_named(record: str, tables: str, tmp_path: Pat
     assert f"The tables are in {tmp_path}/run/{{{tables}}}/*.parquet. Next, for example:\n" in said
     for table in tables.split(","):
         assert list((tmp_path / "run" / table).glob("*.parquet"))
-    (folder,) = re.findall(r"read_parquet\('(.+)'\)", said)
+    (folder,) = re.findall(r'read_parquet\("(.+)"\)', said)
     assert len(pd.read_parquet(folder)) == 3
 
 
 def test_run_without_a_step_is_read_by_its_trials() -> None:
     said = _next("s3://bucket/run?region=x", ["trials"])
     assert "The tables are in s3://bucket/run/trials/*.parquet." in said
-    assert "pd.read_parquet('s3://bucket/run/trials?region=x')" in said
+    assert 'pd.read_parquet("s3://bucket/run/trials?region=x")' in said

@@ -11,11 +11,12 @@ refuses is a RunDirectoryError.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
+from orchestrator.errors import RunDirectoryError
 from orchestrator.traces.storage import SAFE, Storage, explained
 
 CONTROL = "control"
@@ -43,6 +44,23 @@ class Standing:
     steps_left: int
     started_at: float
     written_at: float
+
+    @classmethod
+    def read(cls, text: bytes) -> Self:
+        """From what ``Control.write`` has written.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is anything else.
+        """
+        values = json.loads(text)
+        kinds = {field.name: int if field.type == "int" else (int, float) for field in fields(cls)}
+        if odd := [name for name, kind in kinds.items() if not _is_number(values[name], kind)]:
+            raise ValueError(odd[0])
+        return cls(**{name: values[name] for name in kinds})
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < 2**63  # false for NaN
 
 
 class Control:
@@ -89,10 +107,21 @@ class Control:
         self._put(PROGRESS, (json.dumps(asdict(standing), indent=1) + "\n").encode())
 
     def standing(self) -> Standing | None:
-        """How far the sweep was; None if nothing was written yet, or what was is damaged."""
+        """How far the sweep was; None if nothing was written yet.
+
+        Raises:
+            RunDirectoryError: what was written is damaged, or of another version.
+        """
         with explained(self._folder.root, SAFE):
             text = self._folder.read(PROGRESS)
-        return _standing(text) if text else None
+        if text is None:
+            return None
+        try:
+            return Standing.read(text)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise RunDirectoryError(
+                f"{self._folder.path(PROGRESS)} is damaged or of another version; a driver writes it anew"
+            ) from None
 
     def _names(self) -> list[str]:
         with explained(self._folder.root, SAFE):
@@ -105,16 +134,3 @@ class Control:
     def _delete(self, name: str) -> None:
         with explained(self._folder.root, SAFE):
             self._folder.delete(name)
-
-
-def _standing(text: bytes) -> Standing | None:
-    try:
-        standing = Standing(**json.loads(text))
-    except (ValueError, TypeError, RecursionError):
-        return None
-    numbers = astuple(standing)
-    return (
-        standing
-        if all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-        else None
-    )
