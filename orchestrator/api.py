@@ -170,6 +170,15 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(path)
 
 
+def check_run(sweep: Sweep, folder: Path | str) -> None:
+    """Raises RunDirectoryError if ``run`` would not go on with the run that is there; changes nothing."""
+    RunWriter.check(folder, sweep.name, _record(sweep), versions())
+
+
+def _record(sweep: Sweep) -> str:
+    return json.dumps(sweep.record.model_dump(mode="json"), sort_keys=True)
+
+
 def _open(sweep: Sweep, folder: Path | str, mixed_versions: bool) -> RunWriter:
     keys = tuple(
         KeyColumn(name, kind) for name, kind in zip(sweep.plan.keys, sweep.plan.key_types, strict=True)
@@ -178,7 +187,7 @@ def _open(sweep: Sweep, folder: Path | str, mixed_versions: bool) -> RunWriter:
         folder,
         name=sweep.name,
         sweep=sweep.text,
-        record=json.dumps(sweep.record.model_dump(mode="json"), sort_keys=True),
+        record=_record(sweep),
         keys=keys,
         versions=versions(),
         mixed_versions=mixed_versions,

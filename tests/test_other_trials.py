@@ -261,6 +261,8 @@ def test_plan_says_what_a_run_holds_and_is_not_stopped_by_what_is_none(
     orchestrator.run(sweep, out, where=INLINE, overrides=["sweep.0.seed=[1]"])
     assert line() == "runs/small: 1 of 3 trials are there, 3 others"
     assert line("--set", "base.steps=2") == "runs/small: 3 of 3 trials are there, 1 other"
+    assert "was recorded with" in line("--set", "base.record={every: 2}")
+    assert "holds the sweep 'small', not 'other'" in line("--out", "runs/small", "--set", "name=other")
     Path("empty").mkdir()
     assert line("--out", "empty") == "empty is no run: there is no run.json in it"
     (part,) = (out / "trials").glob("*.parquet")

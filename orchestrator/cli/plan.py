@@ -206,6 +206,7 @@ def _print_trials(sweep: Sweep, most: int) -> None:
 
 def _print_run(sweep: Sweep, out: str) -> None:
     """How many trials a run holds already; nothing where there is no run yet, or why it cannot be read."""
+    from orchestrator.api import check_run
     from orchestrator.driver.counts import count
     from orchestrator.driver.packs import Done
     from orchestrator.traces.read import Run
@@ -214,6 +215,7 @@ def _print_run(sweep: Sweep, out: str) -> None:
         return
     try:
         found, _ = count(sweep.plan, Done(Run(out).ended(), {}))
+        check_run(sweep, out)
     except RunDirectoryError as error:
         click.echo(str(error))
         return

@@ -107,6 +107,13 @@ class RunWriter:
                 lock.release()
                 raise
 
+    @staticmethod
+    def check(path: str | os.PathLike[str], name: str, record: str, versions: Mapping[str, str]) -> None:
+        """Raises RunDirectoryError if ``open`` would refuse the directory; changes nothing."""
+        folder = storage(path)
+        with explained(folder.root, "make it usable, or name another directory"):
+            examine(folder, RunInfo(name, record, dict(versions), ()), mixed_versions=False)
+
     @property
     def control(self) -> Control:
         """Where the driver finds requests and says how far it is."""
