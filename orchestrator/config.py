@@ -8,10 +8,12 @@ file. The only module that imports pydantic.
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import json
 import pkgutil
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +43,7 @@ __all__ = [
     "FrozenDict",
     "OneOf",
     "ValidationInfo",
+    "content",
     "discover",
     "explain",
     "field_validator",
@@ -211,6 +214,35 @@ def located(path: str, info: ValidationInfo) -> str:
     return str(Path(context.get("folder", ".")).absolute() / path)
 
 
+def content(path: str | Path, most: int) -> bytes:
+    """What a regular file holds. Anything else (a pipe, a device, a socket) is not opened: it may never end.
+
+    Args:
+        path: a local file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no regular file, or larger; the message says so.
+
+    Example:
+        >>> content("/dev/zero", 100)
+        Traceback (most recent call last):
+        ValueError: it is a device, must be a regular file
+    """
+    status = Path(path).stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        kind = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}.get(
+            stat.S_IFMT(status.st_mode), "a device"
+        )
+        raise ValueError(f"it is {kind}, must be a regular file")
+    if status.st_size > most:
+        raise ValueError(f"it has {status.st_size:,} bytes, at most {most:,} are read")
+    return Path(path).read_bytes()
+
+
 @cache
 def discover(family: type[Member]) -> dict[str, type[Member]]:
     """All members of ``family`` by tag, found in the modules of the family's package.
@@ -258,8 +290,19 @@ def _tag(value: Any, family: type[Config]) -> str | None:
 
 
 def explain(error: ConfigError, root: type[Config]) -> list[tuple[tuple[str | int, ...], str]]:
-    """The faults of a failed ``root.parse`` as (path, message), with what would be legal."""
-    return [_explain_one(item, root) for item in error.errors(include_url=False) if not _follows(item)]
+    """The faults of a failed ``root.parse`` as (path, message), with what would be legal.
+
+    Of very many the first are explained, and the others counted.
+    """
+    items = [item for item in error.errors(include_url=False) if not _follows(item)]
+    found = [_explain_one(item, root) for item in items[:_MOST_EXPLAINED]]
+    if more := len(items) - len(found):
+        found.append((_explain_one(items[len(found)], root)[0], f"… and {more:,} more faults like these"))
+    return found
+
+
+_MOST_EXPLAINED = 50
+"""Looking for names that are nearly right takes some 0.1 ms for each."""
 
 
 def _follows(item: ErrorDetails) -> bool:

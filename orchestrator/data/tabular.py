@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from orchestrator.addresses import is_uri, masked
+from orchestrator.config import content
 from orchestrator.data.arrow import Dialect, csv_text, read_csv, read_parquet
 from orchestrator.data.columns import Column, Columns, listed, repeated
 from orchestrator.errors import InputError
+from orchestrator.process import memory_bytes
 
 _LONGEST_REASON = 300
 _ZIP = b"PK"
@@ -120,7 +122,7 @@ def read_bytes(path: str) -> bytes:
         InputError: at ``data.path``.
     """
     try:
-        return _read_uri(path) if is_uri(path) else Path(path).read_bytes()
+        return _read_uri(path) if is_uri(path) else content(path, memory_bytes())
     except FileNotFoundError:
         reason = "is not there"
     except IsADirectoryError:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from orchestrator.config import Field, ValidationInfo, field_validator, located
+from orchestrator.config import Field, ValidationInfo, content, field_validator, located
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.user_circuit import UserCircuit
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _MOST_FAULTS = 10
 """Of a file, that are listed."""
+
+
+MOST_BYTES = 4 << 20
+"""Of a file; the parser takes ``reading.MOST_CHARACTERS`` of up to four bytes each."""
 
 
 class QasmCircuit(UserCircuit):
@@ -106,7 +110,8 @@ class QasmCircuit(UserCircuit):
 
     def _text(self) -> str:
         try:
-            return Path(self.qasm).read_text("utf-8")
+            text = content(self.qasm, MOST_BYTES).decode("utf-8")
+            return text.replace("\r\n", "\n").replace("\r", "\n")  # one id, whatever ends its lines
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError.at("model.qasm", f"{self.qasm} cannot be read: {reason}") from error

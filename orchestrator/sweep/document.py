@@ -6,19 +6,30 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+from yaml.resolver import Resolver
 
-from orchestrator.config import show
+from orchestrator.config import content, show
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep.paths import Place, dotted
 
-_MOST_VALUES = 200_000
-"""Aliases of aliases could otherwise unfold into more than any memory holds."""
 _MOST_DIGITS = 25
 """Leading zeros included; more do not fit into 64 bits, and Python converts some thousands at most."""
 _MERGE = "<<"
+
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _Fast
+else:
+    _Fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in Python, where libyaml was left out: slower
+
+MOST_BYTES = 4 << 20
+"""Of a sweep file."""
+_LONG = 200_000
+"""Characters; from here on the time counts."""
+MOST_VALUES = 250_000
+"""Keys and values of a file; PyYAML reads some 100,000 a second. Aliases count as what they unfold into."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ def read(path: str | Path) -> Document:
     """
     name = str(path)
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = content(path, MOST_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise InputError([Fault("", "is not a text file (UTF-8); a sweep file is YAML", name)]) from None
     except (OSError, ValueError) as error:
@@ -69,7 +80,7 @@ def parse(text: str, name: str) -> Document:
     """Parses YAML text; ``name`` is what messages call it.
 
     Raises:
-        InputError: it is not YAML, or gives a key twice.
+        InputError: it is not YAML, gives a key twice, or has more than ``MOST_VALUES`` keys and values.
 
     Example:
         >>> parse("steps: 1e2", "a.yaml").data
@@ -77,7 +88,12 @@ def parse(text: str, name: str) -> Document:
     """
     reader = _Reader(name)
     try:
-        data = reader.value(yaml.compose(text, Loader=_Loader), ())
+        data = reader.value(yaml.compose(text, Loader=_Loader if len(text) < _LONG else _FastLoader), ())
+    except _TooManyError:
+        message = (
+            f"has more than {MOST_VALUES:,} keys and values; for many values write {{range: n}} or samples"
+        )
+        raise InputError([Fault("", message, name)]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(filter(None, (error.context, error.problem)))
@@ -96,8 +112,29 @@ def dump(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-class _Loader(yaml.SafeLoader):
+class _TooManyError(yaml.YAMLError):
+    """There are more than ``MOST_VALUES``."""
+
+
+class _Counting(Resolver):
+    """Stops where a file has too many keys and values."""
+
+    nodes = 0
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        """The tag of a node; called for each that has none of its own."""
+        self.nodes += 1
+        if self.nodes > MOST_VALUES:
+            raise _TooManyError
+        return super().resolve(kind, value, implicit)
+
+
+class _Loader(_Counting, yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` a string."""
+
+
+class _FastLoader(_Counting, _Fast):
+    """The same in C; what it says of a faulty text is less plain."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -116,7 +153,7 @@ _SCALARS = (
 )
 """Core schema, chapter 10.3.2 of YAML 1.2.2: tag, pattern, first characters."""
 
-for _class in (_Loader, _Dumper):
+for _class in (_Loader, _FastLoader, _Dumper):
     _class.yaml_implicit_resolvers = {}
     for _tag, _pattern, _first in _SCALARS:
         _class.add_implicit_resolver(
@@ -173,8 +210,8 @@ class _Reader:
             return None
         self.lines.setdefault(place, node.start_mark.line + 1)
         self.values += 1
-        if self.values > _MOST_VALUES:
-            raise yaml.MarkedYAMLError(problem="too many values", problem_mark=node.start_mark)
+        if self.values > MOST_VALUES:
+            raise _TooManyError
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, place)
         if isinstance(node, yaml.SequenceNode):

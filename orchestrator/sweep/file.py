@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -38,6 +38,8 @@ LONGEST_NAME = 200
 MEMORY = r"^([0-9]+(?:\.[0-9]+)?) ?([KMGT])iB$"
 _MOST_ALIKE = 10
 """Faults at one place that are shown; a faulty range would fill the screen."""
+_MOST_FAULTS = 100
+"""Faults that are shown."""
 
 
 class Placement(Config):
@@ -203,14 +205,19 @@ def _of_trial(place: tuple[str | int, ...]) -> str:
     return f"is a key of the trial, which stands in base: write base.{place[0]}"
 
 
-def _shown(faults: Iterable[Fault]) -> Iterator[Fault]:
-    """Every fault once, as a reader goes through the file."""
+def _shown(faults: Iterable[Fault]) -> list[Fault]:
+    """Every fault once, as a reader goes through the file; of very many the first, and how many more."""
     once = {_about(fault): fault for fault in sorted(set(faults), key=lambda fault: fault.order)}
+    shown: list[Fault] = []
     for _, group in groupby(once.values(), key=lambda fault: fault.order[:3]):
         alike = list(group)
-        yield from alike[:_MOST_ALIKE]
+        shown += alike[:_MOST_ALIKE]
         if len(alike) > _MOST_ALIKE:
-            yield replace(alike[0], message=f"… and {len(alike) - _MOST_ALIKE:,} more like this")
+            shown.append(replace(alike[0], message=f"… and {len(alike) - _MOST_ALIKE:,} more like this"))
+    if len(shown) <= _MOST_FAULTS:
+        return shown
+    more = f"… and {len(shown) - _MOST_FAULTS:,} more faults"
+    return [*shown[:_MOST_FAULTS], Fault("", more, shown[_MOST_FAULTS].file)]
 
 
 def _about(fault: Fault) -> tuple[object, ...]:

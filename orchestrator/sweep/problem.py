@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from orchestrator.errors import Fault, InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built, Group, Model
 from orchestrator.models.program import Program
+from orchestrator.process import memory_bytes
 from orchestrator.sweep.axes import label
 from orchestrator.sweep.trial import Trial
 from orchestrator.updates.base import Spans, Update
@@ -223,7 +223,7 @@ def _metric_faults(trial: Trial, ready: Problem) -> list[Fault]:
 
 def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
     needed = shard_bytes(trial, ready, rows=1)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_bytes()
     if needed <= memory:
         return []
     _, model = label(trial.model.identity())
