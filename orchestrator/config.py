@@ -347,6 +347,7 @@ _LEGAL = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
     "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
     "string_too_short": "text of at least {min_length} character(s)",
 }
 """What must have been given, by pydantic's type of error."""

@@ -1,14 +1,67 @@
-"""What computation relies on in the process that it runs in."""
+"""What computation relies on in the process that it runs in, and how that says what takes long."""
 
 from __future__ import annotations
 
 import os
 import resource
-from contextlib import AbstractContextManager
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
+
+_PATIENCE_S = 5.0
+_listeners: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Inside ``with listening(print):`` the listener is told what takes long, a line each; else nobody is."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def notice(text: str) -> None:
+    """Tells whoever listens."""
+    for listener in _listeners:
+        listener(text)
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Gives notice once if what is inside ``with`` takes more than a few seconds. It is not interrupted."""
+    timer = threading.Timer(_PATIENCE_S, notice, [f"{what}: takes more than {_PATIENCE_S:.0f} s …"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def patiently(items: Iterable[Item], count: int, what: str) -> Iterator[Item]:
+    """The items; gives notice once, after some seconds, of how long it takes to go through all of them.
+
+    Args:
+        count: how many items there are.
+        what: what is done to them: ``checking 9,000 structures``.
+    """
+    started, waits = time.monotonic(), True
+    for done, item in enumerate(items):
+        spent = time.monotonic() - started
+        if waits and done and spent > _PATIENCE_S:
+            left = spent / done * (count - done)
+            notice(f"{what}: {done:,} of {count:,} after {spent:.0f} s, about {left:.0f} s more")
+            waits = False
+        yield item
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:

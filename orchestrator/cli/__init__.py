@@ -24,7 +24,7 @@ from orchestrator.cli.stop import stop
 from orchestrator.cli.submit import submit
 from orchestrator.cli.verify import verify
 from orchestrator.errors import OrchestratorError, RunDirectoryWarning, printable
-from orchestrator.process import refused
+from orchestrator.process import listening, refused
 
 BAD_INPUT = 2
 
@@ -56,7 +56,8 @@ def main() -> None:
     warnings.showwarning = _show
     output.take_over()
     try:
-        orchestrator.main(standalone_mode=False)
+        with listening(lambda text: click.echo(text, err=True)):
+            orchestrator.main(standalone_mode=False)
     except output.OutputLost as lost:
         if lost.quiet:
             sys.exit(128 + signal.SIGPIPE)

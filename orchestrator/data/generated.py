@@ -20,7 +20,9 @@ _NOISE_LANE, _PLACE_LANE = 1, 2
 class Drawn(Source):
     """What the drawn sources share."""
 
-    rows: int = Field(default=200, ge=4, description="number of rows, training and test together")
+    rows: int = Field(
+        default=200, ge=4, le=1_000_000, description="number of rows, training and test together"
+    )
     noise: float = Field(default=0.1, ge=0.0, le=1e100, description="standard deviation of the normal noise")
 
     def _noise(self, *shape: int) -> Array:

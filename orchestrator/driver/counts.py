@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.driver.packs import Done
+from orchestrator.process import patiently
 from orchestrator.sweep.plan import Plan
 
 
@@ -47,7 +48,7 @@ def count(plan: Plan, done: Done) -> tuple[Counts, NDArray[np.uint64]]:
         return Counts(kept=0, begun=0, new=plan.count, abandoned=0, steps=steps), done.ended
     kept = begun = 0
     others = np.ones(len(done.ended), bool)
-    for trial in plan.trials():
+    for trial in patiently(plan.trials(), plan.count, "comparing the sweep with the run"):
         if (place := done.place(trial.id)) is not None:
             kept += 1
             others[place] = False

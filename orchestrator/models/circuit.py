@@ -11,6 +11,7 @@ from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing, Trainable, with_encoding
 from orchestrator.models.any_circuit import AnyCircuit
 from orchestrator.models.encoding import AMPLITUDE, ENCODINGS
+from orchestrator.models.size import MOST_GATES, MOST_QUBITS, ansatz_gates, encoding_gates
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -51,16 +52,16 @@ class Circuit(AnyCircuit):
     """
 
     kind: Literal["circuit"]
-    qubits: int = Field(ge=1)
-    layers: int = Field(ge=1)
+    qubits: int = Field(ge=1, le=MOST_QUBITS)
+    layers: int = Field(ge=1, le=MOST_GATES)
     ansatz: Literal[ANSATZ_NAMES] = "hardware-efficient"  # type: ignore[valid-type]
     entanglement: Entanglement | None = None
     rotations: tuple[Rotation, ...] | None = Field(default=None, strict=False, min_length=1)
     entangler: Entangler | None = None
     ansatz_seed: int | None = Field(default=None, ge=0, lt=2**63)
-    block_layers: int | None = Field(default=None, ge=1)
+    block_layers: int | None = Field(default=None, ge=1, le=MOST_GATES)
     encoding: Literal[ENCODING_NAMES] = "angle"  # type: ignore[valid-type]
-    encoding_repetitions: int | None = Field(default=None, ge=1)
+    encoding_repetitions: int | None = Field(default=None, ge=1, le=MOST_GATES)
     encoding_entanglement: Entanglement | None = None
     encoding_paulis: tuple[str, ...] | None = Field(default=None, strict=False, min_length=1)
     reupload: int = Field(default=1, ge=1, json_schema_extra={"type": ["integer", "boolean"]})
@@ -105,6 +106,7 @@ class Circuit(AnyCircuit):
             InputError: with every fault found.
         """
         operators = self._operators([*self._option_faults(), *self._feature_faults(features)])
+        self._check_size(features, operators)
         trainable = self._trainable(operators)
         circuit, inputs = trainable.circuit, ()
         amplitudes = bool(features) and self.encoding == AMPLITUDE
@@ -128,6 +130,19 @@ class Circuit(AnyCircuit):
         if faults:
             raise InputError(faults)
         return operators
+
+    def _check_size(self, features: int, operators: tuple[Operator, ...]) -> None:
+        """Refuses a circuit of too many gates before it is drawn."""
+        given = self._given(ANSATZE[self.ansatz], "")
+        if self.ansatz == "qaoa":
+            given["cost"] = operators[0].paulis.paulis.to_labels()
+        count = ansatz_gates(self.ansatz, self.qubits, self.layers, **given)
+        if features and self.encoding != AMPLITUDE:
+            encoding = self._given(ENCODINGS[self.encoding], "encoding_")
+            count += self.reupload * encoding_gates(self.encoding, features, **encoding)
+        if count > MOST_GATES:
+            message = f"circuit of {self.qubits} qubits and {self.layers} layers has some {count:,} gates"
+            raise InputError.at("model", f"{message}, at most {MOST_GATES:,} are read; take fewer of either")
 
     def _trainable(self, operators: tuple[Operator, ...]) -> Trainable:
         ansatz = ANSATZE[self.ansatz]

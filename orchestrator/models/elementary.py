@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from orchestrator.errors import InputError
+from orchestrator.models.size import MOST_GATES, MOST_QUBITS
 from orchestrator.user_code import explained
 
 if TYPE_CHECKING:
@@ -72,13 +75,15 @@ def elementary(circuit: QuantumCircuit, known: Container[str]) -> Iterator[Eleme
 
 
 class _Takes:
-    """Takes a circuit apart; remembers which qubits gates have touched."""
+    """Takes a circuit apart; remembers which qubits gates have touched, and counts the gates."""
 
     def __init__(self, known: Container[str]) -> None:
         self._known = known
         self._touched: set[int] = set()
+        self._operations = 0
 
     def apart(self, circuit: QuantumCircuit) -> Iterator[Elementary]:
+        check_size(circuit.num_qubits, len(circuit.data))
         final = final_measurements(circuit)
         for number, item in enumerate(circuit.data):
             if number not in final:
@@ -90,6 +95,11 @@ class _Takes:
     def operation(self, operation: Any, qubits: tuple[int, ...], origin: str) -> Iterator[Elementary]:
         from qiskit.circuit import Barrier, Delay, Reset
 
+        self._operations += 1
+        if self._operations > 2 * MOST_GATES:  # a definition is an operation, too, and may be empty
+            raise InputError.at(
+                PATH, f"has more than {MOST_GATES:,} gates, taken apart; the last is of {origin}"
+            )
         if isinstance(operation, Barrier | Delay):
             return
         if isinstance(operation, Reset) and self._touched.isdisjoint(qubits):
@@ -105,6 +115,14 @@ class _Takes:
         for item in definition.data:
             inner = tuple(qubits[definition.find_bit(qubit).index] for qubit in item.qubits)
             yield from self.operation(item.operation, inner, origin)
+
+
+def check_size(qubits: int, gates: int) -> None:
+    """Refuses a circuit by its number of qubits and of operations, as they stand in it."""
+    if qubits > MOST_QUBITS:
+        raise InputError.at(PATH, f"has {qubits:,} qubits, at most {MOST_QUBITS:,} are read")
+    if gates > MOST_GATES:
+        raise InputError.at(PATH, f"has {gates:,} gates, at most {MOST_GATES:,} are read")
 
 
 def final_measurements(circuit: QuantumCircuit) -> set[int]:
@@ -175,6 +193,9 @@ def _definition(operation: Any, origin: str) -> QuantumCircuit:
         raise _refused(operation, origin, "is no unitary gate; write the gates out")
     if getattr(operation, "num_clbits", 0):
         raise _refused(operation, origin, "is no unitary gate; only measurements at the end are left out")
+    if (count := _matrix_gates(operation)) > MOST_GATES:
+        reason = f"is a matrix, which takes some {count:,} gates (legal: {MOST_GATES:,})"
+        raise _refused(operation, origin, reason)
     try:
         with explained(PATH, f"{origin}: the definition of {operation.name}"):
             definition = _defined(operation, origin)
@@ -186,6 +207,12 @@ def _definition(operation: Any, origin: str) -> QuantumCircuit:
     if definition is None:
         raise _refused(operation, origin, "is no unitary gate: it has no definition")
     return definition
+
+
+def _matrix_gates(operation: Any) -> int:
+    """Gates that Qiskit makes of a matrix, about (measured on random ones); 0 if an operation has none."""
+    sizes = [value.size for value in getattr(operation, "params", ()) if isinstance(value, np.ndarray)]
+    return int(1.2 * max(sizes, default=0))
 
 
 def _defined(operation: Any, origin: str) -> QuantumCircuit | None:

@@ -12,6 +12,7 @@ from orchestrator.models.any_circuit import AnyCircuit
 from orchestrator.models.base import Model
 from orchestrator.models.layer import Layer
 from orchestrator.models.layered import Layered, Stage
+from orchestrator.models.size import MOST_LAYERS
 from orchestrator.models.stages import INITS, Affine, Elementwise, Quantum
 
 
@@ -47,7 +48,7 @@ class Hybrid(Model):
     """
 
     kind: Literal["hybrid"]
-    layers: tuple[Annotated[Layer, OneOf()], ...] = Field(strict=False, min_length=1)
+    layers: tuple[Annotated[Layer, OneOf()], ...] = Field(strict=False, min_length=1, max_length=MOST_LAYERS)
 
     @property
     def summary(self) -> str:

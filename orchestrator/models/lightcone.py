@@ -66,13 +66,29 @@ def _letters(strings: Iterable[tuple[int, int]], qubits: int) -> list[int]:
 
 
 class _Strings:
-    """Pauli strings as pairs of bit masks (x, z)."""
+    """Pauli strings as pairs of bit masks (x, z).
+
+    In a deep circuit they soon are all that there can be, and stay; so gates that leave them are remembered.
+    """
 
     def __init__(self, strings: set[tuple[int, int]]) -> None:
         self.strings = strings
+        self._known: dict[Gate, bool] = {}
 
     def undo(self, gate: Gate) -> bool:
-        """Makes the strings what they are before the gate; whether it commutes with none of them."""
+        """Makes the strings what they are before the gate; whether it does not commute with some of them."""
+        alike = gate._replace(parameter=min(gate.parameter, 0), input=min(gate.input, 0))
+        if alike in self._known:
+            return self._known[alike]
+        before = self.strings
+        live = self._undo(gate)
+        if self.strings == before:
+            self._known[alike] = live
+        else:
+            self._known.clear()
+        return live
+
+    def _undo(self, gate: Gate) -> bool:
         if gate.opcode == Opcode.ROTATION:
             return self._rotate(gate)
         before = [(_conjugated(gate, x, z), (x, z)) for x, z in self.strings]
@@ -84,14 +100,14 @@ class _Strings:
         if gate.axis >= Axis.DRAWN:
             moved = {(x, z) for x, z in self.strings if (x | z) & bit}
             rest = {(x & ~bit, z & ~bit) for x, z in moved}
-            self.strings |= {(x | px, z | pz) for x, z in rest for px, pz in _paulis(bit)}
+            self.strings = self.strings | {(x | px, z | pz) for x, z in rest for px, pz in _paulis(bit)}
             return bool(moved)
         px, pz = _paulis(bit)[gate.axis]
         moved = {(x, z) for x, z in self.strings if bool(x & pz) != bool(z & px)}
         turned = {(x ^ px, z ^ pz) for x, z in moved}
         turns = _quarter_turns(gate.offset) if gate.parameter == gate.input == NONE else None
         if turns is None:
-            self.strings |= turned
+            self.strings = self.strings | turned
         elif turns % 2:
             self.strings = self.strings - moved | turned
         return bool(moved)

@@ -9,6 +9,7 @@ from orchestrator.config import Field
 from orchestrator.errors import InputError
 from orchestrator.models.base import Model
 from orchestrator.models.layered import Layered, Stage
+from orchestrator.models.size import MOST_LAYERS
 from orchestrator.models.stages import INITS, Affine, Elementwise
 
 
@@ -22,7 +23,10 @@ class Mlp(Model):
 
     kind: Literal["mlp"]
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(10,), strict=False, description="units of each hidden layer; [] for none"
+        default=(10,),
+        strict=False,
+        max_length=MOST_LAYERS,
+        description="units of each hidden layer; [] for none",
     )
     activation: Literal["relu", "tanh", "sigmoid", "linear"] = "relu"
     output: Literal["sigmoid", "softmax", "tanh", "linear", "relu"] = "sigmoid"

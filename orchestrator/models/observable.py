@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import show
 from orchestrator.errors import Fault, InputError
+from orchestrator.models.size import MOST_LETTERS
 
 if TYPE_CHECKING:
     from qiskit.quantum_info import SparsePauliOp
@@ -77,6 +78,9 @@ def _mean(operators: Sequence[Operator]) -> Operator:
 def _product(operators: Sequence[Operator]) -> Operator:
     if any(operator.projector for operator in operators):
         raise InputError.at(f"{_PATH}s", f"has {ZERO_PROJECTOR}, which readout: parity cannot take")
+    count = math.prod(len(operator.paulis) for operator in operators)
+    if count * operators[0].paulis.num_qubits > MOST_LETTERS:
+        raise InputError.at(f"{_PATH}s", f"multiply to {count:,} Pauli strings, too many for readout: parity")
     product = reduce(matmul, (operator.paulis for operator in operators)).simplify()
     if abs(product.coeffs.imag).max() > 0.0:
         raise InputError.at(f"{_PATH}s", "do not commute, so their product, readout: parity, has no value")
@@ -118,6 +122,9 @@ def read_observable(observable: Written, qubits: int) -> Operator:
     faults = [*_faults(weighted), *(fault for text in strings for fault in _string_faults(text, qubits))]
     if faults:
         raise InputError(faults)
+    if len(strings) * qubits > MOST_LETTERS:
+        message = f"has {len(strings):,} Pauli strings on {qubits} qubits, at most {MOST_LETTERS // qubits:,}"
+        raise InputError.at(_PATH, f"{message} are read")
     terms = [(*_sparse(text, qubits), float(weighted[text])) for text in strings]
     projector = float(weighted.get(ZERO_PROJECTOR, 0.0))
     if not projector and not any(letters and coefficient for letters, _, coefficient in terms):

@@ -11,6 +11,7 @@ from orchestrator.config import Field, near
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.ansatz import Drawing, StateAt
 from orchestrator.models.any_circuit import AnyCircuit
+from orchestrator.process import patience
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -61,10 +62,12 @@ class UserCircuit(AnyCircuit):
         Raises:
             InputError: it cannot be had, or does not go with the observable or the data.
         """
-        from orchestrator.models.elementary import without_final_measurements
+        from orchestrator.models.elementary import check_size, without_final_measurements
         from orchestrator.models.reading import first_uses
 
-        circuit = self.circuit()
+        with patience(f"reading the {self.label}"):
+            circuit = self.circuit()
+        check_size(circuit.num_qubits, len(circuit.data))
         inputs = self._inputs(circuit)
         if len(inputs) != features:
             message = f"names {len(inputs)} parameters of the circuit, but the data have {features} features"

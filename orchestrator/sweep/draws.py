@@ -13,6 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from orchestrator.config import near, show
+from orchestrator.process import patiently
 from orchestrator.streams import philox
 
 Transform = Callable[[float, float], Any]
@@ -81,7 +82,8 @@ def distinct(columns: Sequence[Sequence[Any]], key: Callable[[Any], Any]) -> Seq
         return tuple(key(column[position]) for column in columns)
 
     count = len(columns[0])
-    hashes = np.fromiter((hash(joint(position)) for position in range(count)), np.int64, count)
+    positions = patiently(range(count), count, "looking for repeated samples")
+    hashes = np.fromiter((hash(joint(position)) for position in positions), np.int64, count)
     ordered = np.sort(hashes)
     shared = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(shared):

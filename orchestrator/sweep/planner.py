@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 
 from orchestrator.config import Config, ConfigError, discover, explain
 from orchestrator.errors import Fault
+from orchestrator.process import patiently
 from orchestrator.sweep.axes import Axis, Branch, Key, Scope, branches, choices, clashes, label
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.paths import Path, dotted
@@ -31,6 +33,8 @@ from orchestrator.sweep.twins import twins
 from orchestrator.updates.base import Update
 
 MAX_COMBINATIONS = 10_000
+_MOST_FAULTS = 1000
+"""Then the other combinations are not looked at."""
 
 
 @dataclass
@@ -76,7 +80,11 @@ class Planner:
             return
         structural = [axis for axis in branch.axes if not _is_free(axis)]
         free = [axis for axis in branch.axes if _is_free(axis)]
-        for positions in itertools.product(*(axis.positions for axis in structural)):
+        count = math.prod(len(axis.positions) for axis in structural)
+        every = itertools.product(*(axis.positions for axis in structural))
+        for positions in patiently(every, count, "checking every combination of structure"):
+            if len(self.faults) > _MOST_FAULTS:
+                return
             chosen = [*zip(structural, positions, strict=True), *((axis, axis.positions[0]) for axis in free)]
             combination = self._combination(branch, chosen, free, keys)
             if combination is not None:

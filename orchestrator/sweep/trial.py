@@ -40,6 +40,7 @@ class Record(Config):
     components: tuple[int | str, ...] = Field(
         default=(),
         strict=False,
+        max_length=1000,
         description="components that are groups of their own, by index or by the parameter's name",
     )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +86,7 @@ class Schedule:
     support: NDArray[np.int64]
 
 
+@lru_cache(maxsize=64)
 def schedule(program: Program, lowest: int) -> Schedule:
     """The turns of a program, and its observable behind them.
 

@@ -29,10 +29,7 @@ from orchestrator.models.openqasm.scopes import (
     placed,
 )
 from orchestrator.models.openqasm.values import Number, fold, literal
-
-MOST_GATES = 100_000
-"""Of a program, written out; a gate in the definition of a gate counts once more, and so on: Qiskit binds
-the arguments of nested definitions level by level, at some 0.1 ms for a gate and level."""
+from orchestrator.models.size import MOST_GATES
 
 _UNREAD: Mapping[type, str] = {
     ast.BranchingStatement: "if is not read; a circuit has gates only",
@@ -346,7 +343,11 @@ def _under(
 
 
 def _charge(node: ast.QASMNode, scope: Scope, weight: int) -> None:
-    """Counts the work; Refusal where it is too much."""
+    """Counts the work; Refusal where it is too much.
+
+    A gate in the definition of a gate counts once more, and so on: Qiskit binds the arguments of nested
+    definitions level by level, at some 0.1 ms for a gate and level.
+    """
     scope.weight += weight
     if scope.weight > MOST_GATES:
         raise Refusal.at(

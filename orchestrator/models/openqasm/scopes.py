@@ -11,11 +11,12 @@ from openqasm3 import ast
 
 from orchestrator.models.openqasm.refusal import Refusal
 from orchestrator.models.openqasm.values import Number, whole
+from orchestrator.models.size import MOST_QUBITS
 
 Node = TypeVar("Node", bound=ast.QASMNode)
 Operand = ast.Identifier | ast.IndexedIdentifier
 
-MOST_BITS = 4096
+MOST_BITS = MOST_QUBITS
 """Qubits, and classical bits, of a program."""
 
 PHYSICAL = "$"
