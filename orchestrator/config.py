@@ -234,9 +234,8 @@ def content(path: str | Path, most: int) -> bytes:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "Is a directory")
     if not stat.S_ISREG(status.st_mode):
-        kind = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}.get(
-            stat.S_IFMT(status.st_mode), "a device"
-        )
+        kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
         raise ValueError(f"it is {kind}, must be a regular file")
     if status.st_size > most:
         raise ValueError(f"it has {status.st_size:,} bytes, at most {most:,} are read")

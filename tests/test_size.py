@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from orchestrator.models.ansatz import ANSATZE
+from orchestrator.models.circuit import Entangler
 from orchestrator.models.elementary import elementary
 from orchestrator.models.encoding import ENCODINGS
 from orchestrator.models.reading import KNOWN
 from orchestrator.models.size import ansatz_gates, encoding_gates
 
 PATTERNS = ("full", "linear", "reverse_linear", "circular", "sca", "pairwise")
-ENTANGLERS = [
-    "cx",
-    "cy",
-    "cz",
-    "ch",
-    "swap",
-    "iswap",
-    "ecr",
-    "crx",
-    "cry",
-    "crz",
-    "cp",
-    "rxx",
-    "ryy",
-    "rzz",
-    "rzx",
-]
+ENTANGLERS = get_args(Entangler)
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "real-amplitudes": [{"entanglement": pattern} for pattern in PATTERNS],
     "efficient-su2": [{"entanglement": pattern} for pattern in PATTERNS],

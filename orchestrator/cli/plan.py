@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets
 from orchestrator.cli.plans import telling, warn
 from orchestrator.errors import InputError, RunDirectoryError
+from orchestrator.process import patiently
 
 if TYPE_CHECKING:
     from orchestrator.driver.estimate import Estimate
@@ -57,13 +59,16 @@ def plan(
     Example:
       orchestrator plan jobs/quickstart.yaml
     """
+    started = time.monotonic()
     from orchestrator.driver.estimate import estimate
     from orchestrator.driver.packs import default_workers
     from orchestrator.sweep.file import load
 
     planned = load(sweep, overrides, trust=trust)
     workers = workers or default_workers()
-    estimates = [estimate(planned, structure, workers) for structure in planned.plan.structures]
+    structures = planned.plan.structures
+    every = patiently(structures, len(structures), "counting what every structure costs")
+    estimates = [estimate(planned, structure, workers) for structure in every]
     _print_structures(planned, estimates)
     _print_data(planned)
     _print_calls(planned)
@@ -74,7 +79,7 @@ def plan(
     click.echo()
     warn(planned.plan, err=False)
     _print_run(planned, out or f"runs/{planned.name}")
-    click.echo(_time(planned, estimates, workers))
+    click.echo(_time(planned, estimates, workers, started))
 
 
 def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
@@ -177,19 +182,21 @@ def _print_parameters(sweep: Sweep) -> None:
         show.table(("component", "name", "group", ""), rows)
 
 
-def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int) -> str:
+def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int, started: float) -> str:
     """How long it takes, as measured; or why that cannot be measured here."""
-    from orchestrator.driver.estimate import estimate_seconds
-    from orchestrator.fleet.inline import Alone
+    from orchestrator.driver.duration import duration
     from orchestrator.placing import check_here, on_gpus
 
     try:
         check_here(sweep.plan)
     except InputError as error:
         return f"takes a GPU for each worker; not checked, and not timed, since on this machine {error}"
+    found = duration(estimates, workers, sweep.placement.threads, time.monotonic() - started)
     needs = ", a GPU for each" if on_gpus(sweep.plan) else ""
-    seconds = estimate_seconds(sweep.plan, estimates, Alone(), workers)
-    return f"takes {show.duration(seconds)} on {show.count(workers, 'worker')} like this machine's{needs}"
+    where = f"{show.count(workers, 'worker')} like this machine's{needs}"
+    start = f"{show.duration(found.start).removeprefix('about ')} of them until a local Ray is up"
+    inline = f"{show.duration(found.inline)} with --inline"
+    return f"takes {show.duration(found.on_ray)} on {where}, {start}; {inline}"
 
 
 def _print_trials(sweep: Sweep, most: int) -> None:

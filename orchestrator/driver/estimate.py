@@ -1,26 +1,20 @@
-"""What a plan would cost: counted where it can be, measured where it must."""
+"""What a plan would cost, counted; ``duration`` turns it into time."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.driver.packs import Packer, pack_size
+from orchestrator.driver.packs import pack_size
 from orchestrator.sweep.file import Sweep
-from orchestrator.sweep.plan import Plan, Structure
-from orchestrator.sweep.problem import problem, shard_bytes
-from orchestrator.training.advance import Limits, advance
-from orchestrator.training.walk import Team
+from orchestrator.sweep.plan import Structure
+from orchestrator.sweep.problem import Problem, problem, shard_bytes
+from orchestrator.sweep.trial import Trial
 
 _STEP_ROW_BYTES = 70
 _GRADIENT_ROW_BYTES = 130
 _HISTOGRAM_BYTES = 40
 _PARAMETER_ROW_BYTES = 10
 """Compressed size of a row, as measured on the sweeps in ``jobs/``."""
-
-_MEASURED_SECONDS = 2.0
-_ROUND_TRIP_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -32,6 +26,10 @@ class Estimate:
         evaluations: gradients of single samples.
         shard_bytes: memory of the engine on one shard of a whole pack.
         trace_bytes: size of the finished tables.
+        gradient_rows: of the table ``gradients``.
+        work: what the gradient of a mini-batch of one trial costs, in units of the engine.
+        qubits: of its widest circuit; 0 if there is none.
+        certified: gates that are certified in each process.
     """
 
     structure: Structure
@@ -42,6 +40,10 @@ class Estimate:
     evaluations: int
     shard_bytes: int
     trace_bytes: int
+    gradient_rows: int
+    work: float
+    qubits: int
+    certified: int
 
 
 def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
@@ -49,6 +51,7 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
     template = structure.template
     ready = problem(template)
     size = pack_size(sweep, structure, workers, sweep.plan.count)
+    rows = _gradient_rows(template, ready)
     return Estimate(
         structure=structure,
         packs=-(-structure.count // size),
@@ -57,45 +60,27 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
         parameters_dead=int(ready.model.dead.sum()),
         evaluations=structure.count * template.steps * template.batch.size,
         shard_bytes=shard_bytes(template, ready, size),
-        trace_bytes=structure.count * _trace_bytes(structure),
+        trace_bytes=structure.count * _trace_bytes(template, ready, rows),
+        gradient_rows=structure.count * rows,
+        work=template.batch.size * ready.engine.work(ready.model),
+        qubits=max((program.qubits for program in ready.circuits), default=0),
+        certified=ready.engine.certified(ready.model),
     )
 
 
-def _trace_bytes(structure: Structure) -> int:
-    template = structure.template
-    ready, record = problem(template), template.record
-    recorded = -(-template.steps // record.every)
-    groups = len(ready.groups(record.components)) + len(ready.model.signals)
-    a_group = _GRADIENT_ROW_BYTES + _HISTOGRAM_BYTES * record.histogram
-    kept = ready.model.parameters if record.parameters == "final" else 0
-    return recorded * (_STEP_ROW_BYTES + groups * a_group) + kept * _PARAMETER_ROW_BYTES
+def _recorded(template: Trial) -> int:
+    """Steps of a trial that are recorded."""
+    return -(-template.steps // template.record.every)
 
 
-def estimate_seconds(plan: Plan, estimates: Sequence[Estimate], team: Team, workers: int) -> float:
-    """Time that the sweep takes on ``workers`` of this machine's kind.
-
-    Runs a few steps of as many structures as fit into two seconds and takes the others to cost as
-    much per evaluation.
-    """
-    started = time.monotonic()
-    seconds = evaluations = 0.0
-    for one in sorted(estimates, key=lambda e: -e.evaluations):
-        if evaluations and time.monotonic() - started > _MEASURED_SECONDS:
-            break
-        seconds += _measured(plan, one, team)
-        evaluations += one.evaluations
-    total = sum(one.evaluations for one in estimates)
-    busy = min(workers, sum(one.packs for one in estimates))
-    return seconds * total / evaluations / busy
+def _gradient_rows(template: Trial, ready: Problem) -> int:
+    """Of one trial."""
+    groups = len(ready.groups(template.record.components)) + len(ready.model.signals)
+    return _recorded(template) * groups
 
 
-def _measured(plan: Plan, one: Estimate, team: Team) -> float:
-    """Seconds that one worker needs for a structure, from a few steps of its first pack."""
-    alone = Plan(plan.keys, plan.key_types, (one.structure,))
-    pack = next(Packer(alone, lambda _: one.pack_size).packs()).pack
-    steps = min(5, pack.template.steps)
-    advance(team, pack, Limits(1, 0.0))  # compiles, loads the data, certifies
-    started = time.perf_counter()
-    advance(team, pack, Limits(steps, 60.0))
-    a_step = (time.perf_counter() - started) / steps
-    return (a_step * pack.template.steps + _ROUND_TRIP_SECONDS) * one.packs
+def _trace_bytes(template: Trial, ready: Problem, gradient_rows: int) -> int:
+    """Of one trial."""
+    a_group = _GRADIENT_ROW_BYTES + _HISTOGRAM_BYTES * template.record.histogram
+    kept = ready.model.parameters if template.record.parameters == "final" else 0
+    return _recorded(template) * _STEP_ROW_BYTES + gradient_rows * a_group + kept * _PARAMETER_ROW_BYTES

@@ -9,6 +9,7 @@ from orchestrator.engines.backends.base import Adjoint as AdjointProgram
 from orchestrator.engines.backends.base import Backend
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator
+from orchestrator.models.base import Built
 from orchestrator.models.program import Program
 
 
@@ -23,6 +24,10 @@ class Adjoint(CircuitEngine):
         if backend.shots is not None or not backend.differentiates:
             raise refuse("must give statevectors, without shots and noise; use engine: parameter-shift")
         return backend
+
+    def passes(self, model: Built) -> float:  # noqa: ARG002
+        """Forwards, and backwards with two states."""
+        return 3.0
 
     def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""

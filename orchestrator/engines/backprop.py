@@ -36,6 +36,10 @@ class Backprop(Engine):
         runners: list[Runnable] = [stage for _, stage in network.stages if not isinstance(stage, Quantum)]
         return LayeredDifferentiator(network, runners, loss, classes)
 
+    def work(self, model: Built) -> float:
+        """Weights, in three passes: forwards, backwards, sums."""
+        return 3.0 * model.parameters
+
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
         """Working memory of one gradient beside the shard itself, in bytes.
 

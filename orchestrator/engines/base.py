@@ -53,6 +53,14 @@ class Engine(Config):
         """
         return None
 
+    def work(self, model: Built) -> float:
+        """How many numbers a gradient of one sample updates: its time is about proportional to that."""
+        raise NotImplementedError
+
+    def certified(self, model: Built) -> int:  # noqa: ARG002 - most have nothing to check
+        """How many gates ``certify`` evaluates."""
+        return 0
+
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
         """Working memory of one call on ``rows`` rows of ``samples`` samples each, in bytes."""
         raise NotImplementedError

@@ -16,7 +16,7 @@ from orchestrator.engines.measured.loss import BIASED, fewest_shots
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
-from orchestrator.models.gates import NONE
+from orchestrator.models.gates import NONE, Opcode
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
 from orchestrator.models.stages import Quantum
@@ -91,6 +91,26 @@ class CircuitEngine(Engine):
             return None
         found = [certify(program, seed, self.backend.precision) for program in programs]
         return max((deviation for deviation in found if deviation is not None), default=None)
+
+    def work(self, model: Built) -> float:
+        """Amplitudes, in all passes over all live rotations; and the weights of layers around circuits."""
+        circuits = [
+            int(np.count_nonzero(program.gates["opcode"][program.live] == Opcode.ROTATION))
+            * self.backend.amplitudes(program.qubits)
+            for program in self._circuits(model)
+        ]
+        return self.passes(model) * (sum(circuits) + model.parameters)
+
+    def passes(self, model: Built) -> float:
+        """How often a gradient of one sample goes through a model, about."""
+        raise NotImplementedError
+
+    def certified(self, model: Built) -> int:
+        """How many gates ``certify`` evaluates."""
+        from orchestrator.engines.certificate import MOST_QUBITS
+
+        programs = self._circuits(model) if isinstance(self.backend, Batched) else ()
+        return sum(len(program.gates) for program in programs if program.qubits <= MOST_QUBITS)
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
         """Makes ready for one model and loss.

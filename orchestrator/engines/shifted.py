@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.engines.measured.shifts import Shifts
+from orchestrator.models.base import Built
 from orchestrator.models.program import Program
 
 
@@ -14,6 +15,10 @@ class ShiftEngine(CircuitEngine):
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """What is evaluated for a circuit, and where."""
         raise NotImplementedError
+
+    def passes(self, model: Built) -> float:
+        """Two for each shift, and one."""
+        return 1.0 + 2.0 * model.parameters
 
     def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""

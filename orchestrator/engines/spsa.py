@@ -14,6 +14,7 @@ from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Sh
 from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, Meter
 from orchestrator.engines.measured.sums import summed
+from orchestrator.models.base import Built
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
 from orchestrator.streams import Purpose
@@ -51,6 +52,10 @@ class Spsa(CircuitEngine):
     def randomised(self) -> bool:
         """By its directions: with P parameters, E|ĝ|² is |∇L|² (1 + (P - 1)/directions)."""
         return True
+
+    def passes(self, model: Built) -> float:  # noqa: ARG002
+        """One for each setting."""
+        return float(self.settings)
 
     def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""

@@ -96,10 +96,9 @@ class _Takes:
         from qiskit.circuit import Barrier, Delay, Reset
 
         self._operations += 1
-        if self._operations > 2 * MOST_GATES:  # a definition is an operation, too, and may be empty
-            raise InputError.at(
-                PATH, f"has more than {MOST_GATES:,} gates, taken apart; the last is of {origin}"
-            )
+        if self._operations > 2 * MOST_GATES:  # a gate with a definition counts, too, as that may be empty
+            message = f"has more than {2 * MOST_GATES:,} gates, and gates in definitions, up to {origin}"
+            raise InputError.at(PATH, message)
         if isinstance(operation, Barrier | Delay):
             return
         if isinstance(operation, Reset) and self._touched.isdisjoint(qubits):

@@ -126,7 +126,7 @@ class _Counting(Resolver):
         self.nodes += 1
         if self.nodes > MOST_VALUES:
             raise _TooManyError
-        return super().resolve(kind, value, implicit)
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
 
 class _Loader(_Counting, yaml.SafeLoader):

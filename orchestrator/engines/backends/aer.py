@@ -19,6 +19,9 @@ Method = Literal["statevector", "density_matrix", "matrix_product_state"]
 
 _PROCESSOR = "gradient.backend.noise.processor"
 
+_PRODUCT_QUBITS = 10
+"""Matrix products of more are taken to cost as much as a state of so many."""
+
 
 class Aer(Backend):
     """Qiskit Aer's simulators.
@@ -100,6 +103,10 @@ class Aer(Backend):
             reason = " ".join(str(error.message).split())
             message = f"is {self.noise.processor}, to which Qiskit cannot transpile {program.name}: {reason}"
             raise InputError.at(_PROCESSOR, message) from error
+
+    def amplitudes(self, qubits: int) -> float:
+        """Those of the state, or of the density matrix; of matrix products, which are not known, a few."""
+        return 4.0**qubits if self.method == "density_matrix" else 2.0 ** min(qubits, _PRODUCT_QUBITS)
 
     def prepare(self, program: Program) -> Evaluator:
         """The program as a parametrised circuit on Aer."""

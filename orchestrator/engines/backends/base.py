@@ -87,6 +87,10 @@ class Backend(Config):
     def check_step(self, step: float) -> None:
         """Refuses a step of differences, in radians, that is too small for the precision of E."""
 
+    def amplitudes(self, qubits: int) -> float:
+        """How many numbers a state of so many qubits has."""
+        return 2.0**qubits
+
     def prepare(self, program: Program) -> Evaluator:
         """Makes ready for one program that ``fits``."""
         raise NotImplementedError
