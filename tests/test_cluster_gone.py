@@ -38,6 +38,9 @@ base:
 sweep: [seed: {range: 4}]
 placement: {pack: 2, chunk_steps: 100, commit_seconds: 0.3}
 """
+STEPS = 6_000
+"""Far more than a driver gets done after Ray has lost the processes that compute."""
+
 INLINE = orchestrator.Where(inline=True)
 LIMIT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 LIMIT_S = 17
@@ -110,22 +113,24 @@ def check_goes_on(words: list[str], sweep: Path, out: Path, environment: dict[st
     assert digest_of(out) == digest_of(out.with_name("undisturbed"))
 
 
-def gone_and_on_again(name: str, steps: int, folder: Path) -> None:
-    sweep, out = written(folder, steps), folder / "run"
-    words = ["run", str(sweep), "--out", str(out), "--address", "local", "--workers", "2"]
-    check_gone(name, words, out, {**os.environ, LIMIT: str(LIMIT_S)})
-    check_goes_on(words, sweep, out, dict(os.environ))
-
-
-@pytest.mark.usefixtures("own_ray")
-def test_raylet_killed_is_told_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    gone_and_on_again("raylet", 6_000, tmp_path)  # its workers go with it
+def local(sweep: Path, out: Path, *more: str) -> list[str]:
+    """The command that runs a sweep on a Ray of its own."""
+    return ["run", str(sweep), "--out", str(out), "--address", "local", "--workers", "2", *more]
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("own_ray")
-def test_control_service_killed_is_told_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    gone_and_on_again("gcs_server", 60_000, tmp_path)  # workers compute until the driver has noticed
+def test_raylet_killed_is_told_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    sweep, out = written(tmp_path, STEPS), tmp_path / "run"
+    check_gone("raylet", local(sweep, out), out, {**os.environ, LIMIT: str(LIMIT_S)})
+    check_goes_on(local(sweep, out), sweep, out, dict(os.environ))
+
+
+@pytest.mark.usefixtures("own_ray")
+def test_control_service_killed_alone_is_told_before_ray_ends_the_driver(tmp_path: Path) -> None:
+    sweep, out = written(tmp_path, STEPS), tmp_path / "run"
+    words = local(sweep, out, "--set", "base.steps=100000000")  # its workers would come to the end without it
+    check_gone("gcs_server", words, out, {**os.environ, LIMIT: str(LIMIT_S)})
 
 
 @pytest.mark.long
@@ -134,7 +139,7 @@ def test_driver_on_a_head_that_loses_a_process_tells_it_and_goes_on_elsewhere(
     name: str, tmp_path: Path
 ) -> None:
     """``ray start --block`` ends the rest of the head then: Ray ends the driver, or the driver notices."""
-    sweep, out = written(tmp_path, 60_000), tmp_path / "run"
+    sweep, out = written(tmp_path, STEPS), tmp_path / "run"
     with heads.started(RAY_AUTH_MODE="disabled") as head:
         until(head.answers)
         environment = heads.environment(head.folder, RAY_AUTH_MODE="disabled", **{LIMIT: str(LIMIT_S)})
