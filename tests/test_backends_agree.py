@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from devices import DEVICES
 
+from orchestrator import user_code
 from orchestrator.engines.gradient import Shard
 from orchestrator.errors import InputError
 from orchestrator.streams import Purpose, Streams
@@ -76,6 +77,7 @@ def ready(model: str, gradient: dict[str, Any], folder: Path) -> Problem:
         "batch": {"size": 4},
         "steps": 1,
     }
+    user_code.allow(user_code.Trust((str(folder),)))
     return problem(Trial.parse(trial, folder=str(folder)))
 
 
