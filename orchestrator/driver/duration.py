@@ -33,7 +33,7 @@ _QUBITS, _WIDE = 10, 19
 # Seconds, as measured on the sweeps in ``jobs/`` on a machine whose ``_speed`` is 1.
 _LIBRARIES = 2.0
 """Until Aer, the compiled kernel and Arrow are loaded."""
-_RAY = 5.0
+_RAY = 8.0
 """Until a local Ray is there, and its workers are."""
 _STEP = 0.8e-3
 """A step of a pack, whatever is in it: its batch, its chain of updates, its rows."""
