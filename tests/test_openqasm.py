@@ -595,11 +595,12 @@ def mutated(generator: random.Random) -> str:
     return "".join(words)
 
 
+@pytest.mark.parametrize(("seed", "count"), [(7, 400), pytest.param(8, 10_000, marks=pytest.mark.long)])
 def test_any_mutation_of_a_file_ends_in_a_circuit_or_in_a_fault(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    seed: int, count: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    generator, ends = random.Random(7), {"circuit": 0, "fault": 0}
-    for _ in range(400):
+    generator, ends = random.Random(seed), {"circuit": 0, "fault": 0}
+    for _ in range(count):
         text, train = mutated(generator), generator.choice([None, "angles"])
         try:
             circuit_of(tmp_path, text, train=train).circuit()

@@ -120,12 +120,15 @@ def _tree(value: Any, symbols: Mapping[Any, Tree]) -> Tree:
             continue
         second, first = _operand(step.rhs, symbols, left), _operand(step.lhs, symbols, left)
         left.append((_REVERSED[name], second, first) if name in _REVERSED else (name, first, second))
-    (tree,) = left
-    _check(tree, value, symbols)
-    return tree
+    if len(left) != 1:
+        raise ValueError("it is not understood")
+    _check(left[0], value, symbols)
+    return left[0]
 
 
 def _operand(operand: Any, symbols: Mapping[Any, Tree], left: list[Tree]) -> Tree:
+    if operand is None and not left:
+        raise ValueError("it is not understood")
     if operand is None:
         return left.pop()
     return symbols[operand] if operand in symbols else ("number", _number(operand))
