@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backprop import Backprop
-from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
+from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
 from orchestrator.errors import CertificateError
+from orchestrator.groups import Array
 from orchestrator.models.base import Built
 
 

@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
 
 from orchestrator.data.file import File
 from orchestrator.data.scaling import Parts, prepared
 from orchestrator.data.source import Table, split
 from orchestrator.errors import InputError
+from orchestrator.groups import Array
 
-Array = NDArray[np.float64]
 SCALES = ("none", "standard", "minmax", "angle")
 
 

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from orchestrator.engines.measured.squared import Moments, of_signs, square_of_mean
-
-Array = NDArray[np.float64]
+from orchestrator.groups import Array
 
 
 def by_sums(outcomes: list[Fraction]) -> tuple[Fraction, Fraction]:

@@ -15,7 +15,6 @@ from orchestrator.data.arrow import Dialect
 from orchestrator.data.columns import Column, Columns, listed, quoted, repeated, shown
 from orchestrator.data.source import Source, Table
 from orchestrator.data.usable import (
-    Array,
     Kind,
     coded,
     floats,
@@ -25,6 +24,7 @@ from orchestrator.data.usable import (
     weight_faults,
 )
 from orchestrator.errors import Fault, InputError
+from orchestrator.groups import Array
 
 
 class File(Source):

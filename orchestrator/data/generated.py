@@ -6,13 +6,11 @@ import math
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.config import Field
 from orchestrator.data.source import Source, Table
+from orchestrator.groups import Array
 from orchestrator.streams import Purpose, Streams
-
-Array = NDArray[np.float64]
 
 _NOISE_LANE, _PLACE_LANE = 1, 2
 

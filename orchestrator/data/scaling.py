@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
+from orchestrator.groups import Array
 from orchestrator.process import one_blas_thread
 
-Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Parts = tuple[Array, Array]
 """Training and test inputs."""

@@ -14,9 +14,9 @@ from orchestrator.data.base import Data, Dataset
 from orchestrator.data.columns import listed, quoted
 from orchestrator.data.scaling import Parts, constant, exponents, prepared, times_power
 from orchestrator.errors import Fault, InputError
+from orchestrator.groups import Array
 from orchestrator.streams import Purpose, Streams
 
-Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 SPLIT_LANE = 0

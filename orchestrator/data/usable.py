@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from orchestrator.data.arrow import Dialect
 from orchestrator.data.columns import Column, listed, quoted
 from orchestrator.errors import Fault
+from orchestrator.groups import Array
 
-Array = NDArray[np.float64]
 Kind = Literal["class", "value"]
 
 _MOST_FAULTS = 10

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from orchestrator.engines.aer.gates import begin, padded
 from orchestrator.engines.backends.base import Precision
 from orchestrator.errors import CertificateError
+from orchestrator.groups import Array
 from orchestrator.models.ansatz import Drawing
 from orchestrator.models.expression import evaluate
 from orchestrator.models.program import Point, Program
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
 
-Array = NDArray[np.float64]
 Rule = list[tuple[float, float]]
 """Pairs (shift of a parameter, factor): dE/dθ is the sum of factor · E(shifted)."""
 

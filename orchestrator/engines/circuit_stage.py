@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Adjoint, Evaluator
-from orchestrator.engines.gradient import Array
+from orchestrator.groups import Array
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Point, Program
 from orchestrator.models.stages import Quantum, Runnable, Sums

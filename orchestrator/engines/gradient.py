@@ -8,9 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.groups import Array
 from orchestrator.streams import Streams
-
-Array = NDArray[np.float64]
 
 NO_STREAMS = Streams((), 0)
 """Enough for engines that draw nothing."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.layered import Layered
 from orchestrator.models.stages import Runnable, Sums

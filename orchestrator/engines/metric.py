@@ -12,7 +12,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.gradient import Array, Shard
+from orchestrator.engines.gradient import Shard
+from orchestrator.groups import Array
 from orchestrator.models.expression import Tree, evaluate
 from orchestrator.models.gates import NONE
 from orchestrator.models.program import Point, Program

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from orchestrator.config import Field, ValidationInfo, field_validator
 from orchestrator.engines.circuit import CircuitEngine
-from orchestrator.engines.gradient import Array, Differentiator, GradientSum, Shard
+from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
 from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, Meter
 from orchestrator.engines.measured.sums import summed
+from orchestrator.groups import Array
 from orchestrator.models.base import Built
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program

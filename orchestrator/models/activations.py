@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from orchestrator.groups import Array
 
 
 @dataclass(frozen=True)

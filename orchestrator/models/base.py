@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config import Config
+from orchestrator.groups import Group
 from orchestrator.streams import Streams
-
-
-@dataclass(frozen=True)
-class Group:
-    """A named slice [start, stop) of the parameter vector, or of the signal vector.
-
-    Attributes:
-        depth: position from the input, counted from 0.
-        kind: ``parameter``, or ``signal`` for the back-propagated dl/da of a layer.
-    """
-
-    name: str
-    start: int
-    stop: int
-    depth: int
-    kind: Literal["parameter", "signal"] = "parameter"
 
 
 class Built(Protocol):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from orchestrator.groups import Array
+
 Tree = tuple[Any, ...]
 """("number", 2.0), ("parameter", k), ("input", k), or the name of a function and its arguments."""
 

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.models.base import Group
+from orchestrator.groups import Array, Group
 from orchestrator.models.program import Program
-from orchestrator.models.stages import Affine, Array, Elementwise, Quantum
+from orchestrator.models.stages import Affine, Elementwise, Quantum
 from orchestrator.streams import Streams
 
 Stage = Affine | Elementwise | Quantum

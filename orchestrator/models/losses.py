@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
+from orchestrator.groups import Array
 from orchestrator.models.activations import ACTIVATIONS, Activation, sigmoid
 
-Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
 
 LOSSES: tuple[str, ...] = ("mse", "binary-cross-entropy", "cross-entropy", "hinge", "linear", "expectation")

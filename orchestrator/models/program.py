@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.models.base import Group
-from orchestrator.models.expression import Array, Expression, evaluate
+from orchestrator.groups import Array, Group
+from orchestrator.models.expression import Expression, evaluate
 from orchestrator.models.gates import NONE, Observable
 from orchestrator.models.lightcone import reached
 from orchestrator.streams import Purpose, Streams

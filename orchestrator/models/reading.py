@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
+from orchestrator.groups import Group
 from orchestrator.models.ansatz import Drawing
-from orchestrator.models.base import Group
 from orchestrator.models.elementary import DRAWN, PATH, Elementary, elementary
 from orchestrator.models.expression import Expression, read_expression, sample_point
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term

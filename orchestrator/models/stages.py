@@ -10,12 +10,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.groups import Array, Group
 from orchestrator.models.activations import ACTIVATIONS
-from orchestrator.models.base import Group
 from orchestrator.models.program import Program
 from orchestrator.streams import Purpose, Streams
 
-Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
@@ -72,7 +71,7 @@ class Affine:
     def groups(self) -> tuple[Group, ...]:
         """The weight and the bias."""
         weight = self.inputs * self.outputs
-        return Group("weight", 0, weight, 0), Group("bias", weight, self.parameters, 0)
+        return Group("weight", 0, weight, 0, units=self.outputs), Group("bias", weight, self.parameters, 0)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.engines.metric import Metric, prepared
 from orchestrator.errors import Fault, InputError
+from orchestrator.groups import Group
 from orchestrator.models import losses
-from orchestrator.models.base import Built, Group, Model
+from orchestrator.models.base import Built, Model
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
 from orchestrator.process import memory_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from orchestrator.groups import Array
 
 _LONGEST = 1 << 13
 """Of the dot products that one thread computes, however many BLAS has."""

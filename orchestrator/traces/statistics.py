@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.models.base import Group
+from orchestrator.groups import Array, Group
 from orchestrator.traces.rowwise import (
     or_nan,
     row_dot,
@@ -27,8 +27,6 @@ from orchestrator.traces.rowwise import (
     share_nonfinite,
 )
 from orchestrator.traces.schema import BINS, GRADIENTS, LOWEST_EXPONENT
-
-Array = NDArray[np.float64]
 
 TINY = 64 * float(np.finfo(np.float64).eps)
 """Without shots, a component below TINY times the gradient's largest is taken for rounding noise."""

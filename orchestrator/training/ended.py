@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.groups import Array
 from orchestrator.models.base import Built
 from orchestrator.sweep.problem import checked_problem
 from orchestrator.training.evaluate import Scores, untested
-from orchestrator.training.pack import Array, Pack
+from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Columns
 from orchestrator.training.state import Totals
 

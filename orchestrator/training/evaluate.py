@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.sweep.problem import Problem
-from orchestrator.training.pack import Array
 
 Scores = tuple[Array, Array]
 """Loss and accuracy of R rows, [R] each; NaN where there is none."""

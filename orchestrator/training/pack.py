@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from orchestrator.groups import Array
 from orchestrator.sweep.trial import Trial
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

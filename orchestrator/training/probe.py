@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum
+from orchestrator.groups import Array
 from orchestrator.sweep.problem import shard_bytes
 from orchestrator.training.batches import row_streams
 from orchestrator.training.evaluate import untested
-from orchestrator.training.pack import Array, Pack
+from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Cost, StepRows, recorded, step_columns
 from orchestrator.training.state import State
 from orchestrator.training.walk import Team, Walk, all_finite

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum
-from orchestrator.models.base import Group
+from orchestrator.groups import Array, Group
 from orchestrator.sweep.problem import Problem
 from orchestrator.sweep.trial import Record
 from orchestrator.traces.statistics import Recorded, group_statistics, step_statistics
 from orchestrator.training.evaluate import Scores
-from orchestrator.training.pack import Array
 
 Columns = dict[str, NDArray[Any]]
 Rows = dict[str, Columns]

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum
+from orchestrator.groups import Array
 from orchestrator.updates.chain import Chain, ChainState
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.groups import Array
 from orchestrator.sweep.problem import checked_problem, problem
 from orchestrator.sweep.trial import Trial
 from orchestrator.training.batches import Batches
 from orchestrator.training.ended import trial_rows
 from orchestrator.training.evaluate import Scores, untested
-from orchestrator.training.pack import Array, Pack
+from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Columns, Cost, Recorder, Rows, join_rows
 from orchestrator.training.state import State, Totals
 from orchestrator.updates.chain import Chain

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from orchestrator.config import Config
+from orchestrator.groups import Array
 
-Array = NDArray[np.float64]
 State = Mapping[str, Array]
 """What an update remembers, by name: float64 [R, …]."""
 Spans = tuple[tuple[int, int], ...]

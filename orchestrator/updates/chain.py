@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.updates.base import Array, Optimizer, Spans, State, Update
+from orchestrator.groups import Array
+from orchestrator.updates.base import Optimizer, Spans, State, Update
 
 _NO_METRIC = np.empty((0, 0))
 

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 
 from orchestrator.config import Field
-from orchestrator.updates.base import Array, Clip, State
+from orchestrator.groups import Array
+from orchestrator.updates.base import Clip, State
 
 
 class ClipValue(Clip):

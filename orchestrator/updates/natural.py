@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 
 from orchestrator.config import Field, ValidationInfo, field_validator, refuse
+from orchestrator.groups import Array
 from orchestrator.process import one_blas_thread
-from orchestrator.updates.base import Array, Form, Optimizer, Spans
+from orchestrator.updates.base import Form, Optimizer, Spans
 from orchestrator.updates.clips import shortened
 from orchestrator.updates.optimizers import Adam, Momentum
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from orchestrator.engines.aer.gates import append, operator, padded
 from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.backends.base import Part
-from orchestrator.engines.gradient import Array
+from orchestrator.groups import Array
 from orchestrator.models.gates import NONE, Axis, Gate, Observable, Opcode
 from orchestrator.models.program import Point, Program
 

@@ -26,7 +26,7 @@ from orchestrator.engines.aer.expectation import BINDINGS, AerProgram, axes_of, 
 from orchestrator.engines.aer.gates import append
 from orchestrator.engines.aer.simulator import run
 from orchestrator.engines.backends.base import Part
-from orchestrator.engines.gradient import Array
+from orchestrator.groups import Array
 from orchestrator.models.gates import NONE, Axis, Gate, Opcode, Term
 from orchestrator.models.program import Point, Program
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.aer.gates import append, begin, operator, padded, touched
 from orchestrator.engines.aer.simulator import run
-from orchestrator.engines.gradient import Array
+from orchestrator.groups import Array
 from orchestrator.models.gates import GATE, NONE, Axis, Gate, Opcode, Term
 from orchestrator.models.program import Point, Program
 

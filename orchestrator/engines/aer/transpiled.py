@@ -13,7 +13,7 @@ from orchestrator.engines.aer.expectation import AerProgram
 from orchestrator.engines.aer.gates import operator
 from orchestrator.engines.aer.processor import Processor, processor, used
 from orchestrator.engines.backends.noise import Noise
-from orchestrator.engines.gradient import Array
+from orchestrator.groups import Array
 from orchestrator.models.gates import Observable, Term
 from orchestrator.models.program import Program
 

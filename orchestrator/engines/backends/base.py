@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config import Config, Field
-from orchestrator.engines.gradient import Array
+from orchestrator.groups import Array
 from orchestrator.models.program import Program
 
 Precision = Literal["complex128", "complex64"]

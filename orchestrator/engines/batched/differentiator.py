@@ -17,7 +17,8 @@ from orchestrator.engines.batched import kernel, wide
 from orchestrator.engines.batched.lanes import LANE_BITS, LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
 from orchestrator.engines.batched.wide import CHUNKS
-from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.program import Point, Program
 

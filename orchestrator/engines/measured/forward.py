@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend
 from orchestrator.engines.circuit_stage import runners
-from orchestrator.engines.gradient import Array, Shard
+from orchestrator.engines.gradient import Shard
 from orchestrator.engines.layered import LayeredDifferentiator
 from orchestrator.engines.measured.meter import CALL_BYTES, Measured, repeated
+from orchestrator.groups import Array
 from orchestrator.models.layered import Layered
 
 

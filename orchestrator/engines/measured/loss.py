@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.engines.gradient import Array
 from orchestrator.engines.measured.meter import Measured, Outcomes
 from orchestrator.engines.measured.squared import FEWEST, square_of_mean
+from orchestrator.groups import Array
 from orchestrator.models import losses
 
 _CROSS_ENTROPIES = ("binary-cross-entropy", "cross-entropy")

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend, Evaluator
-from orchestrator.engines.gradient import Array, Shard
+from orchestrator.engines.gradient import Shard
 from orchestrator.engines.measured.squared import Moments, of_signs
+from orchestrator.groups import Array
 from orchestrator.models.gates import Observable
 from orchestrator.models.program import Program
 from orchestrator.streams import Purpose

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Part
-from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measured, Measurer
 from orchestrator.engines.measured.sums import summed
-from orchestrator.models.base import Group
+from orchestrator.groups import Array, Group
 from orchestrator.models.gates import NONE
 from orchestrator.models.program import Point, Program
 

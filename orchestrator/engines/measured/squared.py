@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator.engines.gradient import Array
+from orchestrator.groups import Array
 
 FEWEST = 4
 """Shots that the variance takes: it is of fourth order in the outcomes."""

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from orchestrator.engines.backends.base import Backend
-from orchestrator.engines.gradient import Array, GradientSum, Shard
+from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.engines.measured.loss import Estimate
 from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
+from orchestrator.groups import Array
 from orchestrator.models.program import Program
 
 

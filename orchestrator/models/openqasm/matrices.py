@@ -15,7 +15,7 @@ from openqasm3 import ast
 
 from orchestrator.models.openqasm import parsing
 
-Array = NDArray[np.complex128]
+Complex = NDArray[np.complex128]
 
 _STDGATES = """
 gate p(l) a { ctrl @ gphase(l) a; }
@@ -60,7 +60,7 @@ def stdgates() -> dict[str, ast.QuantumGateDefinition]:
     return {node.name.name: node for node in found if isinstance(node, ast.QuantumGateDefinition)}
 
 
-def u(theta: float, phi: float, lam: float) -> Array:
+def u(theta: float, phi: float, lam: float) -> Complex:
     """The built-in gate; its phase e^(iθ/2) is seen when it is controlled."""
     plus, minus = 1 + np.exp(1j * theta), 1 - np.exp(1j * theta)
     first, second = np.exp(1j * phi), np.exp(1j * lam)
@@ -68,7 +68,7 @@ def u(theta: float, phi: float, lam: float) -> Array:
     return np.array(matrix, np.complex128) / 2
 
 
-def power(matrix: Array, exponent: float) -> Array:
+def power(matrix: Complex, exponent: float) -> Complex:
     """A whole power, or the principal one, whose eigenvalues have angles in (-π, π] before."""
     if exponent == int(exponent):
         return np.linalg.matrix_power(matrix, int(exponent))
@@ -80,7 +80,7 @@ def power(matrix: Array, exponent: float) -> Array:
     return np.asarray((vectors * np.exp(1j * exponent * angles)) @ vectors.conj().T, np.complex128)
 
 
-def on(state: Array, matrix: Array, qubits: Sequence[int]) -> Array:
+def on(state: Complex, matrix: Complex, qubits: Sequence[int]) -> Complex:
     """The state [2^n, columns] behind a gate, the first of whose qubits is its highest bit."""
     if not qubits:
         return matrix[0, 0] * state

@@ -18,7 +18,7 @@ import numpy as np
 from openqasm3 import ast
 
 from orchestrator.models.openqasm import parsing
-from orchestrator.models.openqasm.matrices import Array, on, power, stdgates, u
+from orchestrator.models.openqasm.matrices import Complex, on, power, stdgates, u
 from orchestrator.models.openqasm.reading import language
 from orchestrator.models.openqasm.refusal import Refusal
 from orchestrator.models.openqasm.substitution import replaced, state_by_qiskit
@@ -55,7 +55,7 @@ class _TooLarge(Exception):  # noqa: N818 - leads to None
     pass
 
 
-def statevector(text: str, values: Mapping[str, float]) -> Array | None:
+def statevector(text: str, values: Mapping[str, float]) -> Complex | None:
     """The state that a program leaves |0…0> in; measurements at its end are left out.
 
     Args:
@@ -106,11 +106,11 @@ class _Machine:
     names: dict[str, Any]
     bits: dict[str, Any] = field(default_factory=dict)
     gates: dict[str, ast.QuantumGateDefinition] = field(default_factory=dict)
-    state: Array = field(default_factory=lambda: np.ones((1, 1), np.complex128))
+    state: Complex = field(default_factory=lambda: np.ones((1, 1), np.complex128))
     inside: bool = False
     used: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
-    matrices: dict[Any, Array] = field(default_factory=dict)
+    matrices: dict[Any, Complex] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -187,7 +187,7 @@ class _Machine:
             self.used.update(qubits)
             self.state = on(self.state, matrix, qubits)
 
-    def _gate(self, node: ast.QuantumGate | ast.QuantumPhase, angles: list[float]) -> Array:
+    def _gate(self, node: ast.QuantumGate | ast.QuantumPhase, angles: list[float]) -> Complex:
         if isinstance(node, ast.QuantumPhase):
             return np.exp(np.array([[1j * angles[0]]]))
         name = node.name.name
@@ -198,7 +198,7 @@ class _Machine:
             self.matrices[key] = self._defined(self.gates[name], angles)
         return self.matrices[key]
 
-    def _defined(self, gate: ast.QuantumGateDefinition, angles: list[float]) -> Array:
+    def _defined(self, gate: ast.QuantumGateDefinition, angles: list[float]) -> Complex:
         """The matrix of a gate: its body, on each basis state; its first qubit is the highest bit."""
         count = len(gate.qubits)
         names = {key: value for key, value in self.names.items() if key not in {q.name for q in gate.qubits}}
@@ -210,7 +210,7 @@ class _Machine:
             body.run(statement)
         return body.state
 
-    def _modified(self, matrix: Array, modifier: ast.QuantumGateModifier) -> Array:
+    def _modified(self, matrix: Complex, modifier: ast.QuantumGateModifier) -> Complex:
         name = modifier.modifier.name
         if name == "inv":
             return matrix.conj().T

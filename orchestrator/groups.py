@@ -1,0 +1,37 @@
+"""Named slices of a vector, with their units; and the type of every array of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A named slice [start, stop) of the parameter vector, or of the signal vector.
+
+    Attributes:
+        depth: position from the input, counted from 0.
+        kind: ``parameter``, or ``signal`` for the back-propagated dl/da of a layer.
+        units: U, what the slice consists of: component ``start + i`` belongs to unit ``i mod U``. A unit is
+            what goes into one output of a dense layer; a bias vector is one, and so is a layer of a circuit.
+
+    Example:
+        The weight [2, 3] of a dense layer, in C order, has a unit for each of its three outputs:
+
+        >>> weight = Group("weight", 0, 6, depth=0, units=3)
+        >>> [i % weight.units for i in range(weight.stop - weight.start)]
+        [0, 1, 2, 0, 1, 2]
+    """
+
+    name: str
+    start: int
+    stop: int
+    depth: int
+    kind: Literal["parameter", "signal"] = "parameter"
+    units: int = 1
