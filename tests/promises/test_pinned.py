@@ -16,7 +16,7 @@ from orchestrator.driver.verify import cpu
 
 PINNED = json.loads(RECORD.read_text())
 ROUNDING = 1e-12
-"""Of the largest value that a column has in a trial: another CPU, or another order of a sum, rounds otherwise."""
+"""Of the largest value of a column in a trial: another CPU, or another order of a sum, rounds otherwise."""
 SINGLE = 1e-5
 """The same for complex64, whose amplitudes are rounded to 6e-8 in every gate."""
 
