@@ -23,13 +23,14 @@ from qiskit.circuit.library import (
     get_standard_gate_name_mapping,
 )
 from qiskit.quantum_info import Clifford, SparsePauliOp, Statevector, random_unitary
+from sums import arrays, assert_same_bits, rows_of
 
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.backprop import Backprop
 from orchestrator.engines.batched import differentiator, kernel
 from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.engines.batched.schedule import schedule
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import Shard
 from orchestrator.errors import CertificateError, InputError
 from orchestrator.models.ansatz import ANSATZE, Drawing
 from orchestrator.models.circuit import Circuit
@@ -100,11 +101,6 @@ def shard(program: Program, rows: int, samples: int, seed: int = 0) -> tuple[np.
     weights = random.uniform(0.5, 1.5, (rows, samples))
     targets = random.integers(0, 2, (rows, samples)).astype(float)
     return parameters, Shard(inputs, targets, weights / weights.sum(-1, keepdims=True), axes)
-
-
-def assert_same_bits(one: GradientSum, other: GradientSum) -> None:
-    for name, value in vars(one).items():
-        np.testing.assert_array_equal(value, getattr(other, name), err_msg=name, strict=True)
 
 
 STANDARD = {name: gate for name, gate in get_standard_gate_name_mapping().items() if isinstance(gate, Gate)}
@@ -309,24 +305,19 @@ def test_gradient_sums_are_those_of_the_samples(loss: str):
     gradients, p = slope * jacobian, part.weights
     expected = {
         "weight": p.sum(-1),
-        "weight_square": (p * p).sum(-1),
         "loss": (p * sample_loss).sum(-1),
-        "loss_noise": np.zeros(3),
         "gradient": (p[..., None] * gradients).sum(1),
-        "square": (p[..., None] * gradients**2).sum(1),
-        "noise": np.zeros((3, program.parameters)),
-        "noise_first": np.zeros((3, program.parameters)),
-        "signal": np.zeros((3, 0)),
-        "signal_square": np.zeros((3, 0)),
-        "executions": np.full(3, 11.0),
-        "shots": np.zeros(3),
-        "qpu_seconds": np.zeros(3),
+        "cost.executions": np.full(3, 11.0),
+        "cost.shots": np.zeros(3),
+        "cost.qpu_seconds": np.zeros(3),
+        "moments.weight_square": (p * p).sum(-1),
+        "moments.square": (p[..., None] * gradients**2).sum(1),
     }
+    found = arrays(total)
+    assert found.keys() == expected.keys()
     for name, array in expected.items():
         # Eleven summands, added in another order.
-        np.testing.assert_allclose(
-            getattr(total, name), array, rtol=1e-13, atol=1e-15, err_msg=name, strict=True
-        )
+        np.testing.assert_allclose(found[name], array, rtol=1e-13, atol=1e-15, err_msg=name, strict=True)
 
 
 def test_predict_gives_the_expectation_that_the_gradient_is_computed_at():
@@ -394,7 +385,7 @@ def test_row_has_the_same_bits_alone_and_among_257(row: int, samples: int, seed:
     one = slice(row, row + 1)
     own = Shard(part.inputs[one], part.targets[one], part.weights[one], part.axes[one])
     alone = ready.gradient(parameters[one], own)
-    assert_same_bits(alone, GradientSum(**{name: value[one] for name, value in vars(together).items()}))
+    assert_same_bits(alone, rows_of(together, one))
     np.testing.assert_array_equal(
         ready.predict(parameters[one], own.inputs, own.axes),
         ready.predict(parameters, part.inputs, part.axes)[one],

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sums import assert_same_bits, rows_of
 from test_adjoint import (
     ADJOINT,
     ROUNDING,
-    assert_same_bits,
     circuit,
     derivatives,
     drawings,
@@ -20,7 +20,7 @@ from test_adjoint import (
 )
 
 from orchestrator.engines.batched import differentiator, wide
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import Shard
 from orchestrator.models.ansatz import ANSATZE, Drawing
 
 
@@ -76,7 +76,7 @@ def test_wide_row_has_the_same_bits_alone_and_among_others():
     for row in range(9):
         one = slice(row, row + 1)
         alone = Shard(part.inputs[one], part.targets[one], part.weights[one], part.axes[one])
-        expected = GradientSum(**{name: value[one] for name, value in vars(together).items()})
+        expected = rows_of(together, one)
         assert_same_bits(ready.gradient(parameters[one], alone), expected)
 
 

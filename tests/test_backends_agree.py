@@ -151,7 +151,7 @@ def test_shots_through_computed_angles_have_the_right_mean_and_variance(folder: 
             streams=one,
         ),
     )
-    deviation, predicted = total.gradient - exact.gradient, total.noise.mean(0)
+    deviation, predicted = total.gradient - exact.gradient, total.noise.gradient.mean(0)
     # five standard errors of a mean, and of a variance of nearly normal numbers
     assert (np.abs(deviation.mean(0)) < 5.0 * np.sqrt(predicted / repetitions)).all()
     np.testing.assert_allclose(np.square(deviation).mean(0), predicted, rtol=5.0 * np.sqrt(2.0 / repetitions))

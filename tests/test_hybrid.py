@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
+from sums import arrays, assert_same_bits, rows_of
 
 from orchestrator.config import ConfigError, discover
 from orchestrator.engines.base import Engine
@@ -100,9 +101,9 @@ def test_engines_agree(name: str) -> None:
     expected = gradient(model)
     # central differences of step 1e-5 as above; rounding alone for all others
     tolerance = 1e-8 if name == "finite differences" else ROUNDING
-    for field in ("loss", "gradient", "square"):
+    for field in ("loss", "gradient", "moments.square"):
         np.testing.assert_allclose(
-            getattr(found, field), getattr(expected, field), rtol=0.0, atol=tolerance, err_msg=field
+            arrays(found)[field], arrays(expected)[field], rtol=0.0, atol=tolerance, err_msg=field
         )
 
 
@@ -127,7 +128,8 @@ def test_second_moment_is_that_of_the_samples_gradients() -> None:
             weights=np.ones((2, 1)),
         )
         square += shard.weights[:, [i]] * ready.gradient(parameters, one).gradient ** 2
-    np.testing.assert_allclose(ready.gradient(parameters, shard).square, square, rtol=1e-12)
+    found = arrays(ready.gradient(parameters, shard))["moments.square"]
+    np.testing.assert_allclose(found, square, rtol=1e-12)
 
 
 def test_groups_are_named_by_layer_and_numbered_by_depth() -> None:
@@ -151,10 +153,12 @@ def test_signals_are_the_loss_derived_by_the_layers_outputs() -> None:
     model = hybrid()
     total, (parameters, shard) = gradient(model), draw(model)
     # a bias shifts the layer's output, so its gradient is the signal
-    np.testing.assert_allclose(total.signal[:, :2], total.gradient[:, 6:8], rtol=1e-12)
-    np.testing.assert_allclose(total.signal[:, 4], total.gradient[:, 22], rtol=1e-12)
-    np.testing.assert_allclose(total.signal[:, 2:4], total.signal[:, [4]] * parameters[:, 20:22], rtol=1e-12)
-    assert (total.signal_square >= total.signal**2 - 1e-15).all()
+    assert total.signals is not None
+    signal, square = total.signals.signal, total.signals.square
+    np.testing.assert_allclose(signal[:, :2], total.gradient[:, 6:8], rtol=1e-12)
+    np.testing.assert_allclose(signal[:, 4], total.gradient[:, 22], rtol=1e-12)
+    np.testing.assert_allclose(signal[:, 2:4], signal[:, [4]] * parameters[:, 20:22], rtol=1e-12)
+    assert (square >= signal**2 - 1e-15).all()
     assert shard.weights.sum(-1) == pytest.approx(1.0)
 
 
@@ -171,8 +175,8 @@ def test_what_no_observable_can_feel_is_dead_in_front_of_the_circuit_too() -> No
 def test_parameter_shift_goes_through_computed_angles(encoding: str) -> None:
     model = hybrid(LAYERS[0], {**CIRCUIT, "encoding": encoding, "reupload": 2}, LAYERS[2])
     found, expected = gradient(model, by=engine("parameter-shift")), gradient(model)
-    for field in ("loss", "gradient", "square"):
-        np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=0.0, atol=ROUNDING)
+    for field in ("loss", "gradient", "moments.square"):
+        np.testing.assert_allclose(arrays(found)[field], arrays(expected)[field], rtol=0.0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +204,7 @@ def test_executions_are_those_of_the_engine() -> None:
     model = hybrid()
     rotations = 12 + 2 - 2  # trained and fed ones, but for RZ in front of Z0 and Z1
     for name, count in [("adjoint", 1), ("parameter-shift", 1 + 2 * rotations)]:
-        assert gradient(model, by=engine(name)).executions.tolist() == [3.0 * count] * 2
+        assert gradient(model, by=engine(name)).cost.executions.tolist() == [3.0 * count] * 2
 
 
 def test_hybrid_of_dense_layers_is_a_network() -> None:
@@ -208,8 +212,7 @@ def test_hybrid_of_dense_layers_is_a_network() -> None:
     network = Mlp.parse({"kind": "mlp", "hidden": [5], "output": "softmax"}).build(3, 2)
     by = engine("backprop")
     total, expected = (gradient(model, "cross-entropy", by) for model in (hybrid(*layers), network))
-    for one, other in zip(vars(total).values(), vars(expected).values(), strict=True):
-        assert one.tobytes() == other.tobytes()
+    assert_same_bits(total, expected)
 
 
 def test_linear_readout_is_a_dense_layer_behind_the_circuit() -> None:
@@ -227,10 +230,7 @@ def test_row_has_the_same_bits_in_any_company() -> None:
     for row in range(7):
         own = slice(row, row + 1)
         alone = Shard(shard.inputs[own], shard.targets[own], shard.weights[own], shard.axes[own])
-        for one, many in zip(
-            vars(ready.gradient(parameters[own], alone)).values(), vars(total).values(), strict=True
-        ):
-            assert one.tobytes() == many[own].tobytes()
+        assert_same_bits(ready.gradient(parameters[own], alone), rows_of(total, own))
 
 
 def test_certificate_covers_every_circuit() -> None:

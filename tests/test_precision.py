@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_adjoint import assert_same_bits, circuit, drawings, point, program_of, shard
+from sums import assert_same_bits, rows_of
+from test_adjoint import circuit, drawings, point, program_of, shard
 
 from orchestrator.config import ConfigError
 from orchestrator.engines.adjoint import Adjoint
@@ -17,7 +18,7 @@ from orchestrator.engines.batched import differentiator, kernel, wide
 from orchestrator.engines.batched.differentiator import WIDE_QUBITS, BatchedProgram
 from orchestrator.engines.certificate import TOLERANCE, certify, tolerance
 from orchestrator.engines.finite_difference import FiniteDifference
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import Shard
 from orchestrator.engines.spsa import Spsa
 from orchestrator.models.ansatz import ANSATZE, Drawing
 from orchestrator.models.program import Program
@@ -70,7 +71,7 @@ def test_complex64_row_has_the_same_bits_alone_and_among_others():
     for row in range(9):
         one = slice(row, row + 1)
         alone = Shard(part.inputs[one], part.targets[one], part.weights[one], part.axes[one])
-        expected = GradientSum(**{name: value[one] for name, value in vars(together).items()})
+        expected = rows_of(together, one)
         assert_same_bits(ready.gradient(parameters[one], alone), expected)
 
 

@@ -252,11 +252,11 @@ def test_shots_are_unbiased_and_know_their_variance() -> None:
         .gradient(np.repeat(points(1, 2), count, 0), shard(count))
         for shots, count in (({}, 1), ({"shots": 50}, rows))
     )
-    assert found.noise.all()
+    assert found.noise.gradient.all()
     for deviation in (
         found.loss - exact.loss,
         found.gradient - exact.gradient,
-        (found.gradient - exact.gradient) ** 2 - found.noise,
+        (found.gradient - exact.gradient) ** 2 - found.noise.gradient,
     ):
         assert np.all(np.abs(deviation.mean(0)) <= 5.0 * deviation.std(0, ddof=1) / math.sqrt(rows))
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
+from sums import arrays, assert_same_bits, rows_of
 
 from orchestrator.config import ConfigError, discover
 from orchestrator.engines.base import Engine
@@ -121,8 +122,8 @@ def test_gradient_agrees_with_differences_of_the_loss(loss: str) -> None:
 def test_engines_agree(by: Engine, loss: str) -> None:
     program = circuit(THREE)
     found, expected = gradient(program, by, loss), gradient(program, engine(), loss)
-    for field in ("loss", "gradient", "square"):
-        np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=0.0, atol=ROUNDING)
+    for field in ("loss", "gradient", "moments.square"):
+        np.testing.assert_allclose(arrays(found)[field], arrays(expected)[field], rtol=0.0, atol=ROUNDING)
 
 
 def test_finite_differences_and_spsa_agree() -> None:
@@ -151,14 +152,14 @@ def test_variance_of_shots_is_that_of_repetitions(loss: str) -> None:
     total = by.prepare(program, loss, 3).gradient(np.repeat(parameters, repetitions, 0), many)
     expected = engine().prepare(program, loss, 3).gradient(parameters, shard).gradient[0]
     deviation = total.gradient - expected
-    found, predicted = np.square(deviation).mean(0), total.noise.mean(0)
+    found, predicted = np.square(deviation).mean(0), total.noise.gradient.mean(0)
     live = predicted > 0.0
     # a variance of N normal numbers has relative error sqrt(2/N); five of them, and terms of order 1/shots
     np.testing.assert_allclose(found[live], predicted[live], rtol=5.0 * np.sqrt(2.0 / repetitions) + 0.02)
     bias = np.abs(deviation.mean(0)[live]) / np.sqrt(predicted[live] / repetitions)
     assert bias.max() < 5.0  # of order 1/shots, below a tenth of the standard error
     assert not deviation[:, ~live].any()
-    assert total.shots[0] == shots * total.executions[0]
+    assert total.cost.shots[0] == shots * total.cost.executions[0]
     assert by.biased(program, loss)
 
 
@@ -206,10 +207,7 @@ def test_row_has_the_same_bits_in_any_company() -> None:
     for row in range(7):
         own = slice(row, row + 1)
         alone = Shard(shard.inputs[own], shard.targets[own], shard.weights[own], shard.axes[own])
-        for one, many in zip(
-            vars(ready.gradient(parameters[own], alone)).values(), vars(total).values(), strict=True
-        ):
-            assert one.tobytes() == many[own].tobytes()
+        assert_same_bits(ready.gradient(parameters[own], alone), rows_of(total, own))
 
 
 @pytest.mark.parametrize(

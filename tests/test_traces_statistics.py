@@ -41,8 +41,8 @@ def recorded(gradient: Any, **known: Any) -> Recorded:
         "noise": None,
         "noise_first": None,
         "weight_square": np.ones(rows),
-        "signal": np.zeros((rows, 0)),
-        "signal_square": np.zeros((rows, 0)),
+        "signal": None,
+        "signal_square": None,
     }
     return Recorded(**(plain | known))
 
@@ -347,8 +347,23 @@ def test_snr_compares_the_gradient_with_its_shot_noise() -> None:
 
 def test_exact_gradients_have_no_snr_and_no_shot_variance() -> None:
     group = of_whole(recorded([3.0, 1.0]))
-    assert np.isnan(group["snr"])
-    assert group["shot_variance"] == 0.0
+    assert np.isnan([group["snr"], group["shot_variance"]]).all()
+
+
+def test_without_second_moments_what_needs_them_is_undefined() -> None:
+    units = {"signal": np.array([[1.0]]), "signal_square": np.array([[4.0]])}
+    rows = recorded([3.0, 4.0], square=None, weight_square=None, **units)
+    steps = of_steps(rows)
+    assert steps["gradient_norm"] == 5.0
+    assert np.isnan([steps["noise_trace"], steps["signal_square"]]).all()
+    table = group_statistics(rows, [Group("g", 0, 2, 0)], [Group("s", 0, 1, 0, "signal")], alive(2), False)
+    assert table["l2"].tolist() == [[5.0, 2.0]]
+    assert np.isnan(table["sample_variance"]).all()
+
+
+def test_noise_trace_without_second_moments_is_undefined_for_dead_gradients_too() -> None:
+    rows = recorded([3.0, 4.0], square=None, weight_square=None)
+    assert np.isnan(step_statistics(rows, np.ones(2, bool), 0.0)["noise_trace"])
 
 
 # Signals
@@ -537,7 +552,7 @@ def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[
         "fraction_clipped": sum(changed) / size,
         "clipped_l2": norm(clipped),
         "sample_variance": sum(0.0 if x < 0.0 else x for x in variances) / size,
-        "shot_variance": sum(noise) / size,
+        "shot_variance": math.nan if exact else sum(noise) / size,
         "snr": snr(norm(g), sum(noise)),
         "update_l2": norm(of("update")),
         "parameter_l2": norm(of("parameters")),
@@ -616,7 +631,7 @@ def test_step_statistics_are_those_of_a_group_of_everything(case: Case) -> None:
         np.testing.assert_array_equal(steps[name], group[like], name)
     with np.errstate(all="ignore"):
         scale = np.where(group["l2"] > 0.0, group["clipped_l2"] / group["l2"], np.nan)
-        shots = group["shot_variance"] * group["parameters"]
+        shots = 0.0 if rows.noise is None else group["shot_variance"] * group["parameters"]
         square = group["l2"] ** 2 - steps["noise_trace"] * (rows.weight_square - 0.01) - shots
         size = np.nan_to_num(group["l2"] ** 2 + np.abs(steps["noise_trace"]) + shots, posinf=0.0).max()
     np.testing.assert_array_equal(steps["clip_scale"], scale)

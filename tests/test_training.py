@@ -19,7 +19,7 @@ from sweeps import read
 import orchestrator
 from orchestrator.data.base import Dataset
 from orchestrator.driver.packs import Packer
-from orchestrator.engines.gradient import GradientSum
+from orchestrator.engines.gradient import Cost, GradientSum
 from orchestrator.errors import WorkerLost
 from orchestrator.fleet.inline import Alone
 from orchestrator.streams import Streams
@@ -277,10 +277,8 @@ def test_first_row_that_is_not_finite_is_kept_between_recorded_steps() -> None:
 
 def test_totals_count_the_steps_that_ran() -> None:
     ran = np.array([[True, True, True], [True, False, False]])
-    numbers, nothing = np.arange(6.0), np.zeros((6, 0))
-    total = GradientSum(
-        *[numbers] * 2, 10.0 - numbers, *[nothing] * 8, executions=numbers, shots=numbers, qpu_seconds=numbers
-    )
+    numbers = np.arange(6.0)
+    total = GradientSum(numbers, 10.0 - numbers, np.zeros((6, 0)), Cost(numbers, numbers, numbers))
     totals = Totals.start(2, now=5.0).after(total, ran, compute=1.0, wait=2.0)
     assert totals.steps.tolist() == [3.0, 1.0]
     assert totals.final_loss.tolist() == [8.0, 7.0]
@@ -442,6 +440,13 @@ def test_loss_shot_variance_is_that_of_the_loss_and_null_where_exact() -> None:
     assert np.isnan(exact["loss_shot_variance"]).all()
     deviation = (shots["loss"] - exact["loss"]) ** 2 - shots["loss_shot_variance"]
     assert abs(deviation.mean()) < 4 * deviation.std() / math.sqrt(len(deviation))
+
+
+@pytest.mark.parametrize("engine", ["{engine: parameter-shift}", "{engine: adjoint}"])
+def test_shot_variance_is_null_where_exact(engine: str) -> None:
+    assert np.isfinite(rows_of(pack_of(SAMPLED))["gradients"]["shot_variance"]).any()
+    exact = rows_of(pack_of(SAMPLED, overrides=[f"base.gradient={engine}"]))["gradients"]
+    assert np.isnan(exact["shot_variance"]).all()
 
 
 def failing(folder: Path) -> Pack:

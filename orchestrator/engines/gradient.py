@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,48 +37,125 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class GradientSum:
-    """Sums over the samples of a shard, for R rows; ``+`` joins two shards, in shard order only.
+class Summed:
+    """Numbers that are summed over samples, some of them perhaps not there; ``+`` adds field by field.
 
-    All on unclipped gradients. p_i: weight of sample i, l_i its loss, u_i and v_i the variances that finite
-    shots add to l_i and ∂l_i (0 when exact), δ_i the back-propagated signal dl_i/da of a layer.
-
-    Attributes:
-        weight: [R] Σ p_i
-        weight_square: [R] Σ p_i²
-        loss: [R] Σ p_i l_i
-        loss_noise: [R] Σ p_i² u_i
-        gradient: [R, P] Σ p_i ∂l_i
-        square: [R, P] Σ p_i (∂l_i)²
-        noise: [R, P] Σ p_i² v_i
-        noise_first: [R, P] Σ p_i v_i
-        signal: [R, S] Σ p_i δ_i, all layers side by side; S = 0 where the model has none
-        signal_square: [R, S] Σ p_i δ_i²
-        metric: [R, W] Σ p_i g_i, g_i the metric of the circuit's state for sample i, its blocks one behind
-            the other; W = 0 unless an update asks for it
-        executions: [R] circuits executed
-        shots: [R] shots taken
-        qpu_seconds: [R] seconds of quantum processor
+    What is not there is None in all shards: None + None is None.
     """
 
-    weight: Array
-    weight_square: Array
-    loss: Array
-    loss_noise: Array
-    gradient: Array
-    square: Array
-    noise: Array
-    noise_first: Array
-    signal: Array
-    signal_square: Array
-    metric: Array
+    def __add__(self, other: Self) -> Self:
+        sums = {name: _plus(name, own, getattr(other, name)) for name, own in vars(self).items()}
+        return type(self)(**sums)
+
+
+def _plus(name: str, left: Any, right: Any) -> Any:
+    if left is None and right is None:
+        return None
+    if left is None or right is None:
+        raise TypeError(f"{name} is None in one shard only; an engine gives it for all shards or for none")
+    return left + right
+
+
+@dataclass(frozen=True)
+class Cost(Summed):
+    """What R rows have cost, float64 [R] each.
+
+    Attributes:
+        executions: circuits executed.
+        shots: shots taken; 0 where expectation values are exact.
+        qpu_seconds: seconds of quantum processor.
+    """
+
     executions: Array
     shots: Array
     qpu_seconds: Array
 
     @classmethod
+    def simulated(cls, rows: int, executions: float, shots: float = 0.0) -> Self:
+        """The cost of R rows that cost the same, and no quantum processor."""
+        return cls(np.full(rows, float(executions)), np.full(rows, float(shots)), np.zeros(rows))
+
+
+@dataclass(frozen=True)
+class SecondMoments(Summed):
+    """Squares of what ``GradientSum`` sums.
+
+    Attributes:
+        weight_square: [R] Σ p_i²
+        square: [R, P] Σ p_i (∂l_i)²
+    """
+
+    weight_square: Array
+    square: Array
+
+
+@dataclass(frozen=True)
+class ShotNoise(Summed):
+    """Variances that finite shots add: u_i to l_i, v_i to ∂l_i.
+
+    Attributes:
+        loss: [R] Σ p_i² u_i
+        gradient: [R, P] Σ p_i² v_i
+        gradient_first: [R, P] Σ p_i v_i
+    """
+
+    loss: Array
+    gradient: Array
+    gradient_first: Array
+
+
+@dataclass(frozen=True)
+class Signals(Summed):
+    """The back-propagated signals δ_i = dl_i/da of all layers, side by side; S numbers.
+
+    Attributes:
+        signal: [R, S] Σ p_i δ_i
+        square: [R, S] Σ p_i δ_i²
+    """
+
+    signal: Array
+    square: Array
+
+
+@dataclass(frozen=True)
+class GradientSum(Summed):
+    """Sums over the samples of a shard, for R rows; ``+`` joins two shards, in shard order only.
+
+    All but ``clipped`` on unclipped gradients. p_i: weight of sample i, l_i its loss. What an engine does not
+    give is None: nobody takes it for 0.
+
+    Attributes:
+        weight: [R] Σ p_i
+        loss: [R] Σ p_i l_i
+        gradient: [R, P] Σ p_i ∂l_i
+        cost: of computing it.
+        moments: of second order.
+        noise: of shots; None where expectation values are exact.
+        signals: of the layers, from engines that go back through them.
+        metric: [R, W] Σ p_i g_i, g_i the metric of the circuit's state for sample i, one block after another;
+            None unless an update asks for it.
+        clipped: [R, P] Σ p_i f_i ∂l_i, f_i the factor that clips sample i; None unless samples are clipped.
+    """
+
+    weight: Array
+    loss: Array
+    gradient: Array
+    cost: Cost
+    moments: SecondMoments | None = None
+    noise: ShotNoise | None = None
+    signals: Signals | None = None
+    metric: Array | None = None
+    clipped: Array | None = None
+
+    @classmethod
     def exact(
-        cls, weights: Array, loss: Array, gradient: Array, square: Array, executions: int, *signal: Array
+        cls,
+        weights: Array,
+        loss: Array,
+        gradient: Array,
+        square: Array,
+        executions: int,
+        signals: Signals | None = None,
     ) -> GradientSum:
         """The sums of an engine without shots.
 
@@ -88,29 +165,17 @@ class GradientSum:
             gradient: [R, P]
             square: [R, P]
             executions: circuits executed for each sample.
-            signal: ``signal`` and ``signal_square``, if the model has them.
+            signals: of the layers, if the engine goes back through them.
         """
         rows, samples = weights.shape
-        none, empty = np.zeros(rows), np.zeros((rows, 0))
         return cls(
             weight=weights.sum(-1),
-            weight_square=(weights * weights).sum(-1),
             loss=(weights * loss).sum(-1),
-            loss_noise=none,
             gradient=gradient,
-            square=square,
-            noise=np.zeros(gradient.shape),
-            noise_first=np.zeros(gradient.shape),
-            signal=signal[0] if signal else empty,
-            signal_square=signal[1] if signal else empty,
-            metric=empty,
-            executions=np.full(rows, float(samples * executions)),
-            shots=none,
-            qpu_seconds=none,
+            cost=Cost.simulated(rows, samples * executions),
+            moments=SecondMoments((weights * weights).sum(-1), square),
+            signals=signals,
         )
-
-    def __add__(self, other: GradientSum) -> GradientSum:
-        return GradientSum(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 class Differentiator(Protocol):

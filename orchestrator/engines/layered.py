@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import GradientSum, Shard, Signals
 from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.layered import Layered
@@ -54,7 +54,8 @@ class LayeredDifferentiator:
                     signal_square[:, place.signal] = _weighted(p, np.square(cotangent))
                 if index:
                     cotangent = runner.pull(own, tape, cotangent)
-            return GradientSum.exact(p, value, gradient, square, self.executions, signal, signal_square)
+            signals = Signals(signal, signal_square)
+            return GradientSum.exact(p, value, gradient, square, self.executions, signals)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Logits or expectation values [R, B, K] for ``inputs`` [R, B, F]."""

@@ -246,7 +246,7 @@ GRADIENTS: tuple[Column, ...] = (
         "float64",
         "(loss/parameter)²",
         "variance that finite shots add to a component, noise_k, averaged over components; estimated without "
-        "bias where the loss is, so below 0 at times; 0 without shots; null for signals",
+        "bias where the loss is, so below 0 at times; null without shots and for signals",
     ),
     Column(
         "snr",

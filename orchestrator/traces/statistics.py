@@ -51,12 +51,12 @@ class Recorded:
         update: [N, P] what was subtracted from the parameters; None in a probe
         parameters: [N, P] before the update
         previous: [N, P] gradient of the step before, NaN in rows that have none; None if no row has one
-        square: [N, P] Σ p_i (∂l_i)²
+        square: [N, P] Σ p_i (∂l_i)²; None if the engine gives no second moments
         noise: [N, P] Σ p_i² v_i, where v_i is the variance that finite shots add to ∂l_i; None if exact
         noise_first: [N, P] Σ p_i v_i; None if exact
-        weight_square: [N] Σ p_i²
-        signal: [N, S] Σ p_i δ_i, where δ_i is dl_i/da of every layer, side by side
-        signal_square: [N, S] Σ p_i δ_i²
+        weight_square: [N] Σ p_i²; None as ``square`` is
+        signal: [N, S] Σ p_i δ_i, where δ_i is dl_i/da of every layer, side by side; None without signals
+        signal_square: [N, S] Σ p_i δ_i²; None as ``signal`` is
     """
 
     gradient: Array
@@ -64,12 +64,12 @@ class Recorded:
     update: Array | None
     parameters: Array
     previous: Array | None
-    square: Array
+    square: Array | None
     noise: Array | None
     noise_first: Array | None
-    weight_square: Array
-    signal: Array
-    signal_square: Array
+    weight_square: Array | None
+    signal: Array | None
+    signal_square: Array | None
 
 
 @np.errstate(all="ignore")
@@ -91,7 +91,7 @@ def step_statistics(
     whole = _part(recorded, 0, len(dead), ~dead)
     norm = row_norm(whole.gradient)
     clipped_norm = norm if whole.clipped is None else row_norm(whole.clipped)
-    noise_trace = row_sum(_gradient_variance(whole))
+    noise_trace = _noise_trace(whole, norm)
     return {
         "gradient_norm": norm,
         "clipped_norm": clipped_norm,
@@ -104,12 +104,17 @@ def step_statistics(
     }
 
 
+def _noise_trace(whole: Recorded, norm: Array) -> Array:
+    variance = _gradient_variance(whole)
+    return np.full_like(norm, np.nan) if variance is None else row_sum(variance)
+
+
 def _signal_square(whole: Recorded, norm: Array, noise_trace: Array, training_square: float | None) -> Array:
     """The full training gradient's norm squared, [N].
 
     A mini-batch without replacement, n of N rows of equal weight, adds trace/n - trace/N to the square.
     """
-    if training_square is None:
+    if training_square is None or whole.weight_square is None:
         return np.full_like(norm, np.nan)
     drawn = whole.weight_square - training_square
     added = np.where(drawn == 0.0, 0.0, noise_trace * drawn)  # all rows: nothing was drawn
@@ -183,7 +188,7 @@ def _part(recorded: Recorded, start: int, stop: int, live: NDArray[np.bool_]) ->
         update=cut_if_known(recorded.update),
         parameters=cut(recorded.parameters),
         previous=cut_if_known(recorded.previous),
-        square=cut(recorded.square),
+        square=cut_if_known(recorded.square),
         noise=cut_if_known(recorded.noise),
         noise_first=cut_if_known(recorded.noise_first),
     )
@@ -233,7 +238,7 @@ def _of_parameters(part: Recorded, largest: Array, ordered: Array) -> dict[str, 
     return {
         **_of_clips(part, norm),
         **_of_shots(part, norm, largest, ordered),
-        "sample_variance": row_mean(np.maximum(0.0, _gradient_variance(part))),
+        **_sample_variance(_gradient_variance(part)),
         "update_l2": row_norm_if_known(part.update, norm),
         "parameter_l2": row_norm(part.parameters),
         "cosine_previous": _cosine_previous(part, norm),
@@ -251,11 +256,7 @@ def _of_shots(part: Recorded, norm: Array, largest: Array, ordered: Array) -> di
     if part.noise is None:
         limit = TINY * largest
         tiny = np.where(np.isfinite(limit), share_below(ordered, limit[:, None]), np.nan)
-        return {
-            "fraction_tiny": tiny,
-            "shot_variance": np.zeros_like(norm),
-            "snr": np.full_like(norm, np.nan),
-        }
+        return {"fraction_tiny": tiny}
     # An estimated variance may be below 0. Where no shot saw an event, gradient and noise are both 0.
     noise, limit = row_sum(part.noise), np.sqrt(np.maximum(0.0, part.noise))
     tiny = row_share(np.abs(part.gradient) <= limit)
@@ -268,29 +269,37 @@ def _of_shots(part: Recorded, norm: Array, largest: Array, ordered: Array) -> di
 
 def _of_signal(recorded: Recorded, group: Group) -> tuple[Array, _Special]:
     """The root mean square of a layer's units over the mini-batch [N, n], and what else signals have."""
+    assert recorded.signal is not None and recorded.signal_square is not None
     mean = _slice(recorded.signal, group.start, group.stop)
     square = _slice(recorded.signal_square, group.start, group.stop)
-    variance = np.maximum(0.0, _variance(square - mean * mean, recorded.weight_square))
-    return np.sqrt(square), lambda _: {"sample_variance": row_mean(variance)}
+    variance = _variance(square - mean * mean, recorded.weight_square)
+    return np.sqrt(square), lambda _: _sample_variance(variance)
 
 
-def _gradient_variance(part: Recorded) -> Array:
+def _gradient_variance(part: Recorded) -> Array | None:
     """Variance of per-sample gradients, [N, n]; below 0 by the scatter of shots, or by rounding.
 
     Shots add Σp_i v_i to the square, Σp_i² v_i to the square of the gradient.
     """
+    if part.square is None:
+        return None
     spread = part.square - part.gradient * part.gradient
     if part.noise is not None and part.noise_first is not None:
         spread -= part.noise_first - part.noise
     return _variance(spread, part.weight_square)
 
 
-def _variance(spread: Array, weight_square: Array) -> Array:
+def _sample_variance(variance: Array | None) -> dict[str, Array]:
+    """The mean of variances [N, n] over the components."""
+    return {} if variance is None else {"sample_variance": row_mean(np.maximum(0.0, variance))}
+
+
+def _variance(spread: Array, weight_square: Array | None) -> Array | None:
     """Variance of per-sample values x_i, estimated without bias from their spread, [N, n].
 
     E[Σp_i x_i² − (Σp_i x_i)²] = (1 − Σp_i²)·Var(x) for independent x_i.
     """
-    return spread / or_nan(1.0 - weight_square)[:, None]
+    return None if weight_square is None else spread / or_nan(1.0 - weight_square)[:, None]
 
 
 def _cosine_previous(part: Recorded, norm: Array) -> Array:

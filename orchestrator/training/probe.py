@@ -13,7 +13,7 @@ from orchestrator.sweep.problem import shard_bytes
 from orchestrator.training.batches import row_streams
 from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Pack
-from orchestrator.training.recorder import Cost, StepRows, recorded, step_columns
+from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
 from orchestrator.training.state import State
 from orchestrator.training.walk import Team, Walk, all_finite
 
@@ -46,11 +46,11 @@ class Probe(Walk):
         count = min(self._block, self.left, self._block if most is None else most - self.done)
         steps = range(self.pack.step, self.pack.step + count)
         parameters = self.problem.model.initial(row_streams(self.seeds, steps))
-        total, cost = self.gradient(parameters, self.batches.shards(steps, self.problem.model.axes))
+        total, seconds = self.gradient(parameters, self.batches.shards(steps, self.problem.model.axes))
         finite = all_finite(total).reshape(-1, count)
         ran = until_first_false(finite)
-        self._record(steps, parameters, total, finite, ran, cost)
-        self.count(total, ran, cost)
+        self._record(steps, parameters, total, finite, ran, seconds)
+        self.count(total, ran, seconds)
         self.settle(np.logical_and.reduce(finite, axis=1))
         if time.perf_counter() - started < _CALL_SECONDS:
             self._block = min(2 * self._block, self._most_steps())
@@ -62,7 +62,7 @@ class Probe(Walk):
         total: GradientSum,
         finite: NDArray[np.bool_],
         ran: NDArray[np.bool_],
-        cost: Cost,
+        seconds: Seconds,
     ) -> None:
         trials, count = finite.shape
         number = np.tile(np.asarray(steps), trials)
@@ -70,7 +70,7 @@ class Probe(Walk):
         chain = self.chain.take(np.repeat(np.arange(trials), count))
         clipped = chain.apply(total.gradient, chain.init(total.gradient.shape[1])).clipped
         undefined = np.full(len(number), np.nan)
-        columns = step_columns(total, finite.ravel(), untested(len(number)), undefined, cost)
+        columns = step_columns(total, finite.ravel(), untested(len(number)), undefined, seconds)
         taken = recorded(total, clipped, None, parameters, None)
         rows = StepRows(np.repeat(self.ids, count), number, columns, taken)
         self.recorder.add(rows.take(ran.ravel() & (regular | ~finite.ravel())))

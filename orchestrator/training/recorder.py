@@ -23,30 +23,30 @@ _GATHER_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Seconds that a call took: computing, and waiting for it beyond that."""
+class Seconds:
+    """What a call took: computing, and waiting for it beyond that."""
 
     compute: float
     wait: float
 
 
 def step_columns(
-    total: GradientSum, finite: NDArray[np.bool_], scores: Scores, learning_rate: Array, cost: Cost
+    total: GradientSum, finite: NDArray[np.bool_], scores: Scores, learning_rate: Array, seconds: Seconds
 ) -> Columns:
     """The columns of ``steps`` that need no statistics."""
-    rows = len(total.loss)
+    rows, cost, noise = len(total.loss), total.cost, total.noise
     return {
         "loss": total.loss,
-        "loss_shot_variance": total.loss_noise if total.shots.any() else np.full(rows, np.nan),
+        "loss_shot_variance": np.full(rows, np.nan) if noise is None else noise.loss,
         "test_loss": scores[0],
         "test_accuracy": scores[1],
         "learning_rate": learning_rate,
         "finite": finite,
-        "executions": total.executions,
-        "shots": total.shots,
-        "qpu_seconds": total.qpu_seconds,
-        "seconds_compute": np.full(rows, cost.compute / rows),
-        "seconds_wait": np.full(rows, cost.wait / rows),
+        "executions": cost.executions,
+        "shots": cost.shots,
+        "qpu_seconds": cost.qpu_seconds,
+        "seconds_compute": np.full(rows, seconds.compute / rows),
+        "seconds_wait": np.full(rows, seconds.wait / rows),
     }
 
 
@@ -54,19 +54,19 @@ def recorded(
     total: GradientSum, clipped: Array | None, update: Array | None, parameters: Array, previous: Array | None
 ) -> Recorded:
     """What the statistics are computed from."""
-    exact = not total.shots.any()
+    moments, noise, signals = total.moments, total.noise, total.signals
     return Recorded(
         gradient=total.gradient,
         clipped=clipped,
         update=update,
         parameters=parameters,
         previous=previous,
-        square=total.square,
-        noise=None if exact else total.noise,
-        noise_first=None if exact else total.noise_first,
-        weight_square=total.weight_square,
-        signal=total.signal,
-        signal_square=total.signal_square,
+        square=None if moments is None else moments.square,
+        noise=None if noise is None else noise.gradient,
+        noise_first=None if noise is None else noise.gradient_first,
+        weight_square=None if moments is None else moments.weight_square,
+        signal=None if signals is None else signals.signal,
+        signal_square=None if signals is None else signals.square,
     )
 
 
@@ -145,7 +145,7 @@ class Recorder:
         return {"trial": rows.trial, "step": rows.step, **rows.columns, **statistics}
 
     def _gradient_rows(self, rows: StepRows) -> Columns:
-        signals = self._signals if rows.recorded.signal.shape[1] else ()  # some engines have none
+        signals = () if rows.recorded.signal is None else self._signals
         groups = (*self._groups, *signals)
         count, names, kinds = len(rows.trial), [group.name for group in groups], [g.kind for g in groups]
         statistics = group_statistics(rows.recorded, self._groups, signals, self._dead, self._histogram)

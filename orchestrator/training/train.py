@@ -13,7 +13,7 @@ from orchestrator.training.batches import draw_axes
 from orchestrator.training.ended import parameter_rows
 from orchestrator.training.evaluate import Scores, evaluate, untested
 from orchestrator.training.pack import Pack
-from orchestrator.training.recorder import Cost, StepRows, recorded, step_columns
+from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
 from orchestrator.training.state import State
 from orchestrator.training.walk import Team, Walk, all_finite
 from orchestrator.updates.chain import Applied
@@ -35,14 +35,14 @@ class Training(Walk):
         """One step of every trial."""
         step, state = self.pack.step, self.state
         shards = self.batches.shards(range(step, step + 1), self.problem.model.axes)
-        total, cost = self.gradient(state.parameters, shards)
+        total, seconds = self.gradient(state.parameters, shards)
         applied = self.chain.apply(total.gradient, state.chain, total.metric)
         finite = all_finite(total)
-        self._record(total, applied, finite, shards[0].axes, cost)
+        self._record(total, applied, finite, shards[0].axes, seconds)
         with np.errstate(all="ignore"):
             after = state.parameters - applied.update
         self.state = State(after, total.gradient, applied.state, state.totals)
-        self.count(total, np.ones((len(finite), 1), bool), cost)
+        self.count(total, np.ones((len(finite), 1), bool), seconds)
         self.settle(finite)
 
     def _record(
@@ -51,13 +51,13 @@ class Training(Walk):
         applied: Applied,
         finite: NDArray[np.bool_],
         axes: NDArray[np.int8],
-        cost: Cost,
+        seconds: Seconds,
     ) -> None:
         step = self.pack.step
         regular = step % self.template.record.every == 0 or step == self.template.steps - 1
         if not regular and finite.all():
             return
-        columns = step_columns(total, finite, self._scores(axes), self.chain.learning_rate, cost)
+        columns = step_columns(total, finite, self._scores(axes), self.chain.learning_rate, seconds)
         taken = recorded(total, applied.clipped, applied.update, self.state.parameters, self.state.previous)
         rows = StepRows(self.ids, np.full(len(self.ids), step), columns, taken)
         self.recorder.add(rows if regular else rows.take(~finite))

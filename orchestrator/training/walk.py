@@ -21,7 +21,7 @@ from orchestrator.training.batches import Batches
 from orchestrator.training.ended import trial_rows
 from orchestrator.training.evaluate import Scores, untested
 from orchestrator.training.pack import Pack
-from orchestrator.training.recorder import Columns, Cost, Recorder, Rows, join_rows
+from orchestrator.training.recorder import Columns, Recorder, Rows, Seconds, join_rows
 from orchestrator.training.state import State, Totals
 from orchestrator.updates.chain import Chain
 
@@ -125,20 +125,20 @@ class Walk(ABC):
         rest = replace(self.pack, vectors=self.state.flatten(self.chain)) if self.left else None
         return Chunk(rows, rest, self._steps, self._compute / max(1, self._shards), self._loss)
 
-    def gradient(self, parameters: Array, shards: list[Shard]) -> tuple[GradientSum, Cost]:
-        """The sum over all shards, in shard order, and what it cost."""
+    def gradient(self, parameters: Array, shards: list[Shard]) -> tuple[GradientSum, Seconds]:
+        """The sum over all shards, in shard order, and what it took."""
         started = time.perf_counter()
         parts = self.team.map(shard_gradient, (self.template, parameters), shards)
         compute = sum(seconds for _, seconds in parts)
         self._compute += compute
         self._shards += len(parts)
         wait = max(0.0, time.perf_counter() - started - compute / self.team.size)
-        return reduce(add, (total for total, _ in parts)), Cost(compute, wait)
+        return reduce(add, (total for total, _ in parts)), Seconds(compute, wait)
 
-    def count(self, total: GradientSum, ran: NDArray[np.bool_], cost: Cost) -> None:
+    def count(self, total: GradientSum, ran: NDArray[np.bool_], seconds: Seconds) -> None:
         """Books k steps of R trials, of which ``ran`` [R, k] count."""
         trials, steps = ran.shape
-        totals = self.state.totals.after(total, ran, cost.compute / trials, cost.wait / trials)
+        totals = self.state.totals.after(total, ran, seconds.compute / trials, seconds.wait / trials)
         self.state = replace(self.state, totals=totals)
         self.pack = replace(self.pack, step=self.pack.step + steps)
         self._steps += int(ran.sum())

@@ -96,18 +96,19 @@ class Chain:
         """The state before the first step of models of ``parameters`` parameters."""
         return ChainState(tuple(update.init(self.rows, parameters) for update in self.updates))
 
-    def apply(self, gradient: Array, state: ChainState, metric: Array = _NO_METRIC) -> Applied:
+    def apply(self, gradient: Array, state: ChainState, metric: Array | None = None) -> Applied:
         """Sends the gradient [R, P] through the chain; ``metric`` [R, W] if an update needs it.
 
         Rows never mix: a row's numbers are the same to the last bit in any pack, whatever else is
         in it, and no floating-point warning is raised.
         """
         clipped, vector = None, np.ascontiguousarray(gradient)
+        known = _NO_METRIC if metric is None else metric
         parts: list[State] = []
         stepped = False
         with np.errstate(all="ignore"):
             for update, numbers, part in zip(self.updates, self.numbers, state.parts, strict=True):
-                vector = update.direction(vector, metric, self.groups, numbers)
+                vector = update.direction(vector, known, self.groups, numbers)
                 vector, part = update.update(vector, part, numbers)  # noqa: PLW2901 - state in, state out
                 parts.append(part)
                 stepped |= isinstance(update, Optimizer)

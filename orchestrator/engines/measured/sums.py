@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from orchestrator.engines.backends.base import Backend
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import Cost, GradientSum, Shard, ShotNoise
 from orchestrator.engines.measured.loss import Estimate
 from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
 from orchestrator.groups import Array
@@ -27,13 +27,15 @@ def summed(shard: Shard, loss: Estimate, derivative: Array, variance: Array, met
     p = np.ascontiguousarray(shard.weights)
     gradient, square = _over_samples(p * derivative), _over_samples(p * derivative * derivative)
     total = GradientSum.exact(p, loss.value, gradient, square, meter.executions)
-    return replace(
-        total,
-        loss_noise=(p * p * loss.value_variance).sum(-1),
-        noise=_over_samples(p * p * variance),
-        noise_first=_over_samples(p * variance),
-        shots=total.executions * (meter.shots or 0),
+    if meter.shots is None:
+        return total
+    executions = meter.executions * p.shape[1]
+    noise = ShotNoise(
+        loss=(p * p * loss.value_variance).sum(-1),
+        gradient=_over_samples(p * p * variance),
+        gradient_first=_over_samples(p * variance),
     )
+    return replace(total, noise=noise, cost=Cost.simulated(len(p), executions, executions * meter.shots))
 
 
 def _over_samples(terms: Array) -> Array:
