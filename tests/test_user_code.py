@@ -536,7 +536,7 @@ def test_files_are_what_a_module_may_import_from_its_folder(tmp_path: Path) -> N
     for name, text in {**written, "numpy.py": "", "unused.py": "", "pack/unused.py": ""}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    found = user_code.Function("circuits", "made", str(tmp_path)).files()
+    found = user_code.Function("circuits:made", str(tmp_path), "model").files()
     assert [str(file.relative_to(tmp_path)) for file in found] == sorted(written)
 
 

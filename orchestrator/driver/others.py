@@ -157,5 +157,6 @@ def _listed(texts: Mapping[str, None]) -> str:
 
 
 def _of_files(files: Mapping[str, None]) -> str:
-    named = ", ".join(files)
-    return f"{named} has changed, or is read otherwise now" if files else "this version reads them otherwise"
+    if not files:
+        return "this version reads them otherwise"
+    return f"{_listed(files)} has changed, or is read otherwise now"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -10,21 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validator, located, refuse, show
 from orchestrator.errors import InputError
 from orchestrator.models.program import Program
-from orchestrator.models.syntax import syntax_digest
 from orchestrator.models.user_circuit import UserCircuit
-from orchestrator.user_code import Function, explained
+from orchestrator.user_code import NAME, Function, explained
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-
-_NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
 
 
 class PythonCircuit(UserCircuit):
     """What a Python function returns: a ``QuantumCircuit``.
 
-    The trial's id covers the syntax tree of the function's module, not of what that imports. Every machine
-    that computes must find the module in the same folder, or in a package that is trusted (``user_code``).
+    The trial's id covers the syntax trees of the function's module and of what that imports from the folder.
+    Every machine that computes must find these files in the same folder, or the module in a package that is
+    trusted (``user_code``).
 
     Attributes:
         python: ``package.module:function``.
@@ -41,7 +38,7 @@ class PythonCircuit(UserCircuit):
     @field_validator("python")
     @classmethod
     def _named(cls, python: str) -> str:
-        if not _NAME.fullmatch(python):
+        if not NAME.fullmatch(python):
             raise refuse(f"is {show(python)}, must be package.module:function")
         return python
 
@@ -51,14 +48,15 @@ class PythonCircuit(UserCircuit):
         return located(folder, info)
 
     def identity(self) -> dict[str, Any]:
-        """The configuration with the SHA-256 of the module's syntax in the place of its name and folder.
+        """The configuration with the fingerprint of the files in the place of the module's name and folder.
 
         Raises:
-            InputError: at ``model.python``, there is no such module.
+            InputError: at ``model.python``, there is no such module, or a file cannot be read.
         """
         identity = super().identity()
         del identity["folder"]
-        return identity | {"python": f"sha256:{self.fingerprint()}:{self._function.name}"}
+        function = self.python.partition(":")[2]
+        return identity | {"python": f"sha256:{self.fingerprint()}:{function}"}
 
     def files(self) -> Iterator[Path]:
         """The module and whatever it imports, as far as they are in ``folder``."""
@@ -69,8 +67,8 @@ class PythonCircuit(UserCircuit):
         yield self.python, self._function.file
 
     def fingerprint(self) -> str:
-        """SHA-256 of the module's syntax tree."""
-        return syntax_digest(self._function.source)
+        """SHA-256 over the syntax trees of the module and of what it imports from the folder."""
+        return self._function.fingerprint()
 
     @property
     def label(self) -> str:
@@ -79,8 +77,7 @@ class PythonCircuit(UserCircuit):
 
     @property
     def _function(self) -> Function:
-        module, _, name = self.python.partition(":")
-        return Function(module, name, self.folder)
+        return Function(self.python, self.folder, "model")
 
     def program(self, features: int, fed: bool = False) -> Program:
         """See ``AnyCircuit.program``; what the function returns may hold code of the user's, too.

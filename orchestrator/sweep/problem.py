@@ -126,11 +126,11 @@ def checked_problem(trial: Trial) -> Problem:
 @lru_cache(maxsize=64)
 def _problem(
     data: Data | None,
-    fingerprints: tuple[str, str],  # noqa: ARG001 - a key of the cache
+    fingerprints: tuple[str, str],
     model: Model,
     loss: str,
     engine: Engine,
-    trust: user_code.Trust,  # noqa: ARG001 - likewise: what is not trusted is not to be had from the cache
+    trust: user_code.Trust,  # noqa: ARG001 - a key: what is not trusted is not to be had from the cache
 ) -> Problem:
     dataset = _dataset(data)
     try:
@@ -143,6 +143,8 @@ def _problem(
             "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
         )
     engine.fits(built, loss)
+    if model.fingerprint() != fingerprints[1]:  # what was built has another one, maybe
+        raise InputError.at("model", "a file that it comes from has changed while it was read; try again")
     return Problem(dataset, built, engine, loss)
 
 

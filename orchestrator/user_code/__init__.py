@@ -7,12 +7,14 @@ it.
 
 Modules in folders are loaded under a name of their own, ``_user_code_….module``, so they replace none that
 has the same name. Their ``import`` statements find their neighbours in the folder, unless Python itself or
-an installed package has that name.
+an installed package has that name. A module and those that these statements name are read together: what
+the fingerprint is of, what is shipped, and what is executed come from one list.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -22,10 +24,14 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.user_code.faults import explained
-from orchestrator.user_code.modules import anew, files, source
+from orchestrator.user_code.modules import anew
+from orchestrator.user_code.sources import Sources, contents, source
 from orchestrator.user_code.trust import VARIABLE, Trust, allow, link, seen, trusted, way_out
 
-__all__ = ["VARIABLE", "Function", "Trust", "allow", "explained", "trusted"]
+__all__ = ["NAME", "VARIABLE", "Function", "Trust", "allow", "explained", "trusted"]
+
+NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
+"""What names a function: ``package.module:function``."""
 
 
 @dataclass(frozen=True)
@@ -33,66 +39,82 @@ class Function:
     """A function of the user's own, and where its module is looked for.
 
     Attributes:
-        module: dotted name.
-        name: of the function.
+        name: ``package.module:function``.
         folder: absolute path; is looked into before Python's own path.
+        path: of the part of a trial that names it, such as ``model``. Faults come at the keys ``python``,
+            ``folder`` and ``arguments`` of that part.
     """
 
-    module: str
     name: str
     folder: str
+    path: str
+
+    @property
+    def module(self) -> str:
+        """Its module's dotted name."""
+        return self.name.partition(":")[0]
 
     @property
     def file(self) -> Path:
         """The module's file; nothing is executed, and it need not be trusted.
 
         Raises:
-            InputError: at ``model.python``, there is none.
+            InputError: at ``python``, there is none.
         """
         return self._found()[0]
 
-    @property
-    def source(self) -> bytes:
-        """The module's bytes; nothing is executed, and it need not be trusted.
+    def files(self) -> list[Path]:
+        """The module and what it may import, as far as they are in the folder; nothing is executed.
 
         Raises:
-            InputError: at ``model.python``, they cannot be had.
+            InputError: at ``python``, there is no such module, or a file cannot be read.
         """
-        file = self.file
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            raise InputError.at("model.python", f"{file} cannot be read: {error.strerror}") from None
+        return sorted(self._sources().contents) if self._found()[1] else []
 
-    def files(self) -> list[Path]:
-        """The module and what it may import, as far as they are in the folder; nothing is executed."""
-        return files(self.module, self.folder) if self._found()[1] else []
+    def fingerprint(self) -> str:
+        """SHA-256 over the syntax trees of ``files``, of the module's alone outside the folder.
+
+        Raises:
+            InputError: as ``files``.
+        """
+        return self._sources().fingerprint
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
-        """What the function returns; modules in the folder are executed anew.
+        """What the function returns; the modules in the folder are read once, and executed anew.
 
         Raises:
-            InputError: at ``model.python``, ``model.folder`` or ``model.arguments``: it cannot be had, is not
-                trusted, or raised something.
+            InputError: at ``python``, ``folder`` or ``arguments``: it cannot be had, is not trusted, or has
+                raised something.
         """
         self._refuse_foreign()
         file, inside = self._found()
+        sources, name = self._sources(), self.name.partition(":")[2]
         with warnings.catch_warnings():  # filters that the code sets end with it
-            with explained("model.python", file.name, file):
-                module = anew(self.module, self.folder) if inside else importlib.import_module(self.module)
-                function = getattr(module, self.name, None)
+            with explained(f"{self.path}.python", file.name, file):
+                module = anew(self.module, sources) if inside else importlib.import_module(self.module)
+                function = getattr(module, name, None)
             if not callable(function):
-                raise InputError.at("model.python", f"{self.module} has no function {self.name}")
-            with explained("model.arguments", f"{self.module}:{self.name}", file):
+                raise self._fault("python", f"{self.module} has no function {name}")
+            with explained(f"{self.path}.arguments", self.name, file):
                 return function(**arguments)
 
     def _found(self) -> tuple[Path, bool]:
         """The module's file, and whether it was found in the folder."""
+        importlib.invalidate_caches()  # the files may have come a moment ago
         for path, inside in (([self.folder], True), (sys.path, False)):
             if file := source(self.module, path):
                 return file, inside
-        message = f"there is no module {self.module} in {self.folder} or on Python's path"
-        raise InputError.at("model.python", message)
+        raise self._fault("python", f"there is no module {self.module} in {self.folder} or on Python's path")
+
+    def _sources(self) -> Sources:
+        file, inside = self._found()
+        try:
+            read = contents(self.module, self.folder) if inside else {file: file.read_bytes()}
+        except OSError as error:
+            raise self._fault(
+                "python", f"{error.filename or file} cannot be read: {error.strerror}"
+            ) from None
+        return Sources(file, self.folder, read)
 
     def _refuse_foreign(self) -> None:
         """Raises InputError if the module is not trusted."""
@@ -100,9 +122,12 @@ class Function:
         folder = Path(self.folder)
         if not inside and not trusted().has_module(self.module):
             reason = f"{self.module} is {file}, not in {folder}: code on Python's path is not executed"
-            raise InputError.at("model.python", f"{reason}; {way_out(self.module.partition('.')[0])}")
+            raise self._fault("python", f"{reason}; {way_out(self.module.partition('.')[0])}")
         if inside and not trusted().has_file(folder):
             reason = "not trusted: code comes from the folder of a sweep file that is given, or below it"
-            raise InputError.at("model.folder", f"is {seen(folder)}, {reason}; {way_out(folder.resolve())}")
+            raise self._fault("folder", f"is {seen(folder)}, {reason}; {way_out(folder.resolve())}")
         if inside and not trusted().has_file(file):
-            raise InputError.at("model.python", link(file))
+            raise self._fault("python", link(file))
+
+    def _fault(self, key: str, message: str) -> InputError:
+        return InputError.at(f"{self.path}.{key}", message)
