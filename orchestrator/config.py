@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import InspectLoader
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
@@ -244,13 +245,15 @@ def content(path: str | Path, most: int) -> bytes:
 
 @cache
 def discover(family: type[Member]) -> dict[str, type[Member]]:
-    """All members of ``family`` by tag, found in the modules of the family's package.
+    """All members of ``family`` by tag, found in the family's package and the packages inside it.
 
-    A tag is ``kind=circuit``, or ``kind=circuit+qasm`` for a variant that has the key ``qasm``.
+    A tag is ``kind=circuit``, or ``kind=circuit+qasm`` for a variant that has the key ``qasm``. Imported are
+    only modules that hold a member, which says its name so: ``kind: Literal["circuit"]``.
     """
     package = importlib.import_module(family.__module__.rpartition(".")[0])
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+    for name, text in _modules(package.__path__, package.__name__):
+        if re.search(rf"^\s+({'|'.join(family.tags)}): Literal\[", text, re.MULTILINE):
+            importlib.import_module(name)
     members: dict[str, type[Member]] = {}
     queue = list(family.__subclasses__())
     while queue:
@@ -262,6 +265,15 @@ def discover(family: type[Member]) -> dict[str, type[Member]]:
                 names = get_args(member.model_fields[tag].annotation)
                 members |= {f"{tag}={name}{variant}": member for name in names}
     return dict(sorted(members.items()))
+
+
+def _modules(path: Iterable[str], package: str) -> Iterator[tuple[str, str]]:
+    """Name and text of all modules in and below a package; none of them is imported."""
+    for module in pkgutil.iter_modules(path, f"{package}."):
+        spec = module.module_finder.find_spec(module.name, None)
+        if spec and isinstance(spec.loader, InspectLoader):
+            yield module.name, spec.loader.get_source(module.name) or ""
+            yield from _modules(spec.submodule_search_locations or (), module.name)
 
 
 @dataclass(frozen=True)
