@@ -70,20 +70,25 @@ class Streams:
         seeds: [R] seed of each row's trial, 0 … 2**63-1.
         steps: [R] or a number: the step of each row (0 where there is none).
         first: lanes are counted from here.
+        width: log2 of how many lanes there are.
 
     Example:
         >>> Streams([7, 8], 0).uniform(Purpose.PARAMETERS, 3).shape
         (2, 3)
     """
 
-    def __init__(self, seeds: ArrayLike, steps: ArrayLike, first: int = 0) -> None:
-        self._first = first
+    def __init__(self, seeds: ArrayLike, steps: ArrayLike, first: int = 0, width: int = 32) -> None:
+        self._first, self._width = first, width
         self.seeds = np.asarray(seeds, np.uint64)
         self.steps = np.broadcast_to(np.asarray(steps, np.uint64), self.seeds.shape)
 
     def part(self, number: int) -> Streams:
-        """Those of one part of a model, which share no number with another's: 2**20 lanes for each."""
-        return Streams(self.seeds, self.steps, number << 20)
+        """Those of one part of a model, which share no number with another's: 2**20 lanes for each.
+
+        A part of up to 4096 may have so many parts again, of 2**8 lanes.
+        """
+        width = self._width - 12
+        return Streams(self.seeds, self.steps, self._first + (number << width), width)
 
     def bits(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.uint64]:
         """Random words, uint64 [R, count]; ``lane`` tells apart streams of one purpose (shard, circuit)."""

@@ -59,6 +59,14 @@ def test_streams_differ_in_every_coordinate() -> None:
     assert not any((other == base).any() for other in others)
 
 
+def test_parts_and_their_parts_share_no_number() -> None:
+    streams = Streams([1], 0)
+    parts = [streams.part(index) for index in (1, 2, 4095)]
+    inner = [part.part(index) for part in parts for index in (1, 2, 4095)]
+    drawn = np.concatenate([part.bits(Purpose.PARAMETERS, 50) for part in (streams, *parts, *inner)])
+    assert len(np.unique(drawn)) == drawn.size
+
+
 def test_numbers_of_purposes_are_pinned() -> None:
     """They are part of the bits of every run."""
     assert {purpose.name: purpose.value for purpose in Purpose} == {

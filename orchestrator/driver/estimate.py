@@ -63,7 +63,7 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
         trace_bytes=structure.count * _trace_bytes(template, ready, rows),
         gradient_rows=structure.count * rows,
         work=template.batch.size * ready.engine.work(ready.model),
-        qubits=max((program.qubits for program in ready.circuits), default=0),
+        qubits=max((program.qubits for program in ready.model.circuits), default=0),
         certified=ready.engine.certified(ready.model),
     )
 

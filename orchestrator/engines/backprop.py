@@ -11,7 +11,8 @@ from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
 from orchestrator.models.layered import Layered
-from orchestrator.models.stages import Quantum, Runnable
+from orchestrator.models.program import Program
+from orchestrator.models.stages import Runnable
 from orchestrator.process import keep_freed_memory
 
 
@@ -33,8 +34,7 @@ class Backprop(Engine):
         network = self._network(model)
         losses.check(loss, network.head, network.outputs, classes)
         keep_freed_memory()
-        runners: list[Runnable] = [stage for _, stage in network.stages if not isinstance(stage, Quantum)]
-        return LayeredDifferentiator(network, runners, loss, classes)
+        return LayeredDifferentiator(network, network.runnables(_refused), loss, classes)
 
     def work(self, model: Built) -> float:
         """Weights, in three passes: forwards, backwards, sums."""
@@ -52,5 +52,14 @@ class Backprop(Engine):
 
     def _network(self, model: Built) -> Layered:
         if not isinstance(model, Layered) or model.circuits:
-            raise InputError.at("gradient.engine", "backprop differentiates networks only, not circuits")
+            raise _no_circuits()
         return model
+
+
+def _refused(program: Program, fed: int) -> Runnable:  # noqa: ARG001
+    """For a stage that holds a circuit and has not said so."""
+    raise _no_circuits()
+
+
+def _no_circuits() -> InputError:
+    return InputError.at("gradient.engine", "backprop differentiates networks only, not circuits")

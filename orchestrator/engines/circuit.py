@@ -16,10 +16,10 @@ from orchestrator.engines.measured.loss import BIASED, fewest_shots
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
-from orchestrator.models.gates import NONE, Opcode
+from orchestrator.models.gates import Opcode
 from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
-from orchestrator.models.stages import Quantum
+from orchestrator.models.stages import Bools
 
 
 class CircuitEngine(Engine):
@@ -33,7 +33,7 @@ class CircuitEngine(Engine):
 
     def differentiates(self, model: Built) -> bool:
         """True for circuits, and for layers with a circuit among them."""
-        return bool(_programs(model))
+        return bool(model.circuits)
 
     @property
     def gpus(self) -> int:
@@ -52,7 +52,7 @@ class CircuitEngine(Engine):
 
     def fits(self, model: Built, loss: str) -> None:
         """Raises InputError if the model or the loss has what the engine or its backend cannot take."""
-        programs = self._circuits(model)
+        programs = self._programs(model)
         for program in programs:
             self.backend.fits(program)
         projectors = any(o.projector for program in programs for o in program.observables)
@@ -86,7 +86,7 @@ class CircuitEngine(Engine):
         """
         from orchestrator.engines.certificate import certify
 
-        programs = self._circuits(model)
+        programs = self._programs(model)
         if not isinstance(self.backend, Batched):
             return None
         found = [certify(program, seed, self.backend.precision) for program in programs]
@@ -97,7 +97,7 @@ class CircuitEngine(Engine):
         circuits = [
             int(np.count_nonzero(program.gates["opcode"][program.live] == Opcode.ROTATION))
             * self.backend.amplitudes(program.qubits)
-            for program in self._circuits(model)
+            for program in model.circuits
         ]
         return self.passes(model) * (sum(circuits) + model.parameters)
 
@@ -109,7 +109,7 @@ class CircuitEngine(Engine):
         """How many gates ``certify`` evaluates."""
         from orchestrator.engines.certificate import MOST_QUBITS
 
-        programs = self._circuits(model) if isinstance(self.backend, Batched) else ()
+        programs = self._programs(model) if isinstance(self.backend, Batched) else ()
         return sum(len(program.gates) for program in programs if program.qubits <= MOST_QUBITS)
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
@@ -131,12 +131,13 @@ class CircuitEngine(Engine):
 
     def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
         """Makes ready for layers with circuits among them, each by its ``pullback``."""
-        from orchestrator.engines.circuit_stage import runners
+        from orchestrator.engines.circuit_stage import circuit_stages
         from orchestrator.engines.layered import LayeredDifferentiator
 
-        ready = {program: self.pullback(program) for program in model.circuits}
-        executions = sum(circuit.executions for circuit in ready.values())
-        return LayeredDifferentiator(model, runners(model, ready.__getitem__), loss, classes, executions)
+        ready = {program: self.pullback(program) for program in self._programs(model)}
+        executions = sum(ready[program].executions for program in model.circuits)
+        runners = model.runnables(circuit_stages(ready.__getitem__))
+        return LayeredDifferentiator(model, runners, loss, classes, executions)
 
     def pullback(self, program: Program) -> Adjoint:
         """What gives derivatives of a circuit among layers."""
@@ -150,7 +151,7 @@ class CircuitEngine(Engine):
             rows: R.
             samples: B.
         """
-        self._circuits(model)
+        self._programs(model)
         if isinstance(model, Program):
             return self.alone_bytes(model, rows, samples)
         assert isinstance(model, Layered)
@@ -162,11 +163,8 @@ class CircuitEngine(Engine):
 
     def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
         """Working memory of one gradient of layers with circuits among them, in bytes."""
-        fed = {stage.program: stage.fed for _, stage in model.stages if isinstance(stage, Quantum)}
-        circuits = (
-            self.pullback_bytes(program, *((rows * samples, 1) if fed[program] else (rows, samples)))
-            for program in model.circuits
-        )
+        calls = model.calls(rows, samples)
+        circuits = (self.pullback_bytes(call.program, call.rows, call.samples) for call in calls)
         return model.working_bytes(rows, samples) + max(circuits)
 
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
@@ -176,34 +174,17 @@ class CircuitEngine(Engine):
     def moved(self, model: Built) -> NDArray[np.int64]:
         """The parameters that a prediction can feel on the backend, in order."""
         if isinstance(model, Program):
-            return _felt(model, self.backend)
+            return np.flatnonzero(~self._dead(model))
         assert isinstance(model, Layered)
-        felt = np.ones(model.parameters, np.bool_)
-        for place in model.places:
-            if isinstance(place.stage, Quantum):
-                own = _felt(place.stage.program, self.backend)
-                felt[place.parameters] = np.isin(np.arange(place.stage.parameters), own)
-        return np.flatnonzero(felt)
+        return np.flatnonzero(~model.dead_in_stages(self._dead))
 
-    def _circuits(self, model: Built) -> tuple[Program, ...]:
-        """The circuits of a model; raises InputError if it has none."""
-        if programs := _programs(model):
+    def _dead(self, program: Program) -> Bools:
+        """[P] true for parameters by which no gate turns that the backend's E depends on."""
+        return program.unused_by(self.backend.reached(program))
+
+    def _programs(self, model: Built) -> tuple[Program, ...]:
+        """The circuits of a model, each once; raises InputError if it has none."""
+        if programs := tuple(dict.fromkeys(model.circuits)):
             return programs
         message = f"{self.engine} differentiates circuits only, not networks"
         raise InputError.at("gradient.engine", message)
-
-
-def _felt(program: Program, backend: Backend) -> NDArray[np.int64]:
-    """The parameters that some gate has which the backend's E depends on, in a computed angle or not."""
-    used = set(program.gates["parameter"][backend.reached(program)].tolist()) - {NONE}
-    for index, angle in enumerate(program.angles, program.parameters):
-        if index in used:
-            used |= {k for k, _ in angle.slopes}
-    return np.array(sorted(k for k in used if k < program.parameters), np.int64)
-
-
-def _programs(model: Built) -> tuple[Program, ...]:
-    """The circuits of a model."""
-    if isinstance(model, Program):
-        return (model,)
-    return model.circuits if isinstance(model, Layered) else ()

@@ -35,27 +35,15 @@ class LayeredDifferentiator:
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
         parameters, p = np.ascontiguousarray(parameters), np.ascontiguousarray(shard.weights)
-        rows = len(p)
-        gradient, square = np.empty(parameters.shape), np.empty(parameters.shape)
-        width = self.model.places[-1].signal.stop
-        signal, signal_square = np.empty((rows, width)), np.empty((rows, width))
+        sums = self.model.sums(len(p))
         with one_blas_thread(), np.errstate(all="ignore"):
             prediction, tapes = self._forward(parameters, shard.inputs, shard.axes)
             value, cotangent = losses.value_and_slope(
                 self.loss, self.model.head, prediction, shard.targets, self.classes
             )
-            for index in reversed(range(len(self.runners))):
-                place, runner, tape = self.model.places[index], self.runners[index], tapes[index]
-                own = parameters[:, place.parameters]
-                sums = Sums(gradient[:, place.parameters], square[:, place.parameters])
-                runner.backward(own, tape, cotangent, p, sums)
-                if place.signal.stop > place.signal.start:
-                    signal[:, place.signal] = _weighted(p, cotangent)
-                    signal_square[:, place.signal] = _weighted(p, np.square(cotangent))
-                if index:
-                    cotangent = runner.pull(own, tape, cotangent)
-            signals = Signals(signal, signal_square)
-            return GradientSum.exact(p, value, gradient, square, self.executions, signals)
+            self._backward(parameters, tapes, cotangent, p, sums)
+            signals = Signals(sums.signal, sums.signal_square)
+            return GradientSum.exact(p, value, sums.gradient, sums.square, self.executions, signals)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Logits or expectation values [R, B, K] for ``inputs`` [R, B, F]."""
@@ -64,12 +52,16 @@ class LayeredDifferentiator:
 
     def _forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, list[Any]]:
         tapes = []
-        for place, runner in zip(self.model.places, self.runners, strict=True):
-            values, tape = runner.forward(parameters[:, place.parameters], values, axes[:, place.axes])
+        for slot, runner in zip(self.model.slots, self.runners, strict=True):
+            values, tape = runner.forward(parameters[:, slot.parameters], values, axes[:, slot.axes])
             tapes.append(tape)
         return values, tapes
 
-
-def _weighted(weights: Array, values: Array) -> Array:
-    """Σ_i p_i x_i [R, m], of [R, B, m]."""
-    return np.asarray((weights[:, None] @ values)[:, 0])
+    def _backward(self, parameters: Array, tapes: list[Any], cotangent: Array, p: Array, sums: Sums) -> None:
+        """Writes all moments, from dl/d(prediction) [R, B, K]."""
+        for index in reversed(range(len(self.runners))):
+            slot, runner, tape = self.model.slots[index], self.runners[index], tapes[index]
+            own = parameters[:, slot.parameters]
+            runner.backward(own, tape, cotangent, p, slot.cut(sums))
+            if index:
+                cotangent = runner.pull(own, tape, cotangent)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.config import Field, FrozenDict, ValidationInfo, field_validator, refuse, show
-from orchestrator.errors import InputError
+from orchestrator.errors import Fault, InputError
+from orchestrator.models.affine import Affine
 from orchestrator.models.ansatz import Drawing
 from orchestrator.models.base import Model
-from orchestrator.models.layer import Layer
-from orchestrator.models.layered import Layered, with_linear_readout
+from orchestrator.models.layer import Layer, Position
+from orchestrator.models.layered import Layered
 from orchestrator.models.observable import READOUTS
 from orchestrator.models.program import Program
+from orchestrator.models.quantum import Quantum
+from orchestrator.models.stages import Stage
 
 if TYPE_CHECKING:
     from orchestrator.models.observable import Operator
@@ -58,14 +62,39 @@ class AnyCircuit(Model, Layer):
         """
         program = self.program(features)
         if self.readout == "linear":
-            return with_linear_readout(program)
+            return _with_linear_readout(program)
         if self.readout == "softmax":
-            return replace(program, head="softmax")
+            return replace(program, head=self.head)
         if program.outputs > 1:
             legal = ", ".join(READOUTS)
             message = f"is missing, but there are {program.outputs} observables (legal: {legal})"
             raise InputError.at("model.readout", message)
         return program
+
+    @property
+    def head(self) -> str:
+        """What its expectation values are to the loss."""
+        return "softmax" if self.readout == "softmax" else "expectation"
+
+    def faults(self, position: Position) -> Iterator[Fault]:
+        """A readout that means nothing in the layer, or is missing."""
+        path = f"{position.path}.readout"
+        if not position.last and self.readout in ("linear", "softmax"):
+            yield Fault(path, f"is {self.readout}, legal in the last layer only")
+        if position.last and self.readout == "linear":
+            yield Fault(path, "is linear: add a layer {kind: dense} instead")
+        if position.last and not self.readout and len(self.observables) > 1:
+            message = f"is missing, but there are {len(self.observables)} observables"
+            yield Fault(path, f"{message} (legal in the last layer: mean, softmax, parity)")
+
+    def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
+        """The circuit; the data are its inputs, other layers' outputs become parameters of it."""
+        fed = width if position.index else 0
+        try:
+            program = self.program(width, fed=bool(fed))
+        except InputError as error:
+            raise InputError(_below(position.path, fault) for fault in error.faults) from None
+        return ((f"circuit{position.index}", Quantum(program, fed)),)
 
     def program(self, features: int, fed: bool = False) -> Program:
         """The circuit alone, whose predictions are its expectation values.
@@ -116,3 +145,14 @@ class AnyCircuit(Model, Layer):
     def draw(self, features: int) -> Drawing:
         """The circuit in Qiskit's terms."""
         raise NotImplementedError
+
+
+def _with_linear_readout(program: Program) -> Layered:
+    """The circuit, then Σ_k w_k E_k + b, w and b trained."""
+    circuit, readout = Quantum(program, signal="circuit.signal"), Affine(program.outputs, 1, "glorot")
+    return Layered((("", circuit), ("readout", readout)), "linear")
+
+
+def _below(path: str, fault: Fault) -> Fault:
+    """A fault of a model as one of a layer, which has this path."""
+    return replace(fault, path=path + fault.path.removeprefix("model"))

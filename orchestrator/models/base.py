@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from orchestrator.config import Config
 from orchestrator.groups import Group
+from orchestrator.models.program import Program
 from orchestrator.streams import Streams
 
 
@@ -25,6 +26,7 @@ class Built(Protocol):
             (logits, before that function) or expectation.
         outputs: K, predictions per sample.
         axes: A, number of rotations whose axis is drawn anew in every step; 0 for most.
+        circuits: what is executed for a prediction of one sample, each as often as it is; none in a network.
     """
 
     @property
@@ -43,6 +45,8 @@ class Built(Protocol):
     def outputs(self) -> int: ...
     @property
     def axes(self) -> int: ...
+    @property
+    def circuits(self) -> tuple[Program, ...]: ...
 
     def initial(self, streams: Streams) -> NDArray[np.float64]:
         """Fresh parameters, float64 [R, P], one row for each stream (Purpose.PARAMETERS)."""

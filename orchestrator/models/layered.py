@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
 from orchestrator.models.program import Program
-from orchestrator.models.stages import Affine, Elementwise, Quantum
+from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage, Sums
 from orchestrator.streams import Streams
-
-Stage = Affine | Elementwise | Quantum
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """A stage and where its numbers lie.
 
     Attributes:
-        name: stands before the names of its groups; may be empty.
+        name: stands before the names of its groups and signals; may be empty.
         depth: of its first group.
         parameters: its slice of the parameter vector.
-        signal: its slice of the signal vector: dl/d(output), unless it is elementwise.
+        signal: its slice of the signal vector.
         axes: its slice of the drawn axes.
     """
 
@@ -36,24 +33,55 @@ class Place:
     signal: slice
     axes: slice
 
+    @classmethod
+    def after(cls, before: Slot | None, name: str, stage: Stage) -> Slot:
+        """The slot of a stage that stands after another one, or first."""
+        spans = (before.parameters, before.signal, before.axes) if before else (slice(0),) * 3
+        width = max((group.stop for group in stage.signals), default=0)
+        sizes = (stage.parameters, width, stage.axes)
+        taken = (slice(span.stop, span.stop + n) for span, n in zip(spans, sizes, strict=True))
+        return cls(stage, name, before.next_depth if before else 0, *taken)
+
     @property
     def groups(self) -> Iterator[Group]:
         """Its groups in the parameter vector."""
-        prefix, start = f"{self.name}." if self.name else "", self.parameters.start
-        for group in () if isinstance(self.stage, Elementwise) else self.stage.groups:
-            span = start + group.start, start + group.stop
-            yield Group(prefix + group.name, *span, self.depth + group.depth)
+        return self._moved(self.stage.groups, self.parameters.start)
+
+    @property
+    def signals(self) -> Iterator[Group]:
+        """Its groups in the signal vector."""
+        return self._moved(self.stage.signals, self.signal.start)
 
     @property
     def names(self) -> Iterator[str]:
         """Of its parameters."""
-        prefix = f"{self.name}." if self.name else ""
-        return (prefix + name for name in (() if isinstance(self.stage, Elementwise) else self.stage.names))
+        return (self._prefix + name for name in self.stage.names)
+
+    def cut(self, sums: Sums) -> Sums:
+        """Its part of the model's sums, as views."""
+        own, signal = self.parameters, self.signal
+        return Sums(
+            sums.gradient[:, own], sums.square[:, own], sums.signal[:, signal], sums.signal_square[:, signal]
+        )
 
     @property
-    def last_depth(self) -> int:
-        """Depth of its last group."""
-        return max((group.depth for group in self.groups), default=self.depth)
+    def next_depth(self) -> int:
+        """Of the stage after it: one more than its deepest group; its own depth if it has none."""
+        return max((group.depth + 1 for group in (*self.groups, *self.signals)), default=self.depth)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.name}." if self.name else ""
+
+    def _moved(self, groups: Iterable[Group], start: int) -> Iterator[Group]:
+        for group in groups:
+            yield replace(
+                group,
+                name=self._prefix + group.name,
+                start=start + group.start,
+                stop=start + group.stop,
+                depth=self.depth + group.depth,
+            )
 
 
 @dataclass(frozen=True)
@@ -61,77 +89,61 @@ class Layered:
     """A sequence of stages; implements ``models.base.Built``.
 
     Attributes:
-        stages: in order from the inputs, each with its name.
-        head: function behind the last stage; belongs to the loss.
+        stages: in order from the inputs, each with its name; at least one.
+        head: function after the last stage; belongs to the loss.
     """
 
     stages: tuple[tuple[str, Stage], ...]
     head: str
 
     @cached_property
-    def places(self) -> tuple[Place, ...]:
-        """The stages, in order."""
-        places: list[Place] = []
-        depth = parameters = signal = axes = 0
+    def slots(self) -> tuple[Slot, ...]:
+        """The stages, in order, and where their numbers lie."""
+        slots: list[Slot] = []
         for name, stage in self.stages:
-            counted = (0, 0, 0)
-            if not isinstance(stage, Elementwise):
-                drawn = stage.program.axes if isinstance(stage, Quantum) else 0
-                counted = (stage.parameters, stage.outputs, drawn)
-            spans = (
-                slice(start, start + n) for start, n in zip((parameters, signal, axes), counted, strict=True)
-            )
-            place = Place(stage, name, depth, *spans)
-            parameters, signal, axes = place.parameters.stop, place.signal.stop, place.axes.stop
-            depth = depth if isinstance(stage, Elementwise) else place.last_depth + 1
-            places.append(place)
-        return tuple(places)
-
-    @property
-    def circuits(self) -> tuple[Program, ...]:
-        """The programs of its circuits."""
-        return tuple(stage.program for _, stage in self.stages if isinstance(stage, Quantum))
+            slots.append(Slot.after(slots[-1] if slots else None, name, stage))
+        return tuple(slots)
 
     @property
     def parameters(self) -> int:
         """P."""
-        return self.places[-1].parameters.stop
+        return self.slots[-1].parameters.stop
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """Those of all stages."""
-        return tuple(group for place in self.places for group in place.groups)
+        return tuple(group for slot in self.slots for group in slot.groups)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Those of all stages."""
-        return tuple(name for place in self.places for name in place.names)
+        return tuple(name for slot in self.slots for name in slot.names)
 
     @property
     def signals(self) -> tuple[Group, ...]:
-        """One for each stage that is not elementwise: dl/d(output)."""
-        return tuple(
-            Group(
-                f"{place.name or 'circuit'}.signal",
-                place.signal.start,
-                place.signal.stop,
-                place.last_depth,
-                "signal",
-            )
-            for place in self.places
-            if not isinstance(place.stage, Elementwise)
-        )
+        """Those of all stages."""
+        return tuple(group for slot in self.slots for group in slot.signals)
+
+    def sums(self, rows: int) -> Sums:
+        """Room for the moments of R rows, not written yet."""
+        own, signal = (rows, self.parameters), (rows, self.slots[-1].signal.stop)
+        return Sums(np.empty(own), np.empty(own), np.empty(signal), np.empty(signal))
 
     @property
-    def dead(self) -> NDArray[np.bool_]:
-        """Those that no observable can feel, in its circuits and in front of them.
+    def dead(self) -> Bools:
+        """Those that lie outside the light cones of its circuits, and what leads to such inputs only.
 
         A unit that is off for some inputs is not off by structure.
         """
-        dead, behind = np.zeros(self.parameters, np.bool_), np.zeros(self.outputs, np.bool_)
-        for place in reversed(self.places):
-            dead[place.parameters], behind = place.stage.unfelt(behind)
+        dead, outputs = np.zeros(self.parameters, np.bool_), np.zeros(self.outputs, np.bool_)
+        for slot in reversed(self.slots):
+            dead[slot.parameters], outputs = slot.stage.dead(outputs, lambda program: program.dead)
         return dead
+
+    def dead_in_stages(self, circuits: DeadIn) -> Bools:
+        """[P] those that are dead in a stage whose outputs all count as live."""
+        live = ((stage, np.zeros(stage.outputs, np.bool_)) for _, stage in self.stages)
+        return np.concatenate([stage.dead(outputs, circuits)[0] for stage, outputs in live])
 
     @property
     def outputs(self) -> int:
@@ -141,7 +153,20 @@ class Layered:
     @property
     def axes(self) -> int:
         """A."""
-        return self.places[-1].axes.stop
+        return self.slots[-1].axes.stop
+
+    def calls(self, rows: int, samples: int) -> tuple[Call, ...]:
+        """The evaluations of circuits in one pass over R rows of B samples, in order."""
+        return tuple(call for _, stage in self.stages for call in stage.calls(rows, samples))
+
+    @property
+    def circuits(self) -> tuple[Program, ...]:
+        """The circuits that one sample goes through, each as often as it does."""
+        return tuple(call.program for call in self.calls(1, 1) for _ in range(call.executions))
+
+    def runnables(self, circuits: Circuits) -> tuple[Runnable, ...]:
+        """What runs the stages, in order."""
+        return tuple(stage.runnable(circuits) for _, stage in self.stages)
 
     def working_bytes(self, rows: int, samples: int) -> int:
         """Memory of one gradient of R rows of B samples, beside the shard and what circuits take."""
@@ -151,15 +176,5 @@ class Layered:
 
     def initial(self, streams: Streams) -> Array:
         """Fresh parameters, float64 [R, P]; each stage draws its own."""
-        drawn = [
-            stage.initial(streams.part(index))
-            for index, (_, stage) in enumerate(self.stages)
-            if not isinstance(stage, Elementwise)
-        ]
+        drawn = [stage.initial(streams.part(index)) for index, (_, stage) in enumerate(self.stages)]
         return np.concatenate(drawn, axis=1)
-
-
-def with_linear_readout(program: Program) -> Layered:
-    """The circuit with Σ_k w_k E_k + b behind it, w and b trained."""
-    readout = Affine(program.outputs, 1, "glorot")
-    return Layered((("", Quantum(program)), ("readout", readout)), "linear")

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from orchestrator.config import Field
 from orchestrator.errors import InputError
+from orchestrator.models.affine import INITS, Affine
 from orchestrator.models.base import Model
-from orchestrator.models.layered import Layered, Stage
+from orchestrator.models.elementwise import Elementwise
+from orchestrator.models.layered import Layered
 from orchestrator.models.size import MOST_LAYERS
-from orchestrator.models.stages import INITS, Affine, Elementwise
+from orchestrator.models.stages import Stage
 
 
 class Mlp(Model):
@@ -18,7 +20,7 @@ class Mlp(Model):
 
     Layer l is ``layer{l}.weight`` [n, m] in C order, followed by ``layer{l}.bias`` [m], in the flat parameter
     vector. Its signal, ``layer{l}.signal`` [m], is dl/da at its pre-activation a. How weights start is
-    described at ``models.stages.INITS``; biases start at 0.
+    described at ``models.affine.INITS``; biases start at 0.
     """
 
     kind: Literal["mlp"]

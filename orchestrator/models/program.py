@@ -81,6 +81,11 @@ class Program:
         """K."""
         return len(self.observables)
 
+    @property
+    def circuits(self) -> tuple[Program, ...]:
+        """Itself, once."""
+        return (self,)
+
     @cached_property
     def live(self) -> NDArray[np.bool_]:
         """[G] false where a gate can change no expectation value, whatever the angles."""
@@ -91,7 +96,15 @@ class Program:
     @cached_property
     def dead(self) -> NDArray[np.bool_]:
         """[P] true for parameters all of whose gates are outside the observables' light cone."""
-        used = set(self.gates["parameter"][self.live].tolist()) - {NONE}
+        return self.unused_by(self.live)
+
+    def unused_by(self, gates: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """[P] true for parameters that none of some gates turns by, directly or through a computed angle.
+
+        Args:
+            gates: [G] true for those that count.
+        """
+        used = set(self.gates["parameter"][gates].tolist()) - {NONE}
         for index, angle in enumerate(self.angles, self.parameters):
             if index in used:
                 used |= {k for k, _ in angle.slopes}

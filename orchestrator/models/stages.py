@@ -1,25 +1,94 @@
-"""What layered models are made of: sums with trained weights, functions of single numbers, circuits."""
+"""What layered models are made of: what a stage says of itself, and how one is run."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
-from orchestrator.models.activations import ACTIVATIONS
 from orchestrator.models.program import Program
-from orchestrator.streams import Purpose, Streams
+from orchestrator.streams import Streams
 
 Bools = NDArray[np.bool_]
 
+DeadIn = Callable[[Program], Bools]
+"""Which parameters [P] of a circuit are dead: by its structure alone, or on a backend with its noise."""
+
+
+class Stage(Protocol):
+    """One step from the data to the prediction, of n numbers to m. Frozen, picklable, compared by value.
+
+    Slices and depths count from the stage's own start; ``layered.Slot`` moves them to where it stands.
+
+    Attributes:
+        parameters: p, length of its parameter vector.
+        groups: slices of that which cover it, in order.
+        names: [p] of its parameters.
+        signals: slices of its signal vector [s], which they cover; none where it has no signal.
+        outputs: m.
+        axes: a, number of rotations whose axis is drawn anew in every step.
+    """
+
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def groups(self) -> tuple[Group, ...]: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def signals(self) -> tuple[Group, ...]: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def axes(self) -> int: ...
+
+    def dead(self, outputs: Bools, circuits: DeadIn) -> tuple[Bools, Bools]:
+        """Parameters [p] and inputs [n] that cannot change the prediction, by structure.
+
+        Args:
+            outputs: [m] those of its outputs that cannot.
+            circuits: answers for a circuit that it holds.
+        """
+
+    def initial(self, streams: Streams) -> Array:
+        """Fresh parameters, float64 [R, p]; stages that it holds draw from ``streams.part(…)``."""
+
+    def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
+        """Memory for R rows of B samples: kept from forward to backward, and beside it in either of them.
+
+        What its circuits take is not counted here, but from its ``calls``.
+        """
+
+    def calls(self, rows: int, samples: int) -> Sequence[Call]:
+        """The evaluations of circuits in one pass over R rows of B samples, in order."""
+
+    def runnable(self, circuits: Circuits) -> Runnable:
+        """What runs the stage; ``circuits`` makes a circuit that it holds ready."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """An evaluation of a circuit on some rows of some samples each."""
+
+    program: Program
+    rows: int
+    samples: int
+
+    @property
+    def executions(self) -> int:
+        """Samples of all rows."""
+        return self.rows * self.samples
+
 
 class Runnable(Protocol):
-    """A stage that can be run: values go forward, cotangents dl/d(value) come back."""
+    """A stage that can be run: values go forward, cotangents dl/d(value) come back.
+
+    Rows never mix: their bits are those that each has alone.
+    """
 
     def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Any]:
         """What it makes of ``values`` [R, B, n], [R, B, m], and what ``backward`` needs.
@@ -30,213 +99,50 @@ class Runnable(Protocol):
         """
 
     def backward(self, parameters: Array, tape: Any, cotangent: Array, weights: Array, sums: Sums) -> None:
-        """Writes the moments of the samples' gradients, from dl/d(output) [R, B, m], and p_i [R, B]."""
+        """Writes moments over the samples, from dl/d(output) [R, B, m] and p_i [R, B]; all of ``sums``."""
 
     def pull(self, parameters: Array, tape: Any, cotangent: Array) -> Array:
-        """dl/d(input) [R, B, n], from dl/d(output) [R, B, m]."""
+        """dl/d(input) [R, B, n], from dl/d(output) [R, B, m]; ``backward`` has been called before."""
+
+
+class Circuits(Protocol):
+    """What an engine hands to the stages that hold circuits: it makes one ready."""
+
+    def __call__(self, program: Program, fed: int) -> Runnable:
+        """The circuit made ready; ``fed`` of its parameters, the last ones, are the numbers that come in."""
 
 
 class Sums(NamedTuple):
-    """Where a stage writes the moments of its samples' gradients, views of what the whole model has.
+    """Where a stage writes moments over its samples, views of what the whole model has.
 
     Attributes:
         gradient: [R, p] Σ p_i ∂l_i
         square: [R, p] Σ p_i (∂l_i)²
+        signal: [R, s] Σ p_i δ_i
+        signal_square: [R, s] Σ p_i δ_i²
     """
 
     gradient: Array
     square: Array
+    signal: Array
+    signal_square: Array
+
+    def write_signal(self, weights: Array, signal: Array) -> None:
+        """Writes both moments of δ_i [R, B, s], with weights p_i [R, B]."""
+        p = weights[:, None]
+        self.signal[:] = (p @ signal)[:, 0]
+        self.signal_square[:] = (p @ np.square(signal))[:, 0]
 
 
-@dataclass(frozen=True)
-class Affine:
-    """z = x W + b: a weight [n, m] in C order, then a bias [m].
+class Classical:
+    """What stages without circuits have in common: nothing is drawn, nothing has to be made ready."""
 
-    Attributes:
-        inputs: n.
-        outputs: m.
-        init: how weights start, one of ``INITS``; biases start at 0.
-    """
+    axes: ClassVar[int] = 0
 
-    inputs: int
-    outputs: int
-    init: str
+    def calls(self, rows: int, samples: int) -> Sequence[Call]:  # noqa: ARG002
+        """None."""
+        return ()
 
-    @property
-    def parameters(self) -> int:
-        """(n + 1) m."""
-        return (self.inputs + 1) * self.outputs
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """The weight and the bias."""
-        weight = self.inputs * self.outputs
-        return Group("weight", 0, weight, 0, units=self.outputs), Group("bias", weight, self.parameters, 0)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Input and output of each weight, output of each bias: ``weight[j,k]``, ``bias[k]``."""
-        weights = (f"weight[{j},{k}]" for j in range(self.inputs) for k in range(self.outputs))
-        return (*weights, *(f"bias[{k}]" for k in range(self.outputs)))
-
-    def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:
-        """Which parameters [p] and inputs [n] nothing can feel, of ``outputs`` [m] that nothing can feel."""
-        return np.tile(outputs, self.inputs + 1), np.full(self.inputs, outputs.all())
-
-    def initial(self, streams: Streams) -> Array:
-        """Fresh parameters, float64 [R, (n + 1) m]."""
-        matrix = self._matrix(_SHAPES[self.init](streams, self.parameters))
-        matrix[:, :-1] *= _SCALES[self.init](self.inputs, self.outputs)
-        matrix[:, -1] = 0.0
-        return matrix.reshape(len(matrix), -1)
-
-    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Array]:  # noqa: ARG002
-        """z [R, B, m] of ``parameters`` [R, (n + 1) m] and x [R, B, n]; x with a column of ones."""
-        extended = np.empty((*values.shape[:-1], values.shape[-1] + 1))
-        extended[..., :-1] = values
-        extended[..., -1] = 1.0
-        return extended @ self._matrix(parameters), extended
-
-    def backward(
-        self,
-        parameters: Array,  # noqa: ARG002
-        tape: Array,
-        cotangent: Array,
-        weights: Array,
-        sums: Sums,
-    ) -> None:
-        """Writes the moments of the samples' gradients; no sample's own gradient is ever formed.
-
-        The gradient of a weight from one sample is x_j δ_k, δ = dl/dz the cotangent [R, B, m], so its second
-        moment over samples is the matrix product (x²)ᵀ (p δ²) (Dangel et al. 2020, "BackPACK").
-        """
-        p = weights[..., None]
-        np.matmul(tape.swapaxes(1, 2), p * cotangent, out=self._matrix(sums.gradient))
-        np.matmul(np.square(tape).swapaxes(1, 2), p * np.square(cotangent), out=self._matrix(sums.square))
-
-    def pull(self, parameters: Array, tape: Array, cotangent: Array) -> Array:  # noqa: ARG002
-        """dl/dx [R, B, n], from dl/dz [R, B, m]."""
-        return np.asarray(cotangent @ self._matrix(parameters)[:, :-1].swapaxes(1, 2))
-
-    def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """Memory for R rows of B samples: kept from forward to backward, and beside it in either of them."""
-        widest = max(self.inputs + 1, self.outputs)
-        return 8 * rows * samples * (self.inputs + 1 + self.outputs), 8 * rows * samples * 4 * widest
-
-    def _matrix(self, vector: Array) -> Array:
-        """A view of [R, p] as [R, n + 1, m]: the weight, and the bias as its last row."""
-        return vector.reshape(len(vector), self.inputs + 1, self.outputs)
-
-
-@dataclass(frozen=True)
-class Elementwise:
-    """A function of each of some numbers by itself.
-
-    Attributes:
-        function: one of ``activations.ACTIVATIONS``.
-        outputs: how many numbers.
-    """
-
-    function: str
-    outputs: int
-
-    def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:
-        """As of ``Affine``; it has no parameters."""
-        return np.zeros(0, np.bool_), outputs
-
-    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Array]:  # noqa: ARG002
-        """f(x) and x, of any shape."""
-        return ACTIVATIONS[self.function].value(values), values
-
-    def backward(self, parameters: Array, tape: Array, cotangent: Array, weights: Array, sums: Sums) -> None:
-        """It has no parameters."""
-
-    def pull(self, parameters: Array, tape: Array, cotangent: Array) -> Array:  # noqa: ARG002
-        """dl/dx, from dl/df."""
-        return cotangent * ACTIVATIONS[self.function].slope(tape)
-
-    def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """As of ``Affine``; what it keeps is counted there."""
-        return 0, 8 * rows * samples * 6 * self.outputs
-
-
-@dataclass(frozen=True)
-class Quantum:
-    """A circuit whose expectation values are handed on.
-
-    Attributes:
-        program: read so that its last ``fed`` parameters are what it is fed.
-        fed: F, numbers that come from the stage before; 0 at the front, where the data are its inputs.
-    """
-
-    program: Program
-    fed: int = 0
-
-    @property
-    def parameters(self) -> int:
-        """Those that are trained."""
-        return self.program.parameters - self.fed
-
-    @property
-    def outputs(self) -> int:
-        """K."""
-        return self.program.outputs
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """The trained layers of the circuit."""
-        return tuple(group for group in self.program.groups if group.stop <= self.parameters)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the trained parameters, as Qiskit has them."""
-        return self.program.names[: self.parameters]
-
-    def unfelt(self, outputs: Bools) -> tuple[Bools, Bools]:  # noqa: ARG002 - a stage feels every E
-        """As of ``Affine``."""
-        return self.program.dead[: self.parameters], self.program.dead[self.parameters :]
-
-    def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """As of ``Affine``, beside what the backend takes."""
-        width, fed = self.program.parameters, self.fed
-        return 8 * rows * (samples * (width + 2 * fed + 2 * self.outputs) + 3 * self.parameters), 0
-
-    def initial(self, streams: Streams) -> Array:
-        """Fresh parameters, float64 [R, p]."""
-        return np.ascontiguousarray(self.program.initial(streams)[:, : self.parameters])
-
-
-def _uniform(streams: Streams, count: int) -> Array:
-    return 2.0 * streams.uniform(Purpose.PARAMETERS, count) - 1.0
-
-
-def _normal(streams: Streams, count: int) -> Array:
-    return streams.normal(Purpose.PARAMETERS, count)
-
-
-INITS: tuple[str, ...] = ("uniform", "glorot", "he", "normal", "zeros")
-"""How the weights of n inputs and m outputs start.
-
-======= =============================================================
-uniform U[-1/√n, 1/√n], the old habit that Glorot and Bengio examine
-glorot  U[-√(6/(n+m)), √(6/(n+m))] (Glorot and Bengio 2010)
-he      N(0, 2/n) (He et al. 2015)
-normal  N(0, 1/n) (LeCun et al. 1998)
-zeros   0
-======= =============================================================
-"""
-
-_SHAPES: dict[str, Callable[[Streams, int], Array]] = {
-    "uniform": _uniform,
-    "glorot": _uniform,
-    "he": _normal,
-    "normal": _normal,
-    "zeros": lambda streams, count: np.zeros((len(streams.seeds), count)),
-}
-_SCALES: dict[str, Callable[[int, int], float]] = {
-    "uniform": lambda inputs, _: 1.0 / math.sqrt(inputs),
-    "glorot": lambda inputs, outputs: math.sqrt(6.0 / (inputs + outputs)),
-    "he": lambda inputs, _: math.sqrt(2.0 / inputs),
-    "normal": lambda inputs, _: 1.0 / math.sqrt(inputs),
-    "zeros": lambda *_: 0.0,
-}
+    def runnable(self, circuits: Circuits) -> Self:  # noqa: ARG002
+        """Itself."""
+        return self

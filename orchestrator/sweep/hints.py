@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.models.any_circuit import AnyCircuit
-from orchestrator.models.base import Built, Model
+from orchestrator.models.base import Model
 from orchestrator.models.gates import Observable
 from orchestrator.models.hybrid import Hybrid
-from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 from orchestrator.sweep.plan import Plan
 from orchestrator.sweep.problem import Problem, checked_problem
 
@@ -54,19 +52,12 @@ def _weighted(model: Model) -> bool:
 def _hints(ready: Problem, model: str) -> Iterator[str]:
     if ready.model.head != "expectation" or (ready.loss == "mse" and not ready.data.classes):
         return
-    for low, high in map(reach, _measured(ready.model)):
+    for low, high in map(reach, ready.model.circuits[-1].observables):
         if (most := max(-low, high)) > 1.0 + _ROUNDING:
             yield (
                 f"{model}: the observable's E can reach from {low:.4g} to {high:.4g}, and loss: {ready.loss} "
                 f"takes E in [-1, 1]: {_BEYOND[ready.loss]}; divide the coefficients by {most:.4g}"
             )
-
-
-def _measured(model: Built) -> tuple[Observable, ...]:
-    """The observables of a circuit, or of a hybrid's last one."""
-    if isinstance(model, Layered):
-        return model.circuits[-1].observables
-    return model.observables if isinstance(model, Program) else ()
 
 
 def reach(observable: Observable) -> tuple[float, float]:

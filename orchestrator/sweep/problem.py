@@ -20,7 +20,6 @@ from orchestrator.errors import Fault, InputError
 from orchestrator.groups import Group
 from orchestrator.models import losses
 from orchestrator.models.base import Built, Model
-from orchestrator.models.layered import Layered
 from orchestrator.models.program import Program
 from orchestrator.process import memory_bytes
 from orchestrator.sweep.axes import label
@@ -42,13 +41,6 @@ class Problem:
     model: Built
     engine: Engine
     loss: str
-
-    @property
-    def circuits(self) -> tuple[Program, ...]:
-        """The circuits of the model."""
-        if isinstance(self.model, Program):
-            return (self.model,)
-        return self.model.circuits if isinstance(self.model, Layered) else ()
 
     @cached_property
     def differentiator(self) -> Differentiator:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend
-from orchestrator.engines.circuit_stage import runners
+from orchestrator.engines.circuit_stage import circuit_stages
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.layered import LayeredDifferentiator
 from orchestrator.engines.measured.meter import CALL_BYTES, Measured, repeated
@@ -65,7 +65,8 @@ def settings_at_once(model: Layered, rows: int, samples: int) -> int:
 
 def forward_meter(model: Layered, backend: Backend, settings: int) -> ForwardMeter:
     """The meter of a model whose circuits are evaluated on ``backend``."""
-    layers = LayeredDifferentiator(model, runners(model, backend.prepare), "", model.outputs)
+    runners = model.runnables(circuit_stages(backend.prepare))
+    layers = LayeredDifferentiator(model, runners, "", model.outputs)
     return ForwardMeter(layers, settings)
 
 
@@ -78,5 +79,6 @@ def working_bytes(model: Layered, backend: Backend, settings: int, rows: int, sa
     size = min(settings, settings_at_once(model, rows, samples))
     outputs = model.outputs
     derivatives = 8 * (4 + outputs * (outputs + 1)) * model.parameters * rows * samples
-    circuits = max(backend.bytes(program, size * rows * samples) for program in model.circuits)
+    calls = model.calls(size * rows, samples)
+    circuits = max(backend.bytes(call.program, call.executions) for call in calls)
     return derivatives + model.working_bytes(size * rows, samples) + circuits

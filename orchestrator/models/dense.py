@@ -1,0 +1,56 @@
+"""The dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from orchestrator.config import Field
+from orchestrator.errors import Fault
+from orchestrator.models.affine import INITS, Affine
+from orchestrator.models.elementwise import Elementwise
+from orchestrator.models.layer import Layer, Position
+from orchestrator.models.stages import Stage
+
+
+class Dense(Layer):
+    """Fully connected units.
+
+    Attributes:
+        units: how many; left out in the last layer: one, or with softmax one for each class.
+        activation: after them; in the last layer it belongs to the loss, softmax can only be there.
+        init: how weights start, one of ``models.affine.INITS``; biases start at 0.
+    """
+
+    kind: Literal["dense"]
+    units: int | None = Field(default=None, ge=1)
+    activation: Literal["relu", "tanh", "sigmoid", "linear", "softmax"] = "linear"
+    init: Literal[INITS] = "glorot"  # type: ignore[valid-type]
+
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        return f"dense {self.units}" if self.units else "dense"
+
+    @property
+    def head(self) -> str:
+        """Its activation."""
+        return self.activation
+
+    def faults(self, position: Position) -> Iterator[Fault]:
+        """Units that nobody knows, a softmax in the middle or without classes."""
+        if self.units is None and not position.last:
+            yield Fault(f"{position.path}.units", "is missing, only the last layer knows how many it needs")
+        if self.activation == "softmax" and not position.last:
+            yield Fault(f"{position.path}.activation", "is softmax, legal in the last layer only")
+        if self.activation == "softmax" and not position.classes:
+            message = "is softmax, but the data have no classes: use linear"
+            yield Fault(f"{position.path}.activation", message)
+
+    def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
+        """Weights, then the activation unless that is linear or belongs to the loss."""
+        units = self.units or (position.classes if self.activation == "softmax" else 1)
+        weights = f"dense{position.index}", Affine(width, units, self.init)
+        if position.last or self.activation == "linear":
+            return (weights,)
+        return weights, ("", Elementwise(self.activation, units))

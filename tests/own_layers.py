@@ -1,0 +1,172 @@
+"""A layer of somebody's own: a circuit that hears itself, between any other layers of a hybrid.
+
+    python -c "import own_layers; from orchestrator.cli import main; main()" plan SWEEP
+
+Knows the layer because it is imported before the list of layers is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import InputError
+from orchestrator.groups import Array, Group
+from orchestrator.models.circuit import Circuit
+from orchestrator.models.layer import Layer, Position
+from orchestrator.models.quantum import Quantum
+from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage, Sums
+from orchestrator.streams import Purpose, Streams
+
+
+class Echo(Layer):
+    """C(w C(w x)): n weights w, and a circuit C of n inputs and n observables, each used twice."""
+
+    kind: Literal["echo"]
+    circuit: Circuit
+
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        return f"echo of {self.circuit.summary}"
+
+    def fingerprint(self) -> str:
+        """The circuit's own."""
+        return f"echo {self.circuit.fingerprint()}"
+
+    def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
+        """One."""
+        program = self.circuit.program(width, fed=True)
+        if program.outputs != width:
+            message = f"has {program.outputs} observables, must have one for each of the {width} inputs"
+            raise InputError.at(f"{position.path}.circuit", message)
+        return ((f"echo{position.index}", EchoStage(Quantum(program, width))),)
+
+
+@dataclass(frozen=True)
+class EchoStage:
+    """The weights w, then the circuit's parameters; a signal for each time that the circuit is used."""
+
+    circuit: Quantum
+
+    @property
+    def outputs(self) -> int:
+        """n."""
+        return self.circuit.fed
+
+    @property
+    def parameters(self) -> int:
+        """Weights and angles."""
+        return self.outputs + self.circuit.parameters
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The weights, and those of the circuit one deeper."""
+        n = self.outputs
+        weight = Group("weight", 0, n, 0, units=n)
+        return weight, *(
+            replace(group, start=n + group.start, stop=n + group.stop, depth=1 + group.depth)
+            for group in self.circuit.groups
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters."""
+        return (*(f"weight[{k}]" for k in range(self.outputs)), *self.circuit.names)
+
+    @property
+    def signals(self) -> tuple[Group, ...]:
+        """dl/dC, of the first use and of the second."""
+        n = self.outputs
+        return Group("lag1", 0, n, 1, "signal"), Group("lag0", n, 2 * n, 1, "signal")
+
+    @property
+    def axes(self) -> int:
+        """Those of the circuit, the same both times."""
+        return self.circuit.axes
+
+    def dead(self, outputs: Bools, circuits: DeadIn) -> tuple[Bools, Bools]:
+        """What the circuit does not depend on, and the weights before such inputs."""
+        angles, inputs = self.circuit.dead(outputs, circuits)
+        return np.concatenate([inputs, angles]), inputs
+
+    def initial(self, streams: Streams) -> Array:
+        """Weights in [½, 1½), and the circuit's own."""
+        weights = 0.5 + streams.part(0).uniform(Purpose.PARAMETERS, self.outputs)
+        return np.concatenate([weights, self.circuit.initial(streams.part(1))], axis=1)
+
+    def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
+        """The circuit's for both uses, and each sample's gradient."""
+        kept, _ = self.circuit.working_bytes(rows * samples, 1)
+        return 2 * kept, 8 * rows * samples * 6 * self.parameters
+
+    def calls(self, rows: int, samples: int) -> tuple[Call, ...]:
+        """Two."""
+        return self.circuit.calls(rows * samples, 1) * 2
+
+    def runnable(self, circuits: Circuits) -> Runnable:
+        """With the circuit made ready once."""
+        return EchoRunnable(self.circuit.runnable(circuits))
+
+
+@dataclass
+class _Use:
+    """What the circuit was given, before the weights, and what it needs to go back."""
+
+    values: Array
+    tape: object
+
+
+@dataclass
+class _Tape:
+    uses: tuple[_Use, _Use]
+    back: Array | None = None
+
+
+@dataclass(frozen=True)
+class EchoRunnable:
+    """To the circuit every sample is a row, so it gives each sample's gradient, to which both uses add."""
+
+    circuit: Runnable
+
+    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, _Tape]:
+        """C(w C(w x)) [R, B, n]."""
+        rows, samples, width = values.shape
+        weight, angles = _each(parameters, samples, width)
+        given, drawn = values.reshape(-1, 1, width), np.repeat(axes, samples, 0)
+        heard, first = self.circuit.forward(angles, weight * given, drawn)
+        found, second = self.circuit.forward(angles, weight * heard, drawn)
+        return found.reshape(rows, samples, width), _Tape((_Use(given, first), _Use(heard, second)))
+
+    def backward(self, parameters: Array, tape: _Tape, cotangent: Array, weights: Array, sums: Sums) -> None:
+        """Writes the moments of each sample's gradient over both uses, and of both signals."""
+        rows, samples, width = cotangent.shape
+        weight, angles = _each(parameters, samples, width)
+        total = np.zeros((rows * samples, parameters.shape[1]))
+        back, signals = cotangent.reshape(-1, 1, width), []
+        for use in reversed(tape.uses):
+            one = Sums(*(np.empty((rows * samples, n)) for n in (*[angles.shape[1]] * 2, width, width)))
+            self.circuit.backward(angles, use.tape, back, np.ones((rows * samples, 1)), one)
+            pulled = self.circuit.pull(angles, use.tape, back)
+            total += np.concatenate([(pulled * use.values)[:, 0], one.gradient], axis=1)
+            signals.insert(0, back.reshape(cotangent.shape))
+            back = weight * pulled
+        each, p = total.reshape(rows, samples, -1), weights[..., None]
+        sums.gradient[:], sums.square[:] = (p * each).sum(1), (p * each * each).sum(1)
+        sums.write_signal(weights, np.concatenate(signals, axis=-1))
+        tape.back = back.reshape(cotangent.shape)
+
+    def pull(self, parameters: Array, tape: _Tape, cotangent: Array) -> Array:  # noqa: ARG002
+        """dl/dx."""
+        assert tape.back is not None
+        return tape.back
+
+
+def _each(parameters: Array, samples: int, width: int) -> tuple[Array, Array]:
+    """Weights [R·B, 1, n] and angles [R·B, …] of every sample."""
+    each = np.repeat(parameters, samples, 0)
+    return each[:, None, :width], each[:, width:]
