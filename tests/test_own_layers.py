@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from own_layers import Echo
+from sums import arrays, assert_same_bits, rows_of
 
 import orchestrator
 from orchestrator.config import discover
@@ -129,31 +130,32 @@ def test_engines_agree(by: tuple[str, dict[str, Any]]) -> None:
     expected = engine().prepare(model, "mse", 2).gradient(*draw(model))
     # central differences of step 1e-5 as above; rounding alone for parameter shifts
     tolerance = 1e-8 if by[0] == "finite-difference" else ROUNDING
-    for field in ("loss", "gradient", "square"):
-        np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=0.0, atol=tolerance)
+    here, there = arrays(found), arrays(expected)
+    for name in ("loss", "gradient", "moments.square"):
+        np.testing.assert_allclose(here[name], there[name], rtol=0.0, atol=tolerance)
 
 
 def test_executions_are_counted_each_time_that_a_circuit_is_used() -> None:
     model = hybrid()
     adjoint = engine().prepare(model, "mse", 2).gradient(*draw(model))
-    assert adjoint.executions.tolist() == [3.0 * 3] * 2
+    assert adjoint.cost.executions.tolist() == [3.0 * 3] * 2
     spsa = engine("spsa", directions=2).prepare(model, "mse", 2).gradient(*draw(model))
-    assert spsa.executions.tolist() == [3.0 * 3 * 5] * 2
+    assert spsa.cost.executions.tolist() == [3.0 * 3 * 5] * 2
 
 
 def test_moments_are_those_of_the_samples_gradients_and_signals() -> None:
     model = hybrid()
     ready, (parameters, shard) = engine().prepare(model, "mse", 2), draw(model)
-    total = ready.gradient(parameters, shard)
-    for first, second in (("gradient", "square"), ("signal", "signal_square")):
+    total = arrays(ready.gradient(parameters, shard))
+    for first, second in (("gradient", "moments.square"), ("signals.signal", "signals.square")):
         mean, square = 0.0, 0.0
         for i in range(3):
             inputs, targets, weight = shard.inputs[:, [i]], shard.targets[:, [i]], shard.weights[:, [i]]
             one = replace(shard, inputs=inputs, targets=targets, weights=np.ones((2, 1)))
-            found = getattr(ready.gradient(parameters, one), first)
+            found = arrays(ready.gradient(parameters, one))[first]
             mean, square = mean + weight * found, square + weight * found**2
-        np.testing.assert_allclose(getattr(total, first), mean, rtol=0.0, atol=1e-14)
-        np.testing.assert_allclose(getattr(total, second), square, rtol=1e-12)
+        np.testing.assert_allclose(total[first], mean, rtol=0.0, atol=1e-14)
+        np.testing.assert_allclose(total[second], square, rtol=1e-12)
 
 
 def test_row_has_the_same_bits_in_any_company() -> None:
@@ -164,8 +166,7 @@ def test_row_has_the_same_bits_in_any_company() -> None:
         own = slice(row, row + 1)
         alone = Shard(shard.inputs[own], shard.targets[own], shard.weights[own], shard.axes[own])
         found = ready.gradient(parameters[own], alone)
-        for field in ("loss", "gradient", "square", "signal", "signal_square"):
-            assert getattr(found, field).tobytes() == getattr(total, field)[own].tobytes()
+        assert_same_bits(found, rows_of(total, own))
 
 
 def test_memory_that_the_layer_asks_for_is_counted_and_enough() -> None:
