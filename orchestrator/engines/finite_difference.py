@@ -41,8 +41,8 @@ class FiniteDifference(ShiftEngine):
         from orchestrator.engines.measured.shifts import ShiftDifferentiator
 
         shifts = of_parameters(model.parameters, self.moved(model), self.step)
-        meter = forward_meter(model, self.backend, shifts.executions)
-        return ShiftDifferentiator(shifts, meter, MeasuredLoss(loss, model.head, classes, None))
+        meter = forward_meter(model, self.backend)
+        return ShiftDifferentiator(shifts, meter, MeasuredLoss(loss, model.head, classes))
 
     def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
         """Working memory of one gradient of such layers, in bytes."""

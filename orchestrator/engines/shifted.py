@@ -28,7 +28,7 @@ class ShiftEngine(CircuitEngine):
 
         evaluated, shifts = self.shifts(program)
         meter = Meter.of(self.backend, evaluated, shifts.executions)
-        measured_loss = MeasuredLoss(loss, program.head, classes, self.backend.shots)
+        measured_loss = MeasuredLoss(loss, program.head, classes)
         return ShiftDifferentiator(shifts, meter, measured_loss)
 
     def alone_bytes(self, program: Program, rows: int, samples: int) -> int:

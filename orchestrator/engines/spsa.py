@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.config import Field, ValidationInfo, field_validator
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
-from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
+from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, Meter
 from orchestrator.engines.measured.sums import summed
 from orchestrator.groups import Array
@@ -62,7 +62,7 @@ class Spsa(CircuitEngine):
         """Makes ready for a circuit."""
         meter = Meter.of(self.backend, program, self.settings)
         moved = self.moved(program)
-        measured_loss = MeasuredLoss(loss, program.head, classes, self.backend.shots)
+        measured_loss = MeasuredLoss(loss, program.head, classes)
         return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
 
     def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
@@ -75,8 +75,8 @@ class Spsa(CircuitEngine):
         """Makes ready for layers with circuits among them, which are evaluated as one whole."""
         from orchestrator.engines.measured.forward import forward_meter
 
-        meter, moved = forward_meter(model, self.backend, self.settings), self.moved(model)
-        measured_loss = MeasuredLoss(loss, model.head, classes, None)
+        meter, moved = forward_meter(model, self.backend), self.moved(model)
+        measured_loss = MeasuredLoss(loss, model.head, classes)
         return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
 
     def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
@@ -103,22 +103,29 @@ class SpsaDifferentiator:
 
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
-        here = self._loss(parameters, shard, 0)
-        derivative = np.zeros((parameters.shape[1], *shard.weights.shape))
-        noise = np.zeros(shard.weights.shape)
+        here = self.meter.measure(parameters[None], shard, 0)
+        derivative, cost = np.zeros((parameters.shape[1], *shard.weights.shape)), here.cost
+        noise: list[Array] = []
         for index in range(self.directions):
             direction = self._direction(parameters, shard, index)
-            above = self._loss(parameters + self.step * direction, shard, 1 + 2 * index)
-            below = self._loss(parameters - self.step * direction, shard, 2 + 2 * index)
+            up = self.meter.measure((parameters + self.step * direction)[None], shard, 1 + 2 * index)
+            down = self.meter.measure((parameters - self.step * direction)[None], shard, 2 + 2 * index)
+            above, below = self.loss.of(up, shard.targets), self.loss.of(down, shard.targets)
             derivative += direction.T[..., None] * (above.value - below.value)
-            noise += above.value_variance + below.value_variance
+            if above.value_variance is not None and below.value_variance is not None:
+                noise.append(above.value_variance + below.value_variance)
+            cost = cost + up.cost + down.cost
         divisor = 2.0 * self.step * self.directions
-        variance = np.zeros_like(derivative)
-        variance[self.moved] = noise / divisor**2  # each sign squared is 1
-        return summed(shard, here, derivative / divisor, variance, self.meter)
+        variance = self._variance(noise, divisor, derivative.shape)
+        return summed(shard, self.loss.of(here, shard.targets), derivative / divisor, variance, cost)
 
-    def _loss(self, parameters: Array, shard: Shard, setting: int) -> Estimate:
-        return self.loss.of(self.meter.measure(parameters[None], shard, setting), shard.targets)
+    def _variance(self, noise: list[Array], divisor: float, shape: tuple[int, ...]) -> Array | None:
+        """Of the derivatives, [P, R, B], from those of the differences [R, B]; None when exact."""
+        if not noise:
+            return None
+        variance = np.zeros(shape)
+        variance[self.moved] = sum(noise) / divisor**2  # each sign squared is 1
+        return variance
 
     def _direction(self, parameters: Array, shard: Shard, index: int) -> Array:
         """Signs [R, P], 0 where nothing moves."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend
 from orchestrator.engines.circuit_stage import circuit_stages
-from orchestrator.engines.gradient import Shard
+from orchestrator.engines.gradient import Cost, Shard
 from orchestrator.engines.layered import LayeredDifferentiator
 from orchestrator.engines.measured.meter import CALL_BYTES, Measured, repeated
 from orchestrator.groups import Array
@@ -23,22 +23,14 @@ class ForwardMeter:
 
     Attributes:
         layers: what predicts.
-        settings: how many a shard is evaluated at.
     """
 
     layers: LayeredDifferentiator
-    settings: int
-    shots: None = None
 
     @property
     def outputs(self) -> int:
         """K."""
         return self.layers.model.outputs
-
-    @property
-    def executions(self) -> int:
-        """Circuits executed for all settings of one sample."""
-        return self.settings * len(self.layers.model.circuits)
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predictions [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
@@ -50,7 +42,8 @@ class ForwardMeter:
         points = parameters.reshape(settings * rows, width)
         inputs, axes = repeated(shard.inputs, settings), repeated(shard.axes, settings)
         found = self.layers.predict(points, inputs, axes).reshape(settings, *shard.weights.shape, -1)
-        return Measured(found, np.zeros_like(found))
+        executions = settings * shard.weights.shape[1] * len(self.layers.model.circuits)
+        return Measured(found, None, None, Cost.simulated(rows, executions))
 
     def spans(self, shard: Shard, count: int) -> Iterator[slice]:
         """``count`` settings cut into calls of bounded size."""
@@ -63,11 +56,10 @@ def settings_at_once(model: Layered, rows: int, samples: int) -> int:
     return max(1, CALL_BYTES // model.working_bytes(rows, samples))
 
 
-def forward_meter(model: Layered, backend: Backend, settings: int) -> ForwardMeter:
+def forward_meter(model: Layered, backend: Backend) -> ForwardMeter:
     """The meter of a model whose circuits are evaluated on ``backend``."""
     runners = model.runnables(circuit_stages(backend.prepare))
-    layers = LayeredDifferentiator(model, runners, "", model.outputs)
-    return ForwardMeter(layers, settings)
+    return ForwardMeter(LayeredDifferentiator(model, runners, "", model.outputs))
 
 
 def working_bytes(model: Layered, backend: Backend, settings: int, rows: int, samples: int) -> int:

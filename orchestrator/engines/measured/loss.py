@@ -31,28 +31,31 @@ class Estimate:
 
     Attributes:
         value: [R, B] l
-        value_variance: [R, B] its variance; 0 when exact.
+        value_variance: [R, B] its variance; None when exact.
         slope: [R, B, K] a_k = dl/dE_k
-        spread: [R, B, K, K] standard deviation that the shots of E_m give to a_k, with its sign, at [k, m].
+        spread: [R, B, K, K] standard deviation that the shots of E_m give to a_k, with its sign, at [k, m];
+            None when exact.
     """
 
     value: Array
-    value_variance: Array
+    value_variance: Array | None
     slope: Array
-    spread: Array
+    spread: Array | None
 
-    def along(self, derivative: Array, variance: Array) -> tuple[Array, Array]:
+    def along(self, derivative: Array, variance: Array | None) -> tuple[Array, Array | None]:
         """Σ_k a_k g_k and an unbiased estimate of its variance, g independent of a.
 
         Args:
             derivative: [P, R, B, K] g
-            variance: [P, R, B, K] unbiased estimates of the variances of g.
+            variance: [P, R, B, K] unbiased estimates of the variances of g; None when exact.
 
         Returns:
-            [P, R, B] each.
+            [P, R, B] each, the variance None when exact.
         """
         a, s = self.slope, self.spread
         total = (a * derivative).sum(-1)
+        if s is None or variance is None:
+            return total, None
         through = np.square((s * derivative[..., None]).sum(-2)).sum(-1)
         both = (np.square(s).sum(-1) * variance).sum(-1)
         return total, (a * a * variance).sum(-1) + through - both
@@ -60,45 +63,52 @@ class Estimate:
 
 @dataclass(frozen=True)
 class MeasuredLoss:
-    """A loss on expectation values, exact or from ``shots``.
+    """A loss on expectation values, exact or from shots.
 
     mse is estimated without bias, and so is its variance: see ``measured.squared``. Cross-entropies
-    take (k + ½)/(shots + 1) for the probability of k among ``shots`` outcomes: finite, but biased; so is what
-    goes through a softmax. Their variances, and that of hinge, are of first order in that of Ê.
+    take (k + ½)/(N + 1) for the probability of k among N outcomes: finite, but biased; so is what goes
+    through a softmax. Their variances, and that of hinge, are of first order in that of Ê.
     """
 
     name: str
     head: str
     classes: int
-    shots: int | None
 
     def of(self, measured: Measured, targets: Array) -> Estimate:
         """The loss at one setting: ``measured`` [1, R, B, K], ``targets`` [R, B]."""
-        prediction, variance = measured.value[0], measured.variance[0]
+        prediction, outcomes = measured.value[0], measured.outcomes
+        if outcomes is None or measured.variance is None:
+            loss, slope = self._loss(prediction, targets)
+            return Estimate(loss, None, slope, None)
         if self.head == "softmax":
-            return self._of_logits(prediction, variance, targets)
-        if self.shots is not None and self.name in _CROSS_ENTROPIES:
-            prediction = prediction * (self.shots / (self.shots + 1))  # 2 (k + ½)/(shots + 1) - 1
-        loss, slope = self._loss(prediction, targets)
-        if self.name == "mse" and measured.outcomes is not None:
-            return self._of_square(measured.outcomes, slope, variance)
-        first_order = (slope * slope * variance)[..., 0]
-        curvature = slope * slope if self.name in _CROSS_ENTROPIES else np.zeros_like(slope)
-        return Estimate(loss, first_order, slope, (curvature * np.sqrt(variance))[..., None])
+            return self._of_logits(prediction, measured.variance[0], targets)
+        if self.name == "mse":
+            return self._of_square(prediction, measured.variance[0], targets, outcomes)
+        return self._of_first_order(prediction, measured.variance[0], targets, outcomes.shots)
 
-    def _of_square(self, outcomes: Outcomes, slope: Array, variance: Array) -> Estimate:
+    def _of_square(self, prediction: Array, variance: Array, targets: Array, outcomes: Outcomes) -> Estimate:
+        _, slope = self._loss(prediction, targets)
         error = 0.5 * slope  # Ê - y
         value, its_variance = square_of_mean(error, outcomes.moments(0), outcomes.shots)
         return Estimate(value[..., 0], its_variance[..., 0], slope, 2.0 * np.sqrt(variance)[..., None])
+
+    def _of_first_order(self, prediction: Array, variance: Array, targets: Array, shots: int) -> Estimate:
+        entropy = self.name in _CROSS_ENTROPIES
+        if entropy:
+            prediction = prediction * (shots / (shots + 1))  # 2 (k + ½)/(shots + 1) - 1
+        loss, slope = self._loss(prediction, targets)
+        curvature = slope * slope if entropy else np.zeros_like(slope)
+        first_order = (slope * slope * variance)[..., 0]
+        return Estimate(loss, first_order, slope, (curvature * np.sqrt(variance))[..., None])
 
     def _of_logits(self, prediction: Array, variance: Array, targets: Array) -> Estimate:
         loss, slope = self._loss(prediction, targets)
         deviation = np.sqrt(variance)
         spread = np.zeros((*slope.shape, slope.shape[-1]))
-        for m in range(slope.shape[-1] if self.shots else 0):
-            moved = np.zeros(slope.shape[-1])
-            moved[m] = _STEP
-            above, below = (self._loss(prediction + by, targets)[1] for by in (moved, -moved))
+        for m in range(slope.shape[-1]):
+            step = np.zeros(slope.shape[-1])
+            step[m] = _STEP
+            above, below = (self._loss(prediction + by, targets)[1] for by in (step, -step))
             spread[..., m] = (above - below) / (2.0 * _STEP) * deviation[..., m, None]
         return Estimate(loss, (slope * slope * variance).sum(-1), slope, spread)
 

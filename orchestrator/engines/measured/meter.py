@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Backend, Evaluator
-from orchestrator.engines.gradient import Shard
+from orchestrator.engines.gradient import Cost, Shard
 from orchestrator.engines.measured.squared import Moments, of_signs
 from orchestrator.groups import Array
 from orchestrator.models.gates import Observable
@@ -56,24 +56,25 @@ class Measured:
 
     Attributes:
         value: [S, R, B, K] E, or an unbiased estimate of it.
-        variance: [S, R, B, K] unbiased estimate of the variance that shots give to ``value``; 0 when exact.
+        variance: [S, R, B, K] unbiased estimate of the variance that shots give ``value``; None when exact.
         outcomes: what both come from; None when exact.
+        cost: of measuring.
     """
 
     value: Array
-    variance: Array
-    outcomes: Outcomes | None = None
+    variance: Array | None
+    outcomes: Outcomes | None
+    cost: Cost
 
 
 class Measurer(Protocol):
-    """What gives a model's K predictions at many settings of its parameters; documented at ``Meter``."""
+    """What engines ask for a model's K predictions at settings of its parameters; documented at ``Meter``.
+
+    A gradient's settings do not depend on what was measured before at others.
+    """
 
     @property
-    def shots(self) -> int | None: ...
-    @property
     def outputs(self) -> int: ...
-    @property
-    def executions(self) -> int: ...
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array: ...
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured: ...
     def spans(self, shard: Shard, count: int) -> Iterator[slice]: ...
@@ -118,11 +119,6 @@ class Meter:
         """K."""
         return self.program.outputs
 
-    @property
-    def executions(self) -> int:
-        """Circuits executed for all settings of one sample."""
-        return self.settings * max(1, self.coefficients.shape[1])
-
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Exact E [R, B, K] of parameters [R, P], or [R·B, P], on inputs [R, B, F], with axes [R, A]."""
         found = self._exact(parameters[None], inputs, axes)[0]
@@ -131,11 +127,13 @@ class Meter:
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:
         """E at S settings of the parameters, [S, R, P] or [S, R·B, P], settings ``first``, … of the shard."""
         found = self._exact(parameters, shard.inputs, shard.axes)
+        settings, rows, samples, strings = found.shape
         if self.shots is None:
-            return Measured(found, np.zeros_like(found))
+            return Measured(found, None, None, Cost.simulated(rows, settings * samples))
         sampled = self._sampled(found, self.shots, shard, first)
-        outcomes = Outcomes(sampled, self.coefficients, self.shots)
-        return Measured(outcomes.value, outcomes.variance, outcomes)
+        outcomes, executions = Outcomes(sampled, self.coefficients, self.shots), settings * samples * strings
+        cost = Cost.simulated(rows, executions, executions * self.shots)
+        return Measured(outcomes.value, outcomes.variance, outcomes, cost)
 
     def _exact(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """What the evaluator gives at S settings, for all samples of a row the same ones or not."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Part
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import Cost, GradientSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measured, Measurer
 from orchestrator.engines.measured.sums import summed
@@ -18,6 +18,29 @@ from orchestrator.models.gates import NONE
 from orchestrator.models.program import Point, Program
 
 Reached = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Derivatives of E by P parameters.
+
+    Attributes:
+        value: [P, R, B, K] dE/dθ, or an unbiased estimate of it.
+        variance: [P, R, B, K] unbiased estimate of the variance that shots give ``value``; None when exact.
+        cost: of measuring.
+    """
+
+    value: Array
+    variance: Array | None
+    cost: Cost
+
+    @classmethod
+    def zero(cls, count: int, like: Measured) -> Slopes:
+        """By ``count`` parameters, before anything is measured; exact or not as ``like`` is."""
+        rows, samples, outputs = like.value.shape[1:]
+        shape = (count, rows, samples, outputs)
+        variance = None if like.variance is None else np.zeros(shape)
+        return cls(np.zeros(shape), variance, Cost.simulated(rows, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,30 +82,45 @@ class Shifts:
         settings[np.arange(len(chosen)), :, self.moved[chosen // 2]] += by[:, None]
         return settings
 
-    def slopes(self, at: Point, shard: Shard, meter: Measurer) -> Measured:
-        """dE/dθ and its variance, [P, R, B, K]."""
-        computed = 0 if self.program is None else len(self.program.angles)
-        shape = (at.parameters.shape[1] + computed, *shard.weights.shape, meter.outputs)
-        value, variance, point = np.zeros(shape), np.zeros(shape), self.point(at)
+    def measure(self, at: Point, shard: Shard, meter: Measurer) -> tuple[Measured, Slopes]:
+        """E [1, R, B, K] at setting 0, which is not shifted, and its derivatives by θ."""
+        point, count = self.point(at), at.parameters.shape[1]
+        here = meter.measure(point[None], shard, 0)
+        if self.program is None:
+            return here, self._slopes(point, Slopes.zero(count, here), shard, meter)
+        with_angles = Slopes.zero(count + len(self.program.angles), here)
+        return here, _chained(self._slopes(point, with_angles, shard, meter), self.program, at)
+
+    def _slopes(self, point: Array, slopes: Slopes, shard: Shard, meter: Measurer) -> Slopes:
+        """Derivatives by what ``source`` counts, added to ``slopes``."""
+        cost = slopes.cost
         for span in meter.spans(shard, 2 * len(self.moved)):
             found = meter.measure(self.settings(point, span), shard, 1 + span.start)
-            for place, setting in enumerate(range(span.start, span.stop)):
-                k, down = divmod(setting, 2)
-                target, factor = self.source[self.moved[k]], self.factor[k]
-                value[target] += (-factor if down else factor) * found.value[place]
-                variance[target] += factor * factor * found.variance[place]
-        return self._chained(value, variance, at) if computed else Measured(value, variance)
+            self._add(found, span, slopes)
+            cost = cost + found.cost
+        return replace(slopes, cost=cost)
 
-    def _chained(self, value: Array, variance: Array, at: Point) -> Measured:
-        """By θ, from derivatives by θ and by computed angles; each has shots of its own."""
-        assert self.program is not None
-        expanded, everything = self.program.expand(at), slice(0, value[0, ..., 0].size)
-        chained: list[Array] = []
-        for array, power in ((value, 1), (variance, 2)):
-            outputs = np.moveaxis(array, -1, 0).reshape(array.shape[-1], len(array), -1)
-            by_theta = [self.program.chain(one.T, expanded, everything, power).T for one in outputs]
-            chained.append(np.stack(by_theta, axis=-1).reshape(-1, *array.shape[1:]))
-        return Measured(chained[0], chained[1])
+    def _add(self, found: Measured, span: slice, slopes: Slopes) -> None:
+        """Adds what some of the 2K settings give to the slopes."""
+        for index, setting in enumerate(range(span.start, span.stop)):
+            k, down = divmod(setting, 2)
+            target, factor = self.source[self.moved[k]], self.factor[k]
+            slopes.value[target] += (-factor if down else factor) * found.value[index]
+            if slopes.variance is not None and found.variance is not None:
+                slopes.variance[target] += factor * factor * found.variance[index]
+
+
+def _chained(slopes: Slopes, program: Program, at: Point) -> Slopes:
+    """By θ, from derivatives by θ and by computed angles; each has shots of its own."""
+    expanded, everything = program.expand(at), slice(0, slopes.value[0, ..., 0].size)
+
+    def by_theta(array: Array, power: int) -> Array:
+        outputs = np.moveaxis(array, -1, 0).reshape(array.shape[-1], len(array), -1)
+        chained = [program.chain(one.T, expanded, everything, power).T for one in outputs]
+        return np.stack(chained, axis=-1).reshape(-1, *array.shape[1:])
+
+    variance = None if slopes.variance is None else by_theta(slopes.variance, 2)
+    return Slopes(by_theta(slopes.value, 1), variance, slopes.cost)
 
 
 def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
@@ -138,10 +176,9 @@ class ShiftDifferentiator:
 
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
-        at = Point(parameters, shard.inputs, shard.axes)
-        loss = self.loss.of(self.meter.measure(self.shifts.point(at)[None], shard, 0), shard.targets)
-        slopes = self.shifts.slopes(at, shard, self.meter)
-        return summed(shard, loss, *loss.along(slopes.value, slopes.variance), self.meter)
+        here, slopes = self.shifts.measure(Point(parameters, shard.inputs, shard.axes), shard, self.meter)
+        loss = self.loss.of(here, shard.targets)
+        return summed(shard, loss, *loss.along(slopes.value, slopes.variance), here.cost + slopes.cost)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predictions [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
@@ -176,10 +213,8 @@ class ShiftedProgram:
     ) -> Iterator[Part]:
         """E and Σ_k c_k dE_k/dθ of all samples, in one part."""
         none = np.zeros(inputs.shape[:2])
-        slopes = self.shifts.slopes(
-            Point(parameters, inputs, axes), Shard(inputs, none, none, axes), self.meter
-        ).value
-        factors = np.ones_like(slopes[0]) if cotangents is None else cotangents
-        derivative = np.ascontiguousarray((factors * slopes).sum(-1).reshape(len(slopes), none.size).T)
-        value = self.expectation(parameters, inputs, axes)
-        yield Part(slice(0, none.size), value.reshape(none.size, -1), derivative)
+        shard = Shard(inputs, none, none, axes)
+        here, slopes = self.shifts.measure(Point(parameters, inputs, axes), shard, self.meter)
+        factors = np.ones_like(slopes.value[0]) if cotangents is None else cotangents
+        derivative = (factors * slopes.value).sum(-1).reshape(len(slopes.value), none.size).T
+        yield Part(slice(0, none.size), here.value.reshape(none.size, -1), np.ascontiguousarray(derivative))

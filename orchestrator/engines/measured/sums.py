@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from orchestrator.engines.backends.base import Backend
-from orchestrator.engines.gradient import Cost, GradientSum, Shard, ShotNoise
+from orchestrator.engines.gradient import Cost, GradientSum, SecondMoments, Shard, ShotNoise
 from orchestrator.engines.measured.loss import Estimate
-from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
+from orchestrator.engines.measured.meter import setting_bytes, settings_at_once
 from orchestrator.groups import Array
 from orchestrator.models.program import Program
 
 
-def summed(shard: Shard, loss: Estimate, derivative: Array, variance: Array, meter: Measurer) -> GradientSum:
+def summed(
+    shard: Shard, loss: Estimate, derivative: Array, variance: Array | None, cost: Cost
+) -> GradientSum:
     """The sums over the samples of a shard.
 
     Args:
         shard: gives the weights p_i [R, B].
         loss: l_i and its variance [R, B].
         derivative: [P, R, B] ∂l_i
-        variance: [P, R, B] v_i, what shots add to ∂l_i.
-        meter: has measured all its settings.
+        variance: [P, R, B] v_i, what shots add to ∂l_i; None when exact.
+        cost: of all that was measured.
     """
     p = np.ascontiguousarray(shard.weights)
-    gradient, square = _over_samples(p * derivative), _over_samples(p * derivative * derivative)
-    total = GradientSum.exact(p, loss.value, gradient, square, meter.executions)
-    if meter.shots is None:
-        return total
-    executions = meter.executions * p.shape[1]
-    noise = ShotNoise(
-        loss=(p * p * loss.value_variance).sum(-1),
-        gradient=_over_samples(p * p * variance),
-        gradient_first=_over_samples(p * variance),
+    return GradientSum(
+        weight=p.sum(-1),
+        loss=(p * loss.value).sum(-1),
+        gradient=_over_samples(p * derivative),
+        cost=cost,
+        moments=SecondMoments((p * p).sum(-1), _over_samples(p * derivative * derivative)),
+        noise=_noise(p, loss.value_variance, variance),
     )
-    return replace(total, noise=noise, cost=Cost.simulated(len(p), executions, executions * meter.shots))
+
+
+def _noise(p: Array, of_loss: Array | None, of_derivative: Array | None) -> ShotNoise | None:
+    if of_loss is None or of_derivative is None:
+        return None
+    return ShotNoise(
+        loss=(p * p * of_loss).sum(-1),
+        gradient=_over_samples(p * p * of_derivative),
+        gradient_first=_over_samples(p * of_derivative),
+    )
 
 
 def _over_samples(terms: Array) -> Array:
