@@ -131,7 +131,7 @@ def test_blocks_are_those_of_the_whole_metric():
     found = Metric(program, spans).of(parameters, part)
     expected = [full[:, start:stop, start:stop].reshape(2, -1) for start, stop in spans]
     np.testing.assert_allclose(found, np.concatenate(expected, 1), rtol=0.0, atol=ROUNDING)
-    diagonal = Metric(program, metric_blocks("diagonal", spans)).of(parameters, part)
+    diagonal = Metric(program, metric_blocks("diagonal", program.groups)).of(parameters, part)
     np.testing.assert_allclose(diagonal, np.diagonal(full, 0, 1, 2), rtol=0.0, atol=ROUNDING)
 
 

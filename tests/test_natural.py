@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +19,44 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from sweeps import read
 from test_adjoint import circuit, program_of, shard
-from test_updates import parsed
+from test_updates import apply, parsed
 
 import orchestrator
 from orchestrator.config import ConfigError
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.metric import Metric
 from orchestrator.errors import InputError
+from orchestrator.groups import Group
 from orchestrator.models.ansatz import Drawing
 from orchestrator.models.observable import Operator
 from orchestrator.models.program import Program
 from orchestrator.streams import Streams
 from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.training.walk import shard_gradient
-from orchestrator.updates.base import Spans
 from orchestrator.updates.chain import Chain
 from orchestrator.updates.natural import metric_blocks
 from orchestrator.updates.optimizers import Adam
 
-GROUPS: Spans = ((0, 2), (2, 5))
+Groups = tuple[Group, ...]
+
+
+def groups_of(*cuts: int) -> Groups:
+    """Groups that lie side by side, between these ends."""
+    return tuple(Group(f"layer{d}", a, b, d) for d, (a, b) in enumerate(pairwise(cuts)))
+
+
+GROUPS = groups_of(0, 2, 5)
 FORMS = ("block-diagonal", "full", "diagonal")
 QNG = {"optimizer": "qng", "learning_rate": 0.1}
 QUANTUM_ADAM = {"optimizer": "quantum-adam", "learning_rate": 0.1}
 
 
-def chain(*plain: dict[str, Any], groups: Spans = GROUPS) -> Chain:
+def chain(*plain: dict[str, Any], groups: Groups = GROUPS) -> Chain:
     """A pack with one trial for each optimiser."""
     return Chain.of([parsed(one) for one in plain], groups)
 
 
-def flat(metric: Any, groups: Spans, form: str) -> np.ndarray:
+def flat(metric: Any, groups: Groups, form: str) -> np.ndarray:
     """What the engine hands over of a metric [P, P]: [1, W]."""
     matrix = np.asarray(metric, float)
     blocks = metric_blocks(form, groups)  # type: ignore[arg-type]
@@ -57,7 +66,7 @@ def flat(metric: Any, groups: Spans, form: str) -> np.ndarray:
 def natural(
     metric: Any,
     gradient: Sequence[float],
-    groups: Spans = GROUPS,
+    groups: Groups = GROUPS,
     form: str = "block-diagonal",
     cutoff: float = 1e-6,
 ) -> list[float]:
@@ -65,7 +74,7 @@ def natural(
     one = chain({**QNG, "learning_rate": 1.0, "metric": form, "cutoff": cutoff}, groups=groups)
     given = flat(metric, groups, form)
     vector = np.array([gradient], float)
-    return one.apply(vector, one.init(len(gradient)), given).update[0].tolist()  # type: ignore[no-any-return]
+    return apply(one, vector, one.init(len(gradient)), given).update[0].tolist()  # type: ignore[no-any-return]
 
 
 def random_metric(seed: int, size: int = 5) -> np.ndarray:
@@ -78,7 +87,7 @@ def random_metric(seed: int, size: int = 5) -> np.ndarray:
 
 def test_step_solves_for_an_off_diagonal_metric() -> None:
     """The inverse of [[2, 1], [1, 1]]/4 is 4[[1, -1], [-1, 2]]."""
-    found = natural(np.array([[2.0, 1.0], [1.0, 1.0]]) / 4, [0.5, 0.25], ((0, 2),))
+    found = natural(np.array([[2.0, 1.0], [1.0, 1.0]]) / 4, [0.5, 0.25], groups_of(0, 2))
     assert found == pytest.approx([1.0, 0.0], abs=1e-14)
 
 
@@ -97,8 +106,8 @@ def test_step_of_a_circuit_is_that_worked_out_by_hand() -> None:
     gradient = (
         Adjoint(engine="adjoint").prepare(program, "expectation", 0).gradient(parameters, part).gradient
     )
-    one = chain(QNG, groups=((0, 2),))
-    step = one.apply(gradient, one.init(2), Metric(program, ((0, 2),)).of(parameters, part)).update
+    one = chain(QNG, groups=groups_of(0, 2))
+    step = apply(one, gradient, one.init(2), Metric(program, ((0, 2),)).of(parameters, part)).update
     slope = -4.0 * math.sin(parameters[0, 0])
     np.testing.assert_allclose(step, [[0.1 * slope, -0.1 * slope]], rtol=1e-12)
 
@@ -109,15 +118,15 @@ def test_step_in_a_first_layer_of_ry_is_four_gradients() -> None:
     gradient = (
         Adjoint(engine="adjoint").prepare(program, "expectation", 0).gradient(parameters, part).gradient
     )
-    groups = tuple((group.start, group.stop) for group in program.groups)
-    one = chain(QNG, groups=groups)
-    step = one.apply(gradient, one.init(8), Metric(program, groups).of(parameters, part)).update
+    one = chain(QNG, groups=program.groups)
+    metric = Metric(program, metric_blocks("block-diagonal", program.groups)).of(parameters, part)
+    step = apply(one, gradient, one.init(8), metric).update
     np.testing.assert_allclose(step[0, :4], 0.4 * gradient[0, :4], rtol=1e-11)
 
 
 def test_eigenvalues_are_cut_off_not_raised() -> None:
     """The pseudo-inverse of [[1, 1], [1, 1]] is a quarter of it; with + λ a part along (1, -1) would stay."""
-    assert natural([[1.0, 1.0], [1.0, 1.0]], [1.0, 0.0], ((0, 2),)) == pytest.approx([0.25, 0.25])
+    assert natural([[1.0, 1.0], [1.0, 1.0]], [1.0, 0.0], groups_of(0, 2)) == pytest.approx([0.25, 0.25])
 
 
 def test_cutoff_is_a_part_of_the_largest_eigenvalue_of_the_block() -> None:
@@ -146,16 +155,16 @@ def test_metric_of_zeros_gives_no_step(form: str) -> None:
 
 
 def test_groups_may_be_empty() -> None:
-    assert metric_blocks("block-diagonal", ((0, 2), (2, 2), (2, 3))) == ((0, 2), (2, 3))
+    assert metric_blocks("block-diagonal", groups_of(0, 2, 2, 3)) == ((0, 2), (2, 3))
     assert metric_blocks("full", ()) == metric_blocks("diagonal", ()) == ()
 
 
 def test_momentum_is_that_of_the_natural_gradient() -> None:
     """Momentum-QNG: θ' = θ + ρ(θ - θ_before) - η g⁺∇L."""
-    one = chain({**QNG, "momentum": 0.5}, groups=((0, 1),))
+    one = chain({**QNG, "momentum": 0.5}, groups=groups_of(0, 1))
     state, found = one.init(1), []
     for gradient in (1.0, 1.0, -2.0):
-        applied = one.apply(np.array([[gradient]]), state, np.array([[0.25]]))
+        applied = apply(one, np.array([[gradient]]), state, np.array([[0.25]]))
         state, found = applied.state, [*found, applied.update[0, 0]]
     assert found == pytest.approx([0.4, 0.6, -0.5])
 
@@ -170,7 +179,7 @@ def test_quantum_adam_with_metric_one_is_adam_to_the_last_bit(form: str) -> None
     metric = np.repeat(flat(np.eye(5), GROUPS, form), 3, 0)
     states = adam.init(5), quantum.init(5)
     for gradient in np.random.default_rng(2).normal(size=(20, 3, 5)):
-        one, other = adam.apply(gradient, states[0]), quantum.apply(gradient, states[1], metric)
+        one, other = apply(adam, gradient, states[0]), apply(quantum, gradient, states[1], metric)
         assert one.update.tobytes() == other.update.tobytes()
         states = one.state, other.state
     assert adam.flatten(states[0]).tobytes() == quantum.flatten(states[1]).tobytes()
@@ -196,8 +205,8 @@ def test_natural_gradient_is_clipped_before_adam_sees_it(
     clip: dict[str, float], expected: list[float]
 ) -> None:
     one = chain({**QUANTUM_ADAM, **clip})
-    state = one.apply(
-        np.array([[0.75, 1.0, 0.0, 0.0, 3.0]]), one.init(5), flat(np.eye(5) / 4, GROUPS, FORMS[0])
+    state = apply(
+        one, np.array([[0.75, 1.0, 0.0, 0.0, 3.0]]), one.init(5), flat(np.eye(5) / 4, GROUPS, FORMS[0])
     )
     found = state.state.parts[0]
     assert [*found["mean"][0], *found["square"][0]] == pytest.approx(adam_after(expected))
@@ -207,10 +216,10 @@ def test_trials_with_and_without_a_clip_share_a_pack() -> None:
     plain = [{**QUANTUM_ADAM, **clip} for clip in ({}, {"clipnorm": 0.1}, {"global_clipnorm": 0.1})]
     metric, gradient = flat(random_metric(3), GROUPS, FORMS[0]), np.arange(1.0, 6.0)[None]
     together = chain(*plain)
-    found = together.apply(np.repeat(gradient, 3, 0), together.init(5), np.repeat(metric, 3, 0))
+    found = apply(together, np.repeat(gradient, 3, 0), together.init(5), np.repeat(metric, 3, 0))
     for row, one in enumerate(plain):
         alone = chain(one)
-        expected = alone.apply(gradient, alone.init(5), metric)
+        expected = apply(alone, gradient, alone.init(5), metric)
         assert expected.state.parts[0]["mean"].tobytes() == found.state.parts[0]["mean"][[row]].tobytes()
     assert len({row.tobytes() for row in found.state.parts[0]["mean"]}) == 3
 
@@ -239,8 +248,8 @@ def test_defaults_are_those_of_adam() -> None:
         name: getattr(adam, name) for name in adam.number_names()
     }
     assert set(quantum.number_names()) - set(adam.number_names()) == {"cutoff", "clipnorm", "global_clipnorm"}
-    assert adam.needs_metric is None
-    assert quantum.needs_metric == "block-diagonal"
+    assert adam.needs.metric is None
+    assert quantum.needs.metric == "block-diagonal"
 
 
 # Bits.
@@ -263,8 +272,8 @@ def test_a_row_has_the_same_bits_alone_and_beside_anything(
     states = together.init(5), alone.init(5)
     for gradient in gradients:
         many, one = (
-            together.apply(gradient, states[0], metric),
-            alone.apply(gradient[:1], states[1], metric[:1]),
+            apply(together, gradient, states[0], metric),
+            apply(alone, gradient[:1], states[1], metric[:1]),
         )
         assert one.update.tobytes() == many.update[:1].tobytes()
         states = many.state, one.state
@@ -276,7 +285,7 @@ def test_a_row_has_the_same_bits_alone_and_beside_anything(
 def test_matrix_without_eigenvalues_spoils_its_own_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
     three, right = chain(*[QNG] * 3), np.linalg.eigh
     metric = np.concatenate([flat(random_metric(row), GROUPS, FORMS[0]) for row in range(3)])
-    expected = three.apply(np.ones((3, 5)), three.init(5), metric).update
+    expected = apply(three, np.ones((3, 5)), three.init(5), metric).update
 
     def gives_up(matrices: np.ndarray) -> Any:
         if (matrices[..., 0, 0] == metric[1, 0]).any():
@@ -284,7 +293,7 @@ def test_matrix_without_eigenvalues_spoils_its_own_row_only(monkeypatch: pytest.
         return right(matrices)
 
     monkeypatch.setattr(np.linalg, "eigh", gives_up)
-    found = three.apply(np.ones((3, 5)), three.init(5), metric).update
+    found = apply(three, np.ones((3, 5)), three.init(5), metric).update
     assert np.isnan(found[1, :2]).all()
     assert np.array_equal(np.delete(found, 1, 0), np.delete(expected, 1, 0))
 
@@ -293,12 +302,12 @@ def test_matrix_without_eigenvalues_spoils_its_own_row_only(monkeypatch: pytest.
 def test_state_survives_flattening_and_taking_rows(plain: dict[str, Any]) -> None:
     random, five = np.random.default_rng(1), chain(*[plain] * 5)
     metric = np.repeat(flat(random_metric(0), GROUPS, plain["metric"]), 5, 0)
-    state = five.apply(random.normal(size=(5, 5)), five.init(5), metric).state
+    state = apply(five, random.normal(size=(5, 5)), five.init(5), metric).state
     rows = np.array([3, 1])
     some, gradient = five.take(rows), random.normal(size=(5, 5))
     restored = some.unflatten(five.flatten(state)[rows], 5)
-    expected = five.apply(gradient, state, metric).update[rows]
-    assert np.array_equal(some.apply(gradient[rows], restored, metric[rows]).update, expected)
+    expected = apply(five, gradient, state, metric).update[rows]
+    assert np.array_equal(apply(some, gradient[rows], restored, metric[rows]).update, expected)
 
 
 # Sweeps.
@@ -355,7 +364,7 @@ def test_metric_does_not_depend_on_what_estimates_the_gradient(gradient: str) ->
     assert isinstance(ready.model, Program)
     parameters, part = shard(ready.model, 1, 4)
     total, _ = shard_gradient((structure.template, parameters), replace(part, streams=Streams([0], 0)))
-    expected = Metric(ready.model, ready.spans).of(parameters, part)
+    expected = Metric(ready.model, metric_blocks("block-diagonal", ready.model.groups)).of(parameters, part)
     np.testing.assert_array_equal(total.metric, expected)
 
 

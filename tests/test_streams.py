@@ -55,8 +55,13 @@ def test_streams_differ_in_every_coordinate() -> None:
         Streams([1], 1).bits(Purpose.PARAMETERS, 4),
         Streams([1], 0).bits(Purpose.BATCHES, 4),
         Streams([1], 0).bits(Purpose.PARAMETERS, 4, lane=1),
+        Streams([1], 0).part(1).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).again(1).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).again(2).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).again(2**24 - 1).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).again(1).part(1).bits(Purpose.PARAMETERS, 4),
     ]
-    assert not any((other == base).any() for other in others)
+    assert len(np.unique([base, *others])) == 4 * (1 + len(others))
 
 
 def test_parts_and_their_parts_share_no_number() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +183,26 @@ def test_parts_that_do_not_fit_are_refused(overrides: list[str], said: str) -> N
         read(NETWORK, *overrides)
     messages = [f"{fault.path}: {fault.message}" for fault in caught.value.faults]
     assert any(message.startswith(said) for message in messages), messages
+
+
+def test_probe_refuses_what_its_steps_do_not_have(tmp_path: Path) -> None:
+    """A process of its own plans the sweep, as no other is to know these updates."""
+    clips = "{clip: weighed}\n    - {clip: fading}\n    - {clip: counting}\n    - {clip: asking}"
+    path = tmp_path / "a.yaml"
+    path.write_text(NETWORK.replace("{optimizer: sgd, learning_rate: 0.1}", clips) + "  mode: probe\n")
+    code = "import asking_updates; from orchestrator.cli import main; main()"
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", str(path)], cwd=here, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    alone = "which a probe does not have, as each of its steps stands alone; take it out"
+    assert done.stderr.splitlines() == [
+        f"{path}:9: updates.1: needs trained parameters, {alone}",
+        f"{path}:10: updates.2: needs the number of the step, {alone}",
+        f"{path}:11: updates.3: needs memory of earlier steps, {alone}",
+        f"{path}:12: updates.4: needs losses at other parameters, {alone}",
+    ]
 
 
 def test_size_is_said_for_people() -> None:

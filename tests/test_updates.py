@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from orchestrator.config import ConfigError, discover
+from orchestrator.groups import Array
+from orchestrator.updates.adamw import AdamW
 from orchestrator.updates.base import Update
-from orchestrator.updates.chain import Chain, ChainState
+from orchestrator.updates.chain import Applied, Chain, ChainState
 from orchestrator.updates.clips import ClipNorm, ClipValue, euclidean_norm
 from orchestrator.updates.natural import Qng, QuantumAdam
 from orchestrator.updates.optimizers import Adam, Momentum, Sgd
@@ -32,11 +35,19 @@ def parsed(*plain: dict[str, object]) -> list[Update]:
     ]
 
 
+def apply(
+    chain: Chain, gradient: Array, state: ChainState, metric: Array | None = None, **others: Any
+) -> Applied:
+    """A pass through a chain, at parameters and a loss of 0 unless ``others`` name some."""
+    given = {"parameters": np.zeros(gradient.shape), "loss": np.zeros(len(gradient)), **others}
+    return chain.apply(gradient, state, metric=metric, **given)
+
+
 def steps(chain: Chain, gradients: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What the chain subtracts in each of several steps."""
+    """What the chain subtracts in each of several steps, at parameters that are the gradient."""
     state, updates = chain.init(gradients[0].shape[1]), []
     for gradient in gradients:
-        applied = chain.apply(gradient, state)
+        applied = apply(chain, gradient, state, parameters=gradient)
         state = applied.state
         updates.append(applied.update)
     return updates
@@ -56,6 +67,7 @@ def test_updates_are_found_by_their_tags() -> None:
         "optimizer=sgd": Sgd,
         "optimizer=momentum": Momentum,
         "optimizer=adam": Adam,
+        "optimizer=adamw": AdamW,
         "optimizer=qng": Qng,
         "optimizer=quantum-adam": QuantumAdam,
     }
@@ -72,6 +84,7 @@ def test_updates_are_found_by_their_tags() -> None:
         {"optimizer": "adam", "learning_rate": 0.1, "beta1": -0.1},
         {"optimizer": "adam", "learning_rate": 0.1, "beta2": 1.0},
         {"optimizer": "adam", "learning_rate": 0.1, "epsilon": 0.0},
+        {"optimizer": "adamw", "learning_rate": 0.1, "weight_decay": -0.1},
     ],
 )
 def test_hyperparameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
@@ -91,9 +104,8 @@ def test_defaults_are_those_of_the_papers() -> None:
 @FIXED
 @given(vector=arrays(np.float64, (3, 4), elements=FINITE), limit=st.floats(1e-300, 1e300))
 def test_value_clip_bounds_each_component_and_leaves_the_rest(vector: np.ndarray, limit: float) -> None:
-    clipped = (
-        Chain.of([parsed({"clip": "value", "limit": limit})] * 3).apply(vector, ChainState(({},))).update
-    )
+    chain = Chain.of([parsed({"clip": "value", "limit": limit})] * 3)
+    clipped = apply(chain, vector, ChainState(({},))).update
     assert np.abs(clipped).max() <= limit
     inside = np.abs(vector) <= limit
     assert np.array_equal(clipped[inside], vector[inside])
@@ -102,7 +114,8 @@ def test_value_clip_bounds_each_component_and_leaves_the_rest(vector: np.ndarray
 @FIXED
 @given(vector=arrays(np.float64, (3, 4), elements=FINITE), limit=st.floats(1e-150, 1e150))
 def test_norm_clip_bounds_the_norm_and_keeps_the_direction(vector: np.ndarray, limit: float) -> None:
-    clipped = Chain.of([parsed({"clip": "norm", "limit": limit})] * 3).apply(vector, ChainState(({},))).update
+    chain = Chain.of([parsed({"clip": "norm", "limit": limit})] * 3)
+    clipped = apply(chain, vector, ChainState(({},))).update
     norm, after = euclidean_norm(vector), euclidean_norm(clipped)
     # each of the two norms is rounded by at most 3 · 1.1e-16, the quotient and the product by 1.1e-16
     assert (after <= limit * (1 + 1e-15)).all()
@@ -114,7 +127,7 @@ def test_norm_clip_bounds_the_norm_and_keeps_the_direction(vector: np.ndarray, l
 def test_norm_clip_takes_the_whole_vector_of_each_trial() -> None:
     chain = Chain.of([parsed({"clip": "norm", "limit": limit}) for limit in (1.0, 10.0, 1.0)])
     gradient = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])
-    clipped = chain.apply(gradient, chain.init(2)).update
+    clipped = apply(chain, gradient, chain.init(2)).update
     np.testing.assert_allclose(clipped, [[0.6, 0.8], [3.0, 4.0], [0.0, 0.0]], rtol=1e-15)
 
 
@@ -122,7 +135,7 @@ def test_norm_clip_takes_the_whole_vector_of_each_trial() -> None:
 def test_norm_clip_leaves_a_vector_alone_that_has_no_norm(bad: float) -> None:
     chain = single({"clip": "norm", "limit": 1.0})
     gradient = np.array([[5.0, bad]])
-    assert chain.apply(gradient, chain.init(2)).update.tobytes() == gradient.tobytes()
+    assert apply(chain, gradient, chain.init(2)).update.tobytes() == gradient.tobytes()
 
 
 @FIXED
@@ -174,6 +187,40 @@ def test_first_step_of_adam_has_the_length_of_the_learning_rate() -> None:
     np.testing.assert_allclose(found, [[0.1, -0.1, 0.0]], rtol=1e-4)  # epsilon is 1e-5 of the third gradient
 
 
+def test_adamw_takes_ten_steps_of_algorithm_2() -> None:
+    """Of the paper, whose α is η and whose λ is η times ours: on a quadratic, in plain Python."""
+    rate, beta1, beta2, epsilon, decay = 0.1, 0.8, 0.99, 1e-6, 0.3
+    plain = {"learning_rate": rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": decay}
+    chain = single({"optimizer": "adamw", **plain})
+    start, scale = [1.5, -2.0, 0.25], [1.0, 4.0, 100.0]
+
+    found, state = np.array([start]), chain.init(3)
+    for _ in range(10):
+        applied = apply(chain, np.array([scale]) * found, state, parameters=found)
+        found, state = found - applied.update, applied.state
+
+    for k, curvature in enumerate(scale):
+        theta, mean, square = start[k], 0.0, 0.0
+        for t in range(1, 11):
+            gradient = curvature * theta
+            mean = beta1 * mean + (1 - beta1) * gradient
+            square = beta2 * square + (1 - beta2) * gradient**2
+            adam = (mean / (1 - beta1**t)) / (math.sqrt(square / (1 - beta2**t)) + epsilon)
+            theta -= rate * adam + rate * decay * theta
+        # ten steps of a dozen roundings of 1e-16 each, 1 - beta2 being 1e-2: its rounding counts 100-fold
+        assert math.isclose(found[0, k], theta, rel_tol=1e-12)
+
+
+def test_adamw_without_decay_is_adam_to_the_last_bit() -> None:
+    gradients = np.random.default_rng(3).normal(size=(5, 2, 4))
+    plain = {"learning_rate": 0.1, "epsilon": 1e-6}
+    adam, adamw = (
+        Chain.of([parsed({"optimizer": name, **plain, **decay})] * 2)
+        for name, decay in (("adam", {}), ("adamw", {"weight_decay": 0.0}))
+    )
+    assert np.array_equal(steps(adam, gradients), steps(adamw, gradients))
+
+
 # --- chains
 
 
@@ -183,7 +230,7 @@ def test_chain_tells_what_the_clips_left_from_what_is_subtracted() -> None:
         {"optimizer": "sgd", "learning_rate": 10.0},
         {"clip": "norm", "limit": 2.0},
     )
-    applied = chain.apply(np.array([[3.0, 0.0]]), chain.init(2))
+    applied = apply(chain, np.array([[3.0, 0.0]]), chain.init(2))
     assert applied.clipped.tolist() == [[1.0, 0.0]]
     assert applied.update.tolist() == [[2.0, 0.0]]
     assert chain.learning_rate.tolist() == [10.0]
@@ -191,7 +238,7 @@ def test_chain_tells_what_the_clips_left_from_what_is_subtracted() -> None:
 
 def test_chain_without_optimizer_ends_with_the_clipped_gradient() -> None:
     chain = Chain.of([parsed({"clip": "value", "limit": limit}) for limit in (1.0, 2.0)])
-    applied = chain.apply(np.full((2, 1), 3.0), chain.init(1))
+    applied = apply(chain, np.full((2, 1), 3.0), chain.init(1))
     assert applied.clipped.tolist() == applied.update.tolist() == [[1.0], [2.0]]
     assert np.isnan(chain.learning_rate).all()
 
@@ -199,7 +246,7 @@ def test_chain_without_optimizer_ends_with_the_clipped_gradient() -> None:
 def test_empty_chain_passes_the_gradient() -> None:
     chain = Chain.of([[], [], []])
     gradient = np.arange(6.0).reshape(3, 2)
-    applied = chain.apply(gradient, chain.init(2))
+    applied = apply(chain, gradient, chain.init(2))
     assert applied.clipped is None
     assert np.array_equal(applied.update, gradient)
     assert chain.flatten(applied.state).shape == (3, 0)
@@ -217,6 +264,7 @@ def test_chains_of_different_kinds_make_no_pack() -> None:
 CHAINS = [
     [{"clip": "norm", "limit": 0.7}, {"optimizer": "adam", "learning_rate": 0.1, "beta2": 0.99}],
     [{"clip": "value", "limit": 0.3}, {"optimizer": "momentum", "learning_rate": 0.2}],
+    [{"optimizer": "adamw", "learning_rate": 0.1, "weight_decay": 0.2}],
     [{"optimizer": "sgd", "learning_rate": 0.3}, {"clip": "norm", "limit": 1e-3}],
 ]
 
@@ -245,7 +293,7 @@ def test_memory_layout_does_not_change_a_bit() -> None:
     gradient = np.random.default_rng(0).normal(size=(64, 200))
     chain = Chain.of([parsed({"clip": "norm", "limit": 1.0})] * 64)
     plain, turned = (
-        chain.apply(value, chain.init(200)).update for value in (gradient, np.asfortranarray(gradient))
+        apply(chain, value, chain.init(200)).update for value in (gradient, np.asfortranarray(gradient))
     )
     assert np.array_equal(plain, turned)
 
@@ -254,15 +302,15 @@ def test_memory_layout_does_not_change_a_bit() -> None:
 def test_state_survives_flattening_and_taking_rows(plain: list[dict[str, object]]) -> None:
     rng = np.random.default_rng(1)
     chain = Chain.of([parsed(*plain)] * 5)
-    state = chain.apply(rng.normal(size=(5, 3)), chain.init(3)).state
+    state = apply(chain, rng.normal(size=(5, 3)), chain.init(3)).state
     rows = np.array([3, 1])
     some, gradient = chain.take(rows), rng.normal(size=(5, 3))
     matrix = chain.flatten(state)
     restored = some.unflatten(matrix[rows], 3)
-    expected = chain.apply(gradient, state).update[rows]
+    expected = apply(chain, gradient, state).update[rows]
     assert np.array_equal(matrix[rows], some.flatten(state.take(rows)))
-    assert np.array_equal(some.apply(gradient[rows], restored).update, expected)
-    assert np.array_equal(some.apply(gradient[rows], state.take(rows)).update, expected)
+    assert np.array_equal(apply(some, gradient[rows], restored).update, expected)
+    assert np.array_equal(apply(some, gradient[rows], state.take(rows)).update, expected)
 
 
 def test_state_of_another_width_is_refused() -> None:
@@ -277,5 +325,5 @@ def test_chain_never_writes_to_the_gradient() -> None:
     gradient.flags.writeable = False
     for plain in CHAINS:
         chain = single(*plain)
-        chain.apply(gradient, chain.init(2))
+        apply(chain, gradient, chain.init(2))
     assert gradient.tolist() == [[3.0, 4.0]]

@@ -178,11 +178,33 @@ class GradientSum(Summed):
         )
 
 
+@dataclass(frozen=True)
+class LossSum(Summed):
+    """Σ p_i l_i over the samples of a shard, for R rows; ``+`` joins two shards, in shard order only.
+
+    Attributes:
+        loss: [R], or [R, S] at S points.
+        cost: of computing it.
+    """
+
+    loss: Array
+    cost: Cost
+
+    @classmethod
+    def exact(cls, weights: Array, loss: Array, executions: int) -> LossSum:
+        """The sum of an engine without shots; arguments as of ``GradientSum.exact``."""
+        rows, samples = weights.shape
+        return cls((weights * loss).sum(-1), Cost.simulated(rows, samples * executions))
+
+
 class Differentiator(Protocol):
     """An engine made ready for one model and loss; what training calls."""
 
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
         """Gradient of each row's weighted loss: ``parameters`` float64 [R, P]."""
+
+    def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
+        """Each row's weighted loss, measured as ``gradient`` does: from shots, if it takes some."""
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """What the loss is computed from, float64 [R, B, K]: logits of a network, expectation values.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.gradient import GradientSum, Shard, Signals
+from orchestrator.engines.gradient import GradientSum, LossSum, Shard, Signals
 from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.layered import Layered
@@ -44,6 +44,12 @@ class LayeredDifferentiator:
             self._backward(parameters, tapes, cotangent, p, sums)
             signals = Signals(sums.signal, sums.signal_square)
             return GradientSum.exact(p, value, sums.gradient, sums.square, self.executions, signals)
+
+    def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
+        """Each row's weighted loss, ``parameters`` float64 [R, P]."""
+        prediction = self.predict(parameters, shard.inputs, shard.axes)
+        value, _ = losses.value_and_slope(self.loss, self.model.head, prediction, shard.targets, self.classes)
+        return LossSum.exact(np.ascontiguousarray(shard.weights), value, len(self.model.circuits))
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Logits or expectation values [R, B, K] for ``inputs`` [R, B, F]."""

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from orchestrator.config import Field, ValidationInfo, field_validator
 from orchestrator.engines.circuit import CircuitEngine
-from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
+from orchestrator.engines.gradient import Differentiator, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, Meter
-from orchestrator.engines.measured.sums import summed
+from orchestrator.engines.measured.sums import loss_sum, summed
 from orchestrator.groups import Array
 from orchestrator.models.base import Built
 from orchestrator.models.layered import Layered
@@ -118,6 +118,10 @@ class SpsaDifferentiator:
         divisor = 2.0 * self.step * self.directions
         variance = self._variance(noise, divisor, derivative.shape)
         return summed(shard, self.loss.of(here, shard.targets), derivative / divisor, variance, cost)
+
+    def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
+        """Each row's weighted loss, ``parameters`` float64 [R, P]."""
+        return loss_sum(parameters, shard, self.loss, self.meter)
 
     def _variance(self, noise: list[Array], divisor: float, shape: tuple[int, ...]) -> Array | None:
         """Of the derivatives, [P, R, B], from those of the differences [R, B]; None when exact."""

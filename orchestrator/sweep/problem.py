@@ -24,7 +24,7 @@ from orchestrator.models.program import Program
 from orchestrator.process import memory_bytes
 from orchestrator.sweep.axes import label
 from orchestrator.sweep.trial import Trial
-from orchestrator.updates.base import Spans, Update
+from orchestrator.updates.base import Update
 from orchestrator.updates.natural import metric_blocks
 
 _CERTIFICATE_SEED = 0
@@ -64,17 +64,12 @@ class Problem:
         weights = self.data.weights / self.data.weights.sum()
         return float((weights * weights).sum())
 
-    @property
-    def spans(self) -> Spans:
-        """Where the model's groups start and stop."""
-        return tuple((group.start, group.stop) for group in self.model.groups)
-
     def metric(self, updates: tuple[Update, ...]) -> Metric | None:
         """The metric that a chain of updates needs; None if it needs none, or the model has none."""
-        form = next((need for update in updates if (need := update.needs_metric)), None)
+        form = next((need for update in updates if (need := update.needs.metric)), None)
         if form is None or not isinstance(self.model, Program):
             return None
-        return prepared(self.model, metric_blocks(form, self.spans))
+        return prepared(self.model, metric_blocks(form, self.model.groups))
 
     def groups(self, components: tuple[int | str, ...]) -> tuple[Group, ...]:
         """The model's groups, then the chosen components as groups of their own."""
@@ -214,13 +209,13 @@ def _no_component(component: int | str, model: Built) -> str | None:
 
 
 def _metric_faults(trial: Trial, ready: Problem) -> list[Fault]:
-    """Optimisers that need a metric, where the model is no circuit."""
+    """Updates that need a metric, where the model is no circuit."""
     state = "a circuit's state, which only a circuit without trained layers around it has"
     message = f"needs the metric of {state}; take sgd, momentum or adam"
     return [
         Fault(f"updates.{index}", message)
         for index, update in enumerate(trial.updates)
-        if update.needs_metric and not isinstance(ready.model, Program)
+        if update.needs.metric and not isinstance(ready.model, Program)
     ]
 
 

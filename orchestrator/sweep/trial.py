@@ -13,7 +13,7 @@ from orchestrator.engines.base import Engine
 from orchestrator.errors import Fault
 from orchestrator.models.base import Model
 from orchestrator.models.losses import LOSSES
-from orchestrator.updates.base import Clip, Optimizer, Update
+from orchestrator.updates.base import Optimizer, Update
 
 FORMAT = 1
 """Version of the canonical form; part of every id."""
@@ -84,16 +84,30 @@ class Trial(Config):
             return [Fault("updates", f"has {len(optimizers)} optimizers; mode: train needs exactly one")]
         if self.mode == "train":
             return []
-        return [
-            Fault(f"updates.{i}", "means nothing in a probe, which applies no updates; take it out")
-            for i, update in enumerate(self.updates)
-            if isinstance(update, Optimizer) or (isinstance(update, Clip) and update.stateful)
-        ]
+        reasons = [_no_probe(update) for update in self.updates]
+        return [Fault(f"updates.{i}", f"{text}; take it out") for i, text in enumerate(reasons) if text]
 
     def _check_batch(self) -> list[Fault]:
         if self.batch.size >= self.batch.shards:
             return []
         return [Fault("batch.shards", f"is {self.batch.shards}, more than batch.size {self.batch.size}")]
+
+
+def _no_probe(update: Update) -> str | None:
+    """Why an update has no meaning in a probe, or None."""
+    if isinstance(update, Optimizer):
+        return "means nothing in a probe, which applies no updates"
+    needs = update.needs
+    asked = {
+        "memory of earlier steps": update.stateful,
+        "trained parameters": needs.parameters,
+        "the number of the step": needs.step,
+        "losses at other parameters": needs.losses,
+    }
+    if not any(asked.values()):
+        return None
+    listed = " and ".join(text for text, needed in asked.items() if needed)
+    return f"needs {listed}, which a probe does not have, as each of its steps stands alone"
 
 
 def trial_id(trial: Trial) -> str:

@@ -68,7 +68,10 @@ class Probe(Walk):
         number = np.tile(np.asarray(steps), trials)
         regular = (number % self.template.record.every == 0) | (number == self.template.steps - 1)
         chain = self.chain.take(np.repeat(np.arange(trials), count))
-        clipped = chain.apply(total.gradient, chain.init(total.gradient.shape[1])).clipped
+        start = chain.init(parameters.shape[1])
+        clipped = chain.apply(
+            total.gradient, start, parameters=parameters, loss=total.loss, metric=total.metric
+        ).clipped
         undefined = np.full(len(number), np.nan)
         columns = step_columns(total, finite.ravel(), untested(len(number)), undefined, seconds)
         taken = recorded(total, clipped, None, parameters, None)

@@ -29,6 +29,9 @@ class Seconds:
     compute: float
     wait: float
 
+    def __add__(self, other: Seconds) -> Seconds:
+        return Seconds(self.compute + other.compute, self.wait + other.wait)
+
 
 def step_columns(
     total: GradientSum, finite: NDArray[np.bool_], scores: Scores, learning_rate: Array, seconds: Seconds

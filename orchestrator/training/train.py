@@ -12,6 +12,7 @@ from orchestrator.streams import Streams
 from orchestrator.training.batches import draw_axes
 from orchestrator.training.ended import parameter_rows
 from orchestrator.training.evaluate import Scores, evaluate, untested
+from orchestrator.training.losses import StepLosses
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
 from orchestrator.training.state import State
@@ -36,14 +37,29 @@ class Training(Walk):
         step, state = self.pack.step, self.state
         shards = self.batches.shards(range(step, step + 1), self.problem.model.axes)
         total, seconds = self.gradient(state.parameters, shards)
-        applied = self.chain.apply(total.gradient, state.chain, total.metric)
-        finite = all_finite(total)
+        losses = StepLosses(self, shards, total, seconds)
+        applied = self._applied(losses)
+        total, seconds, finite = losses.total, losses.seconds, all_finite(total)
         self._record(total, applied, finite, shards[0].axes, seconds)
         with np.errstate(all="ignore"):
             after = state.parameters - applied.update
         self.state = State(after, total.gradient, applied.state, state.totals)
         self.count(total, np.ones((len(finite), 1), bool), seconds)
         self.settle(finite)
+
+    def _applied(self, losses: StepLosses) -> Applied:
+        """What the updates make of the gradient, and of the losses that they ask for."""
+        total, state = losses.total, self.state
+        return self.chain.apply(
+            total.gradient,
+            state.chain,
+            parameters=state.parameters,
+            loss=total.loss,
+            step=self.pack.step,
+            steps=self.template.steps,
+            metric=total.metric,
+            losses=losses,
+        )
 
     def _record(
         self,

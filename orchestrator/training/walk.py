@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import GradientSum, Shard, Summed
 from orchestrator.groups import Array
 from orchestrator.sweep.problem import checked_problem, problem
 from orchestrator.sweep.trial import Trial
@@ -24,6 +24,8 @@ from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Columns, Recorder, Rows, Seconds, join_rows
 from orchestrator.training.state import State, Totals
 from orchestrator.updates.chain import Chain
+
+Sum = TypeVar("Sum", bound=Summed)
 
 
 class Team(Protocol):
@@ -87,7 +89,7 @@ class Walk(ABC):
         self.problem = problem(pack.template)
         self.certificate = self.problem.certificate
         self.recorder = Recorder(self.problem, pack.template.record)
-        self.chain = Chain.of([trial.updates for trial in pack.trials], self.problem.spans)
+        self.chain = Chain.of([trial.updates for trial in pack.trials], self.problem.model.groups)
         self._index()
         self._ended: list[Rows] = []
         self._steps = self._shards = 0
@@ -126,9 +128,19 @@ class Walk(ABC):
         return Chunk(rows, rest, self._steps, self._compute / max(1, self._shards), self._loss)
 
     def gradient(self, parameters: Array, shards: list[Shard]) -> tuple[GradientSum, Seconds]:
-        """The sum over all shards, in shard order, and what it took."""
+        """The gradient of the mini-batch, and what it took."""
+        return self.summed(shard_gradient, (self.template, parameters), shards)
+
+    def summed(
+        self, function: Callable[[Any, Shard], tuple[Sum, float]], shared: Any, shards: list[Shard]
+    ) -> tuple[Sum, Seconds]:
+        """What ``function`` gives for each shard, summed in shard order, and what that took.
+
+        Args:
+            function: of ``shared`` and a shard; returns its part of the sum, and seconds.
+        """
         started = time.perf_counter()
-        parts = self.team.map(shard_gradient, (self.template, parameters), shards)
+        parts = self.team.map(function, shared, shards)
         compute = sum(seconds for _, seconds in parts)
         self._compute += compute
         self._shards += len(parts)

@@ -7,18 +7,14 @@ the configuration's kind; numbers (its float fields) are given per trial.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from orchestrator.config import Config
 from orchestrator.groups import Array
+from orchestrator.updates.given import NOTHING, Given, Needs
 
 State = Mapping[str, Array]
 """What an update remembers, by name: float64 [R, …]."""
-Spans = tuple[tuple[int, int], ...]
-"""Slices [start, stop) of the parameter vector."""
-
-Form = Literal["block-diagonal", "full", "diagonal"]
-"""Which entries of the metric count: those inside a group, all, or those of single parameters."""
 
 
 class Update(Config):
@@ -33,25 +29,26 @@ class Update(Config):
         return tuple(name for name, field in fields if field.annotation in (float, float | None))
 
     @property
-    def needs_metric(self) -> Form | None:
-        """Which entries of the metric of a circuit's state ``direction`` is to be given; None for most."""
-        return None
+    def needs(self) -> Needs:
+        """What it asks for; nothing for most."""
+        return NOTHING
 
-    def direction(self, vector: Array, metric: Array, groups: Spans, numbers: Mapping[str, Array]) -> Array:  # noqa: ARG002
-        """What ``update`` is given in place of the vector; the vector itself for most."""
-        return vector
+    @property
+    def stateful(self) -> bool:
+        """Whether it remembers earlier steps."""
+        return bool(self.init(1, 1))
 
     def init(self, rows: int, parameters: int) -> State:  # noqa: ARG002 - most remember nothing
         """The state before the first step, for ``rows`` trials of ``parameters`` parameters."""
         return {}
 
-    def update(self, vector: Array, state: State, numbers: Mapping[str, Array]) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
         """Transforms the vector that the update before it left.
 
         Args:
             vector: [R, P] the gradient, or what the chain has made of it. Never written to.
             state: as ``init`` or the last call returned it.
-            numbers: [R, 1] each hyper-parameter, one per trial; NaN for None.
+            given: its numbers, and what else it may look at.
 
         Returns:
             The new vector [R, P] and the new state. The end of the chain is subtracted from the parameters.
@@ -60,10 +57,7 @@ class Update(Config):
 
 
 class Clip(Update):
-    """An update that bounds what it is given; tag ``clip``."""
-
-    stateful: ClassVar[bool] = False
-    """Whether it remembers earlier steps; such a clip has no meaning in a probe."""
+    """An update that bounds its vector; tag ``clip``."""
 
 
 class Optimizer(Update):

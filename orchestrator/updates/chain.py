@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.groups import Array
-from orchestrator.updates.base import Optimizer, Spans, State, Update
-
-_NO_METRIC = np.empty((0, 0))
+from orchestrator.groups import Array, Group
+from orchestrator.updates.base import Optimizer, State, Update
+from orchestrator.updates.given import Given, Losses, no_losses
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Applied:
     """What one pass through a chain leaves.
 
     Attributes:
-        clipped: [R, P] the gradient behind the clips that stand before the optimiser; None if none does.
+        clipped: [R, P] the gradient after the clips that stand before the optimiser; None if none does.
         update: [R, P] the end of the chain, to be subtracted from the parameters.
         state: for the next step.
     """
@@ -52,22 +51,23 @@ class Chain:
         rows: R.
         updates: the kinds, in order; their own numbers do not count.
         numbers: for each update its hyper-parameters by name, [R, 1] each.
-        groups: where the model's groups start and stop, for optimisers that treat each by itself.
+        groups: those of the model's parameters, for updates that treat each by itself.
 
     Example:
         >>> from orchestrator.updates.optimizers import Sgd
         >>> chain = Chain.of([[Sgd(optimizer="sgd", learning_rate=rate)] for rate in (0.1, 0.2)])
-        >>> chain.apply(np.ones((2, 1)), chain.init(1)).update.tolist()
+        >>> ones = np.ones((2, 1))
+        >>> chain.apply(ones, chain.init(1), parameters=ones, loss=ones[:, 0]).update.tolist()
         [[0.1], [0.2]]
     """
 
     rows: int
     updates: tuple[Update, ...]
     numbers: tuple[Mapping[str, Array], ...]
-    groups: Spans = ()
+    groups: tuple[Group, ...] = ()
 
     @classmethod
-    def of(cls, chains: Sequence[Sequence[Update]], groups: Spans = ()) -> Chain:
+    def of(cls, chains: Sequence[Sequence[Update]], groups: tuple[Group, ...] = ()) -> Chain:
         """Stacks the chains of the trials of a pack.
 
         Raises:
@@ -96,20 +96,30 @@ class Chain:
         """The state before the first step of models of ``parameters`` parameters."""
         return ChainState(tuple(update.init(self.rows, parameters) for update in self.updates))
 
-    def apply(self, gradient: Array, state: ChainState, metric: Array | None = None) -> Applied:
-        """Sends the gradient [R, P] through the chain; ``metric`` [R, W] if an update needs it.
+    def apply(
+        self,
+        gradient: Array,
+        state: ChainState,
+        *,
+        parameters: Array,
+        loss: Array,
+        step: int = 0,
+        steps: int = 1,
+        metric: Array | None = None,
+        losses: Losses = no_losses,
+    ) -> Applied:
+        """Sends the gradient [R, P] through the chain; the rest is what each update is ``Given``.
 
         Rows never mix: a row's numbers are the same to the last bit in any pack, whatever else is
         in it, and no floating-point warning is raised.
         """
         clipped, vector = None, np.ascontiguousarray(gradient)
-        known = _NO_METRIC if metric is None else metric
         parts: list[State] = []
         stepped = False
         with np.errstate(all="ignore"):
             for update, numbers, part in zip(self.updates, self.numbers, state.parts, strict=True):
-                vector = update.direction(vector, known, self.groups, numbers)
-                vector, part = update.update(vector, part, numbers)  # noqa: PLW2901 - state in, state out
+                given = Given(numbers, self.groups, parameters, loss, step, steps, metric, losses)
+                vector, part = update.update(vector, part, given)  # noqa: PLW2901 - state in, state out
                 parts.append(part)
                 stepped |= isinstance(update, Optimizer)
                 clipped = clipped if stepped else vector

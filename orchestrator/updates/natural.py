@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from orchestrator.config import Field, ValidationInfo, field_validator, refuse
-from orchestrator.groups import Array
+from orchestrator.groups import Array, Group
 from orchestrator.process import one_blas_thread
-from orchestrator.updates.base import Form, Optimizer, Spans
+from orchestrator.updates.base import Optimizer, State
 from orchestrator.updates.clips import shortened
+from orchestrator.updates.given import Form, Given, Needs
 from orchestrator.updates.optimizers import Adam, Momentum
+
+Blocks = tuple[tuple[int, int], ...]
+"""Slices [start, stop) of the parameter vector, inside which entries of the metric count."""
 
 
 class Natural(Optimizer):
-    """An optimiser that is given the natural gradient g⁺∇L in place of ∇L, g the metric of the state."""
+    """Turns the optimiser that a class extends beside it into one on g⁺∇L in place of ∇L, g the metric."""
 
     metric: Form = Field(default="block-diagonal", description="entries of the metric that count")
     cutoff: float = Field(
@@ -27,22 +31,21 @@ class Natural(Optimizer):
     )
 
     @property
-    def needs_metric(self) -> Form:
-        """As configured."""
-        return self.metric
+    def needs(self) -> Needs:
+        """The metric, as configured."""
+        return Needs(metric=self.metric)
 
-    def direction(self, vector: Array, metric: Array, groups: Spans, numbers: Mapping[str, Array]) -> Array:
-        """The natural gradient.
+    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+        """The other optimiser's update of the natural gradient."""
+        return super().update(self.natural(vector, given), state, given)
 
-        Args:
-            vector: [R, P] the gradient, or what the chain has made of it.
-            metric: [R, W] the blocks that ``metric_blocks`` names, one behind the other.
-            groups: where the model's groups start and stop.
-            numbers: [R, 1] each hyper-parameter, one per trial.
-        """
+    def natural(self, vector: Array, given: Given) -> Array:
+        """g⁺ vector [R, P], of the gradient or what the chain has made of it."""
+        assert given.metric is not None
+        cutoff = given.numbers["cutoff"]
         if self.metric == "diagonal":
-            return _divided(vector, metric, groups, numbers["cutoff"])
-        return _solved(vector, metric, metric_blocks(self.metric, groups), numbers["cutoff"])
+            return _divided(vector, given.metric, given.groups, cutoff)
+        return _solved(vector, given.metric, metric_blocks(self.metric, given.groups), cutoff)
 
 
 class Qng(Natural, Momentum):
@@ -73,48 +76,54 @@ class QuantumAdam(Natural, Adam):
             raise refuse("must be left out beside clipnorm; give one of them")
         return value
 
-    def direction(self, vector: Array, metric: Array, groups: Spans, numbers: Mapping[str, Array]) -> Array:
+    def natural(self, vector: Array, given: Given) -> Array:
         """The natural gradient, clipped."""
-        direction = super().direction(vector, metric, groups, numbers)
-        parts = [shortened(direction[:, start:stop], numbers["clipnorm"]) for start, stop in groups]
-        return shortened(np.concatenate(parts, axis=1), numbers["global_clipnorm"]) if parts else direction
+        whole, numbers = super().natural(vector, given), given.numbers
+        if not given.groups:
+            return whole
+        parts = [shortened(whole[:, group.start : group.stop], numbers["clipnorm"]) for group in given.groups]
+        return shortened(np.concatenate(parts, axis=1), numbers["global_clipnorm"])
 
 
-def metric_blocks(form: Form, groups: Spans) -> Spans:
-    """Where the blocks of the metric start and stop, for a model whose groups do so at ``groups``.
+def metric_blocks(form: Form, groups: Sequence[Group]) -> Blocks:
+    """Where the blocks of the metric start and stop, for a model of these groups.
 
     Example:
-        >>> metric_blocks("full", ((0, 2), (2, 3))), metric_blocks("diagonal", ((0, 2), (2, 3)))
-        (((0, 3),), ((0, 1), (1, 2), (2, 3)))
+        >>> layers = (Group("layer0", 0, 2, 0), Group("layer1", 2, 3, 1))
+        >>> metric_blocks("block-diagonal", layers), metric_blocks("full", layers)
+        (((0, 2), (2, 3)), ((0, 3),))
+        >>> metric_blocks("diagonal", layers)
+        ((0, 1), (1, 2), (2, 3))
     """
-    end = groups[-1][1] if groups else 0
+    end = groups[-1].stop if groups else 0
     if form == "diagonal":
         return tuple((k, k + 1) for k in range(end))
-    whole = ((0, end),) if form == "full" else groups
-    return tuple((start, stop) for start, stop in whole if start < stop)
+    if form == "full":
+        return ((0, end),) if end else ()
+    return tuple((group.start, group.stop) for group in groups if group.start < group.stop)
 
 
-def _divided(vector: Array, diagonal: Array, groups: Spans, cutoff: Array) -> Array:
+def _divided(vector: Array, diagonal: Array, groups: Sequence[Group], cutoff: Array) -> Array:
     """vector_k / g_kk, 0 where g_kk is cut off."""
-    direction = np.zeros_like(vector)
-    for start, stop in groups:
-        part = np.ascontiguousarray(diagonal[:, start:stop])
-        given = vector[:, start:stop]
-        dropped = (part <= cutoff * part.max(-1, keepdims=True, initial=0.0)) & np.isfinite(given)
-        direction[:, start:stop] = np.where(dropped, 0.0, given / part)
-    return direction
+    natural = np.zeros_like(vector)
+    for group in groups:
+        own = slice(group.start, group.stop)
+        metric, gradient = np.ascontiguousarray(diagonal[:, own]), vector[:, own]
+        dropped = (metric <= cutoff * metric.max(-1, keepdims=True, initial=0.0)) & np.isfinite(gradient)
+        natural[:, own] = np.where(dropped, 0.0, gradient / metric)
+    return natural
 
 
-def _solved(vector: Array, metric: Array, blocks: Spans, cutoff: Array) -> Array:
+def _solved(vector: Array, metric: Array, blocks: Blocks, cutoff: Array) -> Array:
     """The blocks' pseudo-inverses on the vector."""
-    direction, begin = np.zeros_like(vector), 0
+    natural, begin = np.zeros_like(vector), 0
     with one_blas_thread():
         for start, stop in blocks:
             size = stop - start
             matrices = metric[:, begin : begin + size * size].reshape(-1, size, size)
-            direction[:, start:stop] = _pseudo(matrices, vector[:, start:stop], cutoff)
+            natural[:, start:stop] = _pseudo(matrices, vector[:, start:stop], cutoff)
             begin += size * size
-    return direction
+    return natural
 
 
 def _pseudo(matrices: Array, vectors: Array, cutoff: Array) -> Array:
@@ -124,8 +133,8 @@ def _pseudo(matrices: Array, vectors: Array, cutoff: Array) -> Array:
     kept = values > cutoff * np.maximum(values[:, -1:], 0.0)
     along = (np.ascontiguousarray(axes.swapaxes(1, 2)) * vectors[:, None]).sum(-1)
     parts = np.where(kept, along / values, np.where(np.isnan(values), np.nan, 0.0))
-    directions = (np.ascontiguousarray(axes) * parts[:, None]).sum(-1)
-    return np.where(finite[:, None], directions, np.nan)
+    solved = (np.ascontiguousarray(axes) * parts[:, None]).sum(-1)
+    return np.where(finite[:, None], solved, np.nan)
 
 
 def _eigen(matrices: Array) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from orchestrator.config import Field
 from orchestrator.groups import Array
 from orchestrator.updates.base import Optimizer, State
+from orchestrator.updates.given import Given
 
 
 class Sgd(Optimizer):
@@ -18,9 +18,9 @@ class Sgd(Optimizer):
     optimizer: Literal["sgd"]
     learning_rate: float = Field(ge=0.0, description="η")
 
-    def update(self, vector: Array, state: State, numbers: Mapping[str, Array]) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
         """η g."""
-        return numbers["learning_rate"] * vector, state
+        return given.numbers["learning_rate"] * vector, state
 
 
 class Momentum(Optimizer):
@@ -34,10 +34,10 @@ class Momentum(Optimizer):
         """At rest."""
         return {"velocity": np.zeros((rows, parameters))}
 
-    def update(self, vector: Array, state: State, numbers: Mapping[str, Array]) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
         """η v, with the new v."""
-        velocity = numbers["momentum"] * state["velocity"] + vector
-        return numbers["learning_rate"] * velocity, {"velocity": velocity}
+        velocity = given.numbers["momentum"] * state["velocity"] + vector
+        return given.numbers["learning_rate"] * velocity, {"velocity": velocity}
 
 
 class Adam(Optimizer):
@@ -58,9 +58,10 @@ class Adam(Optimizer):
         zeros = np.zeros((rows, parameters))
         return {"mean": zeros, "square": zeros, "count": np.zeros((rows, 1))}
 
-    def update(self, vector: Array, state: State, numbers: Mapping[str, Array]) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
         """η m̂ / (sqrt(v̂) + ε), m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ)."""
-        beta1, beta2, count = numbers["beta1"], numbers["beta2"], state["count"] + 1.0
+        numbers, count = given.numbers, state["count"] + 1.0
+        beta1, beta2 = numbers["beta1"], numbers["beta2"]
         mean = beta1 * state["mean"] + (1.0 - beta1) * vector
         square = beta2 * state["square"] + (1.0 - beta2) * np.square(vector)
         root = np.sqrt(square / (1.0 - beta2**count))

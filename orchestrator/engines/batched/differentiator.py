@@ -17,7 +17,7 @@ from orchestrator.engines.batched import kernel, wide
 from orchestrator.engines.batched.lanes import LANE_BITS, LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
 from orchestrator.engines.batched.wide import CHUNKS
-from orchestrator.engines.gradient import GradientSum, Shard
+from orchestrator.engines.gradient import GradientSum, LossSum, Shard
 from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.program import Point, Program
@@ -151,6 +151,11 @@ class AdjointDifferentiator:
             weights = p.reshape(-1)[part.span]
             kernel.contract(part.span.start, samples, weights, factor, part.derivative, gradient, square)
         return GradientSum.exact(p, value.reshape(p.shape), gradient, square, self.adjoint.executions)
+
+    def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
+        """Each row's weighted loss, ``parameters`` float64 [R, P]."""
+        value, _ = self._loss(self.predict(parameters, shard.inputs, shard.axes), shard.targets)
+        return LossSum.exact(_plain(shard.weights, np.float64), value, executions=1)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Expectation values [R, B, K] for ``inputs`` [R, B, F]."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Part
-from orchestrator.engines.gradient import Cost, GradientSum, Shard
+from orchestrator.engines.gradient import Cost, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measured, Measurer
-from orchestrator.engines.measured.sums import summed
+from orchestrator.engines.measured.sums import loss_sum, summed
 from orchestrator.groups import Array, Group
 from orchestrator.models.gates import NONE
 from orchestrator.models.program import Point, Program
@@ -179,6 +179,11 @@ class ShiftDifferentiator:
         here, slopes = self.shifts.measure(Point(parameters, shard.inputs, shard.axes), shard, self.meter)
         loss = self.loss.of(here, shard.targets)
         return summed(shard, loss, *loss.along(slopes.value, slopes.variance), here.cost + slopes.cost)
+
+    def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
+        """Each row's weighted loss, ``parameters`` float64 [R, P]."""
+        point = self.shifts.point(Point(parameters, shard.inputs, shard.axes))
+        return loss_sum(point, shard, self.loss, self.meter)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predictions [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""

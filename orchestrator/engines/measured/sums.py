@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.engines.backends.base import Backend
-from orchestrator.engines.gradient import Cost, GradientSum, SecondMoments, Shard, ShotNoise
-from orchestrator.engines.measured.loss import Estimate
-from orchestrator.engines.measured.meter import setting_bytes, settings_at_once
+from orchestrator.engines.gradient import Cost, GradientSum, LossSum, SecondMoments, Shard, ShotNoise
+from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
+from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
 from orchestrator.groups import Array
 from orchestrator.models.program import Program
 
@@ -43,6 +43,13 @@ def _noise(p: Array, of_loss: Array | None, of_derivative: Array | None) -> Shot
         gradient=_over_samples(p * p * of_derivative),
         gradient_first=_over_samples(p * of_derivative),
     )
+
+
+def loss_sum(parameters: Array, shard: Shard, loss: MeasuredLoss, meter: Measurer) -> LossSum:
+    """The loss of a shard, measured at one setting of the parameters [R, P], or [R·B, P]."""
+    found = meter.measure(parameters[None], shard, 0)
+    value = loss.of(found, shard.targets).value
+    return LossSum((np.ascontiguousarray(shard.weights) * value).sum(-1), found.cost)
 
 
 def _over_samples(terms: Array) -> Array:

@@ -1,0 +1,32 @@
+"""Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from orchestrator.config import Field
+from orchestrator.groups import Array
+from orchestrator.updates.base import State
+from orchestrator.updates.given import Given, Needs
+from orchestrator.updates.optimizers import Adam
+
+
+class AdamW(Adam):
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101): Δ = Adam's + η λ θ.
+
+    The decay does not pass through Adam's moments. λ is that of PyTorch; the paper's is η λ.
+    """
+
+    optimizer: Literal["adamw"]  # type: ignore[assignment]
+    weight_decay: float = Field(default=0.01, ge=0.0, description="λ")
+
+    @property
+    def needs(self) -> Needs:
+        """The parameters, which decay."""
+        return Needs(parameters=True)
+
+    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+        """Adam's step, and η λ θ."""
+        step, state = super().update(vector, state, given)
+        decay = given.numbers["learning_rate"] * given.numbers["weight_decay"]
+        return step + decay * given.parameters, state
