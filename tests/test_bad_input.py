@@ -350,7 +350,8 @@ BAD = {
         ["a.yaml:8: gradient.engine: is adjoint, which takes no such model (legal: backpr"],
     ),
     "a batch smaller than its shards": Bad(
-        edited("shards: 2", "shards: 5"), ["a.yaml:12: batch.shards: is 5, more than batch.size 4"]
+        edited("shards: 2", "shards: 5"),
+        ["a.yaml:12: batch.shards: is 5, more than the samples of a mini-batch (4)"],
     ),
     "labels that are floats": Bad(
         with_data("floats.csv"),

@@ -22,6 +22,7 @@ from orchestrator.driver.packs import Packer
 from orchestrator.engines.gradient import Cost, GradientSum
 from orchestrator.errors import WorkerLost
 from orchestrator.fleet.inline import Alone
+from orchestrator.models.samples import EachRow
 from orchestrator.streams import Streams
 from orchestrator.sweep.problem import problem
 from orchestrator.sweep.trial import Batch
@@ -534,7 +535,7 @@ def dataset(rows: int, weights: Sequence[float] = ()) -> Dataset:
 def test_epoch_is_a_permutation_without_its_remainder(rows: int, size: int, seeds: list[int]) -> None:
     size = min(size, rows)
     per_epoch = rows // size
-    batches = Batches(dataset(rows), Batch(size=size), np.array(seeds, np.uint64))
+    batches = Batches(dataset(rows), Batch(size=size), EachRow(), np.array(seeds, np.uint64))
     seen = batches.indices(range(3 * per_epoch))
     assert seen.shape == (len(seeds), 3 * per_epoch, size)
     for epochs in seen.reshape(len(seeds), 3, per_epoch * size):
@@ -544,13 +545,13 @@ def test_epoch_is_a_permutation_without_its_remainder(rows: int, size: int, seed
 
 
 def test_epochs_and_trials_are_shuffled_differently() -> None:
-    batches = Batches(dataset(20), Batch(size=20), np.array([1, 2], np.uint64))
+    batches = Batches(dataset(20), Batch(size=20), EachRow(), np.array([1, 2], np.uint64))
     orders = batches.indices(range(3)).reshape(6, 20)
     assert len({tuple(order) for order in orders.tolist()}) == 6
 
 
 def test_indices_do_not_depend_on_what_was_asked_before() -> None:
-    batches = Batches(dataset(10), Batch(size=3), np.array([1, 2], np.uint64))
+    batches = Batches(dataset(10), Batch(size=3), EachRow(), np.array([1, 2], np.uint64))
     forwards = batches.indices(range(12))
     for step in reversed(range(12)):
         assert batches.indices(range(step, step + 1))[:, 0].tolist() == forwards[:, step].tolist()
@@ -560,7 +561,9 @@ def test_indices_do_not_depend_on_what_was_asked_before() -> None:
 def test_shards_cut_the_mini_batch_into_even_pieces(size: int, data: st.DataObject) -> None:
     shards = data.draw(st.integers(1, size))
     weights = [1.0 + row % 3 for row in range(12)]
-    batches = Batches(dataset(12, weights), Batch(size=size, shards=shards), np.array([1, 2], np.uint64))
+    batches = Batches(
+        dataset(12, weights), Batch(size=size, shards=shards), EachRow(), np.array([1, 2], np.uint64)
+    )
     pieces = batches.shards(range(2), axes=2)
     assert len(pieces) == shards
     lengths = [piece.inputs.shape[1] for piece in pieces]

@@ -162,7 +162,7 @@ def test_data_file_that_changes_is_read_again(tmp_path: Path) -> None:
             "updates: has 2 optimizers; mode: train needs",
         ),
         (["base.mode=probe"], "updates.1: means nothing in a probe, which applies no updates; take it out"),
-        (["base.batch.shards=5"], "batch.shards: is 5, more than batch.size 4"),
+        (["base.batch.shards=5"], "batch.shards: is 5, more than the samples of a mini-batch (4)"),
         (["base.batch.size=17"], "batch.size: is 17, must be at most the 16 rows of the training part"),
         (["base.data=null"], "batch.size: is 4, but without data a batch has one sample"),
         (["base.data=null", "base.batch={}"], "model.kind: mlp needs data"),

@@ -107,7 +107,8 @@ def _gradient_s(one: Estimate, until: float) -> float:
 def _measured(template: Trial, rows: int) -> float:
     """Seconds for the gradient of one mini-batch of one trial, of ``rows`` in one call."""
     ready, seeds = problem(template), np.arange(rows, dtype=np.uint64)
-    shards = Batches(ready.data, template.batch, seeds).shards(range(1), ready.model.axes)
+    batches = Batches(ready.data, template.batch, ready.model.samples, seeds)
+    shards = batches.shards(range(1), ready.model.axes)
     shared = template, ready.model.initial(row_streams(seeds, range(1)))
     shard_gradient(shared, shards[0])  # makes ready
     calls = (sum(shard_gradient(shared, shard)[1] for shard in shards) for _ in range(_CALLS))

@@ -51,18 +51,18 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
     template = structure.template
     ready = problem(template)
     size = pack_size(sweep, structure, workers, sweep.plan.count)
-    rows = _gradient_rows(template, ready)
+    rows, samples = _gradient_rows(template, ready), ready.samples(template.batch)
     return Estimate(
         structure=structure,
         packs=-(-structure.count // size),
         pack_size=size,
         parameters=ready.model.parameters,
         parameters_dead=int(ready.model.dead.sum()),
-        evaluations=structure.count * template.steps * template.batch.size,
+        evaluations=structure.count * template.steps * samples,
         shard_bytes=shard_bytes(template, ready, size),
         trace_bytes=structure.count * _trace_bytes(template, ready, rows),
         gradient_rows=structure.count * rows,
-        work=template.batch.size * ready.engine.work(ready.model),
+        work=samples * ready.engine.work(ready.model),
         qubits=max((program.qubits for program in ready.model.circuits), default=0),
         certified=ready.engine.certified(ready.model),
     )

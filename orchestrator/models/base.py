@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from orchestrator.config import Config
 from orchestrator.groups import Group
 from orchestrator.models.program import Program
+from orchestrator.models.samples import Samples
+from orchestrator.models.scores import Examples, Predict, Scores
 from orchestrator.streams import Streams
 
 
@@ -27,6 +29,7 @@ class Built(Protocol):
         outputs: K, predictions per sample.
         axes: A, number of rotations whose axis is drawn anew in every step; 0 for most.
         circuits: what is executed for a prediction of one sample, each as often as it is; none in a network.
+        samples: what a sample is, of which it makes a prediction.
     """
 
     @property
@@ -47,9 +50,14 @@ class Built(Protocol):
     def axes(self) -> int: ...
     @property
     def circuits(self) -> tuple[Program, ...]: ...
+    @property
+    def samples(self) -> Samples: ...
 
     def initial(self, streams: Streams) -> NDArray[np.float64]:
         """Fresh parameters, float64 [R, P], one row for each stream (Purpose.PARAMETERS)."""
+
+    def scores(self, predict: Predict, loss: str, data: Examples) -> Scores:
+        """Loss and accuracy on the test part, which has rows, of the parameters that ``predict`` takes."""
 
 
 class Model(Config):

@@ -10,6 +10,7 @@ import numpy as np
 
 from orchestrator.groups import Array, Group
 from orchestrator.models.program import Program
+from orchestrator.models.samples import RowsAsSamples
 from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage, Sums
 from orchestrator.streams import Streams
 
@@ -85,7 +86,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Layered:
+class Layered(RowsAsSamples):
     """A sequence of stages; implements ``models.base.Built``.
 
     Attributes:

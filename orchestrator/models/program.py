@@ -15,6 +15,7 @@ from orchestrator.groups import Array, Group
 from orchestrator.models.expression import Expression, evaluate
 from orchestrator.models.gates import NONE, Observable
 from orchestrator.models.lightcone import reached
+from orchestrator.models.samples import RowsAsSamples
 from orchestrator.streams import Purpose, Streams
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class Program(RowsAsSamples):
     """A circuit that was read; implements ``models.base.Built``. No array depends on 2^n.
 
     Attributes:

@@ -23,7 +23,7 @@ from orchestrator.models.base import Built, Model
 from orchestrator.models.program import Program
 from orchestrator.process import memory_bytes
 from orchestrator.sweep.axes import label
-from orchestrator.sweep.trial import Trial
+from orchestrator.sweep.trial import Batch, Trial
 from orchestrator.updates.base import Update
 from orchestrator.updates.natural import metric_blocks
 
@@ -57,6 +57,10 @@ class Problem:
         """
         with user_code.explained("model", "drawing the circuit anew"):
             return self.engine.certify(self.model, _CERTIFICATE_SEED)
+
+    def samples(self, batch: Batch) -> int:
+        """How many samples a mini-batch has."""
+        return self.model.samples.count(batch.size)
 
     @cached_property
     def weight_square(self) -> float:
@@ -97,7 +101,8 @@ def problem(trial: Trial) -> Problem:
         ready = checked_problem(trial)
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
-    faults += [*_component_faults(trial, ready), *_metric_faults(trial, ready), *_memory_faults(trial, ready)]
+    checks = (_shard_faults, _component_faults, _metric_faults, _memory_faults)
+    faults += [fault for check in checks for fault in check(trial, ready)]
     if faults:
         raise InputError(faults)
     return ready
@@ -191,6 +196,13 @@ def _batch_faults(trial: Trial, dataset: Dataset) -> list[Fault]:
     return []
 
 
+def _shard_faults(trial: Trial, ready: Problem) -> list[Fault]:
+    shards, samples = trial.batch.shards, ready.samples(trial.batch)
+    if samples >= shards:
+        return []
+    return [Fault("batch.shards", f"is {shards}, more than the samples of a mini-batch ({samples})")]
+
+
 def _component_faults(trial: Trial, ready: Problem) -> list[Fault]:
     reasons = [_no_component(component, ready.model) for component in trial.record.components]
     return [Fault(f"record.components.{index}", text) for index, text in enumerate(reasons) if text]
@@ -236,7 +248,7 @@ def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
 
 def shard_bytes(trial: Trial, ready: Problem, rows: int) -> int:
     """Working memory of the engine, and of the metric, on the largest shard of ``rows`` trials, in bytes."""
-    samples = -(-trial.batch.size // trial.batch.shards)
+    samples = -(-ready.samples(trial.batch) // trial.batch.shards)
     metric = ready.metric(trial.updates)
     needed = ready.engine.shard_bytes(ready.model, rows, samples)
     return needed if metric is None else needed + metric.bytes(rows, samples)

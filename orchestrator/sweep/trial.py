@@ -76,9 +76,6 @@ class Trial(Config):
 
     def check(self) -> list[Fault]:
         """Faults between parts that are legal by themselves."""
-        return [*self._check_updates(), *self._check_batch()]
-
-    def _check_updates(self) -> list[Fault]:
         optimizers = [i for i, update in enumerate(self.updates) if isinstance(update, Optimizer)]
         if self.mode == "train" and len(optimizers) != 1:
             return [Fault("updates", f"has {len(optimizers)} optimizers; mode: train needs exactly one")]
@@ -86,11 +83,6 @@ class Trial(Config):
             return []
         reasons = [_no_probe(update) for update in self.updates]
         return [Fault(f"updates.{i}", f"{text}; take it out") for i, text in enumerate(reasons) if text]
-
-    def _check_batch(self) -> list[Fault]:
-        if self.batch.size >= self.batch.shards:
-            return []
-        return [Fault("batch.shards", f"is {self.batch.shards}, more than batch.size {self.batch.size}")]
 
 
 def _no_probe(update: Update) -> str | None:

@@ -1,4 +1,4 @@
-"""Which rows of the data each trial sees in each step."""
+"""Which rows of the data each trial sees in each step, and the samples that they become."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.data.base import Dataset
 from orchestrator.engines.gradient import Shard
+from orchestrator.models.samples import MiniBatch, Samples
 from orchestrator.streams import Purpose, Streams
 from orchestrator.sweep.trial import Batch
 
@@ -18,11 +19,12 @@ class Batches:
     """Mini-batches from permutations: each epoch shuffles anew, its remainder is dropped.
 
     Args:
+        samples: what rows become.
         seeds: [R] seeds of the trials.
     """
 
-    def __init__(self, data: Dataset, batch: Batch, seeds: NDArray[np.uint64]) -> None:
-        self._data, self._batch, self._seeds = data, batch, seeds
+    def __init__(self, data: Dataset, batch: Batch, samples: Samples, seeds: NDArray[np.uint64]) -> None:
+        self._data, self._batch, self._samples, self._seeds = data, batch, samples, seeds
         self._per_epoch = len(data.inputs) // batch.size
         self._permutations = lru_cache(maxsize=2)(self._shuffle)
 
@@ -44,16 +46,15 @@ class Batches:
 
         ``axes`` is the number of rotation axes drawn for each row.
         """
-        rows = self.indices(steps).reshape(-1, self._batch.size)
-        weights = self._data.weights[rows]
+        inputs, targets, weights = self._samples.gather(self._rows(steps))
         total = weights.sum(-1, keepdims=True)
         weights = weights / np.where(total > 0.0, total, 1.0)  # all zero: a step without a gradient
         drawn, streams = draw_axes(self._seeds, steps, axes), row_streams(self._seeds, steps)
-        cuts = [self._batch.size * k // self._batch.shards for k in range(self._batch.shards + 1)]
+        cuts = [weights.shape[1] * k // self._batch.shards for k in range(self._batch.shards + 1)]
         return [
             Shard(
-                inputs=self._data.inputs.take(rows[:, a:b], axis=0),  # many times as fast as [rows]
-                targets=self._data.targets.take(rows[:, a:b], axis=0),
+                inputs=np.ascontiguousarray(inputs[:, a:b]),
+                targets=np.ascontiguousarray(targets[:, a:b]),
                 weights=np.ascontiguousarray(weights[:, a:b]),
                 axes=drawn,
                 streams=streams,
@@ -61,6 +62,11 @@ class Batches:
             )
             for number, (a, b) in enumerate(pairwise(cuts))
         ]
+
+    def _rows(self, steps: range) -> MiniBatch:
+        chosen, data = self.indices(steps).reshape(-1, self._batch.size), self._data
+        parts = (data.inputs, data.targets, data.weights)
+        return MiniBatch(*(part.take(chosen, axis=0) for part in parts))  # many times as fast as [chosen]
 
 
 def draw_axes(seeds: NDArray[np.uint64], steps: range, count: int) -> NDArray[np.int8]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from orchestrator.groups import Array
 from orchestrator.models.base import Built
+from orchestrator.models.scores import Scores
 from orchestrator.sweep.problem import checked_problem
-from orchestrator.training.evaluate import Scores, untested
+from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Columns
 from orchestrator.training.state import Totals

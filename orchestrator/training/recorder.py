@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum
 from orchestrator.groups import Array, Group
+from orchestrator.models.scores import Scores
 from orchestrator.sweep.problem import Problem
 from orchestrator.sweep.trial import Record
 from orchestrator.traces.statistics import Recorded, group_statistics, step_statistics
-from orchestrator.training.evaluate import Scores
 
 Columns = dict[str, NDArray[Any]]
 Rows = dict[str, Columns]

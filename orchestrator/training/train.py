@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum
+from orchestrator.models.scores import Scores
 from orchestrator.streams import Streams
 from orchestrator.training.batches import draw_axes
 from orchestrator.training.ended import parameter_rows
-from orchestrator.training.evaluate import Scores, evaluate, untested
+from orchestrator.training.evaluate import evaluate, untested
 from orchestrator.training.losses import StepLosses
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns

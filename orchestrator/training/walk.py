@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum, Shard, Summed
 from orchestrator.groups import Array
+from orchestrator.models.scores import Scores
 from orchestrator.sweep.problem import checked_problem, problem
 from orchestrator.sweep.trial import Trial
 from orchestrator.training.batches import Batches
 from orchestrator.training.ended import trial_rows
-from orchestrator.training.evaluate import Scores, untested
+from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Columns, Recorder, Rows, Seconds, join_rows
 from orchestrator.training.state import State, Totals
@@ -98,7 +99,7 @@ class Walk(ABC):
     def _index(self) -> None:
         self.ids = np.array(self.pack.ids)
         self.seeds = np.array([trial.seed for trial in self.pack.trials], np.uint64)
-        self.batches = Batches(self.problem.data, self.template.batch, self.seeds)
+        self.batches = Batches(self.problem.data, self.template.batch, self.problem.model.samples, self.seeds)
 
     @abstractmethod
     def go(self, most: int | None) -> None:
@@ -145,7 +146,10 @@ class Walk(ABC):
         self._compute += compute
         self._shards += len(parts)
         wait = max(0.0, time.perf_counter() - started - compute / self.team.size)
-        return reduce(add, (total for total, _ in parts)), Seconds(compute, wait)
+        total = reduce(add, (total for total, _ in parts))
+        if not self.problem.model.samples.independent:  # moments are what variances over samples follow from
+            total = replace(total, moments=None)
+        return total, Seconds(compute, wait)
 
     def count(self, total: GradientSum, ran: NDArray[np.bool_], seconds: Seconds) -> None:
         """Books k steps of R trials, of which ``ran`` [R, k] count."""
