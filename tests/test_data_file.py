@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,19 @@ def test_file_that_has_changed_is_another_one(tmp_path: Path) -> None:
     path.write_text("x,y\n1,0.5\n2,1.5\n3,2.5\n")
     assert rows.identity() != before
     assert (len(first.inputs), len(rows.load().inputs)) == (2, 3)
+
+
+def test_what_is_parsed_is_what_was_hashed(tmp_path: Path) -> None:
+    """A file of another content, but of the same size and time, is no window between the two."""
+    path = tmp_path / "a.csv"
+    path.write_text("x,y\n1,0.5\n2,1.5\n")
+    rows, status = source(path=str(path), target="y"), path.stat()
+    before = rows.fingerprint()
+    path.write_text("x,y\n1,0.5\n3,1.5\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert rows.fingerprint() == before  # nothing has shown yet
+    assert faults(rows.load) == ["data: have changed while they were read; run the command again"]
+    assert rows.load().fingerprint == rows.fingerprint() != before
 
 
 # --- faults of files

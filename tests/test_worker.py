@@ -53,4 +53,4 @@ def test_preparation_holds_one_engine_of_each_kind_and_each_data_set_once() -> N
     plan = read(CIRCUIT + "sweep: [data.seed: [0, 1], model.layers: [1, 2]]\n").plan
     preparation = Preparation.of(plan, 3)
     assert (preparation.threads, preparation.checked, len(preparation.warmed)) == (3, (), 1)
-    assert [source.seed for source, _, _ in preparation.datasets] == [0, 1]
+    assert [source.seed for source, _ in preparation.datasets] == [0, 1]

@@ -25,6 +25,7 @@ class Dataset:
         description: which columns of a file are what; empty for data that are part of the program.
         other_classes: number of classes if the target's whole numbers, now values, were classes; 0 if
             they, now classes, were values; None where ``data.target_kind`` offers no other way.
+        fingerprint: ``Data.fingerprint`` of the content that it was read from.
     """
 
     inputs: NDArray[np.float64]
@@ -35,6 +36,7 @@ class Dataset:
     classes: int
     description: str = ""
     other_classes: int | None = None
+    fingerprint: str = ""
 
 
 class Data(Config):

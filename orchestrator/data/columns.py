@@ -29,11 +29,13 @@ class Columns:
         names: in the order of the file, each once.
         index: those that the file itself calls the index of a data frame.
         read: the values of the column of this name.
+        fingerprint: SHA-256 of the content that they were read from.
     """
 
     names: tuple[str, ...]
     read: Callable[[str], Column]
     index: frozenset[str] = frozenset()
+    fingerprint: str = ""
 
     def index_like(self, names: Iterable[str]) -> Iterator[str]:
         """Those of ``names`` that number or name the rows, and say nothing of them."""

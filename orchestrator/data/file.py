@@ -104,6 +104,10 @@ class File(Source):
         """SHA-256 of the file's content."""
         return tabular.digest(self.path)
 
+    def fingerprints(self) -> dict[str, str]:
+        """That of the file."""
+        return {self.path: self.fingerprint()}
+
     def read(self) -> Table:
         """All rows as they are.
 
@@ -131,6 +135,7 @@ class File(Source):
             names=tuple(inputs),
             description=self._description(tuple(inputs), held),
             other_classes=other,
+            fingerprint=columns.fingerprint,
         )
 
     def _input_names(self, columns: Columns) -> list[str]:

@@ -34,7 +34,7 @@ class Table:
         weights: [N] relative weights, or None for equal ones.
         names: [C] of columns that the user chose: a constant one is then a fault. Without names it
             becomes 0.
-        description, other_classes: as in ``Dataset``.
+        description, other_classes, fingerprint: as in ``Dataset``.
     """
 
     inputs: Array
@@ -44,6 +44,7 @@ class Table:
     names: tuple[str, ...] = ()
     description: str = ""
     other_classes: int | None = None
+    fingerprint: str = ""
 
 
 class Source(Data):
@@ -86,15 +87,17 @@ class Source(Data):
 _KNOWN: dict[tuple[Source, str], Dataset] = {}
 
 
-def know(source: Source, fingerprint: str, dataset: Dataset) -> None:
-    """Tells this process what ``load`` returns, so that it need not read, nor load scikit-learn."""
-    _KNOWN[source, fingerprint] = dataset
+def know(source: Source, dataset: Dataset) -> None:
+    """Hands this process what ``load`` returns, so that it need not read, nor load scikit-learn."""
+    _KNOWN[source, dataset.fingerprint] = dataset
 
 
 @lru_cache(maxsize=16)
-def _load(source: Source, fingerprint: str) -> Dataset:  # noqa: ARG001 - a key of the cache
+def _load(source: Source, fingerprint: str) -> Dataset:
     with np.errstate(over="ignore", invalid="ignore"):  # what leaves float64 is refused
         table = source.read()
+        if table.fingerprint != fingerprint:
+            raise InputError.at("data", "have changed while they were read; run the command again")
         train, test = split(table, source.test, source.seed)
         weights = _weights(table)
         _check(source, table, train, weights)
@@ -109,6 +112,7 @@ def _load(source: Source, fingerprint: str) -> Dataset:  # noqa: ARG001 - a key 
         classes=table.classes,
         description=table.description,
         other_classes=table.other_classes,
+        fingerprint=fingerprint,
     )
 
 

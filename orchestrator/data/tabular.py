@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,10 @@ from orchestrator.process import memory_bytes
 
 _LONGEST_REASON = 300
 _ZIP = b"PK"
+
+_Stamp = tuple[int, int] | None
+_digests: dict[str, tuple[_Stamp, str]] = {}
+"""By path, the SHA-256 of what was read last."""
 
 
 def suffix(path: str) -> str:
@@ -45,7 +48,7 @@ def columns(path: str, dialect: Dialect) -> Columns:
         raise InputError.at(
             "data.path", f"{masked(path)} ends in {suffix(path)!r} (legal: {', '.join(_READERS)})"
         )
-    content = read_bytes(path)
+    content, fingerprint = _read(path)
     with _explained(path):
         found = _READERS[suffix(path)](content, dialect)
     _check_names(path, found.names)
@@ -54,7 +57,7 @@ def columns(path: str, dialect: Dialect) -> Columns:
         with _explained(path):
             return found.read(name)
 
-    return replace(found, read=read)
+    return replace(found, read=read, fingerprint=fingerprint)
 
 
 def as_written(path: str, dialect: Dialect, name: str, row: int) -> str | None:
@@ -103,16 +106,24 @@ def digest(path: str) -> str:
     Raises:
         InputError: at ``data.path``, the file cannot be read.
     """
-    stamp = None
-    if not is_uri(path) and Path(path).is_file():
-        status = Path(path).stat()
-        stamp = status.st_mtime_ns, status.st_size
-    return _digest(path, stamp)
+    stamp, found = _digests.get(path, (None, ""))
+    return found if found and stamp == _stamp(path) else _read(path)[1]
 
 
-@lru_cache(maxsize=256)
-def _digest(path: str, stamp: tuple[int, int] | None) -> str:  # noqa: ARG001 - a key of the cache
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+def _stamp(path: str) -> _Stamp:
+    """What changes when a local file does, almost always; None for any other."""
+    if is_uri(path) or not Path(path).is_file():
+        return None
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _read(path: str) -> tuple[bytes, str]:
+    """The content of a file, and its SHA-256, which ``digest`` knows from then on."""
+    stamp, content = _stamp(path), read_bytes(path)
+    found = hashlib.sha256(content).hexdigest()
+    _digests[path] = stamp, found
+    return content, found
 
 
 def read_bytes(path: str) -> bytes:

@@ -13,7 +13,7 @@ from orchestrator.data.base import Dataset
 from orchestrator.data.source import Source, know
 from orchestrator.engines.base import Engine
 from orchestrator.engines.threads import use_threads_only
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.sweep.plan import Plan
 
 _MOST_DATASETS = 16
@@ -31,7 +31,7 @@ class Preparation:
         threads: of the compiled kernels.
         checked: engines that need more than a CPU.
         warmed: engines that are loaded, one of each kind.
-        datasets: what the driver has read already, with sources and fingerprints.
+        datasets: what the driver has read already, with their sources.
         trust: whose code may be executed.
 
     Raises:
@@ -41,7 +41,7 @@ class Preparation:
     threads: int
     checked: tuple[Engine, ...]
     warmed: tuple[Engine, ...]
-    datasets: tuple[tuple[Source, str, Dataset], ...]
+    datasets: tuple[tuple[Source, Dataset], ...]
     trust: user_code.Trust
 
     @classmethod
@@ -65,13 +65,16 @@ class Preparation:
         gc.freeze()  # else Python walks through all that was loaded in the middle of a pack, for 0.2 s
 
 
-def _datasets(plan: Plan) -> Iterator[tuple[Source, str, Dataset]]:
-    """The first data sets of a plan, as far as they are small."""
+def _datasets(plan: Plan) -> Iterator[tuple[Source, Dataset]]:
+    """The first data sets of a plan, as far as they are small and still there."""
     size = 0
     sources = dict.fromkeys(structure.template.data for structure in plan.structures)
     for source in islice((one for one in sources if isinstance(one, Source)), _MOST_DATASETS):
-        dataset = source.load()
+        try:
+            dataset = source.load()
+        except InputError:  # its file is gone: trials that need it will say so
+            continue
         size += dataset.inputs.nbytes + dataset.test_inputs.nbytes
         if size > _MOST_BYTES:
             return
-        yield source, source.fingerprint(), dataset
+        yield source, dataset
