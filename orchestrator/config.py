@@ -110,6 +110,14 @@ class Config(BaseModel):
         for member in self._members():
             yield from member.files()
 
+    def fingerprints(self) -> dict[str, str]:
+        """A hash of each file that its numbers depend on, its members' included, by path, URI or module.
+
+        Raises:
+            InputError: one of them cannot be read.
+        """
+        return {path: found for member in self._members() for path, found in member.fingerprints().items()}
+
     def calls(self) -> Iterator[tuple[str, Path]]:
         """The functions of the user's own that it and its members call, each with its file."""
         for member in self._members():

@@ -8,6 +8,7 @@ OrchestratorError                  exit code
 ├── WorkerLost                     –   a worker was taken away, or its node died; its work is tried again
 │   ├── WorkerOutOfMemory          –   it was killed because memory ran out
 │   └── WorkerCrashed              –   its process died by itself
+├── ChangedFile                    2   a file is not what it was when the sweep was planned; in a worker: –
 └── CertificateError               –   an engine disagrees with its independent check
 """
 
@@ -128,6 +129,10 @@ class WorkerOutOfMemory(WorkerLost):
 
 class WorkerCrashed(WorkerLost):
     """A worker's process died by itself, or was killed by who knows whom."""
+
+
+class ChangedFile(OrchestratorError):  # noqa: N818 - an event, as WorkerLost is
+    """A file, or what is made of it, is no longer what a sweep was planned with."""
 
 
 class CertificateError(OrchestratorError):

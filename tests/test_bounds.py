@@ -34,7 +34,7 @@ from orchestrator.models.size import MOST_GATES
 from orchestrator.process import listening, notice, patience, patiently
 from orchestrator.sweep import document, planner
 from orchestrator.sweep.file import Sweep
-from orchestrator.sweep.problem import problem
+from orchestrator.sweep.pinned import Pinned, made_ready
 
 STATES = """\
 name: states
@@ -268,9 +268,10 @@ def test_wide_circuit_is_not_run_to_be_timed(monkeypatch: pytest.MonkeyPatch) ->
     timed: list[int] = []
     rate = 1e-9
 
-    def measured(template: Any, rows: int) -> float:
+    def measured(pinned: Pinned, rows: int) -> float:
+        template, ready = pinned.template, made_ready(pinned)
         timed.append(template.model.qubits)
-        return rate * rows * template.batch.size * problem(template).engine.work(problem(template).model)
+        return rate * rows * template.batch.size * ready.engine.work(ready.model)
 
     monkeypatch.setattr(duration, "_measured", measured)
     monkeypatch.setattr(differentiator.BatchedProgram, "parts", None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.driver.failures import Failure, Kind
-from orchestrator.errors import CertificateError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
+from orchestrator.errors import CertificateError, ChangedFile, WorkerCrashed, WorkerLost, WorkerOutOfMemory
 from orchestrator.fleet.contract import attempt
 
 
@@ -18,6 +18,7 @@ from orchestrator.fleet.contract import attempt
         (WorkerOutOfMemory("killed"), Kind.MEMORY),
         (MemoryError("1 TiB"), Kind.MEMORY),
         (WorkerCrashed("SIGSEGV"), Kind.CRASH),
+        (ChangedFile("points.csv changed"), Kind.CHANGED),
         (ZeroDivisionError("division by zero"), Kind.ERROR),
     ],
 )
@@ -55,9 +56,16 @@ def test_lost_workers_of_a_class_are_identical_whatever_ray_says_of_them() -> No
     )
 
 
-def test_only_a_failed_check_holds_for_the_whole_pack() -> None:
-    assert Failure.of(CertificateError("1, not 2"), "").hopeless
-    assert not Failure.of(ValueError("1, not 2"), "").hopeless
+def test_only_a_failed_check_and_a_changed_file_hold_for_the_whole_pack() -> None:
+    assert Failure.of(ChangedFile("points.csv changed"), "").permanent
+    assert Failure.of(CertificateError("1, not 2"), "").permanent
+    assert not Failure.of(ValueError("1, not 2"), "").permanent
+
+
+def test_changed_file_is_told_without_a_traceback_and_counts_as_identical_by_its_name() -> None:
+    first, other = (Failure.of(ChangedFile(f"{name} changed"), "Traceback") for name in ("a.csv", "b.csv"))
+    assert first.told(1) == first.mark == "changed file: a.csv changed"
+    assert first.mark != other.mark
 
 
 def test_last_of_several_says_how_many() -> None:

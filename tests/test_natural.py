@@ -345,7 +345,7 @@ def test_metric_is_computed_for_those_who_ask() -> None:
     for structure in plan.structures:
         ready = problem(structure.template)
         parameters, part = shard(ready.model, 1, 4)  # type: ignore[arg-type]
-        metrics.append(shard_gradient((structure.template, parameters), part)[0].metric)
+        metrics.append(shard_gradient((structure.pinned, parameters), part)[0].metric)
     unasked, asked = metrics
     assert unasked is None
     assert asked is not None
@@ -363,7 +363,7 @@ def test_metric_does_not_depend_on_what_estimates_the_gradient(gradient: str) ->
     ready = problem(structure.template)
     assert isinstance(ready.model, Program)
     parameters, part = shard(ready.model, 1, 4)
-    total, _ = shard_gradient((structure.template, parameters), replace(part, streams=Streams([0], 0)))
+    total, _ = shard_gradient((structure.pinned, parameters), replace(part, streams=Streams([0], 0)))
     expected = Metric(ready.model, metric_blocks("block-diagonal", ready.model.groups)).of(parameters, part)
     np.testing.assert_array_equal(total.metric, expected)
 

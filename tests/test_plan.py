@@ -59,7 +59,7 @@ def test_seeds_and_numbers_of_updates_share_a_structure() -> None:
 def test_every_other_value_is_part_of_the_structure(item: str) -> None:
     found = plan(item, "seed: [0, 1]", base=NETWORK.replace("loss: binary-cross-entropy", "loss: mse"))
     assert len(found.structures) == found.count // 2 > 1
-    assert len({structure.key for structure in found.structures}) == len(found.structures)
+    assert len({structure.pinned.key for structure in found.structures}) == len(found.structures)
 
 
 def test_mode_is_part_of_the_structure() -> None:
@@ -103,7 +103,7 @@ def test_trial_found_by_arithmetic_has_the_id_of_its_content() -> None:
 def test_values_of_free_axes_are_what_validation_would_have_made_of_them() -> None:
     (trial,) = plan("updates.0.limit: [2]", "seed: [3]").trials()
     assert repr(trial.trial.updates[0]) == "ClipNorm(clip='norm', limit=2.0)"
-    assert structure_key(trial.trial) == plan().structures[0].key
+    assert structure_key(trial.trial) == plan().structures[0].pinned.key
 
 
 # --- nothing lost, nothing twice

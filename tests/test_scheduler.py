@@ -277,7 +277,7 @@ def test_sweep_that_is_fed_up_waits_for_what_is_out() -> None:
 def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
     one = scheduler(4, 4)
     (assignment,) = one.start(1, 1)
-    given_up = one.failed(assignment.work, Failure(Kind.ERROR, "the check says 1", "check", hopeless=True))
+    given_up = one.failed(assignment.work, Failure(Kind.ERROR, "the check says 1", "check", permanent=True))
     assert given_up is not None
     assert given_up.work.pack.ids == assignment.work.pack.ids
     one.start(1, 1)

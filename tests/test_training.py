@@ -24,6 +24,7 @@ from orchestrator.errors import WorkerLost
 from orchestrator.fleet.inline import Alone
 from orchestrator.models.samples import EachRow
 from orchestrator.streams import Streams
+from orchestrator.sweep.pinned import pin
 from orchestrator.sweep.problem import problem
 from orchestrator.sweep.trial import Batch
 from orchestrator.traces.schema import TABLES
@@ -456,8 +457,13 @@ def failing(folder: Path) -> Pack:
 
     path = weighted_file(folder / "ten.csv", [1.0] * 10)
     pack = pack_of(NETWORK, "{seed: {range: 6}}", overrides=fitted(path, 2))
-    engine = Allergic(engine="allergic", to=7.0)
-    return replace(pack, trials=tuple(trial.model_copy(update={"gradient": engine}) for trial in pack.trials))
+    return with_changes(pack, gradient=Allergic(engine="allergic", to=7.0))
+
+
+def with_changes(pack: Pack, **changes: Any) -> Pack:
+    """The pack with other values in all its trials, planned like that."""
+    trials = tuple(trial.model_copy(update=changes) for trial in pack.trials)
+    return replace(pack, trials=trials, pinned=pin(trials[0]))
 
 
 def brought_to_fail(pack: Pack, steps: int | None) -> tuple[list[Rows], int]:
@@ -480,8 +486,7 @@ def brought_to_fail(pack: Pack, steps: int | None) -> tuple[list[Rows], int]:
 def test_failing_trial_fails_at_the_same_step_in_any_chunks(tmp_path: Path, mode: str) -> None:
     pack = failing(tmp_path)
     if mode == "probe":
-        trials = (trial.model_copy(update={"mode": "probe", "updates": ()}) for trial in pack.trials)
-        pack = replace(pack, trials=tuple(trials))
+        pack = with_changes(pack, mode="probe", updates=())
     stopped = set()
     for row, trial in enumerate(pack.ids):
         ends = [brought_to_fail(pack.take([row]), steps) for steps in (None, 1, 3)]

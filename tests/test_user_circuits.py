@@ -15,13 +15,15 @@ from orchestrator import user_code
 from orchestrator.config import Config, ConfigError, discover
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.batched.differentiator import BatchedProgram
-from orchestrator.errors import InputError
+from orchestrator.errors import ChangedFile, InputError
 from orchestrator.models.base import Model
 from orchestrator.models.circuit import Circuit
 from orchestrator.models.program import Program
 from orchestrator.models.python_circuit import PythonCircuit
 from orchestrator.models.qasm_circuit import QasmCircuit
 from orchestrator.sweep.file import load
+from orchestrator.sweep.pinned import made_ready, pin
+from orchestrator.sweep.problem import problem
 from orchestrator.sweep.trial import Trial
 
 ADJOINT = Adjoint(engine="adjoint")
@@ -188,10 +190,17 @@ def test_id_of_a_python_circuit_covers_the_source_and_not_the_place(folder: Path
     assert python(folder).identity() != first
 
 
-def test_changed_module_is_read_again(folder: Path):
-    before = python(folder, observable="ZI").build(2, 2).gates.tobytes()
+def test_changed_module_is_read_by_the_next_plan_and_refused_by_the_one_before(folder: Path):
+    planned = trial({"kind": "circuit", "python": "ladders:ladder", "observable": "ZI"}, folder)
+    before, gates = pin(planned), problem(planned).model.gates.tobytes()
     (folder / "ladders.py").write_text(MODULE.replace("circuit.rx(b, 0)", "circuit.ry(b, 0)"))
-    assert python(folder, observable="ZI").build(2, 2).gates.tobytes() != before
+    with pytest.raises(
+        ChangedFile, match=f"^{folder}/ladders.py changed after the sweep was planned; restore"
+    ):
+        made_ready(before)
+    after = pin(planned)
+    assert after.key != before.key
+    assert made_ready(after).model.gates.tobytes() != gates
 
 
 def test_module_in_a_package_may_import_its_neighbours(folder: Path):

@@ -27,9 +27,10 @@ from orchestrator.api import Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.cli.submit import _command
 from orchestrator.driver.failures import Failure
-from orchestrator.errors import InputError, WorkerLost, plain
+from orchestrator.errors import ChangedFile, InputError, WorkerLost, plain
 from orchestrator.models.python_circuit import PythonCircuit
 from orchestrator.sweep.file import load
+from orchestrator.sweep.pinned import made_ready
 from orchestrator.sweep.shipment import ROOT, shipment
 from orchestrator.training.worker import Preparation
 
@@ -429,6 +430,20 @@ def test_trust_in_what_is_neither_folder_nor_package_is_refused(trust: str, tmp_
     assert refused("plan", sweep(tmp_path), "--trust", trust) == message
 
 
+def test_package_may_lie_elsewhere_where_it_is_computed(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sweep(tmp_path / "sweeps", python="trusted_pack.inner:made")
+    pinned = load(path, trust=["trusted_pack"]).plan.structures[0].pinned
+    shutil.move(package.parent, tmp_path / "elsewhere")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    assert made_ready(pinned).model.parameters == 1
+    (tmp_path / "elsewhere" / "trusted_pack" / "inner.py").write_text(HEAD + MADE + "MORE = 1\n")
+    made_ready.cache_clear()  # as in a process that has not loaded it
+    with pytest.raises(ChangedFile, match=r"^trusted_pack\.inner:made changed after the sweep was planned"):
+        made_ready(pinned)
+
+
 def test_trust_is_not_kept_in_the_run_nor_in_ids(package: Path, tmp_path: Path) -> None:
     inside = sweep(tmp_path / "inside", python="inner:made")
     shutil.copy(package / "inner.py", inside.parent)
@@ -639,14 +654,17 @@ def test_name_of_its_own_is_not_shown(tmp_path: Path) -> None:
     assert message in refused("plan", path)
 
 
-def test_changed_neighbour_is_read_again(tmp_path: Path) -> None:
+def test_changed_neighbour_is_read_by_the_next_plan_and_refused_by_the_one_before(tmp_path: Path) -> None:
     path = sweep(tmp_path, "import helper\ndef made():\n    return drawn().power(helper.POWER)\n")
-    user_code.allow(user_code.Trust((str(path.parent),)))
-    circuit = PythonCircuit.parse({"kind": "circuit", "python": "circuits:made"}, folder=str(tmp_path))
-    sizes = []
+    sizes, changed = [], f"^{tmp_path}/helper.py changed after the sweep was planned"
     for power in (1, 2, 3):  # of equal length, within one second: compiled code would be taken for current
         (tmp_path / "helper.py").write_text(f"POWER = {power}\n")
-        sizes.append(len(circuit.build(0, 0).gates))
+        pinned = load(path).plan.structures[0].pinned
+        sizes.append(len(made_ready(pinned).circuits[0].gates))
+        (tmp_path / "helper.py").write_text("POWER = 9\n")
+        made_ready.cache_clear()  # as in a process that has not loaded it
+        with pytest.raises(ChangedFile, match=changed):
+            made_ready(pinned)
     assert sizes == [1, 2, 3]
 
 

@@ -111,8 +111,10 @@ def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 def _print_data(sweep: Sweep) -> None:
     """What is read as what from files of the user's own, for the structures that are shown."""
-    sources = dict.fromkeys(one.template.data for one in sweep.plan.structures[:_MOST_STRUCTURES])
-    lines = dict.fromkeys(source.load().description for source in sources if source)
+    from orchestrator.sweep.pinned import made_ready
+
+    pinned = (one.pinned for one in sweep.plan.structures[:_MOST_STRUCTURES])
+    lines = dict.fromkeys(made_ready(one).data.description for one in pinned)
     for line in filter(None, lines):
         click.echo(f"\ndata: {line}")
 
@@ -170,14 +172,14 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 def _print_parameters(sweep: Sweep) -> None:
     """Once for each model: dead are those that no observable can see, whatever the angles."""
-    from orchestrator.sweep.problem import problem
+    from orchestrator.sweep.pinned import made_ready
 
-    templates = {(one.template.model, one.template.data): one.template for one in sweep.plan.structures}
-    for template in templates.values():
-        model = problem(template).model
+    pinned = {(one.template.model, one.template.data): one.pinned for one in sweep.plan.structures}
+    for one in pinned.values():
+        model = made_ready(one).model
         groups = [group.name for group in model.groups for _ in range(group.start, group.stop)]
         states = ["dead" if dead else "live" for dead in model.dead]
-        click.echo(f"\n{template.model.summary}\n")
+        click.echo(f"\n{one.template.model.summary}\n")
         rows = zip(map(str, range(model.parameters)), model.names, groups, states, strict=True)
         show.table(("component", "name", "group", ""), rows)
 

@@ -17,7 +17,7 @@ from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.threads import use_threads
 from orchestrator.models.circuit import Circuit
 from orchestrator.process import patience
-from orchestrator.sweep.problem import problem
+from orchestrator.sweep.pinned import Pinned, made_ready, pin
 from orchestrator.sweep.trial import Trial
 from orchestrator.training.batches import Batches, row_streams
 from orchestrator.training.walk import shard_gradient
@@ -101,15 +101,15 @@ def _gradient_s(one: Estimate, until: float) -> float:
     rows = 1 if one.qubits >= _WIDE else _ROWS
     if time.monotonic() + 2 * _CALLS * rows * expected > until:
         return expected
-    return _measured(template, rows)
+    return _measured(one.structure.pinned, rows)
 
 
-def _measured(template: Trial, rows: int) -> float:
+def _measured(pinned: Pinned, rows: int) -> float:
     """Seconds for the gradient of one mini-batch of one trial, of ``rows`` in one call."""
-    ready, seeds = problem(template), np.arange(rows, dtype=np.uint64)
-    batches = Batches(ready.data, template.batch, ready.model.samples, seeds)
+    ready, seeds = made_ready(pinned), np.arange(rows, dtype=np.uint64)
+    batches = Batches(ready.data, pinned.template.batch, ready.model.samples, seeds)
     shards = batches.shards(range(1), ready.model.axes)
-    shared = template, ready.model.initial(row_streams(seeds, range(1)))
+    shared = pinned, ready.model.initial(row_streams(seeds, range(1)))
     shard_gradient(shared, shards[0])  # makes ready
     calls = (sum(shard_gradient(shared, shard)[1] for shard in shards) for _ in range(_CALLS))
     return statistics.median(calls) / rows
@@ -118,9 +118,9 @@ def _measured(template: Trial, rows: int) -> float:
 @cache
 def _rate(engine: Engine, wide: bool) -> float:
     """Seconds for a unit of work of an engine, measured once in a process."""
-    template = _standard(engine, wide)
-    ready = problem(template)
-    return _measured(template, 1 if wide else _ROWS) / (template.batch.size * ready.engine.work(ready.model))
+    standard = pin(_standard(engine, wide))
+    work = standard.template.batch.size * engine.work(made_ready(standard).model)
+    return _measured(standard, 1 if wide else _ROWS) / work
 
 
 def _standard(engine: Engine, wide: bool) -> Trial:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from orchestrator.driver.packs import pack_size
 from orchestrator.sweep.file import Sweep
+from orchestrator.sweep.pinned import made_ready
 from orchestrator.sweep.plan import Structure
-from orchestrator.sweep.problem import Problem, problem, shard_bytes
+from orchestrator.sweep.problem import Problem, shard_bytes
 from orchestrator.sweep.trial import Trial
 
 _STEP_ROW_BYTES = 70
@@ -48,16 +49,16 @@ class Estimate:
 
 def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
     """Counts; runs nothing."""
-    template = structure.template
-    ready = problem(template)
+    template, facts = structure.template, structure.pinned.facts
+    ready = made_ready(structure.pinned)
     size = pack_size(sweep, structure, workers, sweep.plan.count)
     rows, samples = _gradient_rows(template, ready), ready.samples(template.batch)
     return Estimate(
         structure=structure,
         packs=-(-structure.count // size),
         pack_size=size,
-        parameters=ready.model.parameters,
-        parameters_dead=int(ready.model.dead.sum()),
+        parameters=facts.parameters,
+        parameters_dead=facts.dead,
         evaluations=structure.count * template.steps * samples,
         shard_bytes=shard_bytes(template, ready, size),
         trace_bytes=structure.count * _trace_bytes(template, ready, rows),

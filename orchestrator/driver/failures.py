@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.errors import CertificateError, WorkerCrashed, WorkerLost, WorkerOutOfMemory, plain
+from orchestrator.errors import (
+    CertificateError,
+    ChangedFile,
+    WorkerCrashed,
+    WorkerLost,
+    WorkerOutOfMemory,
+    plain,
+)
 
 
 class Kind(StrEnum):
@@ -15,10 +22,17 @@ class Kind(StrEnum):
     LOST = "worker lost"
     MEMORY = "out of memory"
     CRASH = "crash"
+    CHANGED = "changed file"
     ERROR = "error"
 
 
-BUDGET: Mapping[Kind, int] = {Kind.LOST: 10, Kind.MEMORY: 2, Kind.CRASH: 3, Kind.ERROR: 1}
+BUDGET: Mapping[Kind, int] = {
+    Kind.LOST: 10,
+    Kind.MEMORY: 2,
+    Kind.CRASH: 3,
+    Kind.CHANGED: 1,
+    Kind.ERROR: 1,
+}
 """Failures of a kind that a pack may meet without getting a step further; with the last it is halved.
 
 A node that is taken away says nothing about the work; half a pack needs half the memory; an error in the
@@ -33,22 +47,24 @@ class Failure:
     Attributes:
         text: what was said: a traceback, or how the worker died.
         mark: the same for failures that count as identical.
-        hopeless: it holds for every trial of the pack, so halves would meet it as well.
+        permanent: it holds for every trial of the pack, so halves would meet it as well.
     """
 
     kind: Kind
     text: str
     mark: str
-    hopeless: bool = False
+    permanent: bool = False
 
     @classmethod
     def of(cls, error: BaseException, trace: str) -> Failure:
         """The failure of a task that ended with ``error``; its traceback as text."""
         kind, trace = _kind(error), plain(trace)
         if isinstance(error, WorkerLost):
-            return cls(kind, plain(str(error)), kind)
+            return cls(kind, str(error), kind)
+        if isinstance(error, ChangedFile):
+            return cls(kind, str(error), f"{kind}: {error}", permanent=True)
         mark = f"{type(error).__name__} at {_place(trace)}"
-        return cls(kind, trace, mark, hopeless=isinstance(error, CertificateError))
+        return cls(kind, trace, mark, permanent=isinstance(error, CertificateError))
 
     def told(self, count: int) -> str:
         """What the trace says of it when it was the last of ``count`` of its kind."""
@@ -61,6 +77,8 @@ def _kind(error: BaseException) -> Kind:
         return Kind.MEMORY
     if isinstance(error, WorkerCrashed):
         return Kind.CRASH
+    if isinstance(error, ChangedFile):
+        return Kind.CHANGED
     return Kind.LOST if isinstance(error, WorkerLost) else Kind.ERROR
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from orchestrator.sweep.file import Sweep
 from orchestrator.sweep.plan import Plan, PlannedTrial, Structure
-from orchestrator.sweep.problem import problem, shard_bytes
 from orchestrator.traces.rows import SavedState
 from orchestrator.training.pack import Pack
 
@@ -66,8 +65,7 @@ def pack_size(sweep: Sweep, structure: Structure, workers: int, left: int) -> in
     if sweep.placement.pack is not None:
         return sweep.placement.pack
     spread = -(-left // (workers * _PACKS_PER_WORKER))
-    template = structure.template
-    room = _PACK_BYTES // max(1, shard_bytes(template, problem(template), rows=1))
+    room = _PACK_BYTES // max(1, structure.pinned.row_bytes)
     return int(max(1, min(_MOST_TRIALS, spread, room)))
 
 
@@ -104,12 +102,13 @@ class Packer:
             together = waiting.setdefault(step, [])
             together.append(trial)
             if len(together) == size:
-                yield self._pack(waiting.pop(step), step)
+                yield self._pack(structure, waiting.pop(step), step)
         for step, rest in waiting.items():
-            yield self._pack(rest, step)
+            yield self._pack(structure, rest, step)
 
-    def _pack(self, trials: list[PlannedTrial], step: int) -> PlannedPack:
+    def _pack(self, structure: Structure, trials: list[PlannedTrial], step: int) -> PlannedPack:
         begun = self.done.begun
         vectors = np.stack([begun[trial.id].vector for trial in trials]) if step else None
-        pack = Pack(tuple(t.trial for t in trials), tuple(t.id for t in trials), step, vectors)
-        return PlannedPack(pack, {trial.id: trial for trial in trials})
+        planned = {trial.id: trial for trial in trials}
+        pack = Pack(tuple(trial.trial for trial in trials), tuple(planned), structure.pinned, step, vectors)
+        return PlannedPack(pack, planned)

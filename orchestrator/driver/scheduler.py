@@ -170,7 +170,7 @@ class Scheduler:
         """The work failed: it is tried again; if that keeps happening in halves, down to single trials."""
         self._out -= 1
         count = work.failures.get(failure.kind, 0) + 1
-        if failure.hopeless:
+        if failure.permanent:
             return self._give_up(work, failure, count)
         if count == BUDGET[failure.kind]:
             return self._split(work, failure, count)

@@ -16,6 +16,7 @@ from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Work
 from orchestrator.errors import Fault, InputError, RunDirectoryError
 from orchestrator.sweep.paths import dotted
+from orchestrator.sweep.pinned import pin
 from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.sweep.trial import Trial, trial_id
 from orchestrator.traces.compare import Difference, committed, first_difference
@@ -133,7 +134,7 @@ def _parsed(name: str, configuration: str) -> Trial:
 
 
 def _again(team: Team, planned: PlannedTrial) -> Rows:
-    pack = Pack((planned.trial,), (planned.id,))
+    pack = Pack((planned.trial,), (planned.id,), pin(planned.trial))
     ledger, work = Ledger(""), Work(0, pack, {planned.id: planned})
     rest: Pack | None = pack
     while rest is not None:

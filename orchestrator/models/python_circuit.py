@@ -70,6 +70,10 @@ class PythonCircuit(UserCircuit):
         """SHA-256 over the syntax trees of the module and of what it imports from the folder."""
         return self._function.fingerprint()
 
+    def fingerprints(self) -> dict[str, str]:
+        """Those of the module and of what it imports from the folder."""
+        return self._function.fingerprints()
+
     @property
     def label(self) -> str:
         """What a message calls it."""

@@ -61,6 +61,10 @@ class QasmCircuit(UserCircuit):
         """SHA-256 of the file's content."""
         return hashlib.sha256(self._text().encode()).hexdigest()
 
+    def fingerprints(self) -> dict[str, str]:
+        """That of the file."""
+        return {self.qasm: self.fingerprint()}
+
     @property
     def label(self) -> str:
         """What a message calls it."""

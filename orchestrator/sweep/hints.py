@@ -8,8 +8,9 @@ from orchestrator.models.any_circuit import AnyCircuit
 from orchestrator.models.base import Model
 from orchestrator.models.gates import Observable
 from orchestrator.models.hybrid import Hybrid
+from orchestrator.sweep.pinned import made_ready
 from orchestrator.sweep.plan import Plan
-from orchestrator.sweep.problem import Problem, checked_problem
+from orchestrator.sweep.problem import Problem
 
 _NO_PROBABILITY = (
     "(1 + E)/2 is then no probability, and the loss has no meaning: it falls below 0, or diverges"
@@ -33,11 +34,12 @@ def hints(plan: Plan) -> list[str]:
     """
     found: dict[str, None] = {}
     seen = set()
-    for trial in (structure.template for structure in plan.structures):
+    for structure in plan.structures:
+        trial = structure.template
         part = (trial.model, trial.loss, trial.data)
         if trial.loss in _BEYOND and part not in seen and _weighted(trial.model):
             seen.add(part)
-            found |= dict.fromkeys(_hints(checked_problem(trial), trial.model.summary))
+            found |= dict.fromkeys(_hints(made_ready(structure.pinned), trial.model.summary))
     return list(found)
 
 

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from orchestrator.sweep.axes import label
+from orchestrator.sweep.pinned import Pinned
 from orchestrator.sweep.trial import Trial, digest, members
 from orchestrator.updates.base import Update
 
@@ -77,11 +78,13 @@ class Combination:
         template: the trial at the first value of every free axis.
         axes: the free axes, outermost first.
         keys: what the key columns show; free ones are filled in per trial.
+        shared: what its trials' ids have in common, see ``trial.shared``.
     """
 
     template: Trial
     axes: tuple[FreeAxis, ...]
     keys: tuple[Any, ...]
+    shared: Mapping[str, str]
 
     @cached_property
     def count(self) -> int:
@@ -126,27 +129,26 @@ class Combination:
     def _id(self, seed: int, updates: Mapping[str, str]) -> str:
         """``trial_id``, for trials that differ from the template in the seed and the updates only."""
         varied = {"seed": str(seed)} if seed else {}
-        return digest({**self._fixed, **varied, **updates})
-
-    @cached_property
-    def _fixed(self) -> dict[str, str]:
-        parts = members(self.template.identity())
-        return {name: text for name, text in parts.items() if name not in ("seed", "updates")}
+        return digest({**self.shared, **varied, **updates})
 
 
 @dataclass(frozen=True)
 class Structure:
-    """The combinations that can share packs."""
+    """The combinations that can share packs.
 
-    key: str
+    Attributes:
+        pinned: what they share, as it was when they were planned.
+        first: index of its first trial in the plan.
+    """
+
+    pinned: Pinned
     combinations: tuple[Combination, ...]
     first: int
-    """Index of its first trial in the plan."""
 
     @property
     def template(self) -> Trial:
         """A trial of this structure."""
-        return self.combinations[0].template
+        return self.pinned.template
 
     @cached_property
     def count(self) -> int:

@@ -12,11 +12,12 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from orchestrator.config import Config, ConfigError, discover, explain
-from orchestrator.errors import Fault
+from orchestrator.errors import Fault, InputError
 from orchestrator.process import patiently
 from orchestrator.sweep.axes import Axis, Branch, Key, Scope, branches, choices, clashes, label
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.paths import Path, dotted
+from orchestrator.sweep.pinned import Pinned, pin
 from orchestrator.sweep.plan import (
     Combination,
     FreeAxis,
@@ -28,7 +29,7 @@ from orchestrator.sweep.plan import (
     Structure,
 )
 from orchestrator.sweep.resolved import Resolved
-from orchestrator.sweep.trial import Trial, structure_key
+from orchestrator.sweep.trial import Trial, key_of, shared
 from orchestrator.sweep.twins import twins
 from orchestrator.updates.base import Update
 
@@ -47,6 +48,7 @@ class Planner:
     root: FilePath
     faults: list[Fault]
     _checked: set[tuple[int, type[Config]]] = field(default_factory=set)
+    _pinned: dict[str, Pinned] = field(default_factory=dict)
 
     def plan(self, scope: Scope) -> Plan | None:
         """The plan; None if there are faults, those that were known before included."""
@@ -57,11 +59,26 @@ class Planner:
         grouped: dict[str, list[Combination]] = {}
         for branch in found:
             for combination in self._combinations(branch, keys):
-                grouped.setdefault(structure_key(combination.template), []).append(combination)
-        structures = _numbered(grouped)
+                key = key_of(combination.shared, combination.template.updates)
+                grouped.setdefault(key, []).append(combination)
+                self._pin(key, combination.template)
+        structures = () if self.faults else _numbered(grouped, self._pinned)
         if not self.faults:
             self._refuse_twins(keys, structures)
         return None if self.faults else Plan(keys, _key_types(keys, found, structures), structures)
+
+    def _pin(self, key: str, template: Trial) -> None:
+        """Pins a structure with its first combination; files must be what they were for ``key``."""
+        if key in self._pinned:
+            return
+        try:
+            self._pinned[key] = pin(template)
+        except InputError as error:
+            self.faults += error.faults
+            return
+        if self._pinned[key].key != key:
+            message = "a file changed while the sweep was read; run the command again"
+            self.faults.append(self.document.fault(("base",), message))
 
     def _too_many(self, scope: Scope) -> bool:
         count = choices(scope, lambda axis: not _is_free(axis))
@@ -105,7 +122,8 @@ class Planner:
         for key in (key for axis in free for key in axis.keys):
             self._check_values(key, trial, resolved.slot(key.path))
         values = tuple(shown[name] if name in shown else resolved.shown(name, trial) for name in keys)
-        return Combination(trial, tuple(_free_axis(axis, resolved, keys) for axis in free), values)
+        axes = tuple(_free_axis(axis, resolved, keys) for axis in free)
+        return Combination(trial, axes, values, shared(trial))
 
     def _check_values(self, key: Key, trial: Trial, slot: Slot) -> None:
         """Validates the values of a free key against the configuration that they go into."""
@@ -165,11 +183,13 @@ def _refusal(target: Config, name: str, value: Any) -> str:
     return ""
 
 
-def _numbered(grouped: Mapping[str, Sequence[Combination]]) -> tuple[Structure, ...]:
+def _numbered(
+    grouped: Mapping[str, Sequence[Combination]], pinned: Mapping[str, Pinned]
+) -> tuple[Structure, ...]:
     """The structures, each with the index of its first trial."""
     structures, first = [], 0
     for key, combinations in grouped.items():
-        structures.append(Structure(key, tuple(combinations), first))
+        structures.append(Structure(pinned[key], tuple(combinations), first))
         first += structures[-1].count
     return tuple(structures)
 

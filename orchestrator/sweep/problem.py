@@ -23,6 +23,7 @@ from orchestrator.models.base import Built, Model
 from orchestrator.models.program import Program
 from orchestrator.process import memory_bytes
 from orchestrator.sweep.axes import label
+from orchestrator.sweep.fingerprints import Fingerprints, fingerprints, refuse_changed
 from orchestrator.sweep.trial import Batch, Trial
 from orchestrator.updates.base import Update
 from orchestrator.updates.natural import metric_blocks
@@ -91,14 +92,15 @@ class Problem:
 
 
 def problem(trial: Trial) -> Problem:
-    """The problem of a trial, after a check of everything.
+    """The problem of a trial, after a check of everything; its files are looked at anew.
 
     Raises:
-        InputError: its parts do not fit together.
+        InputError: its parts do not fit together, or a file has changed while it was read.
     """
     faults = _batch_faults(trial, _dataset(trial.data))
+    parts = trial.data, trial.model, trial.gradient
     try:
-        ready = checked_problem(trial)
+        ready = _problem(*parts, trial.loss, fingerprints(*parts), user_code.trusted())
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
     checks = (_shard_faults, _component_faults, _metric_faults, _memory_faults)
@@ -108,20 +110,13 @@ def problem(trial: Trial) -> Problem:
     return ready
 
 
-def checked_problem(trial: Trial) -> Problem:
-    """The problem of a trial that ``problem`` has found legal; cheap enough for every step."""
-    fingerprint = trial.data.fingerprint() if trial.data else ""
-    fingerprints = (fingerprint, trial.model.fingerprint())
-    return _problem(trial.data, fingerprints, trial.model, trial.loss, trial.gradient, user_code.trusted())
-
-
 @lru_cache(maxsize=64)
 def _problem(
     data: Data | None,
-    fingerprints: tuple[str, str],
     model: Model,
-    loss: str,
     engine: Engine,
+    loss: str,
+    before: Fingerprints,
     trust: user_code.Trust,  # noqa: ARG001 - a key: what is not trusted is not to be had from the cache
 ) -> Problem:
     dataset = _dataset(data)
@@ -135,8 +130,7 @@ def _problem(
             "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
         )
     engine.fits(built, loss)
-    if model.fingerprint() != fingerprints[1]:  # what was built has another one, maybe
-        raise InputError.at("model", "a file that it comes from has changed while it was read; try again")
+    refuse_changed(before, data, model, engine)
     return Problem(dataset, built, engine, loss)
 
 

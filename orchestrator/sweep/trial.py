@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from orchestrator.config import Config, Field, OneOf, field_validator, refuse, show
@@ -109,13 +109,21 @@ def trial_id(trial: Trial) -> str:
 
 def structure_key(trial: Trial) -> str:
     """What trials must share to be computed in one call: all but seed and the updates' numbers."""
-    identity = trial.identity()
-    identity.pop("seed", None)
-    identity["updates"] = [
-        {k: v for k, v in update.identity().items() if k not in update.number_names()}
-        for update in trial.updates
+    return key_of(shared(trial), trial.updates)
+
+
+def shared(trial: Trial) -> dict[str, str]:
+    """The canonical JSON of each member of a trial's identity, but for seed and updates."""
+    return {name: text for name, text in members(trial.identity()).items() if name not in ("seed", "updates")}
+
+
+def key_of(shared: Mapping[str, str], updates: Sequence[Update]) -> str:
+    """``structure_key`` of trials with these ``shared`` members."""
+    kinds = [
+        {name: value for name, value in update.identity().items() if name not in update.number_names()}
+        for update in updates
     ]
-    return digest(members(identity))
+    return digest({**shared, **members({"updates": kinds})})
 
 
 _canonical = json.JSONEncoder(

@@ -77,8 +77,8 @@ TRIALS: tuple[Column, ...] = (
         "error",
         "string",
         "",
-        "what ended a `failed` or `diverged` trial: `worker lost`, `out of memory`, `crash`, `error` or "
-        "`non-finite`, and what was said, a traceback if there is one; null otherwise",
+        "what ended a `failed` or `diverged` trial: `worker lost`, `out of memory`, `crash`, `changed file`, "
+        "`error` or `non-finite`, and what was said, a traceback if there is one; null otherwise",
         False,
     ),
     Column("attempts", "int64", "1", "how often the trial was started or taken up again", False),

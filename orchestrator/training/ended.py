@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from orchestrator.groups import Array
 from orchestrator.models.base import Built
 from orchestrator.models.scores import Scores
-from orchestrator.sweep.problem import checked_problem
 from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Columns
@@ -28,18 +27,17 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
         scores: on the test part, [R] each.
         certificate: of their structure; None where none was due.
     """
-    template, count = pack.template, len(pack.trials)
-    model = checked_problem(template).model
+    count, facts = len(pack.trials), pack.pinned.facts
     return {
         "trial": np.array(pack.ids),
         "status": np.full(count, status),
         "test_loss": scores[0],
         "test_accuracy": scores[1],
         "seed": np.array([trial.seed for trial in pack.trials]),
-        "parameters": np.full(count, model.parameters),
-        "parameters_dead": np.full(count, np.count_nonzero(model.dead)),
+        "parameters": np.full(count, facts.parameters),
+        "parameters_dead": np.full(count, facts.dead),
         "configuration": np.array(_configurations(pack), object),
-        "bias": np.full(count, template.gradient.biased(model, template.loss)),
+        "bias": np.full(count, facts.biased),
         "certificate": np.full(count, np.nan if certificate is None else certificate),
         **vars(totals),
     }

@@ -11,21 +11,20 @@ import numpy as np
 
 from orchestrator.engines.gradient import GradientSum, LossSum, Shard
 from orchestrator.groups import Array
-from orchestrator.sweep.problem import checked_problem
-from orchestrator.sweep.trial import Trial
+from orchestrator.sweep.pinned import Pinned, made_ready
 from orchestrator.training.recorder import Seconds
 from orchestrator.training.walk import Walk
 
 
 @np.errstate(all="ignore")  # as for gradients
-def shard_losses(shared: tuple[Trial, Array, int], shard: Shard) -> tuple[LossSum, float]:
-    """Losses of one shard at ``shared`` = (template, points [R, S, P], first), and the seconds they took.
+def shard_losses(shared: tuple[Pinned, Array, int], shard: Shard) -> tuple[LossSum, float]:
+    """Losses of one shard at ``shared`` = (structure, points [R, S, P], first), and the seconds they took.
 
     The first point is the ``first``-th that is asked for in the step, counted from 1: it tells apart the
     shots.
     """
-    template, points, first = shared
-    differentiator = checked_problem(template).differentiator
+    pinned, points, first = shared
+    differentiator = made_ready(pinned).differentiator
     started = time.perf_counter()
     sums = [
         differentiator.loss_at(
@@ -51,7 +50,7 @@ class StepLosses:
 
     def __call__(self, points: Array) -> Array:
         """The losses [R, S] at points [R, S, P], summed over the shards in their order."""
-        shared = (self._walk.template, points, self._first)
+        shared = (self._walk.pack.pinned, points, self._first)
         found, seconds = self._walk.summed(shard_losses, shared, self._shards)
         self._first += points.shape[1]
         self.total = replace(self.total, cost=self.total.cost + found.cost)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.groups import Array
+from orchestrator.sweep.pinned import Pinned
 from orchestrator.sweep.trial import Trial
 
 
@@ -16,12 +17,14 @@ class Pack:
     Attributes:
         trials: R configurations; they differ in seed and the numbers of their updates only.
         ids: R ids.
+        pinned: their structure, as it was planned.
         step: steps done so far.
         vectors: [R, W] what each trial needs to go on (see ``training.state``); None before step 0.
     """
 
     trials: tuple[Trial, ...]
     ids: tuple[str, ...]
+    pinned: Pinned
     step: int = 0
     vectors: Array | None = None
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from orchestrator.engines.gradient import GradientSum, Shard, Summed
 from orchestrator.groups import Array
 from orchestrator.models.scores import Scores
-from orchestrator.sweep.problem import checked_problem, problem
-from orchestrator.sweep.trial import Trial
+from orchestrator.sweep.pinned import Pinned, made_ready
 from orchestrator.training.batches import Batches
 from orchestrator.training.ended import trial_rows
 from orchestrator.training.evaluate import untested
@@ -57,14 +56,14 @@ class Chunk:
 
 
 @np.errstate(all="ignore")  # what is not finite ends its trial; `advance` sees to that
-def shard_gradient(shared: tuple[Trial, Array], shard: Shard) -> tuple[GradientSum, float]:
-    """Gradient of one shard at ``shared`` = (template, parameters [R, P]), and the seconds it took.
+def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[GradientSum, float]:
+    """Gradient of one shard at ``shared`` = (structure, parameters [R, P]), and the seconds it took.
 
-    The metric goes with it if an update of the template needs one.
+    The metric goes with it if an update of the structure needs one.
     """
-    template, parameters = shared
-    ready = checked_problem(template)
-    differentiator, metric = ready.differentiator, ready.metric(template.updates)
+    pinned, parameters = shared
+    ready = made_ready(pinned)
+    differentiator, metric = ready.differentiator, ready.metric(pinned.template.updates)
     started = time.perf_counter()
     total = differentiator.gradient(parameters, shard)
     if metric is not None:
@@ -87,7 +86,7 @@ class Walk(ABC):
     def __init__(self, team: Team, pack: Pack) -> None:
         self.team, self.pack, self.first = team, pack, pack.step
         self.template = pack.template
-        self.problem = problem(pack.template)
+        self.problem = made_ready(pack.pinned)
         self.certificate = self.problem.certificate
         self.recorder = Recorder(self.problem, pack.template.record)
         self.chain = Chain.of([trial.updates for trial in pack.trials], self.problem.model.groups)
@@ -130,7 +129,7 @@ class Walk(ABC):
 
     def gradient(self, parameters: Array, shards: list[Shard]) -> tuple[GradientSum, Seconds]:
         """The gradient of the mini-batch, and what it took."""
-        return self.summed(shard_gradient, (self.template, parameters), shards)
+        return self.summed(shard_gradient, (self.pack.pinned, parameters), shards)
 
     def summed(
         self, function: Callable[[Any, Shard], tuple[Sum, float]], shared: Any, shards: list[Shard]

@@ -79,6 +79,19 @@ class Function:
         """
         return self._sources().fingerprint
 
+    def fingerprints(self) -> dict[str, str]:
+        """A hash for each of ``files`` that holds code, by its path.
+
+        A module outside the folder goes by its name, as it has another path on other machines.
+
+        Raises:
+            InputError: as ``files``.
+        """
+        sources = self._sources()
+        if not self._found()[1]:
+            return {self.module: sources.fingerprint}
+        return {str(file): digest for file, digest in sources.digests.items()}
+
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
         """What the function returns; the modules in the folder are read once, and executed anew.
 

@@ -35,17 +35,21 @@ class Sources:
     contents: Mapping[Path, bytes]
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the syntax trees of the files, in hex; that of the module's own where it is alone.
+    def digests(self) -> dict[Path, str]:
+        """SHA-256 of the syntax tree of each file, in hex; of the module's own, and of those that hold code."""
+        found = {file: syntax_digest(content) for file, content in self.contents.items()}
+        return {file: digest for file, digest in found.items() if file == self.own or digest != _NO_CODE}
 
-        The other files count by their paths inside the folder; those that hold no code do not.
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over ``digests``, in hex; that of the module's own file where it is alone.
+
+        The other files count by their paths inside the folder.
         """
-        digests = {file: syntax_digest(content) for file, content in self.contents.items()}
+        digests = self.digests
         own = digests.pop(self.own)
         others = sorted(
-            f"{file.relative_to(self.folder).as_posix()} {digest}"
-            for file, digest in digests.items()
-            if digest != _NO_CODE
+            f"{file.relative_to(self.folder).as_posix()} {digest}" for file, digest in digests.items()
         )
         return hashlib.sha256("\n".join([own, *others]).encode()).hexdigest() if others else own
 

@@ -1,0 +1,35 @@
+"""The files behind parts of a trial, each with a hash of what it holds."""
+
+from __future__ import annotations
+
+from orchestrator.addresses import masked
+from orchestrator.config import Config
+from orchestrator.errors import InputError
+
+Fingerprints = tuple[tuple[str, str], ...]
+"""What names each file, such as its path or URI, and a hash of what it holds; sorted."""
+
+
+def fingerprints(*parts: Config | None) -> Fingerprints:
+    """Those of all files that parts of a trial, or a whole one, are read from, as they are now.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return tuple(sorted({pair for part in parts if part for pair in part.fingerprints().items()}))
+
+
+def changed(before: Fingerprints, now: Fingerprints) -> str:
+    """The files that differ, as a message names them; empty if none does.
+
+    Example:
+        >>> changed((("a.csv", "1"), ("b.csv", "2")), (("a.csv", "1"), ("b.csv", "3")))
+        'b.csv'
+    """
+    return ", ".join(sorted({masked(path) for path, _ in set(before) ^ set(now)}))
+
+
+def refuse_changed(before: Fingerprints, *parts: Config | None) -> None:
+    """Raises InputError if a file no longer holds what it held before the parts were read."""
+    if files := changed(before, fingerprints(*parts)):
+        raise InputError.at("", f"{files} changed while being read; run the command again")
