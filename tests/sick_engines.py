@@ -1,4 +1,4 @@
-"""Engines that fail, as somebody's own code may.
+"""Engines that fail, or give other numbers each time, as somebody's own code may.
 
     python -c "import sick_engines; sick_engines.main()" SWEEP OUT [--retry-failed] [OVERRIDE …]
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -62,6 +62,38 @@ class Forged(Backprop):
     def certify(self, model: Built, seed: int) -> float | None:  # noqa: ARG002
         """Always raises CertificateError."""
         raise CertificateError("the gradient is 2, the check says 1")
+
+
+class Remote(Backprop):
+    """Backpropagation somewhere else, where every step comes out a little different each time."""
+
+    engine: Literal["remote"]  # type: ignore[assignment]
+
+    @property
+    def repeatable(self) -> bool:
+        """It is not."""
+        return False
+
+    def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:  # type: ignore[override]
+        """Makes ready for one model and loss."""
+        return RemoteDifferentiator(super().prepare(model, loss, classes))
+
+
+@dataclass(frozen=True)
+class RemoteDifferentiator:
+    """Its Differentiator."""
+
+    here: Differentiator
+
+    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+        """The gradient and some noise, which no seed repeats."""
+        total = self.here.gradient(parameters, shard)
+        noise = np.random.default_rng().normal(scale=1e-6, size=total.gradient.shape)
+        return replace(total, gradient=total.gradient + noise)
+
+    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """Predicts anything."""
+        return self.here.predict(parameters, inputs, axes)
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ def test_columns_without_promised_bits_are_these() -> None:
         "started_at",
         "certificate",
         "configuration",
+        "repeatable",
     }
     assert found == {"trials": cost | described, "steps": cost, "gradients": set(), "parameters": set()}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +21,11 @@ from orchestrator.api import Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.driver.verify import Verification, verify
+from orchestrator.engines.adjoint import Adjoint
+from orchestrator.engines.backends.batched import Batched
 from orchestrator.errors import InputError, RunDirectoryError
 from orchestrator.fleet.inline import Alone
+from orchestrator.traces.digest import digest
 from orchestrator.traces.read import Run
 from orchestrator.versions import versions
 
@@ -204,6 +209,65 @@ def test_changed_data_file_is_refused(finished: Path, sweep: Path) -> None:
     (sweep.parent / "points.npz").unlink()
     with pytest.raises(InputError, match=r"^data\.path: .*points\.npz is not there"):
         verified(finished)
+
+
+REMOTE = "sweep=[cases: {here: {}, there: {gradient.engine: remote}}, seed: {range: 2}]"
+
+
+def remote(sweep: Path, out: str, override: str = REMOTE) -> Path:
+    """A run of four trials, of which two are not repeatable, in a process that knows their engine."""
+    code, where = "import sick_engines; sick_engines.main()", sweep.parent / out
+    words = [sys.executable, "-c", code, sweep, where, override]
+    done = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+    return where
+
+
+def test_trials_that_are_not_repeatable_are_left_out_and_counted(sweep: Path) -> None:
+    out = remote(sweep, "run")
+    table = Run(out).trials.to_pandas()
+    assert dict(zip(table.case, table.repeatable, strict=True)) == {"here": True, "there": False}
+    result = verified(out, 1000)
+    assert (result.trials, result.ended, result.left_out, result.differences) == (2, 2, 2, ())
+    assert said(out).output.splitlines()[1] == "2 trials left out: run again, they have other bits"
+    alone = remote(sweep, "alone", REMOTE.replace("here: {}, ", ""))
+    with pytest.raises(RunDirectoryError, match="names; 2 that have are not repeatable; nothing to verify"):
+        verified(alone)
+
+
+def test_digest_has_no_row_of_trials_that_are_not_repeatable(sweep: Path) -> None:
+    first, second = (remote(sweep, name) for name in ("first", "second"))
+    there = [Run(out).steps.to_pandas().query("case == 'there'").loss.tolist() for out in (first, second)]
+    assert there[0] != there[1]
+    alone = remote(sweep, "alone", REMOTE.replace(", there: {gradient.engine: remote}", ""))
+    assert Run(alone).trials.num_rows == 2
+    assert digest(Run(first)) == digest(Run(second)) == digest(Run(alone))
+
+
+def test_trials_from_before_there_was_the_column_are_repeatable(finished: Path) -> None:
+    before = digest(Run(finished))
+    (part,) = (finished / "trials").glob("*.parquet")
+    pq.write_table(pq.read_table(part).drop_columns(["repeatable"]), part)
+    relist(finished)
+    assert Run(finished).trials["repeatable"].to_pylist() == [True] * 8
+    assert digest(Run(finished)) == before
+    assert (verified(finished).ended, verified(finished).left_out) == (8, 0)
+
+
+class Service(Batched):
+    """A backend somewhere else."""
+
+    kind: Literal["service"]  # type: ignore[assignment]
+
+    @property
+    def repeatable(self) -> bool:
+        return False
+
+
+def test_engine_of_circuits_is_as_repeatable_as_its_backend() -> None:
+    engine = Adjoint(engine="adjoint")
+    assert engine.repeatable
+    assert not engine.model_copy(update={"backend": Service(kind="service")}).repeatable
 
 
 def test_command_says_what_was_checked(finished: Path) -> None:

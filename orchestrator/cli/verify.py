@@ -35,10 +35,11 @@ _PROMISE = (
 def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, trust: tuple[str, ...]) -> None:
     """Run trials of a run once more, here and without Ray, and compare them bit by bit.
 
-    Compares all deterministic columns (docs/columns.md) of trials that ended as done or diverged. Nothing
-    is written; the run may be finished or still going on. If trials call functions of your own (`python:`),
-    give the sweep file, or --trust: no code is called only because a run names it. With --files: compares
-    the SHA-256 of every file that the run lists instead.
+    Compares all deterministic columns (docs/columns.md) of trials that ended as done or diverged; those that
+    are not repeatable, as a remote service computes them, are left out. Nothing is written; the run may be
+    finished or still going on. If trials call functions of your own (`python:`), give the sweep file, or
+    --trust: no code is called only because a run names it. With --files: compares the SHA-256 of every file
+    that the run lists instead.
 
     Exit codes: 0 all equal, 1 some differ, 2 bad input.
 
@@ -82,6 +83,8 @@ def _verify_files(path: str) -> NoReturn:
 def _text(result: Verification, cpu: str) -> str:
     checked = f"{result.trials:,} of {show.count(result.ended, 'trial')} run again on {cpu}"
     lines = [f"{checked}: {show.count(result.rows, 'row')} compared"]
+    if result.left_out:
+        lines.append(f"{show.count(result.left_out, 'trial')} left out: run again, they have other bits")
     if result.versions:
         lines += [f"versions differ: {', '.join(result.versions)}", _PROMISE]
     if not result.differences:

@@ -36,6 +36,7 @@ class Verification:
     Attributes:
         trials: number of trials that were run again.
         ended: number of those in the run that could have been chosen, all of them current.
+        left_out: number of those that could not, as they are not repeatable.
         rows: of `steps`, `gradients` and `parameters` that were compared, and one for each trial.
         differences: the first one of each trial that differs.
         versions: ``name old (here new)`` for what computes here in another version than in the run.
@@ -43,6 +44,7 @@ class Verification:
 
     trials: int
     ended: int
+    left_out: int
     rows: int
     differences: tuple[Difference, ...]
     versions: tuple[str, ...]
@@ -65,8 +67,8 @@ def verify(
 ) -> Verification:
     """Runs some trials of a run again, each by itself, and compares their deterministic columns.
 
-    Chosen are current trials that ended as `done` or `diverged`: what failed has no numbers to compare, and
-    files of trials that the sweep no longer names may have changed.
+    Chosen are current and repeatable trials that ended as `done` or `diverged`: what failed has no numbers to
+    compare, and files of trials that the sweep no longer names may have changed.
 
     Args:
         team: computes the shards.
@@ -75,14 +77,15 @@ def verify(
         versions: of what computes here.
 
     Raises:
-        RunDirectoryError: no trial has ended yet.
+        RunDirectoryError: no such trial has ended yet.
         InputError: a file that a trial names has changed or gone, or this process lacks the GPU it needs.
     """
-    ended = _ended(run)
+    ended, left_out = _ended(run)
     if not ended:
+        others = f"; {left_out} that have are not repeatable" if left_out else ""
         raise RunDirectoryError(
-            "no trial of this run has ended as done or diverged yet, of those that its sweep names; "
-            "nothing to verify"
+            "no trial of this run has ended as done or diverged yet, of those that its sweep names"
+            f"{others}; nothing to verify"
         )
     chosen = random.Random(seed).sample(ended, min(count, len(ended)))
     held = committed(run, chosen)
@@ -96,7 +99,8 @@ def verify(
     ]
     rows = sum(table.num_rows for table in held.values())
     used = {trial.versions for trial in trials}
-    return Verification(len(trials), len(ended), rows, tuple(differences), _other_versions(used, versions))
+    other = _other_versions(used, versions)
+    return Verification(len(trials), len(ended), left_out, rows, tuple(differences), other)
 
 
 def cpu() -> str:
@@ -109,9 +113,12 @@ def cpu() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def _ended(run: Run) -> list[str]:
-    table = run.read("trials", ["trial", "status", "current"]).to_pylist()
-    return sorted(row["trial"] for row in table if row["current"] and row["status"] in ("done", "diverged"))
+def _ended(run: Run) -> tuple[list[str], int]:
+    """Trials that may be chosen, and how many may not as they are not repeatable."""
+    table = run.read("trials", ["trial", "status", "current", "repeatable"]).to_pylist()
+    ended = [row for row in table if row["current"] and row["status"] in ("done", "diverged")]
+    chosen = sorted(row["trial"] for row in ended if row["repeatable"])
+    return chosen, len(ended) - len(chosen)
 
 
 def _trials(rows: list[dict[str, Any]]) -> Iterator[_Committed]:

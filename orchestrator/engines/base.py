@@ -38,6 +38,11 @@ class Engine(Config):
         """Whether gradients scatter by more than what a GradientSum knows of: mini-batches and shots."""
         return False
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same trial has the same bits when it is run again, on one type of CPU."""
+        return True
+
     def biased(self, model: Built, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
         """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""
         return False

@@ -72,6 +72,11 @@ class CircuitEngine(Engine):
             )
             raise InputError.at("gradient.backend.shots", message)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the backend gives the same bits again."""
+        return self.backend.repeatable
+
     def biased(self, model: Built, loss: str) -> bool:
         """Whether shots bias the loss and its gradient."""
         return self.backend.shots is not None and (loss in BIASED or model.head != "expectation")

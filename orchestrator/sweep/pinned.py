@@ -29,19 +29,26 @@ class Facts:
         dead: how many of them no gradient reaches, by structure.
         groups: slices of the parameter vector.
         biased: whether the loss is estimated with a bias.
+        repeatable: whether running one again gives the same bits.
     """
 
     parameters: int
     dead: int
     groups: tuple[Group, ...]
     biased: bool
+    repeatable: bool
 
     @classmethod
     def of(cls, ready: Problem) -> Facts:
         """Those of a problem."""
-        model = ready.model
-        dead = int(np.count_nonzero(model.dead))
-        return cls(model.parameters, dead, model.groups, ready.engine.biased(model, ready.loss))
+        model, engine = ready.model, ready.engine
+        return cls(
+            parameters=model.parameters,
+            dead=int(np.count_nonzero(model.dead)),
+            groups=model.groups,
+            biased=engine.biased(model, ready.loss),
+            repeatable=engine.repeatable,
+        )
 
 
 @dataclass(frozen=True)

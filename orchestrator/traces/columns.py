@@ -24,7 +24,8 @@ quantiles do not.
 **Deterministic.** On one type of CPU, deterministic columns are equal to the last bit whenever the same
 trial is run again: with other trials beside it, on more workers, after any interruption. The digest of a run
 is SHA-256 over their values, sorted by (trial, step, group), never over the bytes of files. It leaves out
-the columns marked "no", and whatever a remote service returns.
+the columns marked "no", and all rows of trials that are not `repeatable`: a remote service does not give the
+same bits again.
 
 **Words.** p_i is the weight of sample i in its mini-batch (Σ p_i = 1) and l_i its loss; g = Σ p_i ∂l_i is
 the gradient before any clip, and noise_k = Σ p_i² v_ik, where v_ik is the variance that finite shots add to

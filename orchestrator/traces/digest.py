@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from orchestrator.traces.arrow import order_by
+from orchestrator.traces.arrow import order_by, trial_numbers
 from orchestrator.traces.read import Run
 from orchestrator.traces.schema import SORT, TABLES
 
@@ -34,15 +36,21 @@ class Digest:
 def digest(run: Run) -> Digest:
     """Digest of values, sorted by each table's sort key; one column at a time is in memory.
 
-    Neither the order of rows and columns nor files, row groups and dictionaries take part.
+    Neither the order of rows and columns nor files, row groups and dictionaries take part, nor any row of a
+    trial that has ended and is not repeatable.
     """
-    tables = {table: _table(run, table) for table in TABLES}
+    ended = run.read("trials", ["trial", "repeatable"])
+    others = trial_numbers(ended.filter(pc.invert(ended["repeatable"]))["trial"])
+    tables = {table: _table(run, table, others) for table in TABLES}
     return Digest(tables, hashlib.sha256("".join(tables.values()).encode()).hexdigest())
 
 
-def _table(run: Run, table: str) -> str:
+def _table(run: Run, table: str, others: NDArray[np.uint64]) -> str:
+    """That of one table, without the rows of these trials."""
     left_out = {column.name for column in TABLES[table] if not column.deterministic}
-    order = order_by(run.read(table, SORT[table]), SORT[table])
+    keys = run.read(table, SORT[table])
+    order = order_by(keys, SORT[table])
+    order = order.filter(pa.array(~np.isin(trial_numbers(keys["trial"]), others)).take(order))
     sha = hashlib.sha256()
     for name in sorted(set(run.schema(table).names) - left_out):
         column = run.read(table, [name])[name]

@@ -154,13 +154,13 @@ class Run:
             pieces = list(rowfiles.read(self._folder, files, schema))
             return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
 
-        return _current_where_unsaid(self._loaded(table, load))
+        return _true_where_unsaid(self._loaded(table, load))
 
     def of_trials(self, table: str, trials: Sequence[str]) -> pa.Table:
         """The rows of ``table`` that belong to these trials; no others are kept in memory."""
         chosen = pc.field("trial").isin(list(trials))
         rows = self._loaded(table, lambda files: self._dataset(table, files).to_table(filter=chosen))
-        return _current_where_unsaid(conform(rows, self.schema(table)))
+        return _true_where_unsaid(conform(rows, self.schema(table)))
 
     def columns(self, table: str) -> frozenset[str]:
         """Names of the columns that all files of ``table`` have: older versions recorded fewer."""
@@ -218,9 +218,10 @@ class Run:
         return info
 
 
-def _current_where_unsaid(rows: pa.Table) -> pa.Table:
-    """Rows of any table; those of `trials` from before there was the column ``current`` are current."""
-    if "current" not in rows.column_names:
-        return rows
-    place = rows.column_names.index("current")
-    return rows.set_column(place, rows.schema.field(place), rows["current"].fill_null(True))
+def _true_where_unsaid(rows: pa.Table) -> pa.Table:
+    """Rows of any table; in those of `trials` from before there were these columns, they are true."""
+    for name in ("current", "repeatable"):
+        if name in rows.column_names:
+            place = rows.column_names.index(name)
+            rows = rows.set_column(place, rows.schema.field(place), rows[name].fill_null(True))
+    return rows

@@ -117,6 +117,14 @@ TRIALS: tuple[Column, ...] = (
     *_COST,
     Column("bias", "bool", "", "whether the loss is estimated from shots with a bias"),
     Column(
+        "repeatable",
+        "bool",
+        "",
+        "whether running the trial again gives the same bits; false where a remote service computes it: its "
+        "rows are in no digest",
+        False,
+    ),
+    Column(
         "certificate",
         "float64",
         "1",

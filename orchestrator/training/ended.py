@@ -38,6 +38,7 @@ def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certific
         "parameters_dead": np.full(count, facts.dead),
         "configuration": np.array(_configurations(pack), object),
         "bias": np.full(count, facts.biased),
+        "repeatable": np.full(count, facts.repeatable),
         "certificate": np.full(count, np.nan if certificate is None else certificate),
         **vars(totals),
     }

@@ -78,6 +78,11 @@ class Backend(Config):
         """Number of GPUs that a process needs for it."""
         return 0
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it gives the same bits when it is asked the same again; a remote service does not."""
+        return True
+
     def check(self) -> None:
         """Raises InputError, at ``gradient.backend``, if this process lacks what the backend needs."""
 
