@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from waiting import until
 
 import orchestrator
 from orchestrator.api import Watcher
@@ -20,9 +22,14 @@ from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Packer
 from orchestrator.driver.scheduler import GivenUp, Work
 from orchestrator.errors import ChangedFile, InputError
+from orchestrator.fleet.contract import Fleet, Outcome
+from orchestrator.fleet.inline import Alone
 from orchestrator.sweep.file import load
 from orchestrator.sweep.pinned import made_ready
 from orchestrator.sweep.problem import _problem
+from orchestrator.training.advance import Limits, advance
+from orchestrator.training.pack import Pack
+from orchestrator.training.worker import Preparation
 
 SWEEP = """\
 name: filed
@@ -198,6 +205,37 @@ def test_trial_goes_on_with_what_its_process_has_loaded(
     undisturbed, here = (pd.read_parquet(run / "steps") for run in (tmp_path / "undisturbed", out))
     expected = undisturbed[undisturbed.trial.isin(first.trial)]
     assert here.loss.tolist() == expected.loss.tolist()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_helpers_make_ready_once_and_refuse_what_changed(tmp_path: Path) -> None:
+    """The file goes once two of three workers have loaded it: they go on, and the third refuses."""
+    from orchestrator.fleet.ray import RayFleet
+
+    plan = load(FILES["csv"].sweep(tmp_path), ["base.batch.shards=4"]).plan
+    pack = next(Packer(plan, lambda _: 2).packs()).pack
+    here = advance(Alone(), pack, Limits(6, math.inf)).rows["steps"]["loss"].tolist()
+    fleet = RayFleet(3, 1, Preparation.of(plan, 1))
+    try:
+        until(lambda: fleet.idle() == 3)
+        first = advanced(fleet, pack, 1).value
+        (tmp_path / "points.csv").unlink()
+        second = advanced(fleet, first.pack, 1).value
+        refused = advanced(fleet, second.pack, 2).error
+    finally:
+        fleet.close()
+    losses = [loss for chunk in (first, second) for loss in chunk.rows["steps"]["loss"].tolist()]
+    assert losses == here[:8]  # of two trials
+    assert isinstance(refused, ChangedFile)
+    assert f"data.path: {tmp_path}/points.csv is not there; restore" in str(refused)
+
+
+def advanced(fleet: Fleet, pack: Pack, helpers: int) -> Outcome:
+    """Two steps of a pack, the shards spread over a worker and its helpers."""
+    until(lambda: fleet.idle() > helpers)
+    fleet.submit(advance, pack, Limits(2, math.inf), helpers=helpers)
+    (outcome,) = until(lambda: fleet.wait(1.0))
+    return outcome
 
 
 @every_file
