@@ -36,7 +36,7 @@ class Sources:
 
     @property
     def digests(self) -> dict[Path, str]:
-        """SHA-256 of the syntax tree of each file, in hex; of the module's own, and of those that hold code."""
+        """SHA-256 of the syntax tree of each file that holds code, and of the module's own, in hex."""
         found = {file: syntax_digest(content) for file, content in self.contents.items()}
         return {file: digest for file, digest in found.items() if file == self.own or digest != _NO_CODE}
 
