@@ -167,7 +167,7 @@ def test_what_is_parsed_is_what_was_hashed(tmp_path: Path) -> None:
     before = rows.fingerprint()
     path.write_text("x,y\n1,0.5\n3,1.5\n")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert rows.fingerprint() == before  # nothing has shown yet
+    assert rows.fingerprint() == before  # size and time are the same
     assert faults(rows.load) == ["data: have changed while they were read; run the command again"]
     assert rows.load().fingerprint == rows.fingerprint() != before
 

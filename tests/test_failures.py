@@ -62,7 +62,7 @@ def test_only_a_failed_check_and_a_changed_file_hold_for_the_whole_pack() -> Non
     assert not Failure.of(ValueError("1, not 2"), "").permanent
 
 
-def test_changed_file_is_told_without_a_traceback_and_counts_as_identical_by_its_name() -> None:
+def test_changed_file_has_no_traceback_and_counts_as_identical_by_its_name() -> None:
     first, other = (Failure.of(ChangedFile(f"{name} changed"), "Traceback") for name in ("a.csv", "b.csv"))
     assert first.told(1) == first.mark == "changed file: a.csv changed"
     assert first.mark != other.mark

@@ -1,4 +1,4 @@
-"""The files behind parts of a trial, each with a hash of what it holds."""
+"""The files that parts of a trial are read from, each with a hash of what it holds."""
 
 from __future__ import annotations
 
