@@ -34,10 +34,6 @@ class Echo(Layer):
         """It in a few words."""
         return f"echo of {self.circuit.summary}"
 
-    def fingerprint(self) -> str:
-        """The circuit's own."""
-        return f"echo {self.circuit.fingerprint()}"
-
     def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
         """One."""
         program = self.circuit.program(width, fed=True)

@@ -24,6 +24,7 @@ from orchestrator.models.dense import Dense
 from orchestrator.models.hybrid import Hybrid
 from orchestrator.models.layer import Layer
 from orchestrator.models.layered import Layered
+from orchestrator.models.qasm_circuit import QasmCircuit
 from orchestrator.streams import Purpose, Streams
 from orchestrator.sweep.problem import size
 
@@ -182,11 +183,17 @@ def test_memory_that_the_layer_asks_for_is_counted_and_enough() -> None:
     assert peak <= by.shard_bytes(model, 20, 30)
 
 
-def test_layer_refuses_what_it_cannot_take_and_hybrids_change_with_its_files() -> None:
+def test_layer_refuses_what_it_cannot_take() -> None:
     with pytest.raises(InputError, match=r"model\.layers\.1\.circuit: has 2 observables"):
         hybrid({**DENSE, "units": 1}, ECHO, LAST)
-    layers = tuple(KINDS[layer["kind"]].parse(layer) for layer in (DENSE, ECHO))
-    assert "echo" in Hybrid.model_construct(kind="hybrid", layers=layers).fingerprint()
+
+
+def test_files_of_a_layer_and_of_its_circuit_are_those_of_the_hybrid(tmp_path: Path) -> None:
+    file = tmp_path / "own.qasm"
+    file.write_text("OPENQASM 3; input angle t; qubit q; U(t, 0, 0) q;")
+    echo = Echo.model_construct(kind="echo", circuit=QasmCircuit(kind="circuit", qasm=str(file)))
+    layers = (KINDS["dense"].parse(DENSE), echo)
+    assert list(Hybrid.model_construct(kind="hybrid", layers=layers).fingerprints()) == [str(file)]
 
 
 @pytest.fixture(scope="module")

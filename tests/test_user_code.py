@@ -440,7 +440,7 @@ def test_package_may_lie_elsewhere_where_it_is_computed(
     assert made_ready(pinned).model.parameters == 1
     (tmp_path / "elsewhere" / "trusted_pack" / "inner.py").write_text(HEAD + MADE + "MORE = 1\n")
     made_ready.cache_clear()  # as in a process that has not loaded it
-    with pytest.raises(ChangedFile, match=r"^trusted_pack\.inner:made changed after the sweep was planned"):
+    with pytest.raises(ChangedFile, match=r"^trusted_pack\.inner changed after the sweep was planned"):
         made_ready(pinned)
 
 
@@ -660,7 +660,7 @@ def test_changed_neighbour_is_read_by_the_next_plan_and_refused_by_the_one_befor
     for power in (1, 2, 3):  # of equal length, within one second: compiled code would be taken for current
         (tmp_path / "helper.py").write_text(f"POWER = {power}\n")
         pinned = load(path).plan.structures[0].pinned
-        sizes.append(len(made_ready(pinned).circuits[0].gates))
+        sizes.append(len(made_ready(pinned).model.circuits[0].gates))
         (tmp_path / "helper.py").write_text("POWER = 9\n")
         made_ready.cache_clear()  # as in a process that has not loaded it
         with pytest.raises(ChangedFile, match=changed):

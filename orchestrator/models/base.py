@@ -70,14 +70,6 @@ class Model(Config):
         """It in a few words: ``mlp 10-10``, ``circuit 4 qubits × 3``, ``circuit file.qasm``."""
         raise NotImplementedError
 
-    def fingerprint(self) -> str:
-        """Changes when what ``build`` returns does; constant for models that come from no file.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
-        return ""
-
     def build(self, features: int, classes: int) -> Built:
         """The model for data of ``features`` columns and ``classes`` classes (0: regression or no data).
 

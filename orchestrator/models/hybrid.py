@@ -32,10 +32,6 @@ class Hybrid(Model):
         """It in a few words."""
         return ", ".join(layer.summary for layer in self.layers)
 
-    def fingerprint(self) -> str:
-        """Those of the layers."""
-        return " ".join(layer.fingerprint() for layer in self.layers)
-
     def build(self, features: int, classes: int) -> Layered:
         """The layers for data of ``features`` columns and ``classes`` classes.
 

@@ -41,14 +41,6 @@ class Layer(Config):
         """It in a few words."""
         raise NotImplementedError
 
-    def fingerprint(self) -> str:
-        """Changes when what ``stages`` returns does; constant for layers that come from no file.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
-        return ""
-
     def faults(self, position: Position) -> Iterator[Fault]:  # noqa: ARG002 - most may stand anywhere
         """What is wrong with it where it stands, whatever comes in."""
         yield from ()
