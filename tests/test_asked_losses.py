@@ -96,7 +96,7 @@ def direct(pack: Pack, point: Array) -> Array:
     """The loss [R] of the mini-batch of the pack's step at a point [R, P], as gradients have it."""
     ready, template = problem(pack.template), pack.template
     seeds = np.array([trial.seed for trial in pack.trials], np.uint64)
-    shards = Batches(ready.data, template.batch, seeds).shards(
+    shards = Batches(ready.data, template.batch, ready.model.samples, seeds).shards(
         range(pack.step, pack.step + 1), ready.model.axes
     )
     return reduce(add, (ready.differentiator.gradient(point, shard).loss for shard in shards))

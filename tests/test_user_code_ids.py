@@ -200,7 +200,7 @@ def test_file_that_changes_while_it_is_read_is_a_fault(tmp_path: Path) -> None:
         load(sweep)
     (fault,) = error.value.faults
     assert (fault.path, fault.line) == ("model", 4)
-    assert fault.message == "a file that it comes from has changed while it was read; try again"
+    assert fault.message == f"{sweep.parent}/helper.py changed while being read; run the command again"
     assert len(ids(sweep)) == 2
 
 

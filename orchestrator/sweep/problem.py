@@ -130,7 +130,7 @@ def _problem(
             "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
         )
     engine.fits(built, loss)
-    refuse_changed(before, data, model, engine)
+    refuse_changed(before, {"data": data, "model": model, "gradient": engine})
     return Problem(dataset, built, engine, loss)
 
 
