@@ -295,7 +295,8 @@ def test_file_that_changes_while_the_sweep_is_planned_is_a_fault(tmp_path: Path)
     sweep = Filed(f"{CSV}, {MODULE}", "points.csv", points(1), "").sweep(tmp_path)
     with pytest.raises(InputError) as error:
         load(sweep)
-    line = 1 + sweep.read_text()[: sweep.read_text().index("data:")].count("\n")
+    text = sweep.read_text()
+    line = 1 + text[: text.index("points.csv")].count("\n")
     message = f"{tmp_path}/points.csv changed while being read; run the command again"
     assert str(error.value) == f"{sweep}:{line}: data: {message}"
 
