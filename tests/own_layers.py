@@ -7,7 +7,7 @@ Knows the layer because it is imported before the list of layers is made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,7 +19,7 @@ from orchestrator.groups import Array, Group
 from orchestrator.models.circuit import Circuit
 from orchestrator.models.layer import Layer, Position
 from orchestrator.models.quantum import Quantum
-from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage, Sums
+from orchestrator.models.stages import Bools, Call, Circuits, Collector, DeadIn, Pull, Runnable, Stage
 from orchestrator.streams import Purpose, Streams
 
 
@@ -109,7 +109,7 @@ class EchoStage:
         return EchoRunnable(self.circuit.runnable(circuits))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Use:
     """What the circuit was given, before the weights, and what it needs to go back."""
 
@@ -117,49 +117,57 @@ class _Use:
     tape: object
 
 
-@dataclass
-class _Tape:
-    uses: tuple[_Use, _Use]
-    back: Array | None = None
+_Uses = tuple[_Use, _Use]
+
+
+@dataclass(frozen=True)
+class _Added:
+    """Adds a circuit's gradients to those [N, p] that are there."""
+
+    gradients: Array
+
+    def outer(self, values: Array, cotangent: Array) -> None:
+        """No circuit does this."""
+        raise NotImplementedError
+
+    def explicit(self, parts: Iterable[tuple[slice, Array]]) -> None:
+        """Sample by sample."""
+        for span, gradients in parts:
+            self.gradients[span] += gradients
+
+    def signal(self, signal: Array) -> None:
+        """The layer has signals of its own."""
 
 
 @dataclass(frozen=True)
 class EchoRunnable:
-    """To the circuit every sample is a row, so it gives each sample's gradient, to which both uses add."""
+    """To the circuit every sample is a row; both uses add to a sample's gradient."""
 
     circuit: Runnable
 
-    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, _Tape]:
+    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, _Uses]:
         """C(w C(w x)) [R, B, n]."""
         rows, samples, width = values.shape
         weight, angles = _each(parameters, samples, width)
         given, drawn = values.reshape(-1, 1, width), np.repeat(axes, samples, 0)
         heard, first = self.circuit.forward(angles, weight * given, drawn)
         found, second = self.circuit.forward(angles, weight * heard, drawn)
-        return found.reshape(rows, samples, width), _Tape((_Use(given, first), _Use(heard, second)))
+        return found.reshape(rows, samples, width), (_Use(given, first), _Use(heard, second))
 
-    def backward(self, parameters: Array, tape: _Tape, cotangent: Array, weights: Array, sums: Sums) -> None:
-        """Writes the moments of each sample's gradient over both uses, and of both signals."""
+    def backward(self, parameters: Array, tape: _Uses, cotangent: Array, collector: Collector) -> Pull:
+        """Each sample's gradient over both uses, and both signals."""
         rows, samples, width = cotangent.shape
         weight, angles = _each(parameters, samples, width)
-        total = np.zeros((rows * samples, parameters.shape[1]))
+        gradients = np.zeros((rows * samples, parameters.shape[1]))
         back, signals = cotangent.reshape(-1, 1, width), []
-        for use in reversed(tape.uses):
-            one = Sums(*(np.empty((rows * samples, n)) for n in (*[angles.shape[1]] * 2, width, width)))
-            self.circuit.backward(angles, use.tape, back, np.ones((rows * samples, 1)), one)
-            pulled = self.circuit.pull(angles, use.tape, back)
-            total += np.concatenate([(pulled * use.values)[:, 0], one.gradient], axis=1)
+        for use in reversed(tape):
             signals.insert(0, back.reshape(cotangent.shape))
+            pulled = self.circuit.backward(angles, use.tape, back, _Added(gradients[:, width:]))()
+            gradients[:, :width] += (pulled * use.values)[:, 0]
             back = weight * pulled
-        each, p = total.reshape(rows, samples, -1), weights[..., None]
-        sums.gradient[:], sums.square[:] = (p * each).sum(1), (p * each * each).sum(1)
-        sums.write_signal(weights, np.concatenate(signals, axis=-1))
-        tape.back = back.reshape(cotangent.shape)
-
-    def pull(self, parameters: Array, tape: _Tape, cotangent: Array) -> Array:  # noqa: ARG002
-        """dl/dx."""
-        assert tape.back is not None
-        return tape.back
+        collector.explicit([(slice(0, rows * samples), gradients)])
+        collector.signal(np.concatenate(signals, axis=-1))
+        return lambda: back.reshape(cotangent.shape)
 
 
 def _each(parameters: Array, samples: int, width: int) -> tuple[Array, Array]:

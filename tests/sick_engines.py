@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backprop import Backprop
-from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
+from orchestrator.engines.gradient import Differentiator, Factor, GradientSum, Shard
 from orchestrator.errors import CertificateError
 from orchestrator.groups import Array
 from orchestrator.models.base import Built
@@ -43,11 +43,11 @@ class AllergicDifferentiator:
     healthy: Differentiator
     to: float
 
-    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+    def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
         """Raises ValueError where an input is ``to``."""
         if (shard.inputs[..., 0] == self.to).any() and "IMMUNE" not in os.environ:
             raise ValueError(f"cannot stand {self.to:g}")
-        return self.healthy.gradient(parameters, shard)
+        return self.healthy.gradient(parameters, shard, factor)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predicts anything."""

@@ -15,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from test_adjoint import circuit, drawings, point, program_of, shard
 
 from orchestrator.engines import metric as front
-from orchestrator.engines.batched import tangents
+from orchestrator.engines.batched import over_samples, tangents
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.metric import Metric
 from orchestrator.models.ansatz import Drawing
@@ -273,7 +273,7 @@ def test_kernel_is_compiled_once_for_all_circuits_and_arrays():
         for array in (parameters, part.inputs, part.targets, part.weights, part.axes):
             array.setflags(write=False)
         np.testing.assert_array_equal(whole(program, np.asfortranarray(parameters), part), writable)
-    assert len(tangents.metrics.signatures) == len(tangents.add.signatures) == 1
+    assert len(tangents.metrics.signatures) == len(over_samples.add_weighted.signatures) == 1
 
 
 # Memory.

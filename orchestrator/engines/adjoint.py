@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.config import field_validator, refuse
 from orchestrator.engines.backends.base import Adjoint as AdjointProgram
 from orchestrator.engines.backends.base import Backend
 from orchestrator.engines.circuit import CircuitEngine
-from orchestrator.engines.gradient import Differentiator
+from orchestrator.engines.gradient import Differentiator, Factor, GradientSum, LossSum, Shard
+from orchestrator.engines.per_sample import ExplicitSums
+from orchestrator.groups import Array
+from orchestrator.models import losses
 from orchestrator.models.base import Built
 from orchestrator.models.program import Program
 
@@ -31,8 +38,6 @@ class Adjoint(CircuitEngine):
 
     def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""
-        from orchestrator.engines.batched.differentiator import AdjointDifferentiator
-
         return AdjointDifferentiator(self.pullback(program), loss, classes)
 
     def pullback(self, program: Program) -> AdjointProgram:
@@ -46,3 +51,53 @@ class Adjoint(CircuitEngine):
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one call of it, in bytes."""
         return self.backend.adjoint_bytes(program, rows, samples)
+
+
+@dataclass(frozen=True, eq=False)
+class AdjointDifferentiator:
+    """The Differentiator of one circuit and loss.
+
+    With several observables the loss's slopes at all E come first, and one pass back serves them all.
+    """
+
+    adjoint: AdjointProgram
+    loss: str
+    classes: int
+
+    def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
+        """Gradient of each row's weighted loss, ``parameters`` float64 [R, P].
+
+        Some samples at a time; factors come from their norms before they are summed.
+        """
+        sums = ExplicitSums.zeros(shard.weights, parameters.shape[1], factor is not None)
+        value, targets, slopes = np.empty(sums.weights.size), shard.targets.reshape(-1), None
+        if self.adjoint.program.outputs > 1:
+            _, slopes = self._loss(self.predict(parameters, shard.inputs, shard.axes), shard.targets)
+        for part in self.adjoint.parts(parameters, shard.inputs, shard.axes, slopes):
+            value[part.span], slope = self._loss(part.expectation, targets[part.span])
+            along = np.ascontiguousarray(slope[:, 0]) if slopes is None else None
+            factors = sums.factors(factor, part.span, part.derivative, along)
+            sums.add(part.span, part.derivative, along, factors)
+        return GradientSum.exact(
+            sums.weights,
+            value.reshape(sums.weights.shape),
+            sums.gradient,
+            sums.square,
+            self.adjoint.executions,
+            clipped=sums.clipped,
+        )
+
+    def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
+        """Each row's weighted loss, ``parameters`` float64 [R, P]."""
+        value, _ = self._loss(self.predict(parameters, shard.inputs, shard.axes), shard.targets)
+        return LossSum.exact(np.ascontiguousarray(shard.weights), value, executions=1)
+
+    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
+        """Expectation values [R, B, K] for ``inputs`` [R, B, F]."""
+        return self.adjoint.expectation(parameters, inputs, axes)
+
+    def _loss(self, expectation: Array, targets: Array) -> tuple[Array, Array]:
+        """l and its slopes, of expectation values [..., K]."""
+        return losses.value_and_slope(
+            self.loss, self.adjoint.program.head, expectation, targets, self.classes
+        )

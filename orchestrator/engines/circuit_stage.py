@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,20 +12,12 @@ from numpy.typing import NDArray
 from orchestrator.engines.backends.base import Adjoint, Evaluator
 from orchestrator.groups import Array
 from orchestrator.models.program import Point, Program
-from orchestrator.models.stages import Circuits, Sums
+from orchestrator.models.stages import Circuits, Collector, Pull
 
 
 def circuit_stages(prepare: Callable[[Program], Evaluator]) -> Circuits:
     """What makes circuits ready as stages; if gradients are wanted, ``prepare`` gives an ``Adjoint`` each."""
     return lambda program, fed: CircuitStage(prepare(program), fed)
-
-
-@dataclass(eq=False)
-class _Tape:
-    """What a circuit was evaluated at; behind ``backward`` also dl/d(input) [R, B, F]."""
-
-    point: Point
-    back: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +33,7 @@ class CircuitStage:
     circuit: Evaluator
     fed: int
 
-    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, _Tape]:
+    def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Point]:
         """E [R, B, K] of trained ``parameters`` [R, p] and ``values`` [R, B, F]."""
         point = Point(np.ascontiguousarray(parameters), values, axes)
         if self.fed:
@@ -50,26 +42,21 @@ class CircuitStage:
             joined = np.concatenate([np.repeat(parameters, samples, 0), flat], axis=1)
             point = Point(joined, np.empty((rows * samples, 1, 0)), np.repeat(axes, samples, 0))
         found = self.circuit.expectation(*point)
-        return found.reshape(*values.shape[:2], -1), _Tape(point)
+        return found.reshape(*values.shape[:2], -1), point
 
-    def backward(self, parameters: Array, tape: _Tape, cotangent: Array, weights: Array, sums: Sums) -> None:
-        """Writes the moments, and keeps dl/d(input) for ``pull``."""
-        from orchestrator.engines.batched.kernel import contract
+    def backward(self, parameters: Array, tape: Point, cotangent: Array, collector: Collector) -> Pull:
+        """From dl/dE [R, B, K]: one evaluation gives the gradients and dl/d(input) [R, B, F]."""
+        rows, samples, _ = cotangent.shape
+        back = np.empty((rows * samples, self.fed))
+        collector.explicit(self._gradients(parameters.shape[1], tape, cotangent, back))
+        collector.signal(cotangent)
+        return lambda: back.reshape(rows, samples, -1)
 
-        own, (rows, samples) = parameters.shape[1], weights.shape
-        gradient, square = np.zeros((rows, own)), np.zeros((rows, own))
-        back, flat = np.empty((rows * samples, self.fed)), weights.reshape(-1)
-        cotangents = np.ascontiguousarray(cotangent).reshape(*tape.point.inputs.shape[:2], -1)
-        for part in cast(Adjoint, self.circuit).parts(*tape.point, cotangents):
-            derivative = np.ascontiguousarray(part.derivative[:, :own])
-            ones = np.ones(len(derivative))
-            contract(part.span.start, samples, flat[part.span], ones, derivative, gradient, square)
+    def _gradients(
+        self, own: int, point: Point, cotangent: Array, back: Array
+    ) -> Iterator[tuple[slice, Array]]:
+        """Derivatives by its ``own`` parameters, part by part; those by what it is fed go to ``back``."""
+        cotangents = np.ascontiguousarray(cotangent).reshape(*point.inputs.shape[:2], -1)
+        for part in cast(Adjoint, self.circuit).parts(*point, cotangents):
             back[part.span] = part.derivative[:, own:]
-        sums.gradient[:], sums.square[:] = gradient, square
-        sums.write_signal(weights, cotangent)
-        tape.back = back.reshape(rows, samples, -1)
-
-    def pull(self, parameters: Array, tape: _Tape, cotangent: Array) -> Array:  # noqa: ARG002
-        """dl/d(input) [R, B, F]."""
-        assert tape.back is not None
-        return tape.back
+            yield part.span, np.ascontiguousarray(part.derivative[:, :own])

@@ -156,6 +156,7 @@ class GradientSum(Summed):
         square: Array,
         executions: int,
         signals: Signals | None = None,
+        clipped: Array | None = None,
     ) -> GradientSum:
         """The sums of an engine without shots.
 
@@ -166,6 +167,7 @@ class GradientSum(Summed):
             square: [R, P]
             executions: circuits executed for each sample.
             signals: of the layers, if the engine goes back through them.
+            clipped: [R, P], if samples are clipped.
         """
         rows, samples = weights.shape
         return cls(
@@ -175,6 +177,7 @@ class GradientSum(Summed):
             cost=Cost.simulated(rows, samples * executions),
             moments=SecondMoments((weights * weights).sum(-1), square),
             signals=signals,
+            clipped=clipped,
         )
 
 
@@ -197,11 +200,35 @@ class LossSum(Summed):
         return cls((weights * loss).sum(-1), Cost.simulated(rows, samples * executions))
 
 
+class Factor(Protocol):
+    """What each sample's gradient is multiplied by in ``GradientSum.clipped``, from its norm.
+
+    Example:
+        Norms are clipped at 2 in the first row, at 3 in the second:
+
+        >>> limit = np.array([2.0, 3.0])
+        >>> factor = lambda norms, rows: np.minimum(1.0, limit[rows] / norms)
+        >>> factor(np.array([[1.0, 4.0], [3.0, 6.0]]), np.array([[0], [1]])).tolist()
+        [[1.0, 0.5], [1.0, 0.5]]
+    """
+
+    def __call__(self, norms: Array, rows: NDArray[np.int64]) -> Array:
+        """f_i of samples with |∂l_i| = ``norms`` in ``rows``, each by itself; called for some at a time.
+
+        Args:
+            norms: [...]
+            rows: [...] or what broadcasts to it; row of the call, counted from 0.
+        """
+
+
 class Differentiator(Protocol):
     """An engine made ready for one model and loss; what training calls."""
 
-    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
-        """Gradient of each row's weighted loss: ``parameters`` float64 [R, P]."""
+    def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
+        """Gradient of each row's weighted loss: ``parameters`` float64 [R, P].
+
+        With a factor, ``clipped`` is there too; nothing else but the cost depends on it.
+        """
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
         """Each row's weighted loss, measured as ``gradient`` does: from shots, if it takes some."""

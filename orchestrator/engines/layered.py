@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.gradient import GradientSum, LossSum, Shard, Signals
+from orchestrator.engines.gradient import Factor, GradientSum, LossSum, Shard, Signals
+from orchestrator.engines.per_sample import Moments, Norms, Sums, factors_of
 from orchestrator.groups import Array
 from orchestrator.models import losses
-from orchestrator.models.layered import Layered
-from orchestrator.models.stages import Runnable, Sums
+from orchestrator.models.layered import Layered, Slot
+from orchestrator.models.stages import Collector, Runnable
 from orchestrator.process import one_blas_thread
 
 
@@ -32,18 +33,30 @@ class LayeredDifferentiator:
     classes: int
     executions: int = 0
 
-    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
-        """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
+    def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
+        """Gradient of each row's weighted loss, ``parameters`` float64 [R, P].
+
+        A factor needs the norms over all stages before any sum, so with one the stages are gone back through
+        twice, and circuits among them are evaluated twice.
+        """
         parameters, p = np.ascontiguousarray(parameters), np.ascontiguousarray(shard.weights)
-        sums = self.model.sums(len(p))
+        sums = Sums.empty(self.model, len(p), factor is not None)
         with one_blas_thread(), np.errstate(all="ignore"):
             prediction, tapes = self._forward(parameters, shard.inputs, shard.axes)
             value, cotangent = losses.value_and_slope(
                 self.loss, self.model.head, prediction, shard.targets, self.classes
             )
-            self._backward(parameters, tapes, cotangent, p, sums)
-            signals = Signals(sums.signal, sums.signal_square)
-            return GradientSum.exact(p, value, sums.gradient, sums.square, self.executions, signals)
+            factors = None if factor is None else self._factors(parameters, tapes, cotangent, factor)
+            self._backward(parameters, tapes, cotangent, lambda slot: Moments(p, factors, sums.of(slot)))
+            return GradientSum.exact(
+                p,
+                value,
+                sums.gradient,
+                sums.square,
+                self.executions if factor is None else 2 * self.executions,
+                Signals(sums.signal, sums.signal_square),
+                sums.clipped,
+            )
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
         """Each row's weighted loss, ``parameters`` float64 [R, P]."""
@@ -63,11 +76,20 @@ class LayeredDifferentiator:
             tapes.append(tape)
         return values, tapes
 
-    def _backward(self, parameters: Array, tapes: list[Any], cotangent: Array, p: Array, sums: Sums) -> None:
-        """Writes all moments, from dl/d(prediction) [R, B, K]."""
+    def _factors(self, parameters: Array, tapes: list[Any], cotangent: Array, factor: Factor) -> Array:
+        """f_i [R, B], from dl/d(prediction) [R, B, K]."""
+        norms = Norms(*cotangent.shape[:2])
+        self._backward(parameters, tapes, cotangent, lambda _: norms)
+        return factors_of(factor, norms.squares, np.arange(len(parameters))[:, None])
+
+    def _backward(
+        self, parameters: Array, tapes: list[Any], cotangent: Array, collector: Callable[[Slot], Collector]
+    ) -> None:
+        """Hands all stages' gradients to their collectors, from dl/d(prediction) [R, B, K]."""
         for index in reversed(range(len(self.runners))):
-            slot, runner, tape = self.model.slots[index], self.runners[index], tapes[index]
+            slot, runner = self.model.slots[index], self.runners[index]
             own = parameters[:, slot.parameters]
-            runner.backward(own, tape, cotangent, p, slot.cut(sums))
+            pull = runner.backward(own, tapes[index], cotangent, collector(slot))
             if index:
-                cotangent = runner.pull(own, tape, cotangent)
+                cotangent = pull()
+            del pull  # it holds the cotangent of before

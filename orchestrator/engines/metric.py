@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import Shard
+from orchestrator.engines.per_sample import plain
 from orchestrator.groups import Array
 from orchestrator.models.expression import Tree, evaluate
 from orchestrator.models.gates import NONE
@@ -58,15 +59,16 @@ class Metric:
             parameters: [R, P]
             shard: its targets do not matter.
         """
-        from orchestrator.engines.batched import tangents
+        from orchestrator.engines.batched import over_samples
 
-        p = _plain(shard.weights)
+        p = plain(shard.weights)
         point = self.program.expand(Point(parameters, shard.inputs, shard.axes))
         total = np.zeros((len(p), self.width))
         size = self._samples_at_once(p.size)
         for start in range(0, p.size, size):
             span = slice(start, min(start + size, p.size))
-            tangents.add(start, p.shape[1], p.reshape(-1)[span], self._samples(point, span), total)
+            weights, metric = p.reshape(-1)[span], self._samples(point, span)
+            over_samples.add_weighted(start, p.shape[1], weights, metric, total)
         return total
 
     def _samples(self, point: Point, span: slice) -> Array:
@@ -84,8 +86,8 @@ class Metric:
             found.slope,
             found.places,
             np.array(self.blocks, np.int64).reshape(-1, 2),
-            _plain(point.parameters),
-            _plain(point.inputs).reshape(math.prod(point.inputs.shape[:2]), point.inputs.shape[2]),
+            plain(point.parameters),
+            plain(point.inputs).reshape(math.prod(point.inputs.shape[:2]), point.inputs.shape[2]),
             np.require(point.axes, np.int8, ["C", "A", "W"]),
             self.program.amplitudes,
             found.slopes(point, span),
@@ -168,8 +170,3 @@ def _threads(samples: int) -> int:
     import numba
 
     return max(1, min(numba.get_num_threads(), samples))
-
-
-def _plain(array: Array) -> Array:
-    """The array as the one kind that the kernel is compiled for; what comes from Ray is read-only."""
-    return np.require(array, np.float64, ["C", "A", "W"])

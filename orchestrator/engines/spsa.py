@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.config import Field, ValidationInfo, field_validator
 from orchestrator.engines.circuit import CircuitEngine
-from orchestrator.engines.gradient import Differentiator, GradientSum, LossSum, Shard
+from orchestrator.engines.gradient import Differentiator, Factor, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, Meter
 from orchestrator.engines.measured.sums import loss_sum, summed
@@ -101,7 +101,7 @@ class SpsaDifferentiator:
     step: float
     directions: int
 
-    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+    def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
         here = self.meter.measure(parameters[None], shard, 0)
         derivative, cost = np.zeros((parameters.shape[1], *shard.weights.shape)), here.cost
@@ -117,7 +117,8 @@ class SpsaDifferentiator:
             cost = cost + up.cost + down.cost
         divisor = 2.0 * self.step * self.directions
         variance = self._variance(noise, divisor, derivative.shape)
-        return summed(shard, self.loss.of(here, shard.targets), derivative / divisor, variance, cost)
+        loss = self.loss.of(here, shard.targets)
+        return summed(shard, loss, derivative / divisor, variance, cost, factor)
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
         """Each row's weighted loss, ``parameters`` float64 [R, P]."""

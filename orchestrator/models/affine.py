@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
-from orchestrator.models.stages import Bools, Classical, DeadIn, Sums
+from orchestrator.models.stages import Bools, Classical, Collector, DeadIn, Pull
 from orchestrator.streams import Purpose, Streams
 
 
@@ -68,27 +68,11 @@ class Affine(Classical):
         extended[..., -1] = 1.0
         return extended @ self._matrix(parameters), extended
 
-    def backward(
-        self,
-        parameters: Array,  # noqa: ARG002
-        tape: Array,
-        cotangent: Array,
-        weights: Array,
-        sums: Sums,
-    ) -> None:
-        """Writes the moments; no sample's own gradient is ever formed.
-
-        The gradient of a weight from one sample is x_j δ_k, δ = dl/dz the cotangent [R, B, m], so its second
-        moment over samples is the matrix product (x²)ᵀ (p δ²) (Dangel et al. 2020, "BackPACK").
-        """
-        p = weights[..., None]
-        np.matmul(tape.swapaxes(1, 2), p * cotangent, out=self._matrix(sums.gradient))
-        np.matmul(np.square(tape).swapaxes(1, 2), p * np.square(cotangent), out=self._matrix(sums.square))
-        sums.write_signal(weights, cotangent)
-
-    def pull(self, parameters: Array, tape: Array, cotangent: Array) -> Array:  # noqa: ARG002
-        """dl/dx [R, B, n], from dl/dz [R, B, m]."""
-        return np.asarray(cotangent @ self._matrix(parameters)[:, :-1].swapaxes(1, 2))
+    def backward(self, parameters: Array, tape: Array, cotangent: Array, collector: Collector) -> Pull:
+        """From δ = dl/dz [R, B, m]: a weight's gradient is x_j δ_k, a bias's δ_k; dl/dx is δ Wᵀ."""
+        collector.outer(tape, cotangent)
+        collector.signal(cotangent)
+        return lambda: np.asarray(cotangent @ self._matrix(parameters)[:, :-1].swapaxes(1, 2))
 
     def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
         """Memory for R rows of B samples: kept from forward to backward, and beside it in either of them."""

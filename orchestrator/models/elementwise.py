@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
 from orchestrator.models.activations import ACTIVATIONS
-from orchestrator.models.stages import Bools, Classical, DeadIn, Sums
+from orchestrator.models.stages import Bools, Classical, Collector, DeadIn, Pull
 from orchestrator.streams import Streams
 
 
@@ -43,12 +43,9 @@ class Elementwise(Classical):
         """f(x) and x, of any shape."""
         return ACTIVATIONS[self.function].value(values), values
 
-    def backward(self, parameters: Array, tape: Array, cotangent: Array, weights: Array, sums: Sums) -> None:
-        """It has no parameters."""
-
-    def pull(self, parameters: Array, tape: Array, cotangent: Array) -> Array:  # noqa: ARG002
-        """dl/dx, from dl/df."""
-        return cotangent * ACTIVATIONS[self.function].slope(tape)
+    def backward(self, parameters: Array, tape: Array, cotangent: Array, collector: Collector) -> Pull:  # noqa: ARG002
+        """From dl/df: it has no gradient; dl/dx is f' dl/df."""
+        return lambda: cotangent * ACTIVATIONS[self.function].slope(tape)
 
     def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
         """Memory beside its input, which is the output of the stage before and counted there."""

@@ -11,7 +11,7 @@ import numpy as np
 from orchestrator.groups import Array, Group
 from orchestrator.models.program import Program
 from orchestrator.models.samples import RowsAsSamples
-from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage, Sums
+from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage
 from orchestrator.streams import Streams
 
 
@@ -57,13 +57,6 @@ class Slot:
     def names(self) -> Iterator[str]:
         """Of its parameters."""
         return (self._prefix + name for name in self.stage.names)
-
-    def cut(self, sums: Sums) -> Sums:
-        """Its part of the model's sums, as views."""
-        own, signal = self.parameters, self.signal
-        return Sums(
-            sums.gradient[:, own], sums.square[:, own], sums.signal[:, signal], sums.signal_square[:, signal]
-        )
 
     @property
     def next_depth(self) -> int:
@@ -124,11 +117,6 @@ class Layered(RowsAsSamples):
     def signals(self) -> tuple[Group, ...]:
         """Those of all stages."""
         return tuple(group for slot in self.slots for group in slot.signals)
-
-    def sums(self, rows: int) -> Sums:
-        """Room for the moments of R rows, not written yet."""
-        own, signal = (rows, self.parameters), (rows, self.slots[-1].signal.stop)
-        return Sums(np.empty(own), np.empty(own), np.empty(signal), np.empty(signal))
 
     @property
     def dead(self) -> Bools:

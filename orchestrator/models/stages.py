@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,27 @@ class Call:
         return self.rows * self.samples
 
 
+class Collector(Protocol):
+    """What a stage hands its samples' gradients ∂l_i to, and its signals; the engine decides what for.
+
+    Every sample's whole gradient comes once, by ``outer`` or by ``explicit``; from a stage without parameters
+    none does.
+    """
+
+    def outer(self, values: Array, cotangent: Array) -> None:
+        """∂l_i = x_i δ_iᵀ in C order, not formed: x [R, B, n] and δ [R, B, m], nm = p."""
+
+    def explicit(self, parts: Iterable[tuple[slice, Array]]) -> None:
+        """∂l_i [N, p], contiguous, of samples that a slice counts over all R·B; in order, until the last."""
+
+    def signal(self, signal: Array) -> None:
+        """δ_i [R, B, s]."""
+
+
+Pull = Callable[[], Array]
+"""Gives dl/d(input) [R, B, n] of a stage; where no stage stands before, nobody calls it."""
+
+
 class Runnable(Protocol):
     """A stage that can be run: values go forward, cotangents dl/d(value) come back.
 
@@ -91,18 +112,18 @@ class Runnable(Protocol):
     """
 
     def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Any]:
-        """What it makes of ``values`` [R, B, n], [R, B, m], and what ``backward`` needs.
+        """What it makes of ``values`` [R, B, n], [R, B, m], and the tape that ``backward`` needs.
 
         Args:
             parameters: [R, p] its own.
             axes: [R, a] its own.
         """
 
-    def backward(self, parameters: Array, tape: Any, cotangent: Array, weights: Array, sums: Sums) -> None:
-        """Writes moments over the samples, from dl/d(output) [R, B, m] and p_i [R, B]; all of ``sums``."""
+    def backward(self, parameters: Array, tape: Any, cotangent: Array, collector: Collector) -> Pull:
+        """Hands gradients and signals to ``collector``, from dl/d(output) [R, B, m]; says how to go on.
 
-    def pull(self, parameters: Array, tape: Any, cotangent: Array) -> Array:
-        """dl/d(input) [R, B, n], from dl/d(output) [R, B, m]; ``backward`` has been called before."""
+        The tape stays as it is: one may go back twice.
+        """
 
 
 class Circuits(Protocol):
@@ -110,28 +131,6 @@ class Circuits(Protocol):
 
     def __call__(self, program: Program, fed: int) -> Runnable:
         """The circuit made ready; ``fed`` of its parameters, the last ones, are the numbers that come in."""
-
-
-class Sums(NamedTuple):
-    """Where a stage writes moments over its samples, views of what the whole model has.
-
-    Attributes:
-        gradient: [R, p] Σ p_i ∂l_i
-        square: [R, p] Σ p_i (∂l_i)²
-        signal: [R, s] Σ p_i δ_i
-        signal_square: [R, s] Σ p_i δ_i²
-    """
-
-    gradient: Array
-    square: Array
-    signal: Array
-    signal_square: Array
-
-    def write_signal(self, weights: Array, signal: Array) -> None:
-        """Writes both moments of δ_i [R, B, s], with weights p_i [R, B]."""
-        p = weights[:, None]
-        self.signal[:] = (p @ signal)[:, 0]
-        self.signal_square[:] = (p @ np.square(signal))[:, 0]
 
 
 class Classical:

@@ -1,4 +1,4 @@
-"""Adjoint differentiation of a program's loss, on the batched kernel."""
+"""Adjoint differentiation of a program, on the batched kernel."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.backends.base import Adjoint, Part, Precision
+from orchestrator.engines.backends.base import Part, Precision
 from orchestrator.engines.batched import kernel, wide
 from orchestrator.engines.batched.lanes import LANE_BITS, LANES
 from orchestrator.engines.batched.schedule import Schedule, schedule
 from orchestrator.engines.batched.wide import CHUNKS
-from orchestrator.engines.gradient import GradientSum, LossSum, Shard
 from orchestrator.groups import Array
-from orchestrator.models import losses
 from orchestrator.models.program import Point, Program
 
 WIDE_QUBITS = 16
@@ -124,48 +122,6 @@ class BatchedProgram:
         """States ψ of a thread: those behind all groups of turns if they fit into its cache."""
         groups = len(self.plan.groups) - 1
         return groups if groups * _state_bytes(self.program, self.precision) <= KEPT_BYTES else 1
-
-
-@dataclass(frozen=True, eq=False)
-class AdjointDifferentiator:
-    """The Differentiator of one circuit and loss.
-
-    With several observables the loss's slopes at all E come first, and one pass back serves them all.
-    """
-
-    adjoint: Adjoint
-    loss: str
-    classes: int
-
-    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
-        """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
-        p = _plain(shard.weights, np.float64)
-        rows, samples = p.shape
-        gradient, square = np.zeros(parameters.shape), np.zeros(parameters.shape)
-        value, targets, slopes = np.empty(rows * samples), shard.targets.reshape(-1), None
-        if self.adjoint.program.outputs > 1:
-            _, slopes = self._loss(self.predict(parameters, shard.inputs, shard.axes), shard.targets)
-        for part in self.adjoint.parts(parameters, shard.inputs, shard.axes, slopes):
-            value[part.span], slope = self._loss(part.expectation, targets[part.span])
-            factor = _plain(slope[:, 0], np.float64) if slopes is None else np.ones(len(slope))
-            weights = p.reshape(-1)[part.span]
-            kernel.contract(part.span.start, samples, weights, factor, part.derivative, gradient, square)
-        return GradientSum.exact(p, value.reshape(p.shape), gradient, square, self.adjoint.executions)
-
-    def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
-        """Each row's weighted loss, ``parameters`` float64 [R, P]."""
-        value, _ = self._loss(self.predict(parameters, shard.inputs, shard.axes), shard.targets)
-        return LossSum.exact(_plain(shard.weights, np.float64), value, executions=1)
-
-    def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Expectation values [R, B, K] for ``inputs`` [R, B, F]."""
-        return self.adjoint.expectation(parameters, inputs, axes)
-
-    def _loss(self, expectation: Array, targets: Array) -> tuple[Array, Array]:
-        """l and its slopes, of expectation values [..., K]."""
-        return losses.value_and_slope(
-            self.loss, self.adjoint.program.head, expectation, targets, self.classes
-        )
 
 
 def working_bytes(program: Program, rows: int, samples: int, precision: Precision) -> int:

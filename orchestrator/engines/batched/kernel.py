@@ -276,27 +276,3 @@ def evaluate(
             expectation,
             jacobian,
         )
-
-
-@njit(cache=True)
-def contract(
-    offset: int, samples: int, weights: Any, slope: Any, jacobian: Any, gradient: Any, square: Any
-) -> None:
-    """Adds p_i dl_i and p_i (dl_i)², sample after sample, with dl_i = l'(E_i) dE_i.
-
-    Args:
-        offset: the first sample, counted over all R·B.
-        samples: B.
-        weights: [N] p_i
-        slope: [N] l'(E_i)
-        jacobian: [N, P] dE_i
-        gradient: [R, P], added to.
-        square: [R, P], added to.
-    """
-    for i in range(jacobian.shape[0]):
-        row, weight, factor = (offset + i) // samples, weights[i], slope[i]
-        for k in range(jacobian.shape[1]):
-            derivative = factor * jacobian[i, k]
-            weighted = weight * derivative
-            gradient[row, k] += weighted
-            square[row, k] += weighted * derivative

@@ -270,20 +270,3 @@ def metrics(
             samples,
             metric,
         )
-
-
-@njit(cache=True)
-def add(offset: int, samples: int, weights: Any, metric: Any, total: Any) -> None:
-    """Adds p_i g_i, sample after sample.
-
-    Args:
-        offset: the first sample, counted over all R·B.
-        samples: B.
-        weights: [N] p_i
-        metric: [N, W] g_i
-        total: [R, W], added to.
-    """
-    for i in range(metric.shape[0]):
-        row = (offset + i) // samples
-        for k in range(metric.shape[1]):
-            total[row, k] += weights[i] * metric[i, k]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.backends.base import Part
-from orchestrator.engines.gradient import Cost, GradientSum, LossSum, Shard
+from orchestrator.engines.gradient import Cost, Factor, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measured, Measurer
 from orchestrator.engines.measured.sums import loss_sum, summed
@@ -174,11 +174,12 @@ class ShiftDifferentiator:
     meter: Measurer
     loss: MeasuredLoss
 
-    def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
+    def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
         here, slopes = self.shifts.measure(Point(parameters, shard.inputs, shard.axes), shard, self.meter)
         loss = self.loss.of(here, shard.targets)
-        return summed(shard, loss, *loss.along(slopes.value, slopes.variance), here.cost + slopes.cost)
+        derivative, variance = loss.along(slopes.value, slopes.variance)
+        return summed(shard, loss, derivative, variance, here.cost + slopes.cost, factor)
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
         """Each row's weighted loss, ``parameters`` float64 [R, P]."""

@@ -5,15 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.engines.backends.base import Backend
-from orchestrator.engines.gradient import Cost, GradientSum, LossSum, SecondMoments, Shard, ShotNoise
+from orchestrator.engines.gradient import (
+    Cost,
+    Factor,
+    GradientSum,
+    LossSum,
+    SecondMoments,
+    Shard,
+    ShotNoise,
+)
 from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
+from orchestrator.engines.per_sample import ExplicitSums, weighted
 from orchestrator.groups import Array
 from orchestrator.models.program import Program
 
 
 def summed(
-    shard: Shard, loss: Estimate, derivative: Array, variance: Array | None, cost: Cost
+    shard: Shard,
+    loss: Estimate,
+    derivative: Array,
+    variance: Array | None,
+    cost: Cost,
+    factor: Factor | None,
 ) -> GradientSum:
     """The sums over the samples of a shard.
 
@@ -23,15 +37,18 @@ def summed(
         derivative: [P, R, B] ∂l_i
         variance: [P, R, B] v_i, what shots add to ∂l_i; None when exact.
         cost: of all that was measured.
+        factor: of each sample's derivatives as they were measured, for ``clipped``.
     """
-    p = np.ascontiguousarray(shard.weights)
+    sums = ExplicitSums.at_once(shard.weights, derivative, factor)
+    p = sums.weights
     return GradientSum(
         weight=p.sum(-1),
         loss=(p * loss.value).sum(-1),
-        gradient=_over_samples(p * derivative),
+        gradient=sums.gradient,
         cost=cost,
-        moments=SecondMoments((p * p).sum(-1), _over_samples(p * derivative * derivative)),
+        moments=SecondMoments((p * p).sum(-1), sums.square),
         noise=_noise(p, loss.value_variance, variance),
+        clipped=sums.clipped,
     )
 
 
@@ -40,8 +57,8 @@ def _noise(p: Array, of_loss: Array | None, of_derivative: Array | None) -> Shot
         return None
     return ShotNoise(
         loss=(p * p * of_loss).sum(-1),
-        gradient=_over_samples(p * p * of_derivative),
-        gradient_first=_over_samples(p * of_derivative),
+        gradient=weighted(p * p, of_derivative),
+        gradient_first=weighted(p, of_derivative),
     )
 
 
@@ -50,11 +67,6 @@ def loss_sum(parameters: Array, shard: Shard, loss: MeasuredLoss, meter: Measure
     found = meter.measure(parameters[None], shard, 0)
     value = loss.of(found, shard.targets).value
     return LossSum((np.ascontiguousarray(shard.weights) * value).sum(-1), found.cost)
-
-
-def _over_samples(terms: Array) -> Array:
-    """[P, R, B] summed to [R, P]."""
-    return np.ascontiguousarray(terms.sum(-1).T)
 
 
 def working_bytes(program: Program, backend: Backend, settings: int, rows: int, samples: int) -> int:
