@@ -409,7 +409,9 @@ def _followed(loc: tuple[str | int, ...], root: type[Config]) -> tuple[tuple[str
 
 
 def _is_family(config: type[Config]) -> bool:
-    return bool(config.tags) and not any(tag in config.model_fields for tag in config.tags)
+    """Whether it is what members extend: its tag, if it has one of its own, may have any value."""
+    fields = (config.model_fields.get(tag) for tag in config.tags)
+    return bool(config.tags) and not any(field and get_args(field.annotation) for field in fields)
 
 
 def _config_in(annotation: Any) -> Any:

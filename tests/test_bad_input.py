@@ -168,6 +168,20 @@ BAD = {
         edited("hidden: [2]", "hiden: [2]"),
         ["a.yaml:6: model.hiden: unknown key; did you mean 'hidden'? (legal: kind,"],
     ),
+    "an unknown key of an engine, and one of its backend": Bad(
+        edited(
+            "gradient: {engine: backprop}",
+            "gradient:\n    engine: adjoint\n    stp: 1\n    backend:\n      kind: batched\n      shotz: 5",
+        ),
+        [
+            "a.yaml:10: gradient.stp: unknown key (legal: engine, backend)",
+            "a.yaml:13: gradient.backend.shotz: unknown key; did you mean 'shots'? (legal: kind, shots, pre",
+        ],
+    ),
+    "a backend without its kind": Bad(
+        edited("gradient: {engine: backprop}", "gradient:\n    engine: adjoint\n    backend: {shots: 5}"),
+        ["a.yaml:10: gradient.backend: needs the key kind (legal: aer, batched"],
+    ),
     "an unknown key in placement": Bad(
         SWEEP + "placement: {gpus: 1}\n",
         ["a.yaml:16: placement.gpus: unknown key (legal: pack, threads, memory, chunk_steps"],

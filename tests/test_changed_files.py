@@ -184,6 +184,18 @@ def test_file_that_changes_before_it_is_loaded_fails_its_trials_and_no_others(
     assert found["plain"].status.tolist() == ["done", "done"]
 
 
+@pytest.mark.parametrize("content", ["", "# ANGLE = 1.0\n", None], ids=["empty", "without code", "gone"])
+def test_neighbour_of_a_module_that_vanishes_fails_its_trials(content: str | None, tmp_path: Path) -> None:
+    """Also where the module goes on without it, with other numbers."""
+    guarded = "try:\n    from angle import ANGLE\nexcept ImportError:\n    ANGLE = 2.0\n"
+    drawing = DRAWING.replace("ry(a", "ry(ANGLE * a")
+    sweep = Filed(MODULE, "circuits.py", guarded + drawing, "").sweep(tmp_path)
+    (angle := tmp_path / "angle.py").write_text("ANGLE = 1.0\n")
+    meddler = Meddler(planned=angle.unlink if content is None else partial(angle.write_text, content))
+    orchestrator.run(sweep, tmp_path / "run", where=INLINE, watcher=meddler)
+    check_failed(trials(tmp_path / "run")["filed"], str(angle))
+
+
 TWO = "sweep=[cases: {filed: {%s, sweep: [{batch.size: [4, 5]}]}}, seed: {range: 2}]"
 """Two structures from one file."""
 

@@ -417,6 +417,18 @@ def test_package_is_trusted_by_option_variable_or_argument(
     assert asked("plan", path).exit_code == 0
 
 
+def test_package_that_changes_is_not_taken_for_what_the_process_has_executed(
+    package: Path, tmp_path: Path
+) -> None:
+    path = sweep(tmp_path / "sweeps", python="trusted_pack.inner:made")
+    assert load(path, trust=["trusted_pack"]).plan.count == 2
+    (package / "inner.py").write_text(HEAD + MADE + "MORE = 1\n")
+    with pytest.raises(InputError, match=r"trusted_pack\.inner has changed since this process executed it"):
+        load(path, trust=["trusted_pack"])
+    planned = process("plan", path, "--trust", "trusted_pack")
+    assert (planned.returncode, planned.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("trust", ["trusted_pack.other", "trusted", "trusted_pack.inner.made", "inner"])
 def test_trust_in_one_package_is_none_in_another(trust: str, package: Path, tmp_path: Path) -> None:  # noqa: ARG001
     path = sweep(tmp_path / "sweeps", python="trusted_pack.inner:made")

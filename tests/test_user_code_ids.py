@@ -217,3 +217,40 @@ def test_faults_of_a_function_are_where_it_is_named(tmp_path: Path) -> None:
         (fault,) = error.value.faults
         assert fault.path == f"updates.0.{key}"
         assert fault.message.startswith(message)
+
+
+def test_equal_modules_of_two_folders_are_executed_each_in_its_own(tmp_path: Path) -> None:
+    """Neither sees what lies beside the other: what a module opens is in no id."""
+    module = WITH_ANGLE.replace("from helper import ANGLE", "from pathlib import Path").replace(
+        "ANGLE *", "float(Path(__file__).with_name('angle').read_text()) *"
+    )
+    for folder, angle in (("x", "1.0"), ("y", "0.0")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "circuits.py").write_text(module)
+        (tmp_path / folder / "angle").write_text(angle)
+    sweep = tmp_path / "own.yaml"
+    text = SWEEP.replace('"circuits:made"', '"circuits:made", folder: x')
+    sweep.write_text(text.replace("[seed: [0, 1]]", "[{model.folder: [x, y], seed: [0, 1]}]"))
+    orchestrator.run(sweep, tmp_path / "run", where=orchestrator.Where(inline=True))
+    steps = pd.read_parquet(tmp_path / "run" / "steps")
+    norms = steps.groupby("model.folder", observed=True).gradient_norm.max()
+    assert norms["x"] > 0.0
+    assert norms["y"] == 0.0
+
+
+@pytest.mark.parametrize("source", [" + ".join(["a"] * 900), "if a:\n b" + "\nelif a:\n b" * 200])
+def test_fingerprint_of_deep_code_does_not_depend_on_how_deep_its_reader_stands(
+    source: str, tmp_path: Path
+) -> None:
+    function = user_code.Function("deep:made", str(tmp_path), "model")
+
+    def deeper(frames: int) -> str:
+        return deeper(frames - 1) if frames else function.fingerprint()
+
+    found = set()
+    for frames in (0, 300):
+        (tmp_path / "deep.py").write_text(f"{source}\nimport helper\n# from {frames}\n")
+        (tmp_path / "helper.py").write_text("ANGLE = 1.0\n")
+        found.add((deeper(frames), len(function.files())))
+    assert len(found) == 1
+    assert found.pop()[1] == 2

@@ -23,7 +23,7 @@ from orchestrator.process import memory_bytes
 _LONGEST_REASON = 300
 _ZIP = b"PK"
 
-_Stamp = tuple[int, int] | None
+_Stamp = tuple[int, ...] | None
 _digests: dict[str, tuple[_Stamp, str]] = {}
 """By path, the SHA-256 of what was read last."""
 
@@ -115,7 +115,7 @@ def _stamp(path: str) -> _Stamp:
     if is_uri(path) or not Path(path).is_file():
         return None
     status = Path(path).stat()
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _read(path: str) -> tuple[bytes, str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from orchestrator.addresses import masked
 from orchestrator.config import Config
-from orchestrator.errors import Fault, InputError
+from orchestrator.errors import InputError
 
 Fingerprints = tuple[tuple[str, str], ...]
 """What names each file, such as its path or URI, and a hash of what it holds; sorted."""
@@ -22,29 +20,20 @@ def fingerprints(*parts: Config | None) -> Fingerprints:
 
 
 def changed(before: Fingerprints, now: Fingerprints) -> str:
-    """The files that were not there before, or held something else, as a message names them; often none.
+    """The files that differ, are gone or have come, as a message names them; empty if there are none.
 
     Example:
         >>> changed((("a.csv", "1"), ("b.csv", "2")), (("a.csv", "1"), ("b.csv", "3")))
         'b.csv'
     """
-    return ", ".join(sorted({masked(path) for path, _ in set(now) - set(before)}))
+    return ", ".join(sorted({masked(path) for path, _ in set(before) ^ set(now)}))
 
 
-def refuse_changed(before: Fingerprints, parts: Mapping[str, Config | None]) -> None:
-    """Refuses files that no longer hold what they held before the parts were read.
-
-    Args:
-        before: of all parts.
-        parts: by their path.
+def refuse_changed(path: str, before: Fingerprints, part: Config | None) -> None:
+    """Refuses a part of a trial whose files no longer hold what they held ``before`` it was read.
 
     Raises:
-        InputError: with a fault for each part whose files have changed, or are gone.
+        InputError: at ``path``, files have changed, or are gone.
     """
-    faults = [
-        Fault(path, f"{files} changed while being read; run the command again")
-        for path, part in parts.items()
-        if (files := changed(before, fingerprints(part)))
-    ]
-    if faults:
-        raise InputError(faults)
+    if files := changed(before, fingerprints(part)):
+        raise InputError.at(path, f"{files} changed while being read; run the command again")

@@ -79,7 +79,7 @@ def pin(trial: Trial) -> Pinned:
     files = fingerprints(trial)
     ready = problem(trial)
     found = Pinned(structure_key(trial), files, trial, Facts.of(ready), shard_bytes(trial, ready, rows=1))
-    refuse_changed(files, {"data": trial.data, "model": trial.model, "gradient": trial.gradient})
+    refuse_changed("", files, trial)
     return found
 
 

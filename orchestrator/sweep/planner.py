@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import groupby
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -37,6 +38,10 @@ MAX_COMBINATIONS = 10_000
 _MOST_FAULTS = 1000
 """Then the other combinations are not looked at."""
 
+_Parts = tuple[str, Config | None, Config, Config]
+"""What a structure's combinations share: its key, data, model and engine. Files of equal content, which a key
+does not tell apart, may lie in different folders, and code may find other things beside it there."""
+
 
 @dataclass
 class Planner:
@@ -48,7 +53,7 @@ class Planner:
     root: FilePath
     faults: list[Fault]
     _checked: set[tuple[int, type[Config]]] = field(default_factory=set)
-    _pinned: dict[str, Pinned] = field(default_factory=dict)
+    _pinned: dict[_Parts, Pinned] = field(default_factory=dict)
 
     def plan(self, scope: Scope) -> Plan | None:
         """The plan; None if there are faults, those that were known before included."""
@@ -56,27 +61,29 @@ class Planner:
             return None
         found = branches(scope)
         keys = _key_names(found)
-        grouped: dict[str, list[Combination]] = {}
+        grouped: dict[_Parts, list[Combination]] = {}
         for branch in found:
             for combination in self._combinations(branch, keys):
-                key = key_of(combination.shared, combination.template.updates)
-                grouped.setdefault(key, []).append(combination)
-                self._pin(key, combination.template)
+                template = combination.template
+                key = key_of(combination.shared, template.updates)
+                parts = key, template.data, template.model, template.gradient
+                grouped.setdefault(parts, []).append(combination)
+                self._pin(parts, template)
         structures = () if self.faults else _numbered(grouped, self._pinned)
         if not self.faults:
             self._refuse_twins(keys, structures)
         return None if self.faults else Plan(keys, _key_types(keys, found, structures), structures)
 
-    def _pin(self, key: str, template: Trial) -> None:
-        """Pins a structure with its first combination; files must be what they were for ``key``."""
-        if key in self._pinned:
+    def _pin(self, parts: _Parts, template: Trial) -> None:
+        """Pins a structure with its first combination; files must be what they were for its key."""
+        if parts in self._pinned:
             return
         try:
-            self._pinned[key] = pin(template)
+            self._pinned[parts] = pin(template)
         except InputError as error:
             self.faults += error.faults
             return
-        if self._pinned[key].key != key:
+        if self._pinned[parts].key != parts[0]:
             message = "a file changed while the sweep was read; run the command again"
             self.faults.append(self.document.fault(("base",), message))
 
@@ -138,7 +145,8 @@ class Planner:
 
     def _refuse_twins(self, keys: tuple[str, ...], structures: Sequence[Structure]) -> None:
         """Refuses equal trials: their rows would be there twice."""
-        for pair in filter(None, map(twins, structures)):
+        alike = (tuple(found) for _, found in groupby(structures, key=lambda found: found.pinned.key))
+        for pair in filter(None, map(twins, alike)):
             shown = (f"{trial.index} ({_said(keys, trial)})" for trial in pair)
             message = f"trials {' and '.join(shown)} are the same; leave one of them out"
             self.faults.append(self.document.fault(("sweep",), message))
@@ -184,12 +192,13 @@ def _refusal(target: Config, name: str, value: Any) -> str:
 
 
 def _numbered(
-    grouped: Mapping[str, Sequence[Combination]], pinned: Mapping[str, Pinned]
+    grouped: Mapping[_Parts, Sequence[Combination]], pinned: Mapping[_Parts, Pinned]
 ) -> tuple[Structure, ...]:
-    """The structures, each with the index of its first trial."""
+    """The structures, each with the index of its first trial; those of one key in a row."""
+    rank = {key: number for number, key in enumerate(dict.fromkeys(key for key, *_ in grouped))}
     structures, first = [], 0
-    for key, combinations in grouped.items():
-        structures.append(Structure(pinned[key], tuple(combinations), first))
+    for parts in sorted(grouped, key=lambda parts: rank[parts[0]]):
+        structures.append(Structure(pinned[parts], tuple(grouped[parts]), first))
         first += structures[-1].count
     return tuple(structures)
 

@@ -100,7 +100,7 @@ def problem(trial: Trial) -> Problem:
     faults = _batch_faults(trial, _dataset(trial.data))
     parts = trial.data, trial.model, trial.gradient
     try:
-        ready = _problem(*parts, trial.loss, fingerprints(*parts), user_code.trusted())
+        ready = _problem(*parts, trial.loss, tuple(map(fingerprints, parts)), user_code.trusted())
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
     checks = (_shard_faults, _component_faults, _metric_faults, _memory_faults)
@@ -116,7 +116,7 @@ def _problem(
     model: Model,
     engine: Engine,
     loss: str,
-    before: Fingerprints,
+    before: tuple[Fingerprints, ...],
     trust: user_code.Trust,  # noqa: ARG001 - a key: what is not trusted is not to be had from the cache
 ) -> Problem:
     dataset = _dataset(data)
@@ -130,7 +130,8 @@ def _problem(
             "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
         )
     engine.fits(built, loss)
-    refuse_changed(before, {"data": data, "model": model, "gradient": engine})
+    for path, files, part in zip(("data", "model", "gradient"), before, (data, model, engine), strict=True):
+        refuse_changed(path, files, part)
     return Problem(dataset, built, engine, loss)
 
 

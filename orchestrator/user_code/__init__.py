@@ -20,7 +20,9 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from orchestrator.errors import InputError
 from orchestrator.user_code.faults import explained
@@ -32,6 +34,9 @@ __all__ = ["NAME", "VARIABLE", "Function", "Trust", "allow", "explained", "trust
 
 NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
 """What names a function: ``package.module:function``."""
+
+_EXECUTED: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+"""By module that lies outside sweeps' folders, the fingerprint of what this process has executed of it."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,24 @@ class Function:
         sources, name = self._sources(), self.name.partition(":")[2]
         with warnings.catch_warnings():  # filters that the code sets end with it
             with explained(f"{self.path}.python", file.name, file):
-                module = anew(self.module, sources) if inside else importlib.import_module(self.module)
+                module = anew(self.module, sources) if inside else self._once(sources.fingerprint)
                 function = getattr(module, name, None)
             if not callable(function):
                 raise self._fault("python", f"{self.module} has no function {name}")
             with explained(f"{self.path}.arguments", self.name, file):
                 return function(**arguments)
+
+    def _once(self, fingerprint: str) -> ModuleType:
+        """The module, which Python executes once in a process.
+
+        Raises:
+            InputError: at ``python``, it was executed before its file became what it is.
+        """
+        module = importlib.import_module(self.module)
+        if _EXECUTED.setdefault(module, fingerprint) != fingerprint:
+            message = f"{self.module} has changed since this process executed it; start a new process"
+            raise self._fault("python", message)
+        return module
 
     def _found(self) -> tuple[Path, bool]:
         """The module's file, and whether it was found in the folder."""

@@ -15,7 +15,7 @@ from importlib.util import resolve_name
 from itertools import accumulate
 from pathlib import Path
 
-from orchestrator.user_code.syntax import syntax_digest
+from orchestrator.user_code.syntax import on_a_stack_of_its_own, syntax_digest
 
 _NO_CODE = syntax_digest(b"")
 
@@ -104,7 +104,7 @@ def _imported(content: bytes, package: str) -> tuple[str, ...]:
     """What the ``import`` statements of a module in a folder may mean there."""
     names: list[str] = []
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):  # it is not executed either
-        for node in ast.walk(ast.parse(content)):
+        for node in ast.walk(on_a_stack_of_its_own(lambda: ast.parse(content))):
             if isinstance(node, ast.Import):
                 imported = (alias.name for alias in node.names)
                 names += [name for name in imported if not belongs_to_python(name.partition(".")[0])]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 _NOTES = frozenset({"kind", "type_comment"})
 """Fields of the tree that say how something was written, not what it does."""
@@ -24,10 +27,16 @@ def syntax_digest(source: bytes) -> str:
         True
     """
     try:
-        written = "".join(_written(ast.parse(source)))
+        written = on_a_stack_of_its_own(lambda: "".join(_written(ast.parse(source))))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return hashlib.sha256(source).hexdigest()
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def on_a_stack_of_its_own(function: Callable[[], Result]) -> Result:
+    """What ``function`` returns or raises; how deep it may recurse does not depend on who calls."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function).result()
 
 
 def _written(node: Any) -> Iterator[str]:
