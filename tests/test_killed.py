@@ -138,6 +138,8 @@ def test_second_signal_leaves_at_once(sweep: Path, tmp_path: Path) -> None:
     endless = [word for change in changes for word in ("--set", change)]
     with started(sweep, out, "--inline", *endless) as process:
         until(lambda: signal_caught(process, signal.SIGTERM))
+        idle = cpu_seconds(process)
+        until(lambda: cpu_seconds(process) > idle + 1.0)  # before work is under way, one signal is enough
         process.terminate()
         assert process.stdout
         until(lambda: "finishing what is under way" in process.stdout.readline())
@@ -151,6 +153,12 @@ def signal_caught(process: subprocess.Popen[str], number: signal.Signals) -> boo
     status = Path(f"/proc/{process.pid}/status").read_text()
     caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
+    """What a process has used of the CPU so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 class Killer(Watcher):
