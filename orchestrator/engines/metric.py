@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,6 @@ Blocks = tuple[tuple[int, int], ...]
 
 METRIC_BYTES = 32 << 20
 """At most so much of single samples' metrics is held at once (or one for each thread, if that is more)."""
-
-
-@lru_cache(maxsize=8)
-def prepared(program: Program, blocks: Blocks) -> Metric:
-    """The metric of a program, made ready once."""
-    return Metric(program, blocks)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from orchestrator.config import ConfigError, discover
 from orchestrator.data.base import Data, Dataset
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator
-from orchestrator.engines.metric import Metric, prepared
+from orchestrator.engines.metric import Metric
 from orchestrator.errors import Fault, InputError
 from orchestrator.groups import Group
 from orchestrator.models import losses
@@ -26,6 +26,7 @@ from orchestrator.sweep.axes import label
 from orchestrator.sweep.fingerprints import Fingerprints, fingerprints, refuse_changed
 from orchestrator.sweep.trial import Batch, Trial
 from orchestrator.updates.base import Update
+from orchestrator.updates.given import Form
 from orchestrator.updates.natural import metric_blocks
 
 _CERTIFICATE_SEED = 0
@@ -36,12 +37,17 @@ _NAMES_SEARCHED = 2000
 
 @dataclass(frozen=True)
 class Problem:
-    """What all trials of a structure share. Built once per process and structure."""
+    """What all trials of a structure share. Built once per process and structure.
+
+    Attributes:
+        metric: what an update of the structure needs beside the gradient; None if none does.
+    """
 
     data: Dataset
     model: Built
     engine: Engine
     loss: str
+    metric: Metric | None
 
     @cached_property
     def differentiator(self) -> Differentiator:
@@ -69,13 +75,6 @@ class Problem:
         weights = self.data.weights / self.data.weights.sum()
         return float((weights * weights).sum())
 
-    def metric(self, updates: tuple[Update, ...]) -> Metric | None:
-        """The metric that a chain of updates needs; None if it needs none, or the model has none."""
-        form = next((need for update in updates if (need := update.needs.metric)), None)
-        if form is None or not isinstance(self.model, Program):
-            return None
-        return prepared(self.model, metric_blocks(form, self.model.groups))
-
     def groups(self, components: tuple[int | str, ...]) -> tuple[Group, ...]:
         """The model's groups, then the chosen components as groups of their own."""
         return (*self.model.groups, *map(self._single, components))
@@ -99,8 +98,9 @@ def problem(trial: Trial) -> Problem:
     """
     faults = _batch_faults(trial, _dataset(trial.data))
     parts = trial.data, trial.model, trial.gradient
+    form = _metric_form(trial.updates)
     try:
-        ready = _problem(*parts, trial.loss, tuple(map(fingerprints, parts)), user_code.trusted())
+        ready = _problem(*parts, trial.loss, form, tuple(map(fingerprints, parts)), user_code.trusted())
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
     checks = (_shard_faults, _component_faults, _metric_faults, _memory_faults)
@@ -116,6 +116,7 @@ def _problem(
     model: Model,
     engine: Engine,
     loss: str,
+    form: Form | None,
     before: tuple[Fingerprints, ...],
     trust: user_code.Trust,  # noqa: ARG001 - a key: what is not trusted is not to be had from the cache
 ) -> Problem:
@@ -132,7 +133,19 @@ def _problem(
     engine.fits(built, loss)
     for path, files, part in zip(("data", "model", "gradient"), before, (data, model, engine), strict=True):
         refuse_changed(path, files, part)
-    return Problem(dataset, built, engine, loss)
+    return Problem(dataset, built, engine, loss, _metric(built, form))
+
+
+def _metric_form(updates: tuple[Update, ...]) -> Form | None:
+    """Which metric the updates need: that of the optimiser, of which a trial has one at most."""
+    return next((need for update in updates if (need := update.needs.metric)), None)
+
+
+def _metric(model: Built, form: Form | None) -> Metric | None:
+    """The metric of a circuit; None where none is needed, or where the model has none."""
+    if form is None or not isinstance(model, Program):
+        return None
+    return Metric(model, metric_blocks(form, model.groups))
 
 
 def _built(data: Data | None, model: Model, loss: str, classes: int) -> Built:
@@ -236,7 +249,7 @@ def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
         f"{model} needs {size(needed)} for a shard of one trial, this machine has {size(memory)}; "
         "take a smaller model, a smaller batch.size or more batch.shards"
     )
-    if ready.metric(trial.updates):
+    if ready.metric:
         message += ", or an optimizer without a metric"
     return [Fault("model", message)]
 
@@ -244,7 +257,7 @@ def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
 def shard_bytes(trial: Trial, ready: Problem, rows: int) -> int:
     """Working memory of the engine, and of the metric, on the largest shard of ``rows`` trials, in bytes."""
     samples = -(-ready.samples(trial.batch) // trial.batch.shards)
-    metric = ready.metric(trial.updates)
+    metric = ready.metric
     needed = ready.engine.shard_bytes(ready.model, rows, samples)
     return needed if metric is None else needed + metric.bytes(rows, samples)
 

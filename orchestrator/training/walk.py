@@ -63,11 +63,11 @@ def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[Gradient
     """
     pinned, parameters = shared
     ready = made_ready(pinned)
-    differentiator, metric = ready.differentiator, ready.metric(pinned.template.updates)
+    differentiator = ready.differentiator
     started = time.perf_counter()
     total = differentiator.gradient(parameters, shard)
-    if metric is not None:
-        total = replace(total, metric=metric.of(parameters, shard))
+    if ready.metric is not None:
+        total = replace(total, metric=ready.metric.of(parameters, shard))
     return total, time.perf_counter() - started
 
 
