@@ -27,7 +27,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 docs: $(INSTALLED)
-	$(BIN)/python -m orchestrator.traces.columns > docs/columns.md
+	$(BIN)/python -m orchestrator.tables.columns > docs/columns.md
 
 chaos: $(INSTALLED)
 	$(BIN)/python tests/chaos.py

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.gradients import machine
 from benchmarks.process import LeftOutError, Program
 from benchmarks.work import Array, Shape
-from orchestrator.engines.aer.simulator import no_gpu
+from orchestrator.backends.aer.simulator import no_gpu
 
 SHAPES = (Shape(10, 256), Shape(16, 32), Shape(20, 8), Shape(24, 1))
 SMALL = (Shape(2, 3),)

@@ -13,7 +13,7 @@ from numba import njit, prange
 
 from benchmarks.peers import orchestrator
 from benchmarks.work import LAYERS, Shape, Work
-from orchestrator.engines.batched.differentiator import WIDE_QUBITS
+from orchestrator.backends.batched.differentiator import WIDE_QUBITS
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ from benchmarks.whole import (
     seeds,
     sweep,
 )
-from orchestrator.api import open_run, run
-from orchestrator.placing import Where
+from orchestrator.api.placing import Where
+from orchestrator.api.running import open_run, run
 from orchestrator.reports.query import query
 
 PEERS = {"Ray Tune": True, "Ray Tune, nothing kept": False}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from orchestrator.driver import driver
 from orchestrator.training.advance import Limits, advance
+from orchestrator.training.loop import Chunk, Team
 from orchestrator.training.pack import Pack
-from orchestrator.training.walk import Chunk, Team
 
 
 def timed(folder: str, team: Team, pack: Pack, limits: Limits) -> Chunk:

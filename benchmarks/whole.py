@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.api import Watcher, open_run, run
+from orchestrator.api.placing import Where
+from orchestrator.api.running import Watcher, open_run, run
 from orchestrator.driver.driver import Progress
-from orchestrator.placing import Where
 from orchestrator.reports.query import query
 
 WORKERS = 2

@@ -12,18 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.api import Result, open_run, run
-    from orchestrator.placing import Where
-    from orchestrator.traces.read import Run
+    from orchestrator.api.placing import Where
+    from orchestrator.api.running import Result, open_run, run
+    from orchestrator.runs.reader import Run
 
 __all__ = ["Result", "Run", "Where", "open_run", "run"]
 
 _HOMES = {
-    "Result": "orchestrator.api",
-    "Run": "orchestrator.traces.read",
-    "Where": "orchestrator.placing",
-    "open_run": "orchestrator.api",
-    "run": "orchestrator.api",
+    "Result": "orchestrator.api.running",
+    "Run": "orchestrator.runs.reader",
+    "Where": "orchestrator.api.placing",
+    "open_run": "orchestrator.api.running",
+    "run": "orchestrator.api.running",
 }
 
 

@@ -26,7 +26,7 @@ from random import Random
 from faults import FAULTS, Nodes, Scene
 
 import orchestrator
-from orchestrator.traces.digest import digest
+from orchestrator.runs.digest import digest
 
 SWEEP = """\
 name: chaos

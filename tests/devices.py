@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.engines.aer.simulator import no_gpu
+from orchestrator.backends.aer.simulator import no_gpu
 
 NEEDS_GPU = pytest.mark.skipif(bool(no_gpu()), reason=f"needs a GPU: {no_gpu()}")
 DEVICES = ("CPU", pytest.param("GPU", marks=NEEDS_GPU))

@@ -26,9 +26,9 @@ import stored_runs as small
 from orchestrator.errors import RunDirectoryError
 from orchestrator.reports.query import query
 from orchestrator.reports.status import status
-from orchestrator.traces.digest import digest
-from orchestrator.traces.read import Run
-from orchestrator.traces.schema import TABLES
+from orchestrator.runs.digest import digest
+from orchestrator.runs.reader import Run
+from orchestrator.tables.schema import TABLES
 
 TRIALS = range(4)
 

@@ -24,7 +24,7 @@ from typing import Any
 import pandas  # noqa: F401 - pyarrow would import it anew in every child
 import stored_runs
 
-from orchestrator.traces.read import Run
+from orchestrator.runs.reader import Run
 
 OPERATIONS = ("fsync", "replace", "mkdir", "unlink", "rmdir")
 

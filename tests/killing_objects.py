@@ -19,8 +19,8 @@ from killing import in_child
 from object_store import mortal
 from pyarrow import fs
 
-from orchestrator.traces.objects import Bucket
-from orchestrator.traces.read import Run
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage.bucket import Bucket
 
 
 def finish_and_die(base: str, place: str, trials: range, point: int) -> None:

@@ -14,9 +14,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 import orchestrator
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
-from orchestrator.traces.digest import digest
+from orchestrator.runs.digest import digest
 
 
 class NodeKiller(Watcher):

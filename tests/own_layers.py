@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
 from orchestrator.groups import Array, Group
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.layer import Layer, Position
 from orchestrator.models.quantum import Quantum
 from orchestrator.models.stages import Bools, Call, Circuits, Collector, DeadIn, Pull, Runnable, Stage

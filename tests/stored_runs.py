@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.traces.digest import digest
-from orchestrator.traces.manifest import COMPLETE, Complete, RunInfo
-from orchestrator.traces.places import storage
-from orchestrator.traces.read import Run
-from orchestrator.traces.rows import KeyColumn, KeyValue, Rows, SavedState
-from orchestrator.traces.run import RunWriter
-from orchestrator.traces.storage import FileRecord
+from orchestrator.runs.digest import digest
+from orchestrator.runs.manifest import COMPLETE, Complete, RunInfo
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage.base import FileRecord
+from orchestrator.runs.storage.places import storage
+from orchestrator.runs.writer import RunWriter
+from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState
 
 KEYS = (KeyColumn("model.layers", "int64"), KeyColumn("updates.0", "string"), KeyColumn("seed", "int64"))
 GROUPS = ("weight", "bias")

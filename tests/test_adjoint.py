@@ -25,22 +25,22 @@ from qiskit.circuit.library import (
 from qiskit.quantum_info import Clifford, SparsePauliOp, Statevector, random_unitary
 from sums import arrays, assert_same_bits, rows_of
 
+from orchestrator.backends.batched import differentiator, kernel, over_samples
+from orchestrator.backends.batched.differentiator import BatchedProgram
+from orchestrator.backends.batched.schedule import schedule
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.backprop import Backprop
-from orchestrator.engines.batched import differentiator, kernel, over_samples
-from orchestrator.engines.batched.differentiator import BatchedProgram
-from orchestrator.engines.batched.schedule import schedule
 from orchestrator.engines.gradient import Shard
 from orchestrator.errors import CertificateError, InputError
-from orchestrator.models.ansatz import ANSATZE, Drawing
-from orchestrator.models.circuit import Circuit
-from orchestrator.models.drawn import drawn_rotation, is_drawn_rotation
-from orchestrator.models.elementary import DRAWN
+from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.drawn import drawn_rotation, is_drawn_rotation
+from orchestrator.models.circuits.elementary import DRAWN
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.reading import read
 from orchestrator.models.losses import value_and_slope
 from orchestrator.models.mlp import Mlp
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
-from orchestrator.models.reading import read
 from orchestrator.streams import Purpose, Streams
 
 ADJOINT = Adjoint(engine="adjoint")

@@ -19,9 +19,9 @@ from test_adjoint import (
     shard,
 )
 
-from orchestrator.engines.batched import differentiator, wide
+from orchestrator.backends.batched import differentiator, wide
 from orchestrator.engines.gradient import Shard
-from orchestrator.models.ansatz import ANSATZE, Drawing
+from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
 
 
 @pytest.fixture

@@ -10,17 +10,17 @@ import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from sums import arrays
 
-from orchestrator.config import discover
-from orchestrator.engines.backends.aer import Aer
+from orchestrator.backends.aer.backend import Aer
+from orchestrator.backends.batched.differentiator import WIDE_QUBITS, BatchedProgram
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
-from orchestrator.engines.batched.differentiator import WIDE_QUBITS, BatchedProgram
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.metric import Metric
 from orchestrator.errors import InputError
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.hybrid import Hybrid
 from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 from orchestrator.streams import Purpose, Streams
 
 ROUNDING = 1e-10

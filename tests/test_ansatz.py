@@ -15,15 +15,15 @@ from qiskit.circuit.library import (
 )
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from orchestrator.config import ConfigError, FrozenDict
+from orchestrator.backends.batched.differentiator import BatchedProgram
+from orchestrator.config.base import ConfigError, FrozenDict
 from orchestrator.engines.adjoint import Adjoint
-from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.errors import InputError
-from orchestrator.models.ansatz import ANSATZE
-from orchestrator.models.circuit import Circuit
-from orchestrator.models.encoding import ENCODINGS
-from orchestrator.models.gates import NONE
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.ansatz import ANSATZE
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.encoding import ENCODINGS
+from orchestrator.models.circuits.gates import NONE
+from orchestrator.models.circuits.program import Program
 from orchestrator.streams import Streams
 
 ROUNDING = 1e-13

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 
 import orchestrator
-from orchestrator.api import Counts, Watcher
+from orchestrator.api.running import Counts, Watcher
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import FleetError, InputError
+from orchestrator.runs.digest import digest
 from orchestrator.sweep.file import Sweep
-from orchestrator.traces.digest import digest
 
 SMALL = """\
 name: small
@@ -284,7 +284,7 @@ def test_diverged_trial_says_in_which_step(sweep: Path, tmp_path: Path) -> None:
 
 def test_worker_keeps_no_more_threads_than_it_uses() -> None:
     code = (
-        "from orchestrator.engines.threads import use_threads_only; use_threads_only(1); "
+        "from orchestrator.backends.batched.threads import use_threads_only; use_threads_only(1); "
         "import numba; print(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads())"
     )
     done = subprocess.run(

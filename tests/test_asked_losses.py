@@ -17,11 +17,11 @@ from waiting import until
 
 from orchestrator.fleet.inline import Alone
 from orchestrator.groups import Array
-from orchestrator.sweep.problem import problem
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.batches import Batches
 from orchestrator.training.pack import Pack
 from orchestrator.training.state import State
+from orchestrator.trial.problem import problem
 from orchestrator.updates.base import Optimizer
 from orchestrator.updates.chain import Chain
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sweeps import NETWORK, columns, ids, plan, read, swept
 
+from orchestrator.config.text import label
 from orchestrator.errors import InputError
-from orchestrator.sweep.axes import comparable, label
+from orchestrator.sweep.axes import comparable
 
 
 def faults(*items: str, base: str = NETWORK) -> list[str]:

@@ -14,8 +14,8 @@ from orchestrator import user_code
 from orchestrator.engines.gradient import Shard
 from orchestrator.errors import InputError
 from orchestrator.streams import Purpose, Streams
-from orchestrator.sweep.problem import Problem, problem
-from orchestrator.sweep.trial import Trial
+from orchestrator.trial.problem import Problem, problem
+from orchestrator.trial.trial import Trial
 
 USER_MODULE = """
 from qiskit import QuantumCircuit

@@ -653,7 +653,7 @@ def test_directory_of_another_sweep_is_refused(folder: Path, command: Command, f
 HOLD = """
 import sys
 from pathlib import Path
-from orchestrator.traces.lock import Lock
+from orchestrator.runs.storage.lock import Lock
 lock = Lock.acquire(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.engines.measured.binomial import binomial
+from orchestrator.backends.batched.binomial import binomial
 
 
 @pytest.mark.parametrize("p", [1e-12, 0.003, 0.3, 0.5, 0.97])

@@ -17,24 +17,24 @@ from qiskit.circuit.library import RXGate, UnitaryGate
 from sweeps import read, swept
 
 from orchestrator import process
-from orchestrator.config import content
+from orchestrator.backends.batched import differentiator
+from orchestrator.backends.batched.schedule import schedule
+from orchestrator.config.files import content
 from orchestrator.data import tabular
 from orchestrator.driver import duration
 from orchestrator.driver.estimate import Estimate, estimate
 from orchestrator.engines.adjoint import Adjoint
-from orchestrator.engines.batched import differentiator
-from orchestrator.engines.batched.schedule import schedule
 from orchestrator.engines.parameter_shift import ParameterShift
 from orchestrator.errors import InputError
-from orchestrator.models import circuit, elementary, lightcone
-from orchestrator.models.circuit import Circuit
-from orchestrator.models.qasm_circuit import QasmCircuit
-from orchestrator.models.reading import KNOWN
-from orchestrator.models.size import MOST_GATES
+from orchestrator.models.circuits import circuit, elementary, lightcone
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.qasm_circuit import QasmCircuit
+from orchestrator.models.circuits.reading import KNOWN
+from orchestrator.models.circuits.size import MOST_GATES
 from orchestrator.process import listening, notice, patience, patiently
 from orchestrator.sweep import document, planner
 from orchestrator.sweep.file import Sweep
-from orchestrator.sweep.pinned import Pinned, made_ready
+from orchestrator.trial.pinned import Pinned, made_ready
 
 STATES = """\
 name: states

@@ -16,7 +16,7 @@ import pytest
 from waiting import until
 
 import orchestrator
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Packer
@@ -25,11 +25,11 @@ from orchestrator.errors import ChangedFile, InputError
 from orchestrator.fleet.contract import Fleet, Outcome
 from orchestrator.fleet.inline import Alone
 from orchestrator.sweep.file import load
-from orchestrator.sweep.pinned import made_ready
-from orchestrator.sweep.problem import _problem
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.pack import Pack
 from orchestrator.training.worker import Preparation
+from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.problem import _problem
 
 SWEEP = """\
 name: filed

@@ -12,16 +12,16 @@ from qiskit.circuit import Parameter
 from qiskit.circuit.library import RXGate
 from qiskit.quantum_info import SparsePauliOp
 
-from orchestrator.config import ConfigError
+from orchestrator.config.base import ConfigError
 from orchestrator.errors import InputError
-from orchestrator.models import lightcone
-from orchestrator.models.ansatz import ANSATZE, Drawing
 from orchestrator.models.base import Built
-from orchestrator.models.circuit import Circuit
-from orchestrator.models.gates import NONE, Axis, Observable, Opcode, Term
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
-from orchestrator.models.reading import read
+from orchestrator.models.circuits import lightcone
+from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.gates import NONE, Axis, Observable, Opcode, Term
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.reading import read
 from orchestrator.streams import Streams
 
 THETA, PHI = Parameter("θ"), Parameter("φ")
@@ -259,7 +259,7 @@ def test_gate_that_merely_bears_a_standard_name_is_read_by_its_definition():
 def test_configurations_are_found_without_heavy_imports():
     code = """
 import sys
-from orchestrator.config import discover
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.models.base import Model
 assert "kind=circuit" in discover(Model) and "engine=adjoint" in discover(Engine)

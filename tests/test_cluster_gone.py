@@ -22,7 +22,7 @@ from orchestrator.errors import ClusterLost
 from orchestrator.fleet import presence
 from orchestrator.fleet.inline import InlineFleet
 from orchestrator.fleet.presence import Presence
-from orchestrator.traces.digest import digest
+from orchestrator.runs.digest import digest
 
 SWEEP = """\
 name: long

@@ -13,13 +13,13 @@ from stored_runs import open_writer
 from sweeps import swept
 
 import orchestrator
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
-from orchestrator.traces.control import Control, Standing
-from orchestrator.traces.digest import digest
-from orchestrator.traces.read import Run
-from orchestrator.traces.storage import Folder
+from orchestrator.runs.control import Control, Standing
+from orchestrator.runs.digest import digest
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage.folder import Folder
 
 INLINE = orchestrator.Where(inline=True)
 SOMEBODY = 12345

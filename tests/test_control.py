@@ -18,14 +18,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 import orchestrator
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import InputError, OrchestratorError, RunDirectoryError
 from orchestrator.reports.status import status
-from orchestrator.traces.control import Control, Standing
-from orchestrator.traces.digest import digest
-from orchestrator.traces.storage import Folder
+from orchestrator.runs.control import Control, Standing
+from orchestrator.runs.digest import digest
+from orchestrator.runs.storage.folder import Folder
 
 SWEEP = """\
 name: slow

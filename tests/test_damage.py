@@ -20,12 +20,12 @@ from orchestrator.cli import main
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
 from orchestrator.reports.query import query
-from orchestrator.traces import markers
-from orchestrator.traces.digest import digest
-from orchestrator.traces.manifest import Commit, Complete, RunInfo
-from orchestrator.traces.places import storage
-from orchestrator.traces.read import Run
-from orchestrator.traces.schema import TABLES
+from orchestrator.runs.digest import digest
+from orchestrator.runs.manifest import Commit, Complete, RunInfo
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage import markers
+from orchestrator.runs.storage.places import storage
+from orchestrator.tables.schema import TABLES
 
 INLINE = orchestrator.Where(inline=True)
 FORMAT_1 = Path(__file__).parent / "format1"

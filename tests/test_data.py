@@ -16,7 +16,8 @@ from sklearn.datasets import load_breast_cancer, make_circles, make_moons
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from orchestrator.config import ConfigError, discover
+from orchestrator.config.base import ConfigError
+from orchestrator.config.families import discover
 from orchestrator.data.base import Data, Dataset
 from orchestrator.data.scaling import prepared
 from orchestrator.data.source import Table, split
@@ -229,8 +230,8 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
 
 def test_configurations_load_no_heavy_library() -> None:
     code = (
-        "import sys; from orchestrator import config; from orchestrator.data.base import Data;"
-        "from orchestrator.updates.base import Update; config.discover(Data); config.discover(Update);"
+        "import sys; from orchestrator.config import families; from orchestrator.data.base import Data;"
+        "from orchestrator.updates.base import Update; families.discover(Data); families.discover(Update);"
         "import orchestrator.models.mlp, orchestrator.engines.backprop;"
         "heavy = {'sklearn', 'pyarrow', 'pandas', 'threadpoolctl', 'numba', 'qiskit', 'ray'};"
         "print(*heavy & set(sys.modules))"

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from orchestrator.config import ConfigError
+from orchestrator.config.base import ConfigError
 from orchestrator.data import tabular
 from orchestrator.data.base import Dataset
 from orchestrator.data.file import File

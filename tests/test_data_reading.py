@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import orchestrator as command_line
-from orchestrator.config import ConfigError
+from orchestrator.config.base import ConfigError
 from orchestrator.data.file import File
 from orchestrator.data.source import Table
 from orchestrator.errors import InputError

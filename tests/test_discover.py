@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import Config, ConfigError, discover
+from orchestrator.config.base import Config, ConfigError
+from orchestrator.config.families import discover
 
 BASE = """\
 from typing import ClassVar
 
-from orchestrator.config import Config
+from orchestrator.config.base import Config
 
 
 class Shape(Config):
@@ -43,7 +44,8 @@ FILES = {
 HOLDER = """\
 from typing import Annotated
 
-from orchestrator.config import Config, OneOf
+from orchestrator.config.base import Config
+from orchestrator.config.families import OneOf
 from shapes.base import Shape
 
 

@@ -24,31 +24,32 @@ from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_e
 from sums import arrays, assert_close, assert_same_bits, rows_of
 from test_adjoint import drawings
 
-from orchestrator.api import open_run, run
-from orchestrator.config import ConfigError, discover
-from orchestrator.engines.aer import adjoint as aer_adjoint
-from orchestrator.engines.aer.bound import BoundAdjoint
-from orchestrator.engines.aer.gates import append, operator
-from orchestrator.engines.aer.simulator import no_gpu, options, run_options, simulator
-from orchestrator.engines.aer.simulator import run as run_on_aer
-from orchestrator.engines.backends.aer import Aer
-from orchestrator.engines.backends.noise import Noise
+from orchestrator.api.placing import Where
+from orchestrator.api.running import open_run, run
+from orchestrator.backends.aer import adjoint as aer_adjoint
+from orchestrator.backends.aer.backend import Aer
+from orchestrator.backends.aer.bound import BoundAdjoint
+from orchestrator.backends.aer.gates import append, operator
+from orchestrator.backends.aer.noise import Noise
+from orchestrator.backends.aer.simulator import no_gpu, options, run_options, simulator
+from orchestrator.backends.aer.simulator import run as run_on_aer
+from orchestrator.backends.batched.differentiator import BatchedProgram
+from orchestrator.config.base import ConfigError
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
-from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.engines.measured import meter
 from orchestrator.engines.measured.loss import fewest_shots
 from orchestrator.errors import InputError
-from orchestrator.models.ansatz import Drawing
-from orchestrator.models.circuit import Circuit
-from orchestrator.models.gates import NONE, Axis, Gate, Opcode
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
-from orchestrator.models.reading import read
-from orchestrator.placing import Where
+from orchestrator.models.circuits.ansatz import Drawing
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.gates import NONE, Axis, Gate, Opcode
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.reading import read
+from orchestrator.runs.digest import digest
 from orchestrator.streams import Streams
-from orchestrator.traces.digest import digest
-from orchestrator.traces.statistics import step_statistics
+from orchestrator.tables.statistics import step_statistics
 from orchestrator.training.recorder import recorded
 
 EXACT = 1e-10
@@ -715,7 +716,7 @@ def test_adjoint_by_bindings_gives_the_derivatives_of_the_kernel(
     observables = {"projector": {"zero-projector": 0.5, "Y0 X2": 0.25}, "identity": {"I": 0.5, "Z1": 0.5}}
     program = CIRCUITS.get(circuit) or ansatz("efficient-su2", observable=observables[circuit])
     parameters, shard = part(program)
-    monkeypatch.setattr("orchestrator.engines.aer.bound.BINDINGS", 4)  # parts end inside a row
+    monkeypatch.setattr("orchestrator.backends.aer.bound.BINDINGS", 4)  # parts end inside a row
     found = derivatives(bound(program, runtime), parameters, shard)
     for one, other in zip(found, derivatives(BatchedProgram(program), parameters, shard), strict=True):
         np.testing.assert_allclose(one, other, rtol=0.0, atol=EXACT)

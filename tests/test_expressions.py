@@ -13,15 +13,15 @@ from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from sums import assert_same_bits, rows_of
 
+from orchestrator.backends.batched.differentiator import BatchedProgram
 from orchestrator.engines.adjoint import Adjoint
-from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.engines.gradient import Shard
-from orchestrator.models.ansatz import Drawing
-from orchestrator.models.expression import evaluate, read_expression
-from orchestrator.models.gates import NONE
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
-from orchestrator.models.reading import read
+from orchestrator.models.circuits.ansatz import Drawing
+from orchestrator.models.circuits.expression import evaluate, read_expression
+from orchestrator.models.circuits.gates import NONE
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.reading import read
 
 ADJOINT = Adjoint(engine="adjoint")
 ROUNDING = 1e-13

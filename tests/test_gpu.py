@@ -16,11 +16,11 @@ from test_api import Diary
 from test_fleet import nothing, run_on
 
 import orchestrator
+from orchestrator.api.placing import on_gpus
+from orchestrator.backends.aer import simulator
 from orchestrator.cli import main
-from orchestrator.engines.aer import simulator
 from orchestrator.errors import FleetError, InputError
 from orchestrator.fleet.contract import Team
-from orchestrator.placing import on_gpus
 
 doctor: Any = importlib.import_module("orchestrator.cli.doctor")  # in its package, a command has that name
 

@@ -9,9 +9,9 @@ import pytest
 from sweeps import swept
 
 import orchestrator
-from orchestrator.api import Counts, Watcher
+from orchestrator.api.running import Counts, Watcher
+from orchestrator.runs.digest import digest
 from orchestrator.sweep.file import Sweep
-from orchestrator.traces.digest import digest
 
 INLINE = orchestrator.Where(inline=True)
 WIDTHS = "model.hidden: [[2], [3]]"

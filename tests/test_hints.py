@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sweeps import plan
 
 from orchestrator.cli import orchestrator as command_line
-from orchestrator.models.gates import Observable, Term
+from orchestrator.models.circuits.gates import Observable, Term
 from orchestrator.sweep.file import load
 from orchestrator.sweep.hints import hints, reach
 

@@ -10,12 +10,13 @@ import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from sums import arrays, assert_same_bits, rows_of
 
-from orchestrator.config import ConfigError, discover
+from orchestrator.config.base import ConfigError
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.errors import InputError
 from orchestrator.models.base import Model
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.hybrid import Hybrid
 from orchestrator.models.layered import Layered
 from orchestrator.models.mlp import Mlp

@@ -19,7 +19,7 @@ from orchestrator.cli import orchestrator as command_line
 from orchestrator.errors import FleetError, InputError
 from orchestrator.fleet.jobs import Jobs
 from orchestrator.reports.status import status
-from orchestrator.traces.digest import digest
+from orchestrator.runs.digest import digest
 
 SWEEP = """\
 name: job

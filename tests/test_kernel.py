@@ -18,13 +18,13 @@ from qiskit.quantum_info import SparsePauliOp
 from test_adjoint import ROUNDING, circuit, derivatives, point, program_of
 
 import orchestrator
-from orchestrator.engines.batched import differentiator
-from orchestrator.engines.batched.differentiator import BatchedProgram
-from orchestrator.engines.batched.rotations import LARGEST
-from orchestrator.engines.batched.schedule import Schedule, schedule
-from orchestrator.models.ansatz import ANSATZE, Drawing
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
+from orchestrator.backends.batched import differentiator
+from orchestrator.backends.batched.differentiator import BatchedProgram
+from orchestrator.backends.batched.rotations import LARGEST
+from orchestrator.backends.batched.schedule import Schedule, schedule
+from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
 
 
 def one_rotation() -> Program:
@@ -135,7 +135,7 @@ def test_expectation_has_the_same_bits_with_and_without_derivatives():
 
 def test_coefficients_of_the_reduction_are_parts_of_half_a_turn():
     """The parts add up to π/2 (here to 35 decimals), and k < 2^20 times the first two is exact."""
-    from orchestrator.engines.batched.rotations import _HALF_PI
+    from orchestrator.backends.batched.rotations import _HALF_PI
 
     half_pi = Fraction(157079632679489661923132169163975144, 10**35)
     assert abs(sum(map(Fraction, _HALF_PI)) - half_pi) < Fraction(1, 10**35)
@@ -146,9 +146,9 @@ def test_coefficients_of_the_reduction_are_parts_of_half_a_turn():
 _RUN = """
 import sys
 import numpy as np
-from orchestrator.engines.batched import kernel
-from orchestrator.engines.batched.differentiator import BatchedProgram
-from orchestrator.models.circuit import Circuit
+from orchestrator.backends.batched import kernel
+from orchestrator.backends.batched.differentiator import BatchedProgram
+from orchestrator.models.circuits.circuit import Circuit
 program = Circuit(kind="circuit", qubits=1, layers=1).build(0, 2)
 value = BatchedProgram(program).expectation(np.zeros((1, 2)), np.zeros((1, 1, 0)), np.zeros((1, 0), np.int8))
 print(value.item(), sum(kernel.evaluate.stats.cache_hits.values()))

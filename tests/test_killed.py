@@ -16,10 +16,10 @@ import pytest
 from waiting import WITHIN_S, end, until
 
 import orchestrator
-from orchestrator.api import Counts, Watcher
+from orchestrator.api.running import Counts, Watcher
 from orchestrator.driver.driver import Progress
+from orchestrator.runs.digest import digest
 from orchestrator.sweep.file import Sweep
-from orchestrator.traces.digest import digest
 
 LONG = """\
 name: long

@@ -16,19 +16,19 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from sums import assert_same_bits
 
-from orchestrator.config import discover
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.engines.measured import forward, meter
 from orchestrator.engines.measured.meter import Measured
 from orchestrator.engines.measured.questions import AnsweringMeter, NotingMeter, Question
-from orchestrator.models.ansatz import Drawing
 from orchestrator.models.base import Built
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.ansatz import Drawing
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.reading import read
 from orchestrator.models.hybrid import Hybrid
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
-from orchestrator.models.reading import read
 from orchestrator.streams import Streams
 
 ENGINES: dict[str, dict[str, Any]] = {

@@ -14,14 +14,14 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from test_adjoint import circuit, drawings, point, program_of, shard
 
+from orchestrator.backends.batched import over_samples, tangents
 from orchestrator.engines import metric as front
-from orchestrator.engines.batched import over_samples, tangents
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.metric import Metric
-from orchestrator.models.ansatz import Drawing
-from orchestrator.models.drawn import is_drawn_rotation
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.ansatz import Drawing
+from orchestrator.models.circuits.drawn import is_drawn_rotation
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
 from orchestrator.updates.natural import metric_blocks
 
 ROUNDING = 1e-13

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sums import assert_close, assert_same_bits, rows_of
 from threadpoolctl import threadpool_limits
 
-from orchestrator.config import ConfigError, discover
+from orchestrator.config.base import ConfigError
+from orchestrator.config.families import discover
 from orchestrator.engines.backprop import Backprop
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator, Shard

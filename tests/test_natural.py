@@ -22,17 +22,17 @@ from test_adjoint import circuit, program_of, shard
 from test_updates import apply, parsed
 
 import orchestrator
-from orchestrator.config import ConfigError
+from orchestrator.config.base import ConfigError
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.metric import Metric
 from orchestrator.errors import InputError
 from orchestrator.groups import Group
-from orchestrator.models.ansatz import Drawing
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.ansatz import Drawing
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
 from orchestrator.streams import Streams
-from orchestrator.sweep.problem import problem, shard_bytes
-from orchestrator.training.walk import shard_gradient
+from orchestrator.training.loop import shard_gradient
+from orchestrator.trial.problem import problem, shard_bytes
 from orchestrator.updates.chain import Chain
 from orchestrator.updates.natural import metric_blocks
 from orchestrator.updates.optimizers import Adam

@@ -17,13 +17,13 @@ from object_store import DENIED
 from sweeps import swept
 
 import orchestrator
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import RunDirectoryError
+from orchestrator.runs.control import Control
+from orchestrator.runs.storage.places import storage
 from orchestrator.sweep.file import load
-from orchestrator.traces.control import Control
-from orchestrator.traces.places import storage
 
 INLINE = orchestrator.Where(inline=True)
 PORTIONS = ["placement={pack: 3, chunk_steps: 1, commit_seconds: 0}"]

@@ -15,15 +15,15 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator, Statevector
 
 import orchestrator
-from orchestrator.engines.batched.differentiator import BatchedProgram
+from orchestrator.backends.batched.differentiator import BatchedProgram
 from orchestrator.engines.certificate import certify
 from orchestrator.errors import CertificateError, InputError
-from orchestrator.models.openqasm.elaboration import MOST_GATES
-from orchestrator.models.openqasm.names import STDGATES
-from orchestrator.models.openqasm.reading import MOST_CHARACTERS, read
-from orchestrator.models.openqasm.second import Unevaluated, statevector
-from orchestrator.models.qasm_circuit import QasmCircuit
-from orchestrator.models.reading import read as read_drawing
+from orchestrator.models.circuits.openqasm.elaboration import MOST_GATES
+from orchestrator.models.circuits.openqasm.names import STDGATES
+from orchestrator.models.circuits.openqasm.reading import MOST_CHARACTERS, read
+from orchestrator.models.circuits.openqasm.second import Unevaluated, statevector
+from orchestrator.models.circuits.qasm_circuit import QasmCircuit
+from orchestrator.models.circuits.reading import read as read_drawing
 from orchestrator.streams import Streams
 
 ROUNDING = 1e-12

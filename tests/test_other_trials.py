@@ -16,15 +16,15 @@ from stored_runs import relist
 from sweeps import NETWORK, read, swept
 
 import orchestrator
-from orchestrator.api import Counts, Watcher
+from orchestrator.api.running import Counts, Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.driver.others import why_others
 from orchestrator.reports import query as reports
 from orchestrator.reports.query import query
 from orchestrator.reports.status import status
+from orchestrator.runs.digest import digest
 from orchestrator.sweep.file import Sweep, load
-from orchestrator.traces.digest import digest
 
 INLINE = orchestrator.Where(inline=True)
 SEEDS = "seed: {range: 3}"

@@ -15,18 +15,18 @@ from own_layers import Echo
 from sums import arrays, assert_same_bits, rows_of
 
 import orchestrator
-from orchestrator.config import discover
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Shard
 from orchestrator.errors import InputError
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.qasm_circuit import QasmCircuit
 from orchestrator.models.dense import Dense
 from orchestrator.models.hybrid import Hybrid
 from orchestrator.models.layer import Layer
 from orchestrator.models.layered import Layered
-from orchestrator.models.qasm_circuit import QasmCircuit
 from orchestrator.streams import Purpose, Streams
-from orchestrator.sweep.problem import size
+from orchestrator.trial.problem import size
 
 ROUNDING = 1e-10
 DENSE: dict[str, Any] = {"kind": "dense", "units": 2, "activation": "tanh"}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sweeps import ids, plan, read, swept
 
 from orchestrator.driver.packs import Done, Packer, pack_size
-from orchestrator.sweep.problem import problem, shard_bytes
-from orchestrator.traces.rows import SavedState
+from orchestrator.tables.rows import SavedState
+from orchestrator.trial.problem import problem, shard_bytes
 
 TWO_STRUCTURES = plan("model.hidden: [[2], [3]]", "seed: {range: 7}")
 """14 trials."""

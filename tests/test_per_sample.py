@@ -18,23 +18,23 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from sums import arrays, assert_same_bits, rows_of
 
-from orchestrator.config import discover
+from orchestrator.backends.batched import differentiator
+from orchestrator.config.families import discover
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.base import Engine
-from orchestrator.engines.batched import differentiator
 from orchestrator.engines.circuit_stage import CircuitStage
 from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
 from orchestrator.engines.per_sample import Moments, Norms, Sums
 from orchestrator.groups import Array
-from orchestrator.models.ansatz import Drawing
 from orchestrator.models.base import Built, Model
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.ansatz import Drawing
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.reading import read
 from orchestrator.models.dense import Dense
 from orchestrator.models.hybrid import Hybrid
 from orchestrator.models.layer import Layer
 from orchestrator.models.layered import Layered
-from orchestrator.models.observable import Operator
-from orchestrator.models.reading import read
 from orchestrator.streams import Purpose, Streams
 
 ROUNDING = 1e-12

@@ -18,7 +18,7 @@ from orchestrator.errors import InputError
 from orchestrator.sweep.document import read as read_document
 from orchestrator.sweep.file import Placement, load
 from orchestrator.sweep.file import plan as plan_document
-from orchestrator.sweep.trial import structure_key, trial_id
+from orchestrator.trial.trial import structure_key, trial_id
 
 FIXED = settings(deadline=None, derandomize=True)
 

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from sums import assert_same_bits, rows_of
 from test_adjoint import circuit, drawings, point, program_of, shard
 
-from orchestrator.config import ConfigError
+from orchestrator.backends.batched import differentiator, kernel, wide
+from orchestrator.backends.batched.differentiator import WIDE_QUBITS, BatchedProgram
+from orchestrator.config.base import ConfigError
 from orchestrator.engines.adjoint import Adjoint
-from orchestrator.engines.batched import differentiator, kernel, wide
-from orchestrator.engines.batched.differentiator import WIDE_QUBITS, BatchedProgram
 from orchestrator.engines.certificate import TOLERANCE, certify, tolerance
 from orchestrator.engines.finite_difference import FiniteDifference
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.spsa import Spsa
-from orchestrator.models.ansatz import ANSATZE, Drawing
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
+from orchestrator.models.circuits.program import Program
 
 SINGLE: dict[str, Any] = {"kind": "batched", "precision": "complex64"}
 ADJOINT = Adjoint.parse({"engine": "adjoint", "backend": SINGLE})

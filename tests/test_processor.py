@@ -17,25 +17,26 @@ from qiskit.transpiler import InstructionProperties
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import fake_provider
 
-from orchestrator.api import open_run, run
-from orchestrator.config import ConfigError, discover
-from orchestrator.engines.aer.processor import Processor
-from orchestrator.engines.aer.simulator import simulator
-from orchestrator.engines.aer.transpiled import MeasuredString, simulated_qubits
-from orchestrator.engines.backends.aer import Aer
+from orchestrator.api.placing import Where
+from orchestrator.api.running import open_run, run
+from orchestrator.backends.aer.backend import Aer
+from orchestrator.backends.aer.processor import Processor
+from orchestrator.backends.aer.simulator import simulator
+from orchestrator.backends.aer.transpiled import MeasuredString, simulated_qubits
+from orchestrator.config.base import ConfigError
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Shard
 from orchestrator.errors import InputError
-from orchestrator.models.ansatz import Drawing
-from orchestrator.models.circuit import Circuit
-from orchestrator.models.observable import Operator
-from orchestrator.models.program import Program
-from orchestrator.models.reading import read
-from orchestrator.placing import Where
+from orchestrator.models.circuits.ansatz import Drawing
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.observable import Operator
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.reading import read
+from orchestrator.runs.digest import digest
 from orchestrator.streams import Streams
-from orchestrator.sweep.problem import problem
-from orchestrator.sweep.trial import Trial
-from orchestrator.traces.digest import digest
+from orchestrator.trial.problem import problem
+from orchestrator.trial.trial import Trial
 
 MANILA = "FakeManilaV2"  # five qubits in a line; CX
 ARMONK = "FakeArmonkV2"  # one qubit

@@ -22,12 +22,12 @@ from qiskit.circuit.library import (
 from qiskit.quantum_info import Clifford, Operator, SparsePauliOp, Statevector
 from qiskit.synthesis import MatrixExponential
 
+from orchestrator.backends.batched.differentiator import BatchedProgram
 from orchestrator.engines.adjoint import Adjoint
-from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.engines.certificate import certify
 from orchestrator.errors import InputError
-from orchestrator.models.program import Program
-from orchestrator.models.user_circuit import UserCircuit
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.user_circuit import UserCircuit
 
 ROUNDING = 1e-12
 """Between two simulations of some tens of gates: thousands of roundings of 1e-16."""

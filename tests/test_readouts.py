@@ -9,14 +9,15 @@ import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from sums import arrays, assert_same_bits, rows_of
 
-from orchestrator.config import ConfigError, discover
+from orchestrator.backends.batched.differentiator import WIDE_QUBITS, BatchedProgram
+from orchestrator.config.base import ConfigError
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
-from orchestrator.engines.batched.differentiator import WIDE_QUBITS, BatchedProgram
 from orchestrator.engines.gradient import GradientSum, Shard
 from orchestrator.errors import InputError
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 from orchestrator.streams import Purpose, Streams
 
 ROUNDING = 1e-10

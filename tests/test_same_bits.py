@@ -12,9 +12,9 @@ import pytest
 from sweeps import NETWORK
 
 import orchestrator
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
-from orchestrator.traces.digest import digest
+from orchestrator.runs.digest import digest
 
 INLINE = orchestrator.Where(inline=True)
 

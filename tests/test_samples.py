@@ -16,11 +16,11 @@ from paired import Pairs
 
 from orchestrator.data.base import Dataset
 from orchestrator.data.file import File
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 from orchestrator.models.samples import EachRow
-from orchestrator.sweep.trial import Batch
 from orchestrator.training.batches import Batches
+from orchestrator.trial.trial import Batch
 
 SIZE = 6
 SWEEP = """\

@@ -12,7 +12,7 @@ import orchestrator
 from orchestrator.addresses import CLUSTER
 from orchestrator.cli import main
 from orchestrator.errors import FleetError, OrchestratorError
-from orchestrator.traces.digest import digest
+from orchestrator.runs.digest import digest
 
 CANARY = "ThatIsNobodysBusiness"
 ADDRESSES = {

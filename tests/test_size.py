@@ -7,12 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
-from orchestrator.models.ansatz import ANSATZE
-from orchestrator.models.circuit import Entangler
-from orchestrator.models.elementary import elementary
-from orchestrator.models.encoding import ENCODINGS
-from orchestrator.models.reading import KNOWN
-from orchestrator.models.size import ansatz_gates, encoding_gates
+from orchestrator.models.circuits.ansatz import ANSATZE
+from orchestrator.models.circuits.circuit import Entangler
+from orchestrator.models.circuits.elementary import elementary
+from orchestrator.models.circuits.encoding import ENCODINGS
+from orchestrator.models.circuits.reading import KNOWN
+from orchestrator.models.circuits.size import ansatz_gates, encoding_gates
 
 PATTERNS = ("full", "linear", "reverse_linear", "circular", "sca", "pairwise")
 ENTANGLERS = get_args(Entangler)

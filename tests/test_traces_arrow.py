@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.traces.arrow import _texts
+from orchestrator.runs.arrow import _texts
 
 LETTERS = st.characters(min_codepoint=1, max_codepoint=0x2FF)
 

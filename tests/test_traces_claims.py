@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces import claims, lock
-from orchestrator.traces.claims import Claim
-from orchestrator.traces.lock import Owner
-from orchestrator.traces.objects import Bucket
+from orchestrator.runs.storage import claims, lock
+from orchestrator.runs.storage.bucket import Bucket
+from orchestrator.runs.storage.claims import Claim
+from orchestrator.runs.storage.owner import Owner
 
 ELSEWHERE = replace(Owner.myself(), host="elsewhere")
 

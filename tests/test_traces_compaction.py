@@ -15,15 +15,15 @@ import pytest
 import stored_runs as small
 from stored_runs import GROUPS, KEYS, STEPS, advance, key_values, open_writer, plan, rows, trial_id
 
-from orchestrator.traces import compaction
-from orchestrator.traces import parts as parts_of_tables
-from orchestrator.traces.digest import digest
-from orchestrator.traces.manifest import RunInfo, snapshot
-from orchestrator.traces.read import Run
-from orchestrator.traces.rows import KeyColumn
-from orchestrator.traces.run import RunWriter
-from orchestrator.traces.schema import TABLES
-from orchestrator.traces.storage import Folder
+from orchestrator.runs import compaction
+from orchestrator.runs import parts as parts_of_tables
+from orchestrator.runs.digest import digest
+from orchestrator.runs.manifest import RunInfo, snapshot
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage.folder import Folder
+from orchestrator.runs.writer import RunWriter
+from orchestrator.tables.rows import KeyColumn
+from orchestrator.tables.schema import TABLES
 
 CLIP = KeyColumn("clip", "float64")
 

@@ -11,8 +11,8 @@ import pytest
 import stored_runs as small
 from stored_runs import KEYS, STEPS, advance, key_values, open_writer, plan, rows, trial_id
 
-from orchestrator.traces.digest import digest
-from orchestrator.traces.read import Run
+from orchestrator.runs.digest import digest
+from orchestrator.runs.reader import Run
 
 Table = dict[str, dict[str, Any]]
 

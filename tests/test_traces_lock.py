@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.lock import NAMELESS, STALE_SECONDS, Lock, Owner, owner, parsed
+from orchestrator.runs.storage.lock import Lock, owner
+from orchestrator.runs.storage.owner import NAMELESS, STALE_SECONDS, Owner, parsed
 
 DRIVER = """
 import sys
 from pathlib import Path
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.lock import Lock
+from orchestrator.runs.storage.lock import Lock
 print("ready", flush=True)
 sys.stdin.readline()
 try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.traces.manifest import FANOUT, Commit, chain, due
+from orchestrator.runs.manifest import FANOUT, Commit, chain, due
 
 
 def grow(count: int) -> tuple[tuple[Commit, ...], list[Commit], dict[int, list[int]]]:

@@ -16,11 +16,11 @@ from pyarrow import fs
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.reports.query import query
-from orchestrator.traces import retries
-from orchestrator.traces.digest import digest
-from orchestrator.traces.objects import Bucket
-from orchestrator.traces.read import Run
-from orchestrator.traces.storage import FileRecord
+from orchestrator.runs.digest import digest
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage import retries
+from orchestrator.runs.storage.base import FileRecord
+from orchestrator.runs.storage.bucket import Bucket
 
 STRIDE = 37
 """Every 37th of 148 changes takes half a minute; every 7th takes several, and passes as well."""

@@ -15,8 +15,8 @@ import stored_runs as small
 from stored_runs import advance, commits, open_writer, trial_id
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.digest import Digest, digest
-from orchestrator.traces.read import Run
+from orchestrator.runs.digest import Digest, digest
+from orchestrator.runs.reader import Run
 
 
 def tree(path: Path) -> dict[str, tuple[int, bytes]]:

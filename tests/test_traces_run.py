@@ -18,10 +18,10 @@ from pyarrow import feather, ipc
 from stored_runs import STEPS, advance, commits, key_values, open_writer, plan, rows, state, trial_id
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.digest import digest
-from orchestrator.traces.read import Run
-from orchestrator.traces.rows import KeyColumn, SavedState
-from orchestrator.traces.schema import TABLES
+from orchestrator.runs.digest import digest
+from orchestrator.runs.reader import Run
+from orchestrator.tables.rows import KeyColumn, SavedState
+from orchestrator.tables.schema import TABLES
 
 
 def test_commit_is_read_back_with_swept_keys_and_null_for_nan(tmp_path: Path) -> None:

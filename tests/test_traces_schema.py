@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.traces.columns import markdown
-from orchestrator.traces.schema import GRADIENTS, SORT, STEPS, TABLES, TRIALS
+from orchestrator.tables.columns import markdown
+from orchestrator.tables.schema import GRADIENTS, SORT, STEPS, TABLES, TRIALS
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,7 +61,7 @@ def test_a_column_of_several_tables_has_one_type() -> None:
 
 
 def test_schema_is_pure_python() -> None:
-    script = "import sys, orchestrator.traces.columns; print({'numpy', 'pyarrow'} & set(sys.modules))"
+    script = "import sys, orchestrator.tables.columns; print({'numpy', 'pyarrow'} & set(sys.modules))"
     answer = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -70,7 +70,7 @@ def test_schema_is_pure_python() -> None:
 
 def test_columns_page_equals_what_the_schema_generates() -> None:
     text = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
-    assert text == markdown(), "run: python -m orchestrator.traces.columns > docs/columns.md"
+    assert text == markdown(), "run: python -m orchestrator.tables.columns > docs/columns.md"
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
-from orchestrator.traces.schema import BINS, GRADIENTS, LOWEST_EXPONENT, STEPS
-from orchestrator.traces.statistics import TINY, Recorded, group_statistics, step_statistics
+from orchestrator.tables.schema import BINS, GRADIENTS, LOWEST_EXPONENT, STEPS
+from orchestrator.tables.statistics import TINY, Recorded, group_statistics, step_statistics
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 NOT_FOR_SIGNALS = {"clipped_l2", "fraction_clipped", "fraction_tiny", "shot_variance", "snr"}

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.storage import FileRecord, Folder, explained
+from orchestrator.runs.storage.base import FileRecord, explained
+from orchestrator.runs.storage.folder import Folder
 
 
 def test_created_file_is_recorded_as_it_lies_on_disk(tmp_path: Path) -> None:
@@ -73,6 +74,7 @@ def test_refusal_of_the_system_names_the_directory_and_the_reason(tmp_path: Path
 
 
 def test_rows_and_lock_are_cheap_to_import() -> None:
-    code = "import sys, orchestrator.traces.rows, orchestrator.traces.lock; print('pyarrow' in sys.modules)"
+    modules = "orchestrator.tables.rows, orchestrator.runs.storage.lock"
+    code = f"import sys, {modules}; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

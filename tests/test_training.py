@@ -24,18 +24,18 @@ from orchestrator.errors import WorkerLost
 from orchestrator.fleet.inline import Alone
 from orchestrator.models.samples import EachRow
 from orchestrator.streams import Streams
-from orchestrator.sweep.pinned import pin
-from orchestrator.sweep.problem import problem
-from orchestrator.sweep.trial import Batch
-from orchestrator.traces.schema import TABLES
+from orchestrator.tables.schema import TABLES
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.batches import Batches
 from orchestrator.training.evaluate import evaluate
+from orchestrator.training.loop import Chunk
 from orchestrator.training.pack import Pack
 from orchestrator.training.probe import until_first_false
 from orchestrator.training.recorder import Columns, Rows, join_rows
 from orchestrator.training.state import State, Totals
-from orchestrator.training.walk import Chunk
+from orchestrator.trial.pinned import pin
+from orchestrator.trial.problem import problem
+from orchestrator.trial.trial import Batch
 from orchestrator.updates.chain import Chain
 
 NETWORK = """\

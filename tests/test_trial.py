@@ -12,8 +12,8 @@ import pytest
 from sweeps import NETWORK, ids, plan, read
 
 from orchestrator.errors import InputError
-from orchestrator.sweep.problem import problem, size
-from orchestrator.sweep.trial import Trial, structure_key, trial_id
+from orchestrator.trial.problem import problem, size
+from orchestrator.trial.trial import Trial, structure_key, trial_id
 
 CANONICAL = (
     '{"batch":{"shards":2,"size":4},"data":{"rows":20,"source":"moons"},"format":1,'

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from orchestrator.config import ConfigError, discover
+from orchestrator.config.base import ConfigError
+from orchestrator.config.families import discover
 from orchestrator.groups import Array
 from orchestrator.updates.adamw import AdamW
 from orchestrator.updates.base import Update

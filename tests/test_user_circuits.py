@@ -12,19 +12,20 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 import orchestrator
 import orchestrator.errors
 from orchestrator import user_code
-from orchestrator.config import Config, ConfigError, discover
+from orchestrator.backends.batched.differentiator import BatchedProgram
+from orchestrator.config.base import Config, ConfigError
+from orchestrator.config.families import discover
 from orchestrator.engines.adjoint import Adjoint
-from orchestrator.engines.batched.differentiator import BatchedProgram
 from orchestrator.errors import ChangedFile, InputError
 from orchestrator.models.base import Model
-from orchestrator.models.circuit import Circuit
-from orchestrator.models.program import Program
-from orchestrator.models.python_circuit import PythonCircuit
-from orchestrator.models.qasm_circuit import QasmCircuit
+from orchestrator.models.circuits.circuit import Circuit
+from orchestrator.models.circuits.program import Program
+from orchestrator.models.circuits.python_circuit import PythonCircuit
+from orchestrator.models.circuits.qasm_circuit import QasmCircuit
 from orchestrator.sweep.file import load
-from orchestrator.sweep.pinned import made_ready, pin
-from orchestrator.sweep.problem import problem
-from orchestrator.sweep.trial import Trial
+from orchestrator.trial.pinned import made_ready, pin
+from orchestrator.trial.problem import problem
+from orchestrator.trial.trial import Trial
 
 ADJOINT = Adjoint(engine="adjoint")
 ROUNDING = 1e-13

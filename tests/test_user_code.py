@@ -23,16 +23,16 @@ from hypothesis import strategies as st
 
 import orchestrator
 from orchestrator import user_code
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.cli.submit import _command
 from orchestrator.driver.failures import Failure
 from orchestrator.errors import ChangedFile, InputError, WorkerLost, plain
-from orchestrator.models.python_circuit import PythonCircuit
+from orchestrator.models.circuits.python_circuit import PythonCircuit
 from orchestrator.sweep.file import load
-from orchestrator.sweep.pinned import made_ready
 from orchestrator.sweep.shipment import ROOT, shipment
 from orchestrator.training.worker import Preparation
+from orchestrator.trial.pinned import made_ready
 
 INLINE = orchestrator.Where(inline=True)
 

@@ -11,10 +11,10 @@ import pytest
 
 import orchestrator
 from orchestrator import user_code
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.driver.counts import Counts
 from orchestrator.errors import InputError
-from orchestrator.models.python_circuit import PythonCircuit
+from orchestrator.models.circuits.python_circuit import PythonCircuit
 from orchestrator.sweep.file import Sweep, load
 from orchestrator.sweep.shipment import ROOT, shipment
 

@@ -17,16 +17,16 @@ from click.testing import CliRunner, Result
 from stored_runs import relist
 
 import orchestrator
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
+from orchestrator.backends.batched.backend import Batched
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.driver.verify import Verification, verify
 from orchestrator.engines.adjoint import Adjoint
-from orchestrator.engines.backends.batched import Batched
 from orchestrator.errors import InputError, RunDirectoryError
 from orchestrator.fleet.inline import Alone
-from orchestrator.traces.digest import digest
-from orchestrator.traces.read import Run
+from orchestrator.runs.digest import digest
+from orchestrator.runs.reader import Run
 from orchestrator.versions import versions
 
 SWEEP = """\

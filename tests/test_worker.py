@@ -20,7 +20,7 @@ prepare, trial = pickle.loads(Path(sys.argv[1]).read_bytes())
 heavy = lambda: [name for name in ("sklearn", "numba", "qiskit_aer") if name in sys.modules]
 prepare()
 prepared = heavy()
-from orchestrator.sweep.problem import problem
+from orchestrator.trial.problem import problem
 ready = problem(trial)
 ready.certificate
 print(*prepared, "|", *heavy(), "|", ready.data.inputs.sum())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.work import LAYERS, Array, Gradient, Work
-from orchestrator.config import discover
+from orchestrator.backends.batched.threads import use_threads
+from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Shard
-from orchestrator.engines.threads import use_threads
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.circuit import Circuit
 
 PACKAGES = ("numba", "numpy")
 

@@ -34,7 +34,7 @@ def analyse(
     from orchestrator.reports.overhead import overhead
     from orchestrator.reports.query import others, query
     from orchestrator.reports.summary import summary
-    from orchestrator.traces.read import Run
+    from orchestrator.runs.reader import Run
 
     if by and (sql or timed):
         raise click.UsageError("--by groups the standard table; put the grouping into a query instead")

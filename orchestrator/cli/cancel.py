@@ -40,9 +40,9 @@ def cancel(run: str, address: str | None) -> None:
 
 def _cancel_driver(run: str) -> None:
     """Asks the driver of a run to stop, and waits until it has."""
-    from orchestrator.traces.control import Control
-    from orchestrator.traces.places import storage
-    from orchestrator.traces.storage import explained
+    from orchestrator.runs.control import Control
+    from orchestrator.runs.storage.base import explained
+    from orchestrator.runs.storage.places import storage
 
     folder = storage(run)
     with explained(folder.root, "name the directory of a run"):

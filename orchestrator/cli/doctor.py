@@ -67,7 +67,7 @@ def _package(name: str) -> Check:
 
 
 def _memory() -> Check:
-    from orchestrator.sweep.problem import size
+    from orchestrator.trial.problem import size
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return True, "CPUs, memory", f"{os.cpu_count()}, {size(memory)}"
@@ -110,7 +110,7 @@ def _installed(name: str) -> bool:
 
 
 def _aer() -> Check:
-    from orchestrator.engines.aer.simulator import devices, methods
+    from orchestrator.backends.aer.simulator import devices, methods
 
     try:
         return True, "Aer offers", f"{', '.join(devices())}; {', '.join(methods())}"
@@ -119,7 +119,7 @@ def _aer() -> Check:
 
 
 def _gpu() -> Check:
-    from orchestrator.engines.aer.simulator import no_gpu
+    from orchestrator.backends.aer.simulator import no_gpu
 
     cards = _cards() or "no NVIDIA card found"
     try:

@@ -111,7 +111,7 @@ def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 def _print_data(sweep: Sweep) -> None:
     """What is read as what from files of the user's own, for the structures that are shown."""
-    from orchestrator.sweep.pinned import made_ready
+    from orchestrator.trial.pinned import made_ready
 
     pinned = (one.pinned for one in sweep.plan.structures[:_MOST_STRUCTURES])
     lines = dict.fromkeys(made_ready(one).data.description for one in pinned)
@@ -143,7 +143,7 @@ def _kind(one: Estimate) -> tuple[str, ...]:
 
 def _counts(one: Estimate) -> tuple[str, ...]:
     """How much of it there is."""
-    from orchestrator.sweep.problem import size
+    from orchestrator.trial.problem import size
 
     return (
         f"{one.structure.count:,}",
@@ -155,7 +155,7 @@ def _counts(one: Estimate) -> tuple[str, ...]:
 
 
 def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
-    from orchestrator.sweep.problem import size
+    from orchestrator.trial.problem import size
 
     click.echo()
     show.table(
@@ -172,7 +172,7 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 def _print_parameters(sweep: Sweep) -> None:
     """Once for each model: dead are those that no observable can see, whatever the angles."""
-    from orchestrator.sweep.pinned import made_ready
+    from orchestrator.trial.pinned import made_ready
 
     pinned = {(one.template.model, one.template.data): one.pinned for one in sweep.plan.structures}
     for one in pinned.values():
@@ -186,8 +186,8 @@ def _print_parameters(sweep: Sweep) -> None:
 
 def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int, started: float) -> str:
     """How long it takes, as measured; or why that cannot be measured here."""
+    from orchestrator.api.placing import check_here, on_gpus
     from orchestrator.driver.duration import duration
-    from orchestrator.placing import check_here, on_gpus
 
     try:
         check_here(sweep.plan)
@@ -215,10 +215,10 @@ def _print_trials(sweep: Sweep, most: int) -> None:
 
 def _print_run(sweep: Sweep, out: str) -> None:
     """How many trials a run holds already; nothing where there is no run yet, or why it cannot be read."""
-    from orchestrator.api import check_run
+    from orchestrator.api.running import check_run
     from orchestrator.driver.counts import count
     from orchestrator.driver.packs import Done
-    from orchestrator.traces.read import Run
+    from orchestrator.runs.reader import Run
 
     if not is_uri(out) and not os.path.exists(out):  # noqa: PTH110 - pathlib raises for names that are too long
         return

@@ -57,13 +57,13 @@ def run(
       orchestrator run jobs/quickstart.yaml
       orchestrator run my.yaml --workers 4 --set base.steps=10 --out /data/trial-run
     """
-    from orchestrator import api
+    from orchestrator.api import running
+    from orchestrator.api.placing import Where
     from orchestrator.cli import output
     from orchestrator.cli.terminal import Terminal
-    from orchestrator.placing import Where
     from orchestrator.reports.summary import summary
-    from orchestrator.traces.read import Run
-    from orchestrator.traces.schema import TABLES
+    from orchestrator.runs.reader import Run
+    from orchestrator.tables.schema import TABLES
 
     if inline and (address or workers):
         raise click.UsageError("--inline runs without Ray; leave --address and --workers out")
@@ -71,7 +71,7 @@ def run(
     terminal = Terminal()
     where = Where(inline, address, workers)
     try:
-        result = api.run(
+        result = running.run(
             sweep,
             out,
             where=where,

@@ -23,9 +23,9 @@ def stop(run: str, trials: tuple[str, ...]) -> None:
     Example:
       orchestrator stop runs/quickstart 0123456789abcdef
     """
-    from orchestrator.traces.control import Control
-    from orchestrator.traces.places import storage
-    from orchestrator.traces.read import Run
+    from orchestrator.runs.control import Control
+    from orchestrator.runs.reader import Run
+    from orchestrator.runs.storage.places import storage
 
     faults = [
         Fault("TRIAL", f"is {trial!r}, must be an id of 16 hexadecimal digits")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.api import Watcher
+from orchestrator.api.running import Watcher
 from orchestrator.cli import show
 from orchestrator.cli.attended import RELAYED
 from orchestrator.cli.plans import warn

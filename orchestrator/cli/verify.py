@@ -52,10 +52,10 @@ def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, tru
     if files:
         _verify_files(run)
     from orchestrator import user_code
+    from orchestrator.backends.batched.threads import use_threads
     from orchestrator.driver.verify import cpu, verify
-    from orchestrator.engines.threads import use_threads
     from orchestrator.fleet.inline import Alone
-    from orchestrator.traces.read import Run
+    from orchestrator.runs.reader import Run
     from orchestrator.versions import versions
 
     if sweep is not None and not sweep.is_file():
@@ -69,7 +69,7 @@ def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, tru
 
 
 def _verify_files(path: str) -> NoReturn:
-    from orchestrator.traces.read import Run
+    from orchestrator.runs.reader import Run
 
     checked = Run(path).check_files()
     click.echo(

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import Config
+from orchestrator.config.base import Config
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from orchestrator.addresses import is_uri, refusal
-from orchestrator.config import Field, ValidationInfo, field_validator, located, near, refuse, show
+from orchestrator.config.base import Field, ValidationInfo, field_validator, refuse
+from orchestrator.config.files import located
+from orchestrator.config.text import near, show
 from orchestrator.data import tabular
 from orchestrator.data.arrow import Dialect
 from orchestrator.data.columns import Column, Columns, listed, quoted, repeated, shown

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from orchestrator.config import Field
+from orchestrator.config.base import Field
 from orchestrator.data.source import Source, Table
 from orchestrator.groups import Array
 from orchestrator.streams import Purpose, Streams

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import Field
+from orchestrator.config.base import Field
 from orchestrator.data.base import Data, Dataset
 from orchestrator.data.columns import listed, quoted
 from orchestrator.data.scaling import Parts, constant, exponents, prepared, times_power

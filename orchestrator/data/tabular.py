@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from orchestrator.addresses import is_uri, masked
-from orchestrator.config import content
+from orchestrator.config.files import content
 from orchestrator.data.arrow import Dialect, csv_text, read_csv, read_parquet
 from orchestrator.data.columns import Column, Columns, listed, repeated
 from orchestrator.errors import InputError

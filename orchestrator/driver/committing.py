@@ -14,7 +14,7 @@ COMMIT_BYTES = 16 << 20
 
 
 class Committer(Protocol):
-    """What keeps the rows: ``traces.run.RunWriter``, or a list in a test."""
+    """What keeps the rows: ``runs.writer.RunWriter``, or a list in a test."""
 
     def commit(self, rows: Any, keys: Any, states: Any, last: bool) -> None: ...
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from orchestrator.driver.driver import Progress
-from orchestrator.traces.control import Standing
+from orchestrator.runs.control import Standing
 
 _LOOK_S = 1.0
 
 
 class Requests(Protocol):
-    """Where requests come in: ``traces.control.Control``."""
+    """Where requests come in: ``runs.control.Control``."""
 
     @property
     def cancelled(self) -> bool: ...

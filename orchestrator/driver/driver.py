@@ -15,7 +15,7 @@ from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
 from orchestrator.errors import ClusterLost
 from orchestrator.training.advance import Limits, advance
-from orchestrator.training.walk import Chunk
+from orchestrator.training.loop import Chunk
 
 _WAIT_S = 0.25
 _MOMENT_S = 1.0

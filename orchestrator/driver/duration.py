@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.backends.batched.threads import use_threads
 from orchestrator.driver.estimate import Estimate
 from orchestrator.engines.base import Engine
 from orchestrator.engines.circuit import CircuitEngine
-from orchestrator.engines.threads import use_threads
-from orchestrator.models.circuit import Circuit
+from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.process import patience
-from orchestrator.sweep.pinned import Pinned, made_ready, pin
-from orchestrator.sweep.trial import Trial
 from orchestrator.training.batches import Batches, row_streams
-from orchestrator.training.walk import shard_gradient
+from orchestrator.training.loop import shard_gradient
+from orchestrator.trial.pinned import Pinned, made_ready, pin
+from orchestrator.trial.trial import Trial
 
 MEASURED_S = 2.0
 """At most so long is measured, beside what loads the kernel."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from orchestrator.driver.packs import pack_size
 from orchestrator.sweep.file import Sweep
-from orchestrator.sweep.pinned import made_ready
 from orchestrator.sweep.plan import Structure
-from orchestrator.sweep.problem import Problem, shard_bytes
-from orchestrator.sweep.trial import Trial
+from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.problem import Problem, shard_bytes
+from orchestrator.trial.trial import Trial
 
 _STEP_ROW_BYTES = 70
 _GRADIENT_ROW_BYTES = 130

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from orchestrator.driver.scheduler import GivenUp, Work
 from orchestrator.sweep.plan import PlannedTrial
-from orchestrator.traces.rows import SavedState
+from orchestrator.tables.rows import SavedState
 from orchestrator.training.ended import ended_rows
+from orchestrator.training.loop import Chunk
 from orchestrator.training.recorder import Columns, Rows, join_rows
-from orchestrator.training.walk import Chunk
 
 
 class Ledger:

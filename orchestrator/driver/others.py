@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from orchestrator.config import show
-from orchestrator.sweep.axes import label
+from orchestrator.config.text import label, show
 from orchestrator.sweep.plan import Combination, FreeKey, Plan
 
 MOST = 32

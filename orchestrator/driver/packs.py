@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.sweep.file import Sweep
 from orchestrator.sweep.plan import Plan, PlannedTrial, Structure
-from orchestrator.traces.rows import SavedState
+from orchestrator.tables.rows import SavedState
 from orchestrator.training.pack import Pack
 
 _MOST_TRIALS = 256

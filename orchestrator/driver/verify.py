@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.config import ConfigError, explain
+from orchestrator.config.base import ConfigError
+from orchestrator.config.faults import explain
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Work
 from orchestrator.errors import Fault, InputError, RunDirectoryError
+from orchestrator.runs.compare import Difference, committed, first_difference
+from orchestrator.runs.reader import Run
 from orchestrator.sweep.paths import dotted
-from orchestrator.sweep.pinned import pin
 from orchestrator.sweep.plan import PlannedTrial
-from orchestrator.sweep.trial import Trial, trial_id
-from orchestrator.traces.compare import Difference, committed, first_difference
-from orchestrator.traces.read import Run
-from orchestrator.traces.rows import Rows
+from orchestrator.tables.rows import Rows
 from orchestrator.training.advance import Limits, advance
+from orchestrator.training.loop import Team
 from orchestrator.training.pack import Pack
-from orchestrator.training.walk import Team
+from orchestrator.trial.pinned import pin
+from orchestrator.trial.trial import Trial, trial_id
 
 _WHOLE = Limits(None, math.inf)
 

@@ -8,16 +8,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import field_validator, refuse
-from orchestrator.engines.backends.base import Adjoint as AdjointProgram
-from orchestrator.engines.backends.base import Backend
+from orchestrator.backends.base import Adjoint as AdjointProgram
+from orchestrator.backends.base import Backend
+from orchestrator.config.base import field_validator, refuse
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator, Factor, GradientSum, LossSum, Shard
 from orchestrator.engines.per_sample import ExplicitSums
 from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.base import Built
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 
 
 class Adjoint(CircuitEngine):

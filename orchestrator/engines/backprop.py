@@ -10,8 +10,8 @@ from orchestrator.engines.layered import LayeredDifferentiator
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 from orchestrator.models.stages import Runnable
 from orchestrator.process import keep_freed_memory
 

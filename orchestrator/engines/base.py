@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from orchestrator.config import Config
+from orchestrator.config.base import Config
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.models.base import Built
 

@@ -7,18 +7,18 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import OneOf
-from orchestrator.engines.backends.base import Adjoint, Backend
-from orchestrator.engines.backends.batched import Batched
+from orchestrator.backends.base import Adjoint, Backend
+from orchestrator.backends.batched.backend import Batched
+from orchestrator.config.families import OneOf
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.engines.measured.loss import BIASED, fewest_shots
 from orchestrator.errors import InputError
 from orchestrator.models import losses
 from orchestrator.models.base import Built
-from orchestrator.models.gates import Opcode
+from orchestrator.models.circuits.gates import Opcode
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 from orchestrator.models.stages import Bools
 
 
@@ -46,7 +46,7 @@ class CircuitEngine(Engine):
 
     def warm(self) -> None:
         """Loads Qiskit, and for the batched backend the kernel and Aer, which certifies it."""
-        from orchestrator.models.circuit import Circuit
+        from orchestrator.models.circuits.circuit import Circuit
 
         self.certify(Circuit(kind="circuit", qubits=1, layers=1).build(0, 0), 0)
 

@@ -9,9 +9,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.backends.base import Adjoint, Evaluator
+from orchestrator.backends.base import Adjoint, Evaluator
 from orchestrator.groups import Array
-from orchestrator.models.program import Point, Program
+from orchestrator.models.circuits.program import Point, Program
 from orchestrator.models.stages import Circuits, Collector, Pull
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator.config import Field, ValidationInfo, field_validator
+from orchestrator.config.base import Field, ValidationInfo, field_validator
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.engines.measured.shifts import Shifts, of_parameters
 from orchestrator.engines.shifted import ShiftEngine
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 
 
 class FiniteDifference(ShiftEngine):

@@ -12,12 +12,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.backends.batched.threads import threads_for
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.per_sample import plain
 from orchestrator.groups import Array
-from orchestrator.models.expression import Tree, evaluate
-from orchestrator.models.gates import NONE
-from orchestrator.models.program import Point, Program
+from orchestrator.models.circuits.expression import Tree, evaluate
+from orchestrator.models.circuits.gates import NONE
+from orchestrator.models.circuits.program import Point, Program
 
 Blocks = tuple[tuple[int, int], ...]
 """Where the blocks of the metric start and stop among the parameters."""
@@ -53,7 +54,7 @@ class Metric:
             parameters: [R, P]
             shard: its targets do not matter.
         """
-        from orchestrator.engines.batched import over_samples
+        from orchestrator.backends.batched import over_samples
 
         p = plain(shard.weights)
         point = self.program.expand(Point(parameters, shard.inputs, shard.axes))
@@ -67,11 +68,11 @@ class Metric:
 
     def _samples(self, point: Point, span: slice) -> Array:
         """The metrics of some samples, [N, W]."""
-        from orchestrator.engines.batched import tangents
+        from orchestrator.backends.batched import tangents
 
         count, found = span.stop - span.start, self._derivatives
         metric = np.empty((count, self.width))
-        states = np.empty((_threads(count), 2, 1 << self.program.qubits, 1 + self.program.parameters))
+        states = np.empty((threads_for(count), 2, 1 << self.program.qubits, 1 + self.program.parameters))
         tangents.metrics(
             states,
             self.program.gates.copy(),
@@ -92,12 +93,12 @@ class Metric:
         return metric
 
     def _samples_at_once(self, samples: int) -> int:
-        return max(_threads(samples), METRIC_BYTES // (8 * max(1, self.width)))
+        return max(threads_for(samples), METRIC_BYTES // (8 * max(1, self.width)))
 
     def bytes(self, rows: int, samples: int) -> int:
         """Memory of one metric of R rows of B samples, beside the shard, on this process's threads."""
         count, program = rows * samples, self.program
-        states = _threads(count) * 16 * (1 + program.parameters) * 2**program.qubits
+        states = threads_for(count) * 16 * (1 + program.parameters) * 2**program.qubits
         held = min(count, self._samples_at_once(count)) * self.width
         return states + 8 * (held + 2 * rows * self.width + count * _expanded_floats(program))
 
@@ -157,10 +158,3 @@ def _expanded_floats(program: Program) -> int:
     computed = len(program.angles) + len(program.features)
     slopes = sum(len(angle.slopes) for angle in program.angles)
     return 2 * (program.parameters + program.inputs + computed) + program.axes + slopes + 4
-
-
-def _threads(samples: int) -> int:
-    """Threads that the kernel uses for so many samples."""
-    import numba
-
-    return max(1, min(numba.get_num_threads(), samples))

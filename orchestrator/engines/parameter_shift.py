@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator.engines.backends.base import Adjoint
+from orchestrator.backends.base import Adjoint
 from orchestrator.engines.measured.shifts import ShiftedProgram, Shifts, of_rotations
 from orchestrator.engines.shifted import ShiftEngine
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 
 
 class ParameterShift(ShiftEngine):

@@ -58,7 +58,7 @@ class ExplicitSums:
             slope: [N] a_i, contiguous; 1 if left out.
             factors: [N] f_i
         """
-        from orchestrator.engines.batched import over_samples
+        from orchestrator.backends.batched import over_samples
 
         slope = np.ones(len(jacobian)) if slope is None else slope
         weights, samples = self.weights.reshape(-1)[span], self.weights.shape[1]
@@ -92,7 +92,7 @@ def factors_of(factor: Factor, square: Array, rows: NDArray[np.int64]) -> Array:
 
 def squares(gradients: Array) -> Array:
     """|g_i|² [N] of g [N, P], contiguous."""
-    from orchestrator.engines.batched import over_samples
+    from orchestrator.backends.batched import over_samples
 
     found = np.empty(len(gradients))
     over_samples.squares(gradients, found)

@@ -6,7 +6,7 @@ from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator
 from orchestrator.engines.measured.shifts import Shifts
 from orchestrator.models.base import Built
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 
 
 class ShiftEngine(CircuitEngine):

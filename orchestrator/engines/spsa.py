@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import Field, ValidationInfo, field_validator
+from orchestrator.config.base import Field, ValidationInfo, field_validator
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator, Factor, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
@@ -16,8 +16,8 @@ from orchestrator.engines.measured.meter import Measurer, Meter
 from orchestrator.engines.measured.sums import loss_sum, summed
 from orchestrator.groups import Array
 from orchestrator.models.base import Built
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
-from orchestrator.models.program import Program
 from orchestrator.streams import Purpose
 
 

@@ -7,9 +7,9 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.config import Config
+from orchestrator.config.base import Config
 from orchestrator.groups import Group
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.samples import Samples
 from orchestrator.models.scores import Examples, Predict, Scores
 from orchestrator.streams import Streams

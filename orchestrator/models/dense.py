@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from orchestrator.config import Field
+from orchestrator.config.base import Field
 from orchestrator.errors import Fault
 from orchestrator.models.affine import INITS, Affine
 from orchestrator.models.elementwise import Elementwise

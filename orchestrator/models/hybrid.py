@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from orchestrator.config import Field, OneOf
+from orchestrator.config.base import Field
+from orchestrator.config.families import OneOf
 from orchestrator.errors import InputError
 from orchestrator.models.base import Model
+from orchestrator.models.circuits.size import MOST_LAYERS
 from orchestrator.models.layer import Layer, Position
 from orchestrator.models.layered import Layered
-from orchestrator.models.size import MOST_LAYERS
 from orchestrator.models.stages import Stage
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from orchestrator.config import Config
+from orchestrator.config.base import Config
 from orchestrator.errors import Fault
 from orchestrator.models.stages import Stage
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from orchestrator.groups import Array, Group
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.samples import RowsAsSamples
 from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage
 from orchestrator.streams import Streams

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from orchestrator.config import Field
+from orchestrator.config.base import Field
 from orchestrator.errors import InputError
 from orchestrator.models.affine import INITS, Affine
 from orchestrator.models.base import Model
+from orchestrator.models.circuits.size import MOST_LAYERS
 from orchestrator.models.elementwise import Elementwise
 from orchestrator.models.layered import Layered
-from orchestrator.models.size import MOST_LAYERS
 from orchestrator.models.stages import Stage
 
 

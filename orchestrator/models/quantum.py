@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.groups import Array, Group
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable
 from orchestrator.streams import Streams
 

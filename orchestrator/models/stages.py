@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 from orchestrator.streams import Streams
 
 Bools = NDArray[np.bool_]

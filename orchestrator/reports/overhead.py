@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.reports.query import Frame, query
-from orchestrator.traces.read import Run
+from orchestrator.runs.reader import Run
 
 _OVERHEAD = """
 with structure as (

@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.traces.read import Run
-from orchestrator.traces.schema import TABLES
+from orchestrator.runs.reader import Run
+from orchestrator.tables.schema import TABLES
 
 _OF_THE_QUERY = duckdb.ParserException, duckdb.CatalogException, duckdb.BinderException, duckdb.DataError
 """What DuckDB raises for a query that is wrong, whatever the files hold."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.traces.control import Control
-from orchestrator.traces.lock import Owner
-from orchestrator.traces.places import storage
-from orchestrator.traces.read import Run
-from orchestrator.traces.storage import explained
+from orchestrator.runs.control import Control
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage.base import explained
+from orchestrator.runs.storage.owner import Owner
+from orchestrator.runs.storage.places import storage
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.config import near
+from orchestrator.config.text import near
 from orchestrator.reports.query import Frame, QueryError, query, quoted
-from orchestrator.traces.read import Run
-from orchestrator.traces.rows import KeyColumn
+from orchestrator.runs.reader import Run
+from orchestrator.tables.rows import KeyColumn
 
 _SUMMARY = """
 with t as (

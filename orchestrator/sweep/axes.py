@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.config.text import is_labelled, label
 from orchestrator.errors import Fault
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.paths import Path, Place, dotted
@@ -66,35 +67,6 @@ class Branch:
     sets: tuple[Key, ...] = ()
     axes: tuple[Axis, ...] = ()
     case: str = ""
-
-
-def is_labelled(value: Any) -> bool:
-    """Whether a listed value is ``{label: …, value: …}``."""
-    return isinstance(value, dict) and value.keys() == {"label", "value"}
-
-
-def label(value: Any) -> tuple[Any, Any]:
-    """A listed value as (value, what its column shows): a number, or a string.
-
-    Example:
-        >>> label({"clip": "norm", "limit": 1.0})[1], label({"label": "tight", "value": 1})[1]
-        ('clip=norm limit=1.0', 'tight')
-    """
-    if type(value) in (int, float):
-        return value, value
-    if is_labelled(value):
-        return value["value"], str(_described(value["label"]))
-    return value, _described(value)
-
-
-def _described(value: Any) -> Any:
-    if isinstance(value, dict):
-        return " ".join(f"{key}={_described(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return "[" + ", ".join(str(_described(item)) for item in value) + "]"
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def comparable(value: Any) -> Any:

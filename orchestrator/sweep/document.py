@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.resolver import Resolver
 
-from orchestrator.config import content, show
+from orchestrator.config.files import content
+from orchestrator.config.text import show
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep.paths import Place, dotted
 

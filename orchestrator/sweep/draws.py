@@ -12,7 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from orchestrator.config import near, show
+from orchestrator.config.text import near, show
 from orchestrator.process import patiently
 from orchestrator.streams import philox
 

@@ -12,16 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import user_code
-from orchestrator.config import (
-    UNKNOWN_KEY,
-    Config,
-    ConfigError,
-    Field,
-    explain,
-    field_validator,
-    refuse,
-    show,
-)
+from orchestrator.config.base import Config, ConfigError, Field, field_validator, refuse
+from orchestrator.config.faults import UNKNOWN_KEY, explain
+from orchestrator.config.text import show
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep import document
 from orchestrator.sweep.document import Document
@@ -30,7 +23,7 @@ from orchestrator.sweep.overrides import overridden
 from orchestrator.sweep.plan import Plan
 from orchestrator.sweep.planner import Planner
 from orchestrator.sweep.resolved import Resolved
-from orchestrator.sweep.trial import Record, Trial
+from orchestrator.trial.trial import Record, Trial
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 LONGEST_NAME = 200

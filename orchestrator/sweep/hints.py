@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.models.any_circuit import AnyCircuit
 from orchestrator.models.base import Model
-from orchestrator.models.gates import Observable
+from orchestrator.models.circuits.any_circuit import AnyCircuit
+from orchestrator.models.circuits.gates import Observable
 from orchestrator.models.hybrid import Hybrid
-from orchestrator.sweep.pinned import made_ready
 from orchestrator.sweep.plan import Plan
-from orchestrator.sweep.problem import Problem
+from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.problem import Problem
 
 _NO_PROBABILITY = (
     "(1 + E)/2 is then no probability, and the loss has no meaning: it falls below 0, or diverges"
@@ -68,7 +68,7 @@ def reach(observable: Observable) -> tuple[float, float]:
     A Pauli string lies in [-1, 1], the identity is 1, and |0…0><0…0| lies in [0, 1].
 
     Example:
-        >>> from orchestrator.models.gates import Term
+        >>> from orchestrator.models.circuits.gates import Term
         >>> reach(Observable((Term(1.0, 0, 0), Term(0.5, 0, 1)), -1.0))
         (-0.5, 1.5)
     """

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.config import show
+from orchestrator.config.text import label, show
 from orchestrator.errors import Fault
-from orchestrator.sweep.axes import Axis, Key, Scope, comparable, label
+from orchestrator.sweep.axes import Axis, Key, Scope, comparable
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.draws import DISTRIBUTIONS, Draws, distinct, distribution
 from orchestrator.sweep.paths import Path, Place, dotted

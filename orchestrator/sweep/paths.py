@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from orchestrator.config import show
+from orchestrator.config.text import show
 
 Place = tuple[str | int, ...]
 """Keys and list indices from the top of a document."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from orchestrator.sweep.axes import label
-from orchestrator.sweep.pinned import Pinned
-from orchestrator.sweep.trial import Trial, digest, members
+from orchestrator.config.text import label
+from orchestrator.trial.pinned import Pinned
+from orchestrator.trial.trial import Trial, digest, members
 from orchestrator.updates.base import Update
 
 _CHAINS = 256

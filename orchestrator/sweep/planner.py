@@ -12,13 +12,15 @@ from itertools import groupby
 from pathlib import Path as FilePath
 from typing import Any
 
-from orchestrator.config import Config, ConfigError, discover, explain
+from orchestrator.config.base import Config, ConfigError
+from orchestrator.config.families import discover
+from orchestrator.config.faults import explain
+from orchestrator.config.text import label
 from orchestrator.errors import Fault, InputError
 from orchestrator.process import patiently
-from orchestrator.sweep.axes import Axis, Branch, Key, Scope, branches, choices, clashes, label
+from orchestrator.sweep.axes import Axis, Branch, Key, Scope, branches, choices, clashes
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.paths import Path, dotted
-from orchestrator.sweep.pinned import Pinned, pin
 from orchestrator.sweep.plan import (
     Combination,
     FreeAxis,
@@ -30,8 +32,9 @@ from orchestrator.sweep.plan import (
     Structure,
 )
 from orchestrator.sweep.resolved import Resolved
-from orchestrator.sweep.trial import Trial, key_of, shared
 from orchestrator.sweep.twins import twins
+from orchestrator.trial.pinned import Pinned, pin
+from orchestrator.trial.trial import Trial, key_of, shared
 from orchestrator.updates.base import Update
 
 MAX_COMBINATIONS = 10_000

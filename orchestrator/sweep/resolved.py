@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from orchestrator.config import UNKNOWN_KEY, ConfigError, explain
+from orchestrator.config.base import ConfigError
+from orchestrator.config.faults import UNKNOWN_KEY, explain
+from orchestrator.config.text import label
 from orchestrator.errors import Fault, InputError
-from orchestrator.sweep.axes import Key, label
+from orchestrator.sweep.axes import Key
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.paths import Path, Place, dotted, position, write
 from orchestrator.sweep.plan import Slot
-from orchestrator.sweep.problem import problem
-from orchestrator.sweep.trial import Trial
+from orchestrator.trial.problem import problem
+from orchestrator.trial.trial import Trial
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.sweep.draws import DISTRIBUTIONS
 from orchestrator.sweep.file import SweepFile
-from orchestrator.sweep.trial import Trial
+from orchestrator.trial.trial import Trial
 
 _INTEGER = {"type": "integer"}
 _RANGE = {

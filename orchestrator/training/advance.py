@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.errors import WorkerLost
+from orchestrator.training.loop import Chunk, Team, Walk
 from orchestrator.training.pack import Pack
 from orchestrator.training.probe import Probe
 from orchestrator.training.train import Training
-from orchestrator.training.walk import Chunk, Team, Walk
 
 _CHUNK_BYTES = 32 << 20
 

@@ -12,7 +12,7 @@ from orchestrator.data.base import Dataset
 from orchestrator.engines.gradient import Shard
 from orchestrator.models.samples import MiniBatch, Samples
 from orchestrator.streams import Purpose, Streams
-from orchestrator.sweep.trial import Batch
+from orchestrator.trial.trial import Batch
 
 
 class Batches:

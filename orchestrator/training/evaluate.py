@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orchestrator.groups import Array
 from orchestrator.models.scores import Scores
-from orchestrator.sweep.problem import Problem
+from orchestrator.trial.problem import Problem
 
 _SAMPLES = 256
 """Predicted at a time: a large test part would not fit into memory once for every trial."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from orchestrator.engines.gradient import GradientSum, LossSum, Shard
 from orchestrator.groups import Array
-from orchestrator.sweep.pinned import Pinned, made_ready
+from orchestrator.training.loop import Walk
 from orchestrator.training.recorder import Seconds
-from orchestrator.training.walk import Walk
+from orchestrator.trial.pinned import Pinned, made_ready
 
 
 @np.errstate(all="ignore")  # as for gradients

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.groups import Array
-from orchestrator.sweep.pinned import Pinned
-from orchestrator.sweep.trial import Trial
+from orchestrator.trial.pinned import Pinned
+from orchestrator.trial.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import GradientSum
 from orchestrator.groups import Array
-from orchestrator.sweep.problem import shard_bytes
 from orchestrator.training.batches import row_streams
 from orchestrator.training.evaluate import untested
+from orchestrator.training.loop import Team, Walk, all_finite
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
 from orchestrator.training.state import State
-from orchestrator.training.walk import Team, Walk, all_finite
+from orchestrator.trial.problem import shard_bytes
 
 _CALL_BYTES = 128 << 20
 _FIRST_ROWS = 64

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from orchestrator.engines.gradient import GradientSum
 from orchestrator.groups import Array, Group
 from orchestrator.models.scores import Scores
-from orchestrator.sweep.problem import Problem
-from orchestrator.sweep.trial import Record
-from orchestrator.traces.statistics import Recorded, group_statistics, step_statistics
+from orchestrator.tables.statistics import Recorded, group_statistics, step_statistics
+from orchestrator.trial.problem import Problem
+from orchestrator.trial.trial import Record
 
 Columns = dict[str, NDArray[Any]]
 Rows = dict[str, Columns]

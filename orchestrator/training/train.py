@@ -13,11 +13,11 @@ from orchestrator.streams import Streams
 from orchestrator.training.batches import draw_axes
 from orchestrator.training.ended import parameter_rows
 from orchestrator.training.evaluate import evaluate, untested
+from orchestrator.training.loop import Team, Walk, all_finite
 from orchestrator.training.losses import StepLosses
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
 from orchestrator.training.state import State
-from orchestrator.training.walk import Team, Walk, all_finite
 from orchestrator.updates.chain import Applied
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from orchestrator import user_code
+from orchestrator.backends.batched.threads import use_threads_only
 from orchestrator.data.base import Dataset
 from orchestrator.data.source import Source, know
 from orchestrator.engines.base import Engine
-from orchestrator.engines.threads import use_threads_only
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.sweep.plan import Plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator.config import Field
+from orchestrator.config.base import Field
 from orchestrator.groups import Array
 from orchestrator.updates.base import State
 from orchestrator.updates.given import Given, Needs

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from orchestrator.config import Config
+from orchestrator.config.base import Config
 from orchestrator.groups import Array
 from orchestrator.updates.given import NOTHING, Given, Needs
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from orchestrator.config import Field, ValidationInfo, field_validator, refuse
+from orchestrator.config.base import Field, ValidationInfo, field_validator, refuse
 from orchestrator.groups import Array, Group
 from orchestrator.process import one_blas_thread
 from orchestrator.updates.base import Optimizer, State

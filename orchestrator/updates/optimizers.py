@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from orchestrator.config import Field
+from orchestrator.config.base import Field
 from orchestrator.groups import Array
 from orchestrator.updates.base import Optimizer, State
 from orchestrator.updates.given import Given

@@ -17,12 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.api import open_run, run
+from orchestrator.api.placing import Where
+from orchestrator.api.running import open_run, run
 from orchestrator.driver.verify import cpu
-from orchestrator.placing import Where
+from orchestrator.runs.arrow import order_by
 from orchestrator.sweep.file import load
-from orchestrator.traces.arrow import order_by
-from orchestrator.traces.schema import SORT, TABLES
+from orchestrator.tables.schema import SORT, TABLES
 
 HERE = Path(__file__).parent / "pinned"
 RECORD = HERE / "record.json"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.backends.base import Backend
+from orchestrator.backends.base import Backend
 from orchestrator.engines.circuit_stage import circuit_stages
 from orchestrator.engines.gradient import Cost, Shard
 from orchestrator.engines.layered import LayeredDifferentiator

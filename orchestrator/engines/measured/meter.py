@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.backends.base import Backend, Evaluator
+from orchestrator.backends.base import Backend, Evaluator
 from orchestrator.engines.gradient import Cost, Shard
 from orchestrator.engines.measured.squared import Moments, of_signs
 from orchestrator.groups import Array
-from orchestrator.models.gates import Observable
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.gates import Observable
+from orchestrator.models.circuits.program import Program
 from orchestrator.streams import Purpose
 
 CALL_BYTES = 32 << 20
@@ -149,7 +149,7 @@ class Meter:
 
     def _sampled(self, exact: Array, shots: int, shard: Shard, first: int) -> Array:
         """Means of ``shots`` outcomes ±1 whose expectation values are ``exact`` [S, R, B, T]."""
-        from orchestrator.engines.measured.binomial import binomial
+        from orchestrator.backends.batched.binomial import binomial
 
         settings, rows, samples, strings = exact.shape
         before = (shard.number * self.settings + first) * strings

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.engines.backends.base import Part
+from orchestrator.backends.base import Part
 from orchestrator.engines.gradient import Cost, Factor, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measured, Measurer
 from orchestrator.engines.measured.sums import loss_sum, summed
 from orchestrator.groups import Array, Group
-from orchestrator.models.gates import NONE
-from orchestrator.models.program import Point, Program
+from orchestrator.models.circuits.gates import NONE
+from orchestrator.models.circuits.program import Point, Program
 
 Reached = NDArray[np.bool_]
 

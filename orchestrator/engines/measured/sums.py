@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from orchestrator.engines.backends.base import Backend
+from orchestrator.backends.base import Backend
 from orchestrator.engines.gradient import (
     Cost,
     Factor,
@@ -18,7 +18,7 @@ from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
 from orchestrator.engines.per_sample import ExplicitSums, weighted
 from orchestrator.groups import Array
-from orchestrator.models.program import Program
+from orchestrator.models.circuits.program import Program
 
 
 def summed(

@@ -1,0 +1,242 @@
+"""A sweep from file to tables: where the parts are put together, for the command line and for Python."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.api.placing import Where, check_here, placed
+from orchestrator.driver.counts import Counts, count
+from orchestrator.driver.desk import Desk
+from orchestrator.driver.driver import Driver, Progress
+from orchestrator.driver.ledger import Ledger
+from orchestrator.driver.others import MOST, why_others
+from orchestrator.driver.packs import Done, Packer, pack_size
+from orchestrator.driver.scheduler import Scheduler
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage.places import located
+from orchestrator.runs.writer import RunWriter
+from orchestrator.sweep.file import Sweep, load
+from orchestrator.sweep.plan import Plan
+from orchestrator.tables.rows import KeyColumn, KeyValue
+from orchestrator.training.advance import Limits
+from orchestrator.versions import versions
+
+
+class Watcher:
+    """Is told what happens; does nothing. Subclass it to show progress."""
+
+    def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:
+        """The run directory is open."""
+
+    def placed(self, where: str, workers: int) -> None:
+        """The fleet is up."""
+
+    def advanced(self, progress: Progress) -> None:
+        """Something has come back."""
+
+    def compacting(self) -> None:
+        """All trials have ended; the tables are being finished."""
+
+    def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
+        """Entered while the sweep runs; ``stop`` makes it commit and leave."""
+        return _nothing(stop)
+
+
+@contextmanager
+def _nothing(_: Callable[[], None]) -> Iterator[None]:
+    yield
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a sweep ended.
+
+    Attributes:
+        out: where the run is: a path, or the URI that was given.
+        finished: whether all trials have ended; if not, it was stopped and can go on.
+        failed: trials of the sweep that failed, now or before.
+        fed_up: the failure that came as often as ``stop_after`` allows, and how often; None if none did.
+    """
+
+    out: Path | str
+    progress: Progress
+    finished: bool
+    failed: int
+    fed_up: tuple[str, int] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0: all trials done or diverged; 1: some failed, so many perhaps that it was stopped early."""
+        return 1 if self.failed else 0
+
+    def assign(self, circuit: Any, trial: str | None = None) -> Any:
+        """A copy of a circuit with trained values in the place of its parameters; see ``Run.assign``."""
+        return Run(self.out).assign(circuit, trial)
+
+
+def run(
+    sweep: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    where: Where = Where(),
+    overrides: Iterable[str] = (),
+    mixed_versions: bool = False,
+    retry_failed: bool = False,
+    watcher: Watcher | None = None,
+    root: str | os.PathLike[str] = "/",
+    trust: Iterable[str | os.PathLike[str]] = (),
+) -> Result:
+    """Runs a sweep file, or completes its run.
+
+    Args:
+        sweep: the YAML file.
+        out: the run directory, or a URI such as ``s3://bucket/runs/depth``; ``runs/<name>`` if left out.
+        where: on what to run.
+        overrides: ``path=value`` changes to the sweep file.
+        mixed_versions: go on with a run that other versions began.
+        retry_failed: run the trials of the sweep that failed before once more.
+        watcher: is told what happens.
+        root: absolute file names in the sweep start here; where its files were shipped to.
+        trust: packages and folders whose code the sweep may call, beside its own folder's: names
+            (``"mypackage"``) and paths (``"./circuits"``). ORCHESTRATOR_TRUST adds to them. A sweep with
+            ``python:`` is code that runs with your rights.
+
+    Raises:
+        InputError: faults in the sweep file, or this process lacks the GPU that trials need; nothing was
+            started, nothing written.
+        RunDirectoryError: the directory cannot be used.
+        FleetError: no cluster as asked for.
+        ClusterLost: the cluster is gone; everything that came back is committed.
+
+    Example:
+        >>> result = run("jobs/quickstart.yaml", where=Where(inline=True))  # doctest: +SKIP
+    """
+    watcher = watcher or Watcher()
+    planned = load(Path(sweep), overrides, Path(root), trust)
+    if where.inline:
+        check_here(planned.plan)
+    folder = located(f"runs/{planned.name}" if out is None else out)
+    with _open(planned, folder, mixed_versions) as writer:
+        again = _take_back_failures(writer, planned.plan) if retry_failed else 0
+        done = Done(writer.ended(), writer.states())
+        counts, others = count(planned.plan, done)
+        writer.mark(others, _keys(planned.plan))
+        why = why_others(Run(folder).others(MOST), planned.plan) if len(others) else ""
+        counts = replace(counts, damaged=len(writer.lost), again=again, why=why)
+        watcher.opened(planned, folder, counts)
+        progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)
+        fed_up = None
+        if counts.begun or counts.new:
+            fed_up = _drive(planned, writer, done, where, progress, watcher)
+        finished = counts.kept + progress.ended == planned.plan.count
+        if finished:
+            watcher.compacting()
+            writer.compact(_keys(planned.plan))
+            writer.control.forget()
+        return Result(folder, progress, finished, Run(folder).count("failed"), fed_up)
+
+
+def _keys(plan: Plan) -> Iterator[tuple[str, tuple[KeyValue, ...]]]:
+    return ((trial.id, trial.keys) for trial in plan.trials())
+
+
+def _take_back_failures(writer: RunWriter, plan: Plan) -> int:
+    """Removes the trials of the plan that failed from the run; returns how many."""
+    failed = Done(writer.failed(), {})
+    if not len(failed.ended):
+        return 0
+    again = [trial.id for trial in plan.trials() if failed.has_ended(trial.id)]
+    writer.take_back(again, _keys(plan))
+    return len(again)
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """A run to read, finished or not: its directory, or its URI on an object store.
+
+    Its tables are whole. They also hold trials that the sweep no longer names, with ``trials.current`` false.
+
+    Raises:
+        RunDirectoryError: there is no run.
+
+    Example:
+        >>> open_run("runs/quickstart").steps.to_pandas()  # doctest: +SKIP
+    """
+    return Run(path)
+
+
+def check_run(sweep: Sweep, folder: Path | str) -> None:
+    """Raises RunDirectoryError if ``run`` would not go on with the run that is there; changes nothing."""
+    RunWriter.check(folder, sweep.name, _record(sweep), versions())
+
+
+def _record(sweep: Sweep) -> str:
+    return json.dumps(sweep.record.model_dump(mode="json"), sort_keys=True)
+
+
+def _open(sweep: Sweep, folder: Path | str, mixed_versions: bool) -> RunWriter:
+    keys = tuple(
+        KeyColumn(name, kind) for name, kind in zip(sweep.plan.keys, sweep.plan.key_types, strict=True)
+    )
+    return RunWriter.open(
+        folder,
+        name=sweep.name,
+        sweep=sweep.text,
+        record=_record(sweep),
+        keys=keys,
+        versions=versions(),
+        mixed_versions=mixed_versions,
+    )
+
+
+def _drive(
+    sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
+) -> tuple[str, int] | None:
+    """Runs what is missing; returns the failure that ended this early, if one did."""
+    placement = sweep.placement
+    with placed(where, sweep, watcher.placed) as fleet:
+        left, workers = progress.trials - progress.kept, fleet.size
+        packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
+        driver = Driver(
+            Scheduler(packer.packs(), placement.shard_seconds, sweep.stop_after.identical_failures),
+            fleet,
+            writer,
+            Ledger(json.dumps(versions())),
+            progress,
+            Limits(placement.chunk_steps, placement.chunk_seconds),
+            placement.commit_seconds,
+        )
+        desk = Desk(driver, writer.control, progress)
+
+        def watch(progress: Progress) -> None:
+            desk.attend(progress)
+            watcher.advanced(progress)
+
+        driver.watch = watch
+        with _metrics(driver, sweep, where), watcher.running(driver.stop):
+            driver.run()
+        return driver.scheduler.fed_up
+
+
+@contextmanager
+def _metrics(driver: Driver, sweep: Sweep, where: Where) -> Iterator[None]:
+    """On Ray, the driver's progress goes to Ray's metrics, too."""
+    if where.inline:
+        yield
+        return
+    from orchestrator.fleet.metrics import RayMetrics
+
+    metrics, watch = RayMetrics(sweep.name), driver.watch
+
+    def advanced(progress: Progress) -> None:
+        metrics.report(progress)
+        watch(progress)
+
+    driver.watch = advanced
+    yield
+    metrics.flush(driver.progress)

@@ -1,0 +1,1 @@
+"""What evaluates circuits, each in a folder with its configuration."""

@@ -1,0 +1,1 @@
+"""Qiskit Aer: expectation values, adjoint gradients, processors' noise, the certificate's run."""

@@ -1,0 +1,212 @@
+"""What names stand for while a syntax tree is elaborated, and which bits an operand is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TypeVar
+
+from openqasm3 import ast
+
+from orchestrator.models.circuits.openqasm.refusal import Refusal
+from orchestrator.models.circuits.openqasm.values import Number, whole
+from orchestrator.models.circuits.size import MOST_QUBITS
+
+Node = TypeVar("Node", bound=ast.QASMNode)
+Operand = ast.Identifier | ast.IndexedIdentifier
+
+MOST_BITS = MOST_QUBITS
+"""Qubits, and classical bits, of a program."""
+
+PHYSICAL = "$"
+"""Name of the register that the qubits $0, $1, … are put into."""
+
+
+@dataclass(frozen=True)
+class Bit:
+    """A qubit or classical bit: of a register, or (index None) alone."""
+
+    register: str
+    index: int | None
+
+    def operand(self) -> Operand:
+        """The bit as OpenQASM names it."""
+        name = ast.Identifier(self.register)
+        return name if self.index is None else ast.IndexedIdentifier(name, [[ast.IntegerLiteral(self.index)]])
+
+
+@dataclass(frozen=True)
+class Bits:
+    """What an operand is: one bit, or a list of them, over which a gate is repeated."""
+
+    bits: tuple[Bit, ...]
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class GateType:
+    """How a gate is called, how many gates it is when written out, and how much work it is to read."""
+
+    arguments: int
+    qubits: int
+    leaves: int = 1
+    weight: int = 1
+
+
+@dataclass
+class Scope:
+    """The names of the program, or of the body of a gate's definition.
+
+    Attributes:
+        constants: names of numbers, the variables of loops among them.
+        free: names of parameters, each with the name that it gets.
+        qubits: names of qubits and registers.
+        gate: name of the gate whose body it is, if it is one.
+        leaves, weight: of the gates so far, as in ``GateType``.
+    """
+
+    constants: dict[str, Number] = field(default_factory=dict)
+    free: dict[str, str] = field(default_factory=dict)
+    qubits: dict[str, Bits] = field(default_factory=dict)
+    gate: str = ""
+    leaves: int = 0
+    weight: int = 0
+
+    def find(self, node: ast.QASMNode, names: Mapping[str, Bits]) -> Bits:
+        """The bits that an operand names, among those of ``names``.
+
+        Raises:
+            Refusal: it names none, or an index is out of range.
+        """
+        match node:
+            case ast.Identifier(name=name) if name in names:
+                return names[name]
+            case ast.Identifier(name=name) if names is self.qubits and _is_physical(name) and not self.gate:
+                return _physical(node, name)
+            case ast.Identifier(name=name):
+                raise Refusal.at(node, f"{name} is not declared here, or of another type", name)
+            case ast.IndexedIdentifier(name=inner, indices=indices):
+                return self._indexed(node, self.find(placed(inner, node), names), indices)
+            case ast.IndexExpression(collection=inner, index=index):
+                return self._indexed(node, self.find(inner, names), [index])
+            case ast.Concatenation(lhs=left, rhs=right):
+                return Bits(self.find(left, names).bits + self.find(right, names).bits)
+        raise Refusal.at(node, "is not a qubit, bit or register")
+
+    def _indexed(self, node: ast.QASMNode, bits: Bits, indices: Sequence[ast.IndexElement]) -> Bits:
+        for index in indices:
+            if bits.single:
+                raise Refusal.at(node, "a single bit has no index")
+            bits = self._chosen(node, bits.bits, index)
+        return bits
+
+    def _chosen(self, node: ast.QASMNode, bits: tuple[Bit, ...], index: ast.IndexElement) -> Bits:
+        if isinstance(index, ast.DiscreteSet):
+            return Bits(tuple(bits[self._position(value, len(bits))] for value in index.values))
+        if len(index) != 1:
+            raise Refusal.at(node, "has several indices at once, must have one")
+        if isinstance(index[0], ast.RangeDefinition):
+            return Bits(tuple(bits[k] for k in self._range(index[0], len(bits))))
+        return Bits((bits[self._position(index[0], len(bits))],), single=True)
+
+    def _position(self, node: ast.QASMNode, size: int) -> int:
+        """An index, counted from the end if negative."""
+        index = whole(node, self.constants, self.free)
+        if not -size <= index < size:
+            raise Refusal.at(node, f"index {index} is out of range (legal: 0 to {size - 1})")
+        return index % size
+
+    def _range(self, node: ast.RangeDefinition, size: int) -> range:
+        step = 1 if node.step is None else whole(node.step, self.constants, self.free)
+        if step == 0:
+            raise Refusal.at(node, "the step of a range is 0")
+        ends = (0, size - 1) if step > 0 else (size - 1, 0)
+        start, end = (
+            default if given is None else self._position(given, size)
+            for given, default in zip((node.start, node.end), ends, strict=True)
+        )
+        return range(start, end + (1 if step > 0 else -1), step)
+
+    def turns(self, node: ast.QASMNode) -> Sequence[int]:
+        """The values that the variable of a loop takes."""
+        if isinstance(node, ast.DiscreteSet):
+            return [whole(value, self.constants, self.free) for value in node.values]
+        if not isinstance(node, ast.RangeDefinition) or node.start is None or node.end is None:
+            raise Refusal.at(node, "a loop goes over a range [a:b] or a set {a, b} of whole numbers")
+        start, end = (whole(value, self.constants, self.free) for value in (node.start, node.end))
+        step = 1 if node.step is None else whole(node.step, self.constants, self.free)
+        if step == 0:
+            raise Refusal.at(node, "the step of a range is 0")
+        return range(start, end + (1 if step > 0 else -1), step)
+
+
+def broadcast(node: ast.QASMNode, operands: Sequence[Bits]) -> Iterator[tuple[Bit, ...]]:
+    """The bits of each gate that a statement stands for: single bits are repeated, registers run along.
+
+    Raises:
+        Refusal: registers of different lengths, or a bit twice in one gate.
+    """
+    sizes = {len(operand.bits) for operand in operands if not operand.single}
+    if len(sizes) > 1:
+        lengths = ", ".join(map(str, sorted(sizes)))
+        raise Refusal.at(node, f"takes registers of different lengths ({lengths}) at once")
+    for turn in range(max(sizes, default=1)):
+        bits = tuple(operand.bits[0 if operand.single else turn] for operand in operands)
+        if len(set(bits)) < len(bits):
+            raise Refusal.at(node, "names a qubit twice")
+        yield bits
+
+
+def physical(statements: Sequence[ast.QASMNode]) -> int:
+    """How many qubits $0, $1, … elaborated statements name."""
+    return max(chain.from_iterable(_physicals(statement) for statement in statements), default=-1) + 1
+
+
+def _physicals(statement: ast.QASMNode) -> Iterator[int]:
+    for operand in _operands(statement):
+        match operand:
+            case ast.IndexedIdentifier(
+                name=ast.Identifier(name=name), indices=[[ast.IntegerLiteral(value=index)]]
+            ) if name == PHYSICAL:
+                yield index
+
+
+def _operands(statement: ast.QASMNode) -> Sequence[ast.QASMNode]:
+    match statement:
+        case ast.QuantumGate() | ast.QuantumPhase():
+            return statement.qubits
+        case ast.QuantumReset():
+            return [statement.qubits]
+        case ast.QuantumMeasurementStatement():
+            return [statement.measure.qubit]
+    return []
+
+
+def _is_physical(name: str) -> bool:
+    return name.startswith("$")
+
+
+def _physical(node: ast.QASMNode, name: str) -> Bits:
+    digits = name.removeprefix("$")
+    if len(digits) > len(str(MOST_BITS)) or int(digits) >= MOST_BITS:
+        raise Refusal.at(node, f"qubit {name:.20} is out of range (legal: $0 to ${MOST_BITS - 1})")
+    return Bits((Bit(PHYSICAL, int(digits)),), single=True)
+
+
+def root(node: ast.QASMNode) -> str:
+    """The name of the first register of an operand."""
+    match node:
+        case ast.Identifier(name=name):
+            return name
+        case ast.IndexedIdentifier(name=inner) | ast.IndexExpression(collection=inner):
+            return root(inner)
+        case ast.Concatenation(lhs=left):
+            return root(left)
+    return ""
+
+
+def placed(node: Node, origin: ast.QASMNode) -> Node:
+    """The node, at the place of another (the parser takes a lone name's offset in the file for a column)."""
+    node.span = origin.span
+    return node

@@ -1,0 +1,274 @@
+"""OpenQASM 2 (Cross et al. 2017, arXiv 1707.03429): from text to the syntax tree that OpenQASM 3 has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from openqasm3 import ast
+
+from orchestrator.models.circuits.openqasm.qelib1 import QELIB1
+from orchestrator.models.circuits.openqasm.refusal import Refusal
+from orchestrator.models.circuits.openqasm.scopes import Operand
+
+_TOKEN = re.compile(
+    r"""(?P<blank>(?:\s|//[^\n]*)+)
+    | (?P<string>"[^"\n]*")
+    | (?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)
+    | (?P<name>[A-Za-z_]\w*)
+    | (?P<sign>->|==|[;,(){}\[\]+\-*/^])""",
+    re.VERBOSE | re.ASCII,
+)
+_FUNCTIONS = {"ln": "log", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+"""OpenQASM 3's names of functions, where they differ."""
+
+_DECLARING = ("gate", "opaque", "qreg", "creg")
+_LEVELS = (("+", "-"), ("*", "/"))
+"""Signs between operands, those that bind least first."""
+
+Item = TypeVar("Item", bound=ast.QASMNode)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of text; line and column count from 1, the offset from 0; empty at the end of the file."""
+
+    kind: str
+    text: str
+    line: int
+    column: int
+    offset: int
+
+
+def parse(text: str, reserved: Container[str] = ()) -> ast.Program:
+    """The syntax tree of an OpenQASM 2 program.
+
+    Args:
+        reserved: a gate or register of such a name gets ``_`` behind its name.
+
+    Raises:
+        Refusal: the first place that is not OpenQASM 2.
+    """
+    return _Parser(text, reserved).program()
+
+
+@cache
+def library() -> dict[str, ast.QuantumGateDefinition]:
+    """The gates of ``qelib1.inc`` that ``stdgates.inc`` lacks, by name."""
+    definitions = [node for node in parse(QELIB1).statements if isinstance(node, ast.QuantumGateDefinition)]
+    return {node.name.name: node for node in definitions}
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """The pieces of a text without blanks and comments, and one of kind ``end``."""
+    position, line, begin = 0, 1, 0
+    while position < len(text):
+        found = _TOKEN.match(text, position)
+        if not found:
+            raise Refusal(line, position - begin + 1, f"{text[position]!r} is not OpenQASM 2")
+        if found.lastgroup != "blank":
+            yield Token(str(found.lastgroup), found[0], line, position - begin + 1, position)
+        elif "\n" in found[0]:
+            line += found[0].count("\n")
+            begin = position + found[0].rindex("\n") + 1
+        position = found.end()
+    yield Token("end", "", line, position - begin + 1, position)
+
+
+def declared(text: str) -> set[str]:
+    """The names that a program gives to gates and registers."""
+    found = list(tokens(text))
+    return {name.text for keyword, name in pairwise(found) if keyword.text in _DECLARING}
+
+
+class _Parser:
+    def __init__(self, text: str, reserved: Container[str]) -> None:
+        own = {name for name in declared(text) if name in reserved}
+        self._tokens = [
+            replace(token, text=f"{token.text}_") if token.text in own else token for token in tokens(text)
+        ]
+        self._next = 0
+
+    def program(self) -> ast.Program:
+        statements: list[ast.Statement | ast.Pragma] = []
+        if self._skip("OPENQASM"):
+            self._take("number")
+            self._expect(";")
+        while self._token.kind != "end":
+            if not self._skip(";"):
+                statements.append(self._placed(self._statement))
+        return ast.Program(statements, "2.0")
+
+    # Statements.
+
+    def _statement(self) -> ast.Statement:
+        match self._take("name").text:
+            case "include":
+                return self._ended(ast.Include(self._take("string").text.strip('"')))
+            case "qreg":
+                return self._ended(ast.QubitDeclaration(self._name(), self._size()))
+            case "creg":
+                name = self._name()
+                return self._ended(ast.ClassicalDeclaration(ast.BitType(self._size()), name, None))
+            case "gate":
+                return self._definition()
+            case "opaque":
+                return self._opaque()
+            case "measure":
+                measure = ast.QuantumMeasurement(self._operand())
+                self._expect("->")
+                return self._ended(ast.QuantumMeasurementStatement(measure, self._operand()))
+            case "if":
+                return self._conditional()
+            case "reset":
+                return self._ended(ast.QuantumReset(self._operand()))
+            case name:
+                return self._applied(name)
+
+    def _definition(self) -> ast.Statement:
+        name, formals, qubits = self._signature()
+        self._expect("{")
+        body: list[Any] = []
+        while not self._skip("}"):
+            body.append(self._placed(lambda: self._applied(self._take("name").text)))
+        return ast.QuantumGateDefinition(name, formals, qubits, body)
+
+    def _opaque(self) -> ast.Statement:
+        name, _, _ = self._signature()
+        return self._ended(ast.ExternDeclaration(name, []))
+
+    def _signature(self) -> tuple[ast.Identifier, list[ast.Identifier], list[ast.Identifier]]:
+        name = self._name()
+        return name, self._listed(self._name), self._several(self._name)
+
+    def _conditional(self) -> ast.Statement:
+        self._expect("(")
+        name = self._name()
+        self._expect("==")
+        self._take("number")
+        self._expect(")")
+        return ast.BranchingStatement(name, [self._statement()], [])
+
+    def _applied(self, name: str) -> ast.Statement:
+        """A gate, or a barrier."""
+        if name == "barrier":
+            return self._ended(ast.QuantumBarrier(self._several(self._operand)))
+        arguments = self._listed(self._expression)
+        return self._ended(ast.QuantumGate([], ast.Identifier(name), arguments, self._several(self._operand)))
+
+    def _ended(self, statement: ast.Statement) -> ast.Statement:
+        self._expect(";")
+        return statement
+
+    # Names and operands.
+
+    def _name(self) -> ast.Identifier:
+        return self._placed(lambda: ast.Identifier(self._take("name").text))
+
+    def _size(self) -> ast.Expression:
+        self._expect("[")
+        size = self._placed(lambda: ast.IntegerLiteral(self._whole()))
+        self._expect("]")
+        return size
+
+    def _whole(self) -> int:
+        token = self._take("number")
+        if not token.text.isdigit() or len(token.text) > 18:
+            raise Refusal(token.line, token.column, f"is {token.text:.20}, must be a whole number")
+        return int(token.text)
+
+    def _operand(self) -> Operand:
+        def operand() -> Operand:
+            name = self._name()
+            return ast.IndexedIdentifier(name, [[self._size()]]) if self._token.text == "[" else name
+
+        start = self._token
+        return _at(start, operand())
+
+    def _listed(self, item: Callable[[], Item]) -> list[Item]:
+        """Items in parentheses, none if there are no parentheses."""
+        if not self._skip("(") or self._skip(")"):
+            return []
+        items = self._several(item)
+        self._expect(")")
+        return items
+
+    def _several(self, item: Callable[[], Any]) -> list[Any]:
+        items = [item()]
+        while self._skip(","):
+            items.append(item())
+        return items
+
+    # Angles.
+
+    def _expression(self, level: int = 0) -> ast.Expression:
+        start = self._token
+        left = self._expression(level + 1) if level + 1 < len(_LEVELS) else self._negative()
+        while self._token.text in _LEVELS[level]:
+            sign = ast.BinaryOperator[self._take("sign").text]
+            right = self._expression(level + 1) if level + 1 < len(_LEVELS) else self._negative()
+            left = _at(start, ast.BinaryExpression(sign, left, right))
+        return left
+
+    def _negative(self) -> ast.Expression:
+        start = self._token
+        if self._skip("-"):
+            return _at(start, ast.UnaryExpression(ast.UnaryOperator["-"], self._negative()))
+        if self._skip("+"):
+            return self._negative()
+        base = self._placed(self._atom)
+        if self._skip("^"):
+            return _at(start, ast.BinaryExpression(ast.BinaryOperator["**"], base, self._negative()))
+        return base
+
+    def _atom(self) -> ast.Expression:
+        if self._skip("("):
+            inner = self._expression()
+            self._expect(")")
+            return inner
+        if self._token.kind == "number":
+            return ast.FloatLiteral(float(self._take("number").text))
+        name = self._take("name").text
+        if self._token.text != "(":
+            return ast.Identifier(name)
+        return ast.FunctionCall(ast.Identifier(_FUNCTIONS.get(name, name)), self._listed(self._expression))
+
+    # Tokens.
+
+    @property
+    def _token(self) -> Token:
+        return self._tokens[self._next]
+
+    def _skip(self, text: str) -> bool:
+        found = self._token.text == text
+        self._next += found
+        return found
+
+    def _expect(self, text: str) -> None:
+        if not self._skip(text):
+            self._refuse(f"'{text}' is missing before")
+
+    def _take(self, kind: str) -> Token:
+        if self._token.kind != kind:
+            self._refuse(f"a {kind} is missing before")
+        self._next += 1
+        return self._tokens[self._next - 1]
+
+    def _refuse(self, reason: str) -> None:
+        token = self._token
+        found = f"'{token.text:.20}'" if token.text else "the end of the file"
+        raise Refusal(token.line, token.column, f"{reason} {found}")
+
+    def _placed(self, read: Callable[[], Item]) -> Item:
+        start = self._token
+        return _at(start, read())
+
+
+def _at(token: Token, node: Item) -> Item:
+    """The node, at the place where a token begins; there columns count from 0."""
+    node.span = ast.Span(token.line, token.column - 1, token.line, token.column - 1)
+    return node

@@ -1,0 +1,1 @@
+"""The run directory: its writer and reader, commits, manifest, compaction, digest, control."""

@@ -1,0 +1,166 @@
+"""Rows as Arrow tables: the schema's columns, with the swept keys attached beside the trial's id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState
+from orchestrator.tables.schema import SORT, TABLES
+
+TEXT = pa.dictionary(pa.int32(), pa.string())
+"""Arrow type of trial ids and of swept keys that are text: few values, many rows."""
+
+_ID = re.compile("[0-9a-f]{16}")
+
+_TYPES = {
+    "string": pa.string(),
+    "json": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "int64 list": pa.list_(pa.int64()),
+}
+
+STATE = pa.schema([("trial", pa.string()), ("step", pa.int64()), ("vector", pa.list_(pa.float64()))])
+"""Schema of the states of unfinished trials."""
+
+
+def table_schema(table: str, keys: Iterable[KeyColumn]) -> pa.Schema:
+    """Schema of ``table``: trial, swept keys, the other columns in the order of ``TABLES``."""
+    swept = [(name, _key_type(key)) for key in keys if (name := key.column(table))]
+    own = [(column.name, _TYPES[column.type]) for column in TABLES[table] if column.name != "trial"]
+    return pa.schema([("trial", TEXT), *swept, *own])
+
+
+def key_schema(keys: Iterable[KeyColumn]) -> pa.Schema:
+    """Schema of a table of trials and their swept keys, each under its own name."""
+    return pa.schema([("trial", TEXT), *((key.name, _key_type(key)) for key in keys)])
+
+
+def to_arrow(
+    table: str, rows: Rows, keys: Sequence[KeyColumn], values: Mapping[str, Sequence[KeyValue]]
+) -> pa.Table:
+    """The rows of one table with the swept keys of their trials.
+
+    Args:
+        values: trial id -> values of ``keys``, in that order.
+
+    Raises:
+        ValueError: a column that the table does not have, one of its sort key left out, or an id that
+            is not 16 hexadecimal digits.
+        KeyError: a trial without values.
+    """
+    given = rows[table]
+    unknown = given.keys() - {column.name for column in TABLES[table]}
+    if unknown or not given.keys() >= set(SORT[table]):
+        raise ValueError(f"{table}: unknown columns {sorted(unknown)}, or not all of {SORT[table]} given")
+    trials = _array(given["trial"], "string").dictionary_encode()
+    names = trials.dictionary.to_pylist()
+    if trials.null_count or not all(map(_ID.fullmatch, names)):
+        raise ValueError(f"{table}: a trial's id must be 16 hexadecimal digits")
+    swept = key_arrays(keys, [values[name] for name in names])
+    arrays = {c.name: _array(given[c.name], c.type) for c in TABLES[table] if c.name in given}
+    arrays |= {
+        name: array.take(trials.indices)
+        for key, array in zip(keys, swept, strict=True)
+        if (name := key.column(table))
+    }
+    return conform(pa.table({**arrays, "trial": trials}), table_schema(table, keys))
+
+
+def key_arrays(keys: Sequence[KeyColumn], values: Sequence[Sequence[KeyValue]]) -> list[pa.Array]:
+    """One array for each of ``keys``; ``values`` has an item per row, each in the order of ``keys``."""
+    return [
+        pa.array([key.convert(row[position]) for row in values], _TYPES[key.type])
+        for position, key in enumerate(keys)
+    ]
+
+
+def states_to_arrow(states: Mapping[str, SavedState]) -> pa.Table:
+    """States as a table of schema ``STATE``."""
+    vectors = [np.asarray(state.vector, np.float64) for state in states.values()]
+    steps = [state.step for state in states.values()]
+    return pa.table([list(states), steps, pa.array(vectors, STATE.field("vector").type)], schema=STATE)
+
+
+def conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
+    """``data`` with the columns and types of ``schema``; what it lacks is null."""
+    if data.schema.equals(schema):
+        return data
+    present = set(data.column_names)
+    columns = [
+        _convert(data.column(field.name), field.type)
+        if field.name in present
+        else pa.nulls(data.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def plain(schema: pa.Schema) -> pa.Schema:
+    """``schema`` with text in place of dictionaries of text."""
+    return pa.schema([field.with_type(pa.string()) if field.type == TEXT else field for field in schema])
+
+
+def trial_numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Trial ids as numbers, uint64 [rows]: their order is that of the ids."""
+    if isinstance(column, pa.ChunkedArray):
+        chunks = [trial_numbers(chunk) for chunk in column.chunks]
+        return np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
+    if not pa.types.is_dictionary(column.type):
+        return trial_numbers(column.dictionary_encode())
+    digits = "".join(column.dictionary.to_pylist())
+    numbers = np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
+    return numbers[column.indices.to_numpy()]
+
+
+def order_by(data: pa.Table, names: Sequence[str]) -> pa.Array:
+    """Positions of the rows of ``data`` in the order of the columns ``names``."""
+    columns = {
+        name: trial_numbers(data.column(name)) if name == "trial" else data.column(name) for name in names
+    }
+    return pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in names])
+
+
+def _key_type(key: KeyColumn) -> pa.DataType:
+    return TEXT if key.type == "string" else _TYPES[key.type]
+
+
+def _array(values: NDArray[Any] | Sequence[Any], type_: str) -> pa.Array:
+    if type_ == "int64 list" and isinstance(values, np.ndarray):
+        offsets = np.arange(len(values) + 1, dtype=np.int32) * np.int32(values.shape[1])
+        return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), pa.int64()))
+    if isinstance(values, np.ndarray) and values.dtype.kind in "SU":
+        return _texts(values)
+    return pa.array(values, _TYPES[type_], from_pandas=True)
+
+
+def _texts(values: NDArray[np.str_] | NDArray[np.bytes_]) -> pa.Array:
+    """Text of NumPy, which fills each place with zeros: all at once, as Arrow goes letter by letter."""
+    unit = np.dtype(np.uint8 if values.dtype.kind == "S" else np.uint32)
+    letters = np.ascontiguousarray(values).view(unit).reshape(len(values), values.itemsize // unit.itemsize)
+    if unit != np.uint8 and letters.size and letters.max() > 127:
+        return _texts(np.char.encode(values.astype(np.str_), "utf-8"))
+    stops = np.cumsum(np.strings.str_len(values), dtype=np.int32)
+    offsets = np.concatenate([np.zeros(1, np.int32), stops])
+    used = letters[letters != 0].astype(np.uint8)
+    if len(used) != (stops[-1] if len(stops) else 0):  # zeros inside a text
+        return pa.array(values.astype(np.str_), pa.string())
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(used))
+
+
+def _convert(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    if column.type == type_:
+        return column
+    if type_ in (TEXT, pa.string()) and pa.types.is_primitive(column.type):
+        key = KeyColumn("", "string")  # a number, from a time when all values of this key were numbers
+        texts = [key.convert(value) for value in column.to_pylist()]
+        column = pa.chunked_array([pa.array(texts, pa.string())])
+    return column.dictionary_encode() if type_ == TEXT else column.cast(type_)

@@ -1,0 +1,265 @@
+"""Finishing a run: its rows sorted into parts, with the swept keys of the whole sweep attached.
+
+An external sort by ranges of trial ids. Ids are hashes, so equal ranges hold about equally many rows;
+a range that does not fit in memory is cut again. A row is read and written once per cut and once for
+its part, however large the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from orchestrator.runs import rowfiles
+from orchestrator.runs.arrow import (
+    conform,
+    key_arrays,
+    key_schema,
+    order_by,
+    plain,
+    table_schema,
+    trial_numbers,
+)
+from orchestrator.runs.commits import NOBODY
+from orchestrator.runs.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
+from orchestrator.runs.memory import give_back
+from orchestrator.runs.parts import PART_BYTES, write_parts
+from orchestrator.runs.storage.base import RowFile, Storage
+from orchestrator.tables.rows import KeyColumn, KeyValue
+from orchestrator.tables.schema import SORT, TABLES
+
+MEMORY_BYTES = 4 << 20
+"""What the rows of one table in one range may take; sorting them takes about four times that."""
+
+_PLANNED = 1 << 12
+"""Trials of the plan that are held as Python objects at once."""
+
+PIECES = 64
+"""Pieces of one cut, at most: so many files are open at once."""
+
+KEYS = "keys"
+"""The plan's swept keys, cut like the tables that they are attached to."""
+
+_PLACE = "place in the plan"
+"""Column of these: the trial's index. No swept key has a name with spaces."""
+
+Plan = Iterable[tuple[str, Sequence[KeyValue]]]
+"""Every trial of the sweep with the values of its swept keys."""
+
+Files = Mapping[str, Sequence[RowFile]]
+Tables = Mapping[str, pa.Table]
+
+
+def compact(
+    folder: Storage,
+    run: Snapshot,
+    info: RunInfo,
+    sweep: str,
+    plan: Plan,
+    memory_bytes: int = MEMORY_BYTES,
+    part_bytes: int = PART_BYTES,
+    gone: NDArray[np.uint64] = NOBODY,
+    tables: Sequence[str] = tuple(TABLES),
+) -> Complete:
+    """Sorts all rows of ended trials into a new generation of parts and lists it.
+
+    Rows of a trial without a row in ``trials`` are left out: its state goes with the commits, so it
+    would start again from step 0. A trial that ``plan`` does not name keeps the swept keys that it has, and
+    is no longer current.
+
+    Args:
+        sweep: SHA-256 of the sweep file whose swept keys are attached to all tables then.
+        part_bytes: size of a file of a finished table, about.
+        gone: numbers of ended trials whose rows are left out as well.
+        tables: that get new parts, `trials` among them; the others keep those they have.
+    """
+    compaction = _Compaction(folder, info.keys, gone, memory_bytes, tables)
+    give_back()
+    folder.delete(SCRATCH)
+    try:
+        return _write(folder, run, info, sweep, compaction.rows(run, plan), part_bytes, tables)
+    except OSError:
+        with suppress(OSError):  # the next try begins anew, but a full disk needs the room
+            folder.delete(SCRATCH)
+        raise
+
+
+def finish(folder: Storage, run: Snapshot, info: RunInfo, sweep: str, tables: Tables) -> Complete:
+    """``compact`` for a run that holds no rows but ``tables``: every trial in them has ended.
+
+    Args:
+        tables: by name, of ``table_schema``, with the swept keys of the whole sweep.
+    """
+    rows = ((table, _in_order(table, data)) for table, data in tables.items())
+    folder.replace(f"{SCRATCH}/{COMPLETE}", b"")  # says what the parts are that no list names yet
+    return _write(folder, run, info, sweep, rows, PART_BYTES, tuple(TABLES))
+
+
+def _in_order(table: str, data: pa.Table) -> pa.Table:
+    """The rows in order, text as text: a dictionary would tell in which order trials came back."""
+    rows = data.take(order_by(data, SORT[table]))
+    return conform(rows, plain(rows.schema))
+
+
+def _write(
+    folder: Storage,
+    run: Snapshot,
+    info: RunInfo,
+    sweep: str,
+    rows: Iterable[tuple[str, pa.Table]],
+    part_bytes: int,
+    tables: Sequence[str],
+) -> Complete:
+    generation = run.complete.generation + 1 if run.complete else 1
+    schemas = {table: table_schema(table, info.keys) for table in tables}
+    conforming = ((table, conform(data, schemas[table])) for table, data in rows)
+    kept = {name: record for name, record in run.parts.items() if PurePath(name).parts[0] not in tables}
+    written = write_parts(folder, generation, schemas, conforming, part_bytes)
+    complete = Complete(generation, run.last, sweep, kept | written)
+    folder.replace(COMPLETE, complete.dump(info))
+    return complete
+
+
+@dataclass(frozen=True)
+class _Compaction:
+    folder: Storage
+    keys: tuple[KeyColumn, ...]
+    gone: NDArray[np.uint64]
+    memory_bytes: int
+    tables: Sequence[str]
+
+    def rows(self, run: Snapshot, plan: Plan) -> Iterator[tuple[str, pa.Table]]:
+        """The rows of each table in order, in portions that fit in memory."""
+        files = {table: run.files(table) for table in self.tables} | {KEYS: self.write_keys(plan)}
+        for piece in self.ranges(files, 0, 1 << 64):
+            yield from self._sorted_piece(piece)
+            give_back()
+
+    def write_keys(self, plan: Plan) -> list[RowFile]:
+        """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
+        name = f"{SCRATCH}/{KEYS}{rowfiles.ARROW}"
+        rowfiles.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
+        return [RowFile(name)]
+
+    def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
+        """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory, in order.
+
+        One trial is never cut, and ranges where none has ended are left out.
+        """
+        size = max(rowfiles.memory(self.folder, names) for names in files.values())
+        trials = rowfiles.count(self.folder, files["trials"])
+        if trials and (size <= self.memory_bytes or trials == 1 or width == 1):
+            yield files
+        elif trials:
+            yield from self._cut(files, low, width, size)
+
+    def _cut(self, files: Files, low: int, width: int, size: int) -> Iterator[Files]:
+        pieces = min(PIECES, 1 + 2 * size // self.memory_bytes)  # half full: ids scatter
+        step = -(-width // pieces)
+        place = f"{SCRATCH}/{low:016x}-{width:x}"
+        for table, names in files.items():
+            self._scatter(table, names, low, step, place)
+        for piece in range(pieces):
+            yield from self.ranges(self._pieces(place, piece), low + piece * step, step)
+        self.folder.delete(place)
+
+    def _sorted_piece(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
+        swept = self._read(files, KEYS)
+        ended = np.setdiff1d(trial_numbers(self._read(files, "trials")["trial"]), self.gone)
+        for table in self.tables:
+            yield table, self._sorted(table, self._read(files, table), swept, ended)
+
+    def _sorted(self, table: str, data: pa.Table, swept: pa.Table, ended: NDArray[np.uint64]) -> pa.Table:
+        order = order_by(data, SORT[table]).to_numpy()
+        counted = np.isin(trial_numbers(data["trial"]), ended)
+        return self._attach(table, data.take(order[counted[order]]), swept)
+
+    def _scatter(self, table: str, names: Sequence[RowFile], low: int, step: int, place: str) -> None:
+        schema = self._schema(table)
+        rows = rowfiles.read(self.folder, names, schema)
+        with ExitStack() as stack:
+            files = {}
+            for block in rowfiles.regrouped(rows, self.memory_bytes // 4):
+                pieces = (trial_numbers(block["trial"]) - np.uint64(low)) // np.uint64(step)
+                for piece, data in _split(block, pieces):
+                    if piece not in files:
+                        name = f"{place}/{piece:02d}/{table}{rowfiles.ARROW}"
+                        files[piece], _ = stack.enter_context(rowfiles.writer(self.folder, name, schema))
+                    rowfiles.append(files[piece], data)
+                give_back()
+
+    def _pieces(self, place: str, piece: int) -> Files:
+        present = self.folder.names(f"{place}/{piece:02d}")
+        named = {table: f"{table}{rowfiles.ARROW}" for table in (*self.tables, KEYS)}
+        return {
+            table: [RowFile(f"{place}/{piece:02d}/{name}")] if name in present else []
+            for table, name in named.items()
+        }
+
+    def _attach(self, table: str, data: pa.Table, swept: pa.Table) -> pa.Table:
+        found, position = _find(trial_numbers(data["trial"]), trial_numbers(swept["trial"]))
+        for key in self.keys:
+            if name := key.column(table):
+                place = data.column_names.index(name)
+                planned = swept[key.name].take(pa.array(position, mask=~found))
+                column = pc.if_else(pa.array(found), planned, data[name])
+                data = data.set_column(place, data.schema.field(name), column)
+        return _marked(data, found, position, swept[_PLACE]) if table == "trials" else data
+
+    def _key_tables(self, plan: Plan) -> Iterator[pa.Table]:
+        trials, first = iter(plan), 0
+        while chunk := list(islice(trials, _PLANNED)):
+            names, values = zip(*chunk, strict=True)
+            keys = self.keys[: len(values[0])]
+            arrays = [pa.array(names), *key_arrays(keys, values), np.arange(first, first + len(names))]
+            columns = ["trial", *(key.name for key in keys), _PLACE]
+            yield conform(pa.table(arrays, columns), self._schema(KEYS))
+            first += len(names)
+
+    def _read(self, files: Files, table: str) -> pa.Table:
+        schema = self._schema(table)
+        return pa.concat_tables([schema.empty_table(), *rowfiles.read(self.folder, files[table], schema)])
+
+    def _schema(self, table: str) -> pa.Schema:
+        # Dictionaries would be written in full with every piece of a table: plain text until the end.
+        if table == KEYS:
+            return plain(key_schema(self.keys)).append(pa.field(_PLACE, pa.int64()))
+        return plain(table_schema(table, self.keys))
+
+
+def _marked(
+    trials: pa.Table, found: NDArray[np.bool_], position: NDArray[np.int64], places: pa.ChunkedArray
+) -> pa.Table:
+    """Rows of `trials` with what the plan says of each: whether it is current, and its index."""
+    indices = places.take(pa.array(position, mask=~found))
+    for name, column in (("index", indices), ("current", pa.array(found))):
+        place = trials.column_names.index(name)
+        trials = trials.set_column(place, trials.schema.field(name), column)
+    return trials
+
+
+def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa.Table]]:
+    order = np.argsort(pieces, kind="stable")
+    data, pieces = data.take(pa.array(order)), pieces[order]
+    numbers, starts = np.unique(pieces, return_index=True)
+    for piece, start, stop in zip(numbers, starts, [*starts[1:], len(pieces)], strict=True):
+        yield int(piece), data.slice(start, stop - start)
+
+
+def _find(
+    wanted: NDArray[np.uint64], among: NDArray[np.uint64]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Whether and where each of ``wanted`` is; the first place if there are several."""
+    if not len(among):
+        return np.zeros(len(wanted), bool), np.zeros(len(wanted), np.int64)
+    order = np.argsort(among, kind="stable")
+    position = order[np.searchsorted(among, wanted, sorter=order).clip(max=len(among) - 1)]
+    return among[position] == wanted, position

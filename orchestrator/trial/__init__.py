@@ -1,0 +1,1 @@
+"""One resolved trial and its id, and a structure made ready to be computed."""
