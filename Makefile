@@ -30,7 +30,7 @@ docs: $(INSTALLED)
 	$(BIN)/python -m orchestrator.tables.columns > docs/columns.md
 
 chaos: $(INSTALLED)
-	$(BIN)/python tests/chaos.py
+	$(BIN)/python tests/support/chaos.py
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python -m benchmarks.gradients

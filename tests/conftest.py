@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from object_store import bucket, store_url  # noqa: F401 - fixtures
+from paths import ROOT, TESTS
 
 # Not by the clock: examples are drawn slowly where the machine is busy.
 settings.register_profile(
@@ -93,8 +94,8 @@ def cluster() -> Iterator[str]:
     """
     import ray
 
-    here = Path(__file__).parent
-    os.environ["PYTHONPATH"] = f"{here}:{here.parent}"  # so that workers find these tests, and this checkout
+    tests = [path for path in TESTS.iterdir() if path.is_dir()]
+    os.environ["PYTHONPATH"] = ":".join(map(str, [*tests, ROOT]))  # workers find these tests, this checkout
     context = ray.init(
         address="local",
         num_cpus=4,

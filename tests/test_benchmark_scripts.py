@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT
 
 from benchmarks import gradients, sweep, tune
 from benchmarks.gradients import Column
 from benchmarks.whole import SMALL
 from benchmarks.work import Shape
 
-ROOT = Path(__file__).parents[1]
 SCRIPTS = {
     "gradients": ["--small"],
     "gpu": ["--small"],

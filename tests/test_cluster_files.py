@@ -16,10 +16,10 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
+from paths import ROOT
 
 from orchestrator.cli import orchestrator as command_line
 
-ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "cluster"
 FILES = sorted(CLUSTER.iterdir())
 

@@ -1,0 +1,93 @@
+"""Ray clusters of a test's own, as ``ray start`` makes them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from paths import ROOT
+from waiting import end
+
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+PORTS = ("port", "ray-client-server-port", "dashboard-agent-listen-port", "dashboard-port")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A cluster made by ``ray start``."""
+
+    port: int
+    dashboard_port: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def dashboard(self) -> str:
+        return f"http://127.0.0.1:{self.dashboard_port}"
+
+    def offers_jobs(self) -> bool:
+        """Whether its dashboard answers, be it with a refusal."""
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        try:
+            urllib.request.urlopen(f"{self.dashboard}/api/version", timeout=5.0).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError:
+            return False
+        return True
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+            return (self.folder / "ray" / "ray_current_cluster").exists()
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """That of a fresh user whose Ray lives in ``folder``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return {**kept, "HOME": str(folder), "RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0", **more}
+
+
+@contextmanager
+def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
+    """A cluster of two CPUs, stopped at the end with all that it has started.
+
+    Its jobs find this Python, and this checkout of the package.
+    """
+    ports = {name: free_port() for name in PORTS}
+    options = [f"--{name}={port}" for name, port in ports.items()]
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=2"]
+        with Path(folder, "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, f"--include-dashboard={str(dashboard).lower()}", *options],
+                env=environment(Path(folder), PATH=PATH, PYTHONPATH=str(ROOT), **variables),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield Head(ports["port"], ports["dashboard-port"], Path(folder), process)
+        finally:
+            end(process)
