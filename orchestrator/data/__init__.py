@@ -1,0 +1,1 @@
+"""Where the rows come from: bundled sets, generated ones, files; split and scaled."""

@@ -1,0 +1,1 @@
+"""What is read from a run: tables by swept key, how far it is, where the time went."""

@@ -1,0 +1,1 @@
+"""The loop of one pack, wherever it runs: batches, gradients, updates, rows."""

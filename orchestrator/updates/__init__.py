@@ -1,0 +1,1 @@
+"""Clips and optimisers, and chains of them."""

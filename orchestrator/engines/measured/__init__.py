@@ -1,0 +1,1 @@
+"""Gradients from measured expectation values: what a backend is asked, and what its answers give."""
