@@ -6,12 +6,11 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from orchestrator.config.text import is_labelled, label
-from orchestrator.errors import Fault
-from orchestrator.sweep.document import Document
-from orchestrator.sweep.paths import Path, Place, dotted
+from orchestrator.sweep.paths import KeyPath, Located, Path, dotted
 
 
 @dataclass(frozen=True)
@@ -19,13 +18,14 @@ class Key:
     """One key of an item and the values that it takes.
 
     Attributes:
-        place: where its values stand in the document.
+        path: of what it sets in the trial.
+        origin: path of its values in the document.
         bounds: values that between them show whether all are legal; None: look at every one.
     """
 
-    path: Path
+    path: KeyPath
     values: Sequence[Any]
-    place: Place
+    origin: Path
     bounds: Sequence[Any] | None = None
 
     @property
@@ -33,12 +33,12 @@ class Key:
         """Values that are legal only if all are."""
         return self.values if self.bounds is None else self.bounds
 
-    def value_place(self, index: int) -> Place:
-        """Where value ``index`` stands."""
+    def value_origin(self, index: int) -> Path:
+        """Path of value ``index`` in the document."""
         if self.bounds is not None:
-            return self.place
-        place = (*self.place, index)
-        return (*place, "value") if is_labelled(self.values[index]) else place
+            return self.origin
+        origin = (*self.origin, index)
+        return (*origin, "value") if is_labelled(self.values[index]) else origin
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,6 @@ class Axis:
 
     keys: tuple[Key, ...]
     positions: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.positions)
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def comparable(value: Any) -> Any:
 def choices(scope: Scope, counts: Callable[[Axis], bool]) -> int:
     """Number of ways to choose cases and a position of each axis that ``counts``; lists none of them."""
     factors = (
-        (len(item) if counts(item) else 1)
+        (len(item.positions) if counts(item) else 1)
         if isinstance(item, Axis)
         else sum(choices(sub, counts) for sub in item.values())
         for item in scope.items
@@ -103,19 +100,16 @@ def _joined(outer: Branch, name: str, inner: Branch) -> Branch:
     return Branch(outer.sets + inner.sets, outer.axes + inner.axes, case)
 
 
-def clashes(branch: Branch, document: Document) -> Iterator[Fault]:
+def clashes(branch: Branch) -> Iterator[Located]:
     """Keys of a branch that would overwrite one another.
 
     A case or an axis may refine what a case sets (``gradient``, then ``gradient.backend.shots``); two
     axes never touch, and nothing replaces what was set or varied before it.
     """
-    axes = [key for axis in branch.axes for key in axis.keys]
-    ordered = [*branch.sets, *axes]
-    for later, key in enumerate(ordered):
-        for earlier, other in enumerate(ordered[:later]):
-            shared = min(len(key.path), len(other.path))
-            both_axes = earlier >= len(branch.sets)
-            if key.path[:shared] == other.path[:shared] and (both_axes or len(key.path) == shared):
-                line = document.fault(other.place, "").line
-                same = "is varied twice" if key.path == other.path else f"overlaps {dotted(other.path)}"
-                yield document.fault(key.place, f"{same} (also in line {line}); give each key one place")
+    ordered = [*branch.sets, *(key for axis in branch.axes for key in axis.keys)]
+    for (earlier, other), (_, key) in combinations(enumerate(ordered), 2):
+        shared = min(len(key.path), len(other.path))
+        both_axes = earlier >= len(branch.sets)
+        if key.path[:shared] == other.path[:shared] and (both_axes or len(key.path) == shared):
+            message = "is varied twice" if key.path == other.path else f"overlaps {dotted(other.path)}"
+            yield Located(key.origin, message, other=other.origin)

@@ -1,11 +1,11 @@
-"""YAML with line numbers: YAML 1.2's core scalars, no key twice, every value's place remembered."""
+"""YAML with line numbers: YAML 1.2's core scalars, no key twice, every value's line remembered."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -14,11 +14,10 @@ from yaml.resolver import Resolver
 from orchestrator.config.files import content
 from orchestrator.config.text import show
 from orchestrator.errors import Fault, InputError
-from orchestrator.sweep.paths import Place, dotted
+from orchestrator.sweep.paths import Path, dotted
 
 _MOST_DIGITS = 25
 """Leading zeros included; more do not fit into 64 bits, and Python converts some thousands at most."""
-_MERGE = "<<"
 
 if TYPE_CHECKING:
     from yaml import SafeLoader as _Fast
@@ -40,27 +39,21 @@ class Document:
     Attributes:
         file: its name as the user gave it.
         data: mappings, lists and scalars.
-        lines: the line, from 1, of every place in ``data`` that the file has.
-        overrides: places that were written over later, and what the user wrote to do so.
+        lines: the line, from 1, of every path in ``data``; or the override that wrote it.
     """
 
     file: str
     data: Any
-    lines: Mapping[Place, int]
-    overrides: Mapping[Place, str] = field(default_factory=dict)
+    lines: Mapping[Path, int | str]
 
-    def fault(self, place: Iterable[str | int], message: str) -> Fault:
-        """A fault at ``place``, with the line of the nearest place that the file has."""
-        place = tuple(place)
-        for known in (place[:length] for length in range(len(place), -1, -1)):
-            if known in self.overrides:
-                return Fault(dotted(place), message, self.overrides[known])
-            if known in self.lines:
-                return Fault(dotted(place), message, self.file, self.lines[known])
-        return Fault(dotted(place), message, self.file)
+    def where(self, path: Path) -> tuple[str, int]:
+        """File, or override, and line of the value at ``path``, or the nearest above it; 0 for none."""
+        above = (path[:length] for length in range(len(path), -1, -1))
+        line = next((self.lines[known] for known in above if known in self.lines), 0)
+        return (line, 0) if isinstance(line, str) else (self.file, line)
 
 
-def read(path: str | Path) -> Document:
+def read(path: str | FilePath) -> Document:
     """Reads a YAML file.
 
     Raises:
@@ -91,9 +84,8 @@ def parse(text: str, name: str) -> Document:
     try:
         data = reader.value(yaml.compose(text, Loader=_Loader if len(text) < _LONG else _FastLoader), ())
     except _TooManyError:
-        message = (
-            f"has more than {MOST_VALUES:,} keys and values; for many values write {{range: n}} or samples"
-        )
+        legal = "for many values write {range: n} or samples"
+        message = f"has more than {MOST_VALUES:,} keys and values; {legal}"
         raise InputError([Fault("", message, name)]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -164,105 +156,93 @@ for _class in (_Loader, _FastLoader, _Dumper):
 
 def _integer(text: str) -> int:
     """The whole number; raises OverflowError if 64 bits cannot hold it."""
-    if len(text) > _MOST_DIGITS or not -(2**63) <= (value := int(text, _BASES.get(text[:2], 10))) < 2**63:
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+    if len(text) > _MOST_DIGITS or not -(2**63) <= (value := int(text, base)) < 2**63:
         raise OverflowError
     return value
-
-
-_BASES = {"0o": 8, "0x": 16}
-
-
-def _float(text: str) -> float:
-    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 _CONVERTERS: dict[str, Callable[[str], Any]] = {
     "null": lambda text: None,  # noqa: ARG005 - one signature for all
     "bool": lambda text: text.lower() == "true",
     "int": _integer,
-    "float": _float,
+    "float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
     "str": str,
 }
 
 
 def _no_text(text: str) -> str | None:
     """Why a string is no text that could be written anywhere, or None."""
-    half = next((letter for letter in text if "\ud800" <= letter <= "\udfff"), None)
-    if half is None:
-        return None
-    return f"holds \\u{ord(half):04x}, half of a character: write the character itself"
+    half = re.search("[\ud800-\udfff]", text)
+    return f"holds \\u{ord(half[0]):04x}, half of a character: write the character itself" if half else None
 
 
-def _cut(digits: str) -> str:
-    return digits if len(digits) <= 2 * _MOST_DIGITS else f"a number of {len(digits):,} digits"
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
+@dataclass
 class _Reader:
-    """Turns nodes into values and notes where each one stands."""
+    """Turns nodes into values and notes the line of each."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.lines: dict[Place, int] = {}
-        self.faults: list[Fault] = []
-        self.values = 0
+    name: str
+    lines: dict[Path, int] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    values: int = 0
 
-    def value(self, node: yaml.Node | None, place: Place) -> Any:
+    def value(self, node: yaml.Node | None, path: Path) -> Any:
         if node is None:
             return None
-        self.lines.setdefault(place, node.start_mark.line + 1)
+        self.lines.setdefault(path, _line(node))
         self.values += 1
         if self.values > MOST_VALUES:
             raise _TooManyError
         if isinstance(node, yaml.MappingNode):
-            return self.mapping(node, place)
+            return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            self.check_tag(node, "seq", place)
-            return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
-        return self.scalar(node, place)
+            self.check_tag(node, "seq", path)
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self.scalar(node, path)
 
-    def mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
-        self.check_tag(node, "map", place)
+    def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        self.check_tag(node, "map", path)
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self.fault(place, "has a key that is no plain word", line)
+                self.fault(path, "has a key that is no plain word", key_node)
                 continue
             key = str(key_node.value)
-            if key == _MERGE:
-                self.fault((*place, key), "is YAML's merge key, which is not read: write its keys out", line)
-                continue
-            if message := _no_text(key):
-                self.fault(place, f"has a key that {message}", line)
-                continue
-            if key in result:
-                first = self.lines[(*place, key)]
-                self.fault((*place, key), f"key given twice (first in line {first})", line)
-                continue
-            self.lines[(*place, key)] = line
-            result[key] = self.value(value_node, (*place, key))
+            below = (*path, key)
+            if key == "<<":
+                self.fault(below, "is YAML's merge key, which is not read: write its keys out", key_node)
+            elif message := _no_text(key):
+                self.fault(path, f"has a key that {message}", key_node)
+            elif key in result:
+                self.fault(below, f"key given twice (first in line {self.lines[below]})", key_node)
+            else:
+                self.lines[below] = _line(key_node)
+                result[key] = self.value(value_node, below)
         return result
 
-    def scalar(self, node: yaml.Node, place: Place) -> Any:
+    def scalar(self, node: yaml.Node, path: Path) -> Any:
         kind, text = node.tag.rpartition(":")[2], str(node.value)
-        line = node.start_mark.line + 1
         if message := _no_text(text):
-            self.fault(place, message, line)
+            self.fault(path, message, node)
             return None
         try:
             return _CONVERTERS[kind](text)
         except KeyError:
-            self.check_tag(node, "str", place)
+            self.check_tag(node, "str", path)
         except ValueError:
-            self.fault(place, f"{show(text)} is no {kind}", line)
+            self.fault(path, f"{show(text)} is no {kind}", node)
         except OverflowError:
-            self.fault(place, f"is {_cut(text)}, must lie from -2^63 to 2^63 - 1 as a whole number", line)
+            number = text if len(text) <= 2 * _MOST_DIGITS else f"a number of {len(text):,} digits"
+            self.fault(path, f"is {number}, must lie from -2^63 to 2^63 - 1 as a whole number", node)
         return text
 
-    def check_tag(self, node: yaml.Node, expected: str, place: Place) -> None:
+    def check_tag(self, node: yaml.Node, expected: str, path: Path) -> None:
         if node.tag != f"tag:yaml.org,2002:{expected}":
-            message = f"has the tag {node.tag}, which a sweep file does not know"
-            self.fault(place, message, node.start_mark.line + 1)
+            self.fault(path, f"has the tag {node.tag}, which a sweep file does not know", node)
 
-    def fault(self, place: Place, message: str, line: int) -> None:
-        self.faults.append(Fault(dotted(place), message, self.name, line))
+    def fault(self, path: Path, message: str, node: yaml.Node) -> None:
+        self.faults.append(Fault(dotted(path), message, self.name, _line(node)))

@@ -53,8 +53,8 @@ class Draws(Sequence[Any]):
             return [self[i] for i in range(self.length)[index]]
         if not 0 <= index < self.length:
             raise IndexError(index)
-        block, place = divmod(index, _BLOCK)
-        return self.transform(*_uniforms(self.path, self.seed, block)[place])
+        block, within = divmod(index, _BLOCK)
+        return self.transform(*_uniforms(self.path, self.seed, block)[within])
 
 
 @lru_cache(maxsize=64)

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator import user_code
 from orchestrator.config.base import Config, ConfigError, Field, field_validator, refuse
-from orchestrator.config.faults import UNKNOWN_KEY, explain
+from orchestrator.config.faults import explain
 from orchestrator.config.text import show
-from orchestrator.errors import Fault, InputError
+from orchestrator.errors import InputError
 from orchestrator.sweep import document
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.items import ItemReader
 from orchestrator.sweep.overrides import overridden
+from orchestrator.sweep.paths import Located
 from orchestrator.sweep.plan import Plan
 from orchestrator.sweep.planner import Planner
-from orchestrator.sweep.resolved import Resolved
+from orchestrator.sweep.reported import reported
 from orchestrator.trial.trial import Record, Trial
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 LONGEST_NAME = 200
 """Characters; file systems take 255, and the names of jobs and archives add some."""
 MEMORY = r"^([0-9]+(?:\.[0-9]+)?) ?([KMGT])iB$"
-_MOST_ALIKE = 10
-"""Faults at one place that are shown; a faulty range would fill the screen."""
-_MOST_FAULTS = 100
-"""Faults that are shown."""
 
 
 class Placement(Config):
@@ -161,58 +156,34 @@ def load(
 
 def plan(source: Document, folder: Path, root: Path = Path("/")) -> Sweep:
     """Plans a sweep that has been read; see ``load``."""
-    if not isinstance(source.data, dict):
-        message = f"is {show(source.data)}, must be a mapping with the keys name and base"
-        raise InputError([source.fault((), message)])
     data = source.data
-    head, faults = _head(source)
-    reader = ItemReader(source, head.sampling_seed)
+    if not isinstance(data, dict):
+        message = f"is {show(data)}, must be a mapping with the keys name and base"
+        raise InputError(reported([Located((), message)], source))
+    head, faults = _head(data)
+    reader = ItemReader(head.sampling_seed)
     scope = reader.scope(data.get("sweep", []), ("sweep",))
-    faults += reader.faults
-    planned = None
-    if isinstance(base := data.get("base"), dict):
-        alone = Resolved(source, folder, root, copy.deepcopy(base))
-        alone.trial()
-        faults += alone.faults
-        planned = Planner(source, base, folder, root, faults).plan(scope)
-    if faults or planned is None:
-        raise InputError(_shown(faults))
+    faults.update(reader.faults)
+    base = data.get("base")
+    planned = Planner(base, folder, root, faults).plan(scope) if isinstance(base, dict) else None
+    if planned is None:
+        raise InputError(reported(faults, source))
     record = planned.structures[0].template.record
     text = document.dump(data)
     return Sweep(head.name, planned, record, head.placement, head.stop_after, text, folder)
 
 
-def _head(source: Document) -> tuple[SweepFile, list[Fault]]:
+def _head(data: dict[str, Any]) -> tuple[SweepFile, set[Located]]:
     """What stands around base and sweep; a stand-in if it is faulty."""
     try:
-        return SweepFile.parse(source.data), []
+        return SweepFile.parse(data), set()
     except ConfigError as error:
-        found = ((place, _of_trial(place) or message) for place, message in explain(error, SweepFile))
-        return SweepFile(name="faulty", base={}), [source.fault(*one) for one in found]
+        found = {Located(path, _of_trial(path) or message) for path, message in explain(error, SweepFile)}
+        return SweepFile(name="faulty", base={}), found
 
 
-def _of_trial(place: tuple[str | int, ...]) -> str:
+def _of_trial(path: tuple[str | int, ...]) -> str:
     """What is wrong with a key of the trial that stands beside base, or is ``--set`` there; empty if none."""
-    if len(place) > 1 or place[0] not in Trial.model_fields:
+    if len(path) > 1 or path[0] not in Trial.model_fields:
         return ""
-    return f"is a key of the trial, which stands in base: write base.{place[0]}"
-
-
-def _shown(faults: Iterable[Fault]) -> list[Fault]:
-    """Every fault once, as a reader goes through the file; of very many the first, and how many more."""
-    once = {_about(fault): fault for fault in sorted(set(faults), key=lambda fault: fault.order)}
-    shown: list[Fault] = []
-    for _, group in groupby(once.values(), key=lambda fault: fault.order[:3]):
-        alike = list(group)
-        shown += alike[:_MOST_ALIKE]
-        if len(alike) > _MOST_ALIKE:
-            shown.append(replace(alike[0], message=f"… and {len(alike) - _MOST_ALIKE:,} more like this"))
-    if len(shown) <= _MOST_FAULTS:
-        return shown
-    more = f"… and {len(shown) - _MOST_FAULTS:,} more faults"
-    return [*shown[:_MOST_FAULTS], Fault("", more, shown[_MOST_FAULTS].file)]
-
-
-def _about(fault: Fault) -> tuple[object, ...]:
-    """What tells faults apart: an unknown key is one, whatever else each of several members would take."""
-    return fault.order[:3] if fault.message.startswith(UNKNOWN_KEY) else fault.order
+    return f"is a key of the trial, which stands in base: write base.{path[0]}"

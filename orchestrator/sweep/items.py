@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.config.text import label, show
-from orchestrator.errors import Fault
 from orchestrator.sweep.axes import Axis, Key, Scope, comparable
-from orchestrator.sweep.document import Document
 from orchestrator.sweep.draws import DISTRIBUTIONS, Draws, distinct, distribution
-from orchestrator.sweep.paths import Path, Place, dotted
+from orchestrator.sweep.paths import KeyPath, Located, Path, dotted
 
 _CASE_NAME = re.compile(r"[\w.-]+")
 _MOST_SAMPLES = 10_000_000
@@ -24,37 +22,36 @@ _MOST_VALUES = 2**63
 class ItemReader:
     """Reads items; collects faults instead of stopping at the first."""
 
-    document: Document
     sampling_seed: int
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Located] = field(default_factory=list)
 
-    def scope(self, items: Any, place: Place, sets: tuple[Key, ...] = ()) -> Scope:
-        """The scope whose items stand at ``place``."""
+    def scope(self, items: Any, path: Path, sets: tuple[Key, ...] = ()) -> Scope:
+        """The scope whose items stand at ``path``."""
         if not isinstance(items, list):
-            self.fault(place, f"is {show(items)}, must be a list of items ([] for one trial)")
+            self.fault(path, f"is {show(items)}, must be a list of items ([] for one trial)")
             return Scope(sets)
-        read = [self.item(item, (*place, index)) for index, item in enumerate(items)]
+        read = [self.item(item, (*path, index)) for index, item in enumerate(items)]
         return Scope(sets, tuple(item for item in read if item is not None))
 
-    def item(self, item: Any, place: Place) -> Axis | dict[str, Scope] | None:
+    def item(self, item: Any, path: Path) -> Axis | dict[str, Scope] | None:
         """One item; None if it is faulty."""
         if not isinstance(item, dict) or not item:
-            return self.fault(place, f"is {show(item)}, must be a mapping such as `seed: [0, 1]`")
+            return self.fault(path, f"is {show(item)}, must be a mapping such as `seed: [0, 1]`")
         if "cases" in item:
-            return self.cases(item, place)
+            return self.cases(item, path)
         if "samples" in item:
-            return self.samples(item, place)
-        return self.zipped(item, place)
+            return self.samples(item, path)
+        return self.zipped(item, path)
 
-    def zipped(self, item: Mapping[str, Any], place: Place) -> Axis | None:
+    def zipped(self, item: Mapping[str, Any], path: Path) -> Axis | None:
         """Keys with listed values or a range, all of one length."""
-        keys = [self.listed(path, values, (*place, path)) for path, values in item.items()]
+        keys = [self.listed(name, values, (*path, name)) for name, values in item.items()]
         good = tuple(key for key in keys if key is not None)
         if len(good) < len(keys):
             return None
         if len({len(key.values) for key in good}) > 1:
             lengths = ", ".join(f"{dotted(key.path)}: {len(key.values)}" for key in good)
-            return self.fault(place, f"keys that advance together need lists of equal length ({lengths})")
+            return self.fault(path, f"keys that advance together need lists of equal length ({lengths})")
         if all(key.bounds is None for key in good):
             self.refuse_repeats(good)
         return Axis(good, range(len(good[0].values)))
@@ -65,104 +62,104 @@ class ItemReader:
         columns: set[Any] = set()
         for index, row in enumerate(zip(*(key.values for key in keys), strict=True)):
             value, column = tuple(map(comparable, row)), tuple(str(label(item)[1]) for item in row)
-            place = (*keys[0].place, index)
+            path = (*keys[0].origin, index)
             if value in values:
-                self.fault(place, f"{show(row[0])} is listed twice")
+                self.fault(path, f"{show(row[0])} is listed twice")
             elif column in columns:
-                self.fault(place, f"shows as {show(column[0])} like one before it; give each its own label")
+                self.fault(path, f"shows as {show(column[0])} like one before it; give each its own label")
             values.add(value)
             columns.add(column)
 
-    def listed(self, name: str, values: Any, place: Place) -> Key | None:
+    def listed(self, name: str, values: Any, path: Path) -> Key | None:
         """A key with values of its own."""
-        path = self.path(name, place)
-        if path is None:
+        key = self.key(name, path)
+        if key is None:
             return None
         if isinstance(values, dict) and values.keys() == {"range"}:
-            return self.range(path, values["range"], place)
+            return self.range(key, values["range"], path)
         if isinstance(values, dict) and values and values.keys() <= DISTRIBUTIONS.keys():
-            return self.fault(place, f"is {show(values)}, which needs `samples: n` beside it")
+            return self.fault(path, f"is {show(values)}, which needs `samples: n` beside it")
         if not isinstance(values, list):
-            return self.fault(place, f"is {show(values)}, must be a list of values or {{range: n}}")
+            return self.fault(path, f"is {show(values)}, must be a list of values or {{range: n}}")
         if not values:
-            return self.fault(place, "has no values; an empty axis leaves no trials")
-        return Key(path, values, place)
+            return self.fault(path, "has no values; an empty axis leaves no trials")
+        return Key(key, values, path)
 
-    def range(self, path: Path, spec: Any, place: Place) -> Key | None:
+    def range(self, key: KeyPath, spec: Any, path: Path) -> Key | None:
         """``{range: n}`` and its kin, with Python's meaning: from 0, the stop left out."""
         arguments = spec if isinstance(spec, list) else [spec]
         if not 1 <= len(arguments) <= 3 or not all(type(part) is int for part in arguments):
             legal = "n, [start, stop] or [start, stop, step] in whole numbers"
-            return self.fault(place, f"range is {show(spec)}, must be {legal}")
+            return self.fault(path, f"range is {show(spec)}, must be {legal}")
         if arguments[2:] == [0]:
-            return self.fault(place, f"range {show(spec)} has step 0")
+            return self.fault(path, f"range {show(spec)} has step 0")
         values = range(*arguments)
         if not values:
-            return self.fault(place, f"range {show(spec)} is empty; an empty axis leaves no trials")
+            return self.fault(path, f"range {show(spec)} is empty; an empty axis leaves no trials")
         if (values[-1] - values[0]) // values.step >= _MOST_VALUES - 1:
-            return self.fault(place, f"range {show(spec)} has too many values")
-        return Key(path, values, place, bounds=(values[0], values[-1]))
+            return self.fault(path, f"range {show(spec)} has too many values")
+        return Key(key, values, path, bounds=(values[0], values[-1]))
 
-    def samples(self, item: Mapping[str, Any], place: Place) -> Axis | None:
+    def samples(self, item: Mapping[str, Any], path: Path) -> Axis | None:
         """Keys sampled jointly; a joint draw that came before is left out."""
         count = item["samples"]
         if type(count) is not int or not 1 <= count <= _MOST_SAMPLES:
             message = f"is {show(count)}, must be a whole number from 1 to {_MOST_SAMPLES:,}"
-            return self.fault((*place, "samples"), message)
+            return self.fault((*path, "samples"), message)
         names = [name for name in item if name != "samples"]
         if not names:
-            return self.fault(place, "samples needs at least one key with a distribution")
-        keys = [self.sampled(name, item[name], count, (*place, name)) for name in names]
+            return self.fault(path, "samples needs at least one key with a distribution")
+        keys = [self.sampled(name, item[name], count, (*path, name)) for name in names]
         good = tuple(key for key in keys if key is not None)
         if len(good) < len(keys):
             return None
         return Axis(good, distinct([key.values for key in good], comparable))
 
-    def sampled(self, name: str, spec: Any, count: int, place: Place) -> Key | None:
+    def sampled(self, name: str, spec: Any, count: int, path: Path) -> Key | None:
         """A key with a distribution."""
-        path = self.path(name, place)
+        key = self.key(name, path)
         try:
             transform, bounds = distribution(spec)
         except ValueError as error:
-            return self.fault(place, str(error))
-        if path is None:
+            return self.fault(path, str(error))
+        if key is None:
             return None
         draws = Draws(name, self.sampling_seed, count, transform)
-        return Key(path, draws, place, bounds or (min(draws), max(draws)))
+        return Key(key, draws, path, bounds or (min(draws), max(draws)))
 
-    def cases(self, item: Mapping[str, Any], place: Place) -> dict[str, Scope] | None:
+    def cases(self, item: Mapping[str, Any], path: Path) -> dict[str, Scope] | None:
         """Named alternatives, each with values of its own and perhaps a sweep."""
         cases = item["cases"]
         if len(item) > 1:
             other = next(name for name in item if name != "cases")
-            return self.fault((*place, other), "stands beside `cases`; give it an item of its own")
+            return self.fault((*path, other), "stands beside `cases`; give it an item of its own")
         if not isinstance(cases, dict) or not cases:
-            return self.fault((*place, "cases"), f"is {show(cases)}, must map names to what they change")
-        return {name: self.case(name, body, (*place, "cases", name)) for name, body in cases.items()}
+            return self.fault((*path, "cases"), f"is {show(cases)}, must map names to what they change")
+        return {name: self.case(name, body, (*path, "cases", name)) for name, body in cases.items()}
 
-    def case(self, name: str, body: Any, place: Place) -> Scope:
+    def case(self, name: str, body: Any, path: Path) -> Scope:
         """One alternative."""
         if not _CASE_NAME.fullmatch(name):
-            self.fault(place, f"case name {show(name)} may hold letters, digits, '_', '-' and '.' only")
+            self.fault(path, f"case name {show(name)} may hold letters, digits, '_', '-' and '.' only")
         if body is None:
             return Scope()
         if not isinstance(body, dict):
-            self.fault(place, f"is {show(body)}, must be a mapping ({{}} changes nothing)")
+            self.fault(path, f"is {show(body)}, must be a mapping ({{}} changes nothing)")
             return Scope()
         sets = []
-        for key, value in body.items():
-            path = self.path(key, (*place, key)) if key != "sweep" else None
-            if path is not None:
-                sets.append(Key(path, [value], (*place, key), bounds=(value,)))
-        return self.scope(body.get("sweep", []), (*place, "sweep"), tuple(sets))
+        for key_name, value in body.items():
+            key = self.key(key_name, (*path, key_name)) if key_name != "sweep" else None
+            if key is not None:
+                sets.append(Key(key, [value], (*path, key_name), bounds=(value,)))
+        return self.scope(body.get("sweep", []), (*path, "sweep"), tuple(sets))
 
-    def path(self, name: str, place: Place) -> Path | None:
-        """The path of a dotted key."""
-        path = tuple(name.split("."))
-        if path[0] == "record":
-            return self.fault(place, "what is recorded is no part of a trial; it can only be set in base")
-        return path
+    def key(self, name: str, path: Path) -> KeyPath | None:
+        """The parts of a dotted key."""
+        key = tuple(name.split("."))
+        if key[0] == "record":
+            return self.fault(path, "what is recorded is no part of a trial; it can only be set in base")
+        return key
 
-    def fault(self, place: Place, message: str) -> Any:
+    def fault(self, path: Path, message: str) -> Any:
         """Notes a fault; returns None, so that a reader can end with it."""
-        self.faults.append(self.document.fault(place, message))
+        self.faults.append(Located(path, message))

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.addresses import masked
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep.document import Document, parse
-from orchestrator.sweep.paths import Place, write
+from orchestrator.sweep.paths import Path, write
 
 
 def overridden(source: Document, overrides: Iterable[str]) -> Document:
@@ -23,22 +23,21 @@ def overridden(source: Document, overrides: Iterable[str]) -> Document:
         >>> overridden(parse("base: {steps: 1}", "a.yaml"), ["base.steps=10"]).data
         {'base': {'steps': 10}}
     """
-    data, lines, said = copy.deepcopy(source.data), dict(source.lines), dict(source.overrides)
+    data, lines = copy.deepcopy(source.data), dict(source.lines)
     faults: list[Fault] = []
     for text in overrides:
         try:
-            place = _apply(text, data)
+            changed = _apply(text, data)
+            lines = {known: line for known, line in lines.items() if known[: len(changed)] != changed}
+            lines[changed] = _shown(text)
         except InputError as error:
             faults += error.faults
-            continue
-        lines = {known: line for known, line in lines.items() if known[: len(place)] != place}
-        said[place] = _shown(text)
     if faults:
         raise InputError(faults)
-    return replace(source, data=data, lines=lines, overrides=said)
+    return replace(source, data=data, lines=lines)
 
 
-def _apply(text: str, data: Any) -> Place:
+def _apply(text: str, data: Any) -> Path:
     path, equals, value = text.partition("=")
     if not path or not equals:
         raise InputError([Fault("", "must be path=value, e.g. base.steps=10", _shown(text))])

@@ -1,23 +1,39 @@
-"""Places inside a document, and writing to them."""
+"""Paths inside a document, what is wrong at one, and writing to one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config.text import show
 
-Place = tuple[str | int, ...]
-"""Keys and list indices from the top of a document."""
+Path = tuple[str | int, ...]
+"""Keys and list indices from the top of a document, or of a trial."""
 
-Path = tuple[str, ...]
-"""A dotted path as its parts; what is a list index shows only where it is followed."""
+KeyPath = tuple[str, ...]
+"""The parts of a dotted key; which of them are list indices shows only where the path is followed."""
 
 
-def dotted(place: Iterable[str | int]) -> str:
+@dataclass(frozen=True)
+class Located:
+    """What is wrong with the value at a path of the document.
+
+    Attributes:
+        name: the dotted path that users read; empty: that of ``path``.
+        other: path of another value that this one clashes with.
+    """
+
+    path: Path
+    message: str
+    name: str = ""
+    other: Path | None = None
+
+
+def dotted(path: Iterable[str | int]) -> str:
     """``("updates", 0, "limit")`` as ``updates.0.limit``."""
-    return ".".join(str(part) for part in place)
+    return ".".join(map(str, path))
 
 
 def position(part: str, items: Sequence[Any]) -> int | None:
@@ -25,11 +41,11 @@ def position(part: str, items: Sequence[Any]) -> int | None:
     return int(part) if re.fullmatch(r"0|[1-9][0-9]{0,8}", part) and int(part) < len(items) else None
 
 
-def write(data: Any, path: Sequence[str], value: Any) -> Place:
+def write(data: Any, path: Sequence[str], value: Any) -> Path:
     """Writes a value into nested mappings and lists; mappings that are missing on the way are made.
 
     Returns:
-        The place of the topmost thing that was written: ``value``, or the first mapping made.
+        The path of the topmost thing that was written: ``value``, or the first mapping made.
 
     Raises:
         LookupError: the path leads nowhere; the message says where it ends.
@@ -39,18 +55,18 @@ def write(data: Any, path: Sequence[str], value: Any) -> Place:
         >>> write(data, ["updates", "1", "limit"], 2), data
         (('updates', 1, 'limit'), {'updates': [None, {'limit': 2}]})
     """
-    place: list[str | int] = []
-    made: Place | None = None
+    followed: list[str | int] = []
+    made: Path | None = None
     for depth, part in enumerate(path):
         where = _inside(data, part, path[:depth])
-        place.append(where)
+        followed.append(where)
         if depth == len(path) - 1:
             data[where] = value
         elif isinstance(data, dict) and data.get(where) is None:
             data[where] = {}
-            made = made or tuple(place)
+            made = made or tuple(followed)
         data = data[where]
-    return made or tuple(place)
+    return made or tuple(followed)
 
 
 def _inside(data: Any, part: str, above: Sequence[str]) -> str | int:

@@ -27,7 +27,7 @@ KeyType = Literal["int64", "float64", "string"]
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """A trial and its place in the sweep.
+    """A trial and its index in the sweep.
 
     Attributes:
         id: 16 hex digits, a hash of its content.
@@ -101,8 +101,8 @@ class Combination:
         keys, seed = list(self.keys), self.template.seed
         numbers: list[tuple[Slot, float]] = []
         for axis in reversed(self.axes):
-            position, place = divmod(position, len(axis.positions))
-            chosen = axis.positions[place]
+            position, index_on_axis = divmod(position, len(axis.positions))
+            chosen = axis.positions[index_on_axis]
             for key in axis.keys:
                 value, keys[key.column] = label(key.values[chosen])
                 if key.slot.update is None:

@@ -1,4 +1,4 @@
-"""From a sweep file to a plan: every combination of structural values is validated."""
+"""From a base and a scope to a plan: every combination of structural values is validated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from pathlib import Path as FilePath
@@ -16,21 +16,11 @@ from orchestrator.config.base import Config, ConfigError
 from orchestrator.config.families import discover
 from orchestrator.config.faults import explain
 from orchestrator.config.text import label
-from orchestrator.errors import Fault, InputError
+from orchestrator.errors import InputError
 from orchestrator.process import patiently
 from orchestrator.sweep.axes import Axis, Branch, Key, Scope, branches, choices, clashes
-from orchestrator.sweep.document import Document
-from orchestrator.sweep.paths import Path, dotted
-from orchestrator.sweep.plan import (
-    Combination,
-    FreeAxis,
-    FreeKey,
-    KeyType,
-    Plan,
-    PlannedTrial,
-    Slot,
-    Structure,
-)
+from orchestrator.sweep.paths import KeyPath, Located, dotted
+from orchestrator.sweep.plan import Combination, FreeAxis, FreeKey, KeyType, Plan, Slot, Structure
 from orchestrator.sweep.resolved import Resolved
 from orchestrator.sweep.twins import twins
 from orchestrator.trial.pinned import Pinned, pin
@@ -38,8 +28,8 @@ from orchestrator.trial.trial import Trial, key_of, shared
 from orchestrator.updates.base import Update
 
 MAX_COMBINATIONS = 10_000
-_MOST_FAULTS = 1000
-"""Then the other combinations are not looked at."""
+_MOST_REFUSED = 1000
+"""Combinations; then the others are not looked at."""
 
 _Parts = tuple[str, Config | None, Config, Config]
 """What a structure's combinations share: its key, data, model and engine. Files of equal content, which a key
@@ -48,18 +38,23 @@ does not tell apart, may lie in different folders, and code may find other thing
 
 @dataclass
 class Planner:
-    """Validates every combination of a sweep; adds to ``faults`` instead of stopping at the first."""
+    """Validates the base, then every combination; adds to ``faults`` instead of stopping at the first.
 
-    document: Document
+    What is wrong with one value of the document is one fault, however many combinations have that value;
+    a value of the base stands in the base, whatever is chosen beside it.
+    """
+
     base: dict[str, Any]
     folder: FilePath
     root: FilePath
-    faults: list[Fault]
+    faults: set[Located]
+    _refused: int = 0
     _checked: set[tuple[int, type[Config]]] = field(default_factory=set)
     _pinned: dict[_Parts, Pinned] = field(default_factory=dict)
 
     def plan(self, scope: Scope) -> Plan | None:
         """The plan; None if there are faults, those that were known before included."""
+        self._trial(Resolved(self.folder, self.root, self.base))
         if self._too_many(scope):
             return None
         found = branches(scope)
@@ -72,23 +67,31 @@ class Planner:
                 parts = key, template.data, template.model, template.gradient
                 grouped.setdefault(parts, []).append(combination)
                 self._pin(parts, template)
-        structures = () if self.faults else _numbered(grouped, self._pinned)
-        if not self.faults:
-            self._refuse_twins(keys, structures)
+        if self.faults:
+            return None
+        structures = _numbered(grouped, self._pinned)
+        self._refuse_twins(keys, structures)
         return None if self.faults else Plan(keys, _key_types(keys, found, structures), structures)
+
+    def _trial(self, resolved: Resolved) -> Trial | None:
+        """The trial; None if it has faults, which are noted."""
+        trial = resolved.trial()
+        self.faults.update(resolved.faults)
+        self._refused += trial is None
+        return trial
 
     def _pin(self, parts: _Parts, template: Trial) -> None:
         """Pins a structure with its first combination; files must be what they were for its key."""
         if parts in self._pinned:
             return
         try:
-            self._pinned[parts] = pin(template)
+            pinned = self._pinned[parts] = pin(template)
         except InputError as error:
-            self.faults += error.faults
+            self.faults.update(Located(("base",), fault.message, fault.path) for fault in error.faults)
             return
-        if self._pinned[parts].key != parts[0]:
+        if pinned.key != parts[0]:
             message = "a file changed while the sweep was read; run the command again"
-            self.faults.append(self.document.fault(("base",), message))
+            self.faults.add(Located(("base",), message))
 
     def _too_many(self, scope: Scope) -> bool:
         count = choices(scope, lambda axis: not _is_free(axis))
@@ -97,20 +100,19 @@ class Planner:
                 f"has {count:,} combinations of structure, at most {MAX_COMBINATIONS:,} are planned; "
                 "only seed and the numbers of updates (limit, learning_rate, …) may vary without limit"
             )
-            self.faults.append(self.document.fault(("sweep",), message))
+            self.faults.add(Located(("sweep",), message))
         return count > MAX_COMBINATIONS
 
     def _combinations(self, branch: Branch, keys: tuple[str, ...]) -> Iterator[Combination]:
-        overlaps = list(clashes(branch, self.document))
-        if overlaps:
-            self.faults += overlaps
+        if overlaps := set(clashes(branch)):
+            self.faults |= overlaps
             return
         structural = [axis for axis in branch.axes if not _is_free(axis)]
         free = [axis for axis in branch.axes if _is_free(axis)]
         count = math.prod(len(axis.positions) for axis in structural)
         every = itertools.product(*(axis.positions for axis in structural))
         for positions in patiently(every, count, "checking every combination of structure"):
-            if len(self.faults) > _MOST_FAULTS:
+            if self._refused > _MOST_REFUSED:
                 return
             chosen = [*zip(structural, positions, strict=True), *((axis, axis.positions[0]) for axis in free)]
             combination = self._combination(branch, chosen, free, keys)
@@ -120,14 +122,13 @@ class Planner:
     def _combination(
         self, branch: Branch, chosen: list[tuple[Axis, int]], free: list[Axis], keys: tuple[str, ...]
     ) -> Combination | None:
-        resolved = Resolved(self.document, self.folder, self.root, copy.deepcopy(self.base))
+        resolved = Resolved(self.folder, self.root, copy.deepcopy(self.base))
         shown: dict[str, Any] = {"case": branch.case} if branch.case else {}
         shown |= {dotted(key.path): resolved.put(key, 0) for key in branch.sets}
         for axis, position in chosen:
             shown |= {dotted(key.path): resolved.put(key, position) for key in axis.keys}
-        trial = resolved.trial()
+        trial = self._trial(resolved)
         if trial is None:
-            self.faults += resolved.faults
             return None
         for key in (key for axis in free for key in axis.keys):
             self._check_values(key, trial, resolved.slot(key.path))
@@ -143,22 +144,19 @@ class Planner:
         self._checked.add((id(key), type(target)))
         for index, value in enumerate(key.telling):
             if message := _refusal(target, slot.name, label(value)[0]):
-                fault = self.document.fault(key.value_place(index), message)
-                self.faults.append(replace(fault, path=dotted(key.path)))
+                self.faults.add(Located(key.value_origin(index), message, dotted(key.path)))
 
     def _refuse_twins(self, keys: tuple[str, ...], structures: Sequence[Structure]) -> None:
         """Refuses equal trials: their rows would be there twice."""
         alike = (tuple(found) for _, found in groupby(structures, key=lambda found: found.pinned.key))
         for pair in filter(None, map(twins, alike)):
-            shown = (f"{trial.index} ({_said(keys, trial)})" for trial in pair)
+            shown = (f"{trial.index} ({_said(keys, trial.keys)})" for trial in pair)
             message = f"trials {' and '.join(shown)} are the same; leave one of them out"
-            self.faults.append(self.document.fault(("sweep",), message))
+            self.faults.add(Located(("sweep",), message))
 
 
-def _said(keys: tuple[str, ...], trial: PlannedTrial) -> str:
-    return ", ".join(
-        f"{key}: {value}" for key, value in zip(keys, trial.keys, strict=True) if value is not None
-    )
+def _said(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in zip(keys, values, strict=True) if value is not None)
 
 
 def _is_free(axis: Axis) -> bool:
@@ -166,7 +164,7 @@ def _is_free(axis: Axis) -> bool:
     return all(_is_free_path(key.path) and _all_numbers(key) for key in axis.keys)
 
 
-def _is_free_path(path: Path) -> bool:
+def _is_free_path(path: KeyPath) -> bool:
     return path == ("seed",) or (len(path) == 3 and path[0] == "updates" and path[2] in _number_names())
 
 

@@ -1,6 +1,6 @@
 """What a sweep takes along when it is computed on another machine: itself and the local files that it names.
 
-Inside a shipment everything keeps the place that it has here, below the shipment's own root. So relative
+Inside a shipment everything keeps the path that it has here, below the shipment's own root. So relative
 names, also those that lead upwards, mean what they meant, and absolute ones are looked for below the root
 (``file.load(..., root)``): no name in the sweep changes, hence no column and no id.
 """
@@ -51,11 +51,9 @@ class Shipment:
 
 def shipment(sweep: Sweep, name: str) -> Shipment:
     """The shipment of a sweep that was read from a file called ``name``, as it stands after ``--set``."""
-    place = _inside(sweep.folder / name)
-    named = {_inside(path): path for path in _files(sweep)}
-    return Shipment(
-        place, {place: sweep.text.encode(), **{to: path.read_bytes() for to, path in named.items()}}
-    )
+    own = _inside(sweep.folder / name)
+    named = {_inside(path): path.read_bytes() for path in _files(sweep)}
+    return Shipment(own, {own: sweep.text.encode(), **named})
 
 
 def _files(sweep: Sweep) -> Iterable[Path]:

@@ -51,8 +51,8 @@ def _constants(combination: Combination) -> tuple[Any, ...]:
     """The seed and the numbers that no axis varies."""
     trial = combination.template
     values = {Slot(None, "seed"): trial.seed} | {
-        Slot(place, name): getattr(update, name)
-        for place, update in enumerate(trial.updates)
+        Slot(index, name): getattr(update, name)
+        for index, update in enumerate(trial.updates)
         for name in update.number_names()
     }
     return tuple(value for slot, value in values.items() if slot not in combination.slots)

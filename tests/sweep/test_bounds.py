@@ -117,7 +117,7 @@ def test_of_many_unknown_keys_a_few_are_explained() -> None:
 
 
 def test_combinations_are_not_looked_at_once_there_are_faults_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "_MOST_FAULTS", 100)
+    monkeypatch.setattr(planner, "_MOST_REFUSED", 100)
     looked = []
     combination = planner.Planner._combination
     monkeypatch.setattr(planner.Planner, "_combination", lambda *a: looked.append(1) or combination(*a))

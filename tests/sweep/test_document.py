@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import Fault, InputError
+from orchestrator.errors import InputError
 from orchestrator.sweep.document import Document, dump, parse, read
 from orchestrator.sweep.overrides import overridden
 from orchestrator.sweep.paths import write
@@ -160,7 +160,7 @@ def test_dumped_text_repeats_what_is_there_twice() -> None:
 # --- lines
 
 
-def test_every_place_has_its_line() -> None:
+def test_every_path_has_its_line() -> None:
     document = parse("# a comment\na:\n  - 1\n  - {b: 2,\n     c: 3}\nd: 4\n", "a.yaml")
     assert document.lines == {
         (): 2,
@@ -173,16 +173,16 @@ def test_every_place_has_its_line() -> None:
     }
 
 
-def test_fault_has_the_line_of_the_nearest_place_that_is_there() -> None:
+def test_path_that_is_not_there_has_the_line_of_the_nearest_above_it() -> None:
     document = parse("a:\n  b: 1\n", "a.yaml")
-    assert document.fault(("a", "b", "c"), "wrong") == Fault("a.b.c", "wrong", "a.yaml", 2)
-    assert document.fault(("z",), "wrong") == Fault("z", "wrong", "a.yaml", 1)
+    assert document.where(("a", "b", "c")) == ("a.yaml", 2)
+    assert document.where(("z",)) == ("a.yaml", 1)
 
 
-def test_fault_of_an_empty_file_has_no_line() -> None:
+def test_empty_file_has_no_line() -> None:
     document = parse("", "a.yaml")
     assert document.data is None
-    assert str(document.fault((), "is empty")) == "a.yaml: is empty"
+    assert document.where(()) == ("a.yaml", 0)
 
 
 # --- what is refused
@@ -277,11 +277,16 @@ def test_override_leaves_the_document_as_it_was() -> None:
     assert source.data == {"a": {"b": 1}}
 
 
-def test_fault_in_an_override_names_the_override() -> None:
+def test_override_is_where_its_values_are() -> None:
     document = changed("a:\n  b:\n    c: 1\n  d: 2", "a.b={c: x}", "e.f=1")
-    assert str(document.fault(("a", "b", "c"), "wrong")) == "--set a.b={c: x}: a.b.c: wrong"
-    assert str(document.fault(("a", "d"), "wrong")) == "a.yaml:4: a.d: wrong"
-    assert str(document.fault(("e",), "wrong")) == "--set e.f=1: e: wrong"
+    assert document.where(("a", "b", "c")) == ("--set a.b={c: x}", 0)
+    assert document.where(("a", "d")) == ("a.yaml", 4)
+    assert document.where(("e",)) == ("--set e.f=1", 0)
+
+
+def test_later_override_is_where_an_earlier_one_was() -> None:
+    document = changed("a: {b: 1}", "a.b=2", "a={b: 3}")
+    assert document.where(("a", "b")) == ("--set a={b: 3}", 0)
 
 
 def test_overrides_that_cannot_be_are_all_reported() -> None:
