@@ -8,20 +8,15 @@ import pytest
 from circuits import (
     ADJOINT,
     ROUNDING,
+    check_with_reference,
     circuit,
-    derivatives,
-    drawings,
-    point,
-    program_of,
     shard,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sums import assert_same_bits, rows_of
 
 from orchestrator.backends.batched import differentiator, wide
 from orchestrator.engines.gradient import Shard
-from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
+from orchestrator.models.circuits.ansatz import ANSATZE
 
 
 @pytest.fixture
@@ -29,35 +24,12 @@ def always_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(differentiator, "WIDE_QUBITS", 0)
 
 
-def both_ways(program, parameters, inputs, axes, monkeypatch):
-    """E and dE/dθ with rows in lanes, and with amplitudes in lanes."""
-    results = []
-    for limit in (program.qubits + 1, program.qubits):
-        monkeypatch.setattr(differentiator, "WIDE_QUBITS", limit)
-        results.append(derivatives(program, parameters, inputs, axes))
-    return results
-
-
-@given(drawings(), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_wide_agrees_with_rows_in_lanes_on_random_circuits(
-    monkeypatch: pytest.MonkeyPatch, drawing: Drawing, seed: int
-):
-    program = program_of(drawing)
-    rows, amplitudes = both_ways(program, *point(program, 2, 2, seed), monkeypatch)
-    for expected, found in zip(rows, amplitudes, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=0.0, atol=10 * ROUNDING)
-
-
+@pytest.mark.usefixtures("always_wide")
 @pytest.mark.parametrize("qubits", [7, 9])
 @pytest.mark.parametrize("ansatz", sorted(ANSATZE))
-def test_wide_agrees_with_rows_in_lanes_where_turns_share_a_stage(
-    monkeypatch: pytest.MonkeyPatch, ansatz: str, qubits: int
-):
+def test_turns_that_share_a_stage_are_those_of_the_reference(ansatz: str, qubits: int):
     program = circuit(qubits, 4, 3, ansatz=ansatz, observable="X0 Y2 Z4")
-    rows, amplitudes = both_ways(program, *point(program, 2, 2), monkeypatch)
-    for expected, found in zip(rows, amplitudes, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=0.0, atol=10 * ROUNDING)
+    check_with_reference(program, 2, 2, atol=10 * ROUNDING)
 
 
 @pytest.mark.parametrize("ansatz", ["hardware-efficient", "random-pauli"])

@@ -1,7 +1,8 @@
-"""Parts of the batched kernel: sines, groups of turns, kept states, and what Numba keeps on the disk."""
+"""Parts of the batched kernel: sines, groups of turns, and what Numba keeps on the disk."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import shutil
 import subprocess
@@ -9,19 +10,21 @@ import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from circuits import ROUNDING, circuit, derivatives, point, program_of
+from circuits import circuit, derivatives, point, program_of
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
 import orchestrator
-from orchestrator.backends.batched import differentiator
+from orchestrator.backends.batched import kernel, wide
 from orchestrator.backends.batched.differentiator import BatchedProgram
 from orchestrator.backends.batched.rotations import LARGEST
 from orchestrator.backends.batched.schedule import Schedule, schedule
+from orchestrator.backends.batched.sources import SOURCES
 from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
 from orchestrator.models.circuits.observable import Operator
 from orchestrator.models.circuits.program import Program
@@ -103,19 +106,6 @@ def test_turns_of_a_group_commute_and_groups_cannot_be_joined(ansatz: str):
         assert not all(commute(plan.turns[s], plan.turns[after.start]) for s in before)
 
 
-@pytest.mark.parametrize("ansatz", sorted(ANSATZE))
-@pytest.mark.parametrize("observable", ["Z0", "X1 Y3"])
-def test_states_that_are_kept_are_those_that_are_undone(
-    monkeypatch: pytest.MonkeyPatch, ansatz: str, observable: str
-):
-    program = circuit(4, 4, 3, ansatz=ansatz, observable=observable)
-    kept = derivatives(program, *point(program, 3, 5))
-    monkeypatch.setattr(differentiator, "KEPT_BYTES", 0)
-    undone = derivatives(program, *point(program, 3, 5))
-    np.testing.assert_array_equal(kept[0], undone[0])
-    np.testing.assert_allclose(kept[1], undone[1], rtol=0.0, atol=ROUNDING)
-
-
 @pytest.mark.parametrize("first", range(3))
 def test_bits_do_not_depend_on_the_lane(first: int):
     """Every sample of a row is the same, so every lane must find the same."""
@@ -143,32 +133,69 @@ def test_coefficients_of_the_reduction_are_parts_of_half_a_turn():
         assert Fraction((2**20 - 1) * part) == (2**20 - 1) * Fraction(part)
 
 
-_RUN = """
-import sys
-import numpy as np
-from orchestrator.backends.batched import kernel
-from orchestrator.backends.batched.differentiator import BatchedProgram
-from orchestrator.models.circuits.circuit import Circuit
-program = Circuit(kind="circuit", qubits=1, layers=1).build(0, 2)
-value = BatchedProgram(program).expectation(np.zeros((1, 2)), np.zeros((1, 1, 0)), np.zeros((1, 0), np.int8))
-print(value.item(), sum(kernel.evaluate.stats.cache_hits.values()))
+_SMALL = """
+from numba import njit
+from orchestrator.backends.batched.sources import SOURCES
+
+@njit(cache=True)
+def small(sources=SOURCES):
+    return 1
+
+small()
+print(sum(small.stats.cache_hits.values()))
+"""
+
+_EDITED = """
+import runpy, sys
+from pathlib import Path
+from typing import Any
+from orchestrator.backends.batched import kernel, sources, wide
+
+for name, module in sorted(sys.modules.items()):
+    if name.startswith("orchestrator.") and not hasattr(module, "__path__"):
+        with Path(module.__file__).open("a") as file:
+            file.write("#")
+        print(name.rpartition(".")[2], runpy.run_path(sources.__file__)["SOURCES"])
 """
 
 
-def test_kernel_on_the_disk_follows_every_file_that_it_is_compiled_from(tmp_path: Path):
-    """A copy of the package, whose lanes are then edited: the next process compiles it anew."""
-    package = tmp_path / "orchestrator"
-    shutil.copytree(Path(orchestrator.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package, to be edited."""
+    copy, left_out = tmp_path / "orchestrator", shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(orchestrator.__file__).parent, copy, ignore=left_out)
+    return copy
 
-    def run() -> list[str]:
-        command = [sys.executable, "-c", _RUN]
-        environment = {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-        result = subprocess.run(
-            command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
-        )
-        return result.stdout.split()
 
-    assert [run(), run()] == [["1.0", "0"], ["1.0", "1"]]
-    edited = package / "engines" / "batched" / "rotations.py"
-    edited.write_text(edited.read_text().replace("math.pi)", "1.0 * math.pi)"))
-    assert run() == ["1.0", "0"]
+def run(script: Path) -> list[str]:
+    """The words that a script prints in a process of its own, which imports the package beside it."""
+    folder = script.parent
+    environment = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
+    command = [sys.executable, str(script)]
+    ended = subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True)
+    return ended.stdout.split()
+
+
+def test_code_on_the_disk_is_not_used_when_a_file_beside_its_own_has_changed(package: Path):
+    """A small function stands for the kernels: what Numba looks at is the value of their last argument."""
+    small = package.parent / "small.py"
+    small.write_text(_SMALL)
+    assert [run(small), run(small)] == [["0"], ["1"]]
+    edited = package / "backends" / "batched" / "rotations.py"
+    edited.write_text(edited.read_text() + "#")
+    assert run(small) == ["0"]
+
+
+def test_digest_of_the_sources_follows_every_file_that_kernels_are_compiled_from(package: Path):
+    script = package.parent / "edited.py"
+    script.write_text(_EDITED)
+    words = run(script)
+    names, digests = words[::2], words[1::2]
+    assert names == ["amplitudes", "kernel", "lanes", "rotations", "sources", "wide", "gates"]
+    assert len({str(SOURCES), *digests}) == 1 + len(names)
+
+
+@pytest.mark.parametrize("evaluate", [kernel.evaluate, wide.evaluate])
+def test_kernels_are_kept_on_the_disk_with_the_digest_of_their_sources(evaluate: Any):
+    assert inspect.signature(evaluate.py_func).parameters["sources"].default == SOURCES
+    assert evaluate.stats.cache_path is not None

@@ -12,6 +12,7 @@ from qiskit.circuit.library import (
     get_standard_gate_name_mapping,
 )
 from qiskit.quantum_info import SparsePauliOp
+from reference import simulate
 
 from orchestrator.backends.batched.differentiator import BatchedProgram
 from orchestrator.engines.adjoint import Adjoint
@@ -46,6 +47,25 @@ def derivatives(program: Program, parameters, inputs, axes):
     shape = inputs.shape[:2]
     value = np.concatenate([part.expectation for part in parts]).reshape(shape)
     return value, np.concatenate([part.derivative for part in parts]).reshape(*shape, -1)
+
+
+def check_with_reference(
+    program: Program, rows: int = 2, samples: int = 17, seed: int = 0, atol: float = ROUNDING
+) -> np.ndarray:
+    """Asserts that the batched kernel finds the values and derivatives of the reference; returns the latter.
+
+    Each sample has weights of its own. Of 2 · 17 samples, blocks of eight are: of one row; of the same row as
+    the block before; of two rows; not full.
+    """
+    parameters, inputs, axes = point(program, rows, samples, seed)
+    weights = RANDOM(seed + 1).normal(size=(rows, samples, program.outputs))
+    value, derivatives = simulate(program, parameters, inputs, axes)
+    (part,) = BatchedProgram(program).parts(parameters, inputs, axes, weights)
+    shape = rows * samples, -1
+    weighted = (weights[..., None] * derivatives).sum(2)
+    np.testing.assert_allclose(part.expectation, value.reshape(shape), rtol=0.0, atol=atol)
+    np.testing.assert_allclose(part.derivative, weighted.reshape(shape), rtol=0.0, atol=atol)
+    return derivatives
 
 
 def point(program: Program, rows: int, samples: int, seed: int = 0):

@@ -1,0 +1,199 @@
+"""Every kind of gate, on every qubit, in every layout of the kernel, against the reference in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+
+import numba
+import numpy as np
+import pytest
+from circuits import RANDOM, check_with_reference, circuit
+
+from orchestrator.backends.batched import differentiator
+from orchestrator.backends.batched.schedule import schedule
+from orchestrator.groups import Group
+from orchestrator.models.circuits.ansatz import ANSATZE
+from orchestrator.models.circuits.expression import Expression
+from orchestrator.models.circuits.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term
+from orchestrator.models.circuits.program import Program
+
+X, Y, Z, DRAWN = Axis.X, Axis.Y, Axis.Z, Axis.DRAWN
+LAYOUTS = {
+    "rows in lanes, states kept": {},
+    "rows in lanes, states undone": {"KEPT_BYTES": 0},
+    "amplitudes in lanes": {"WIDE_QUBITS": 0},
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The kernel lays out its states in each of its ways; on one thread, as circuits are small."""
+    for name, limit in LAYOUTS[request.param].items():
+        monkeypatch.setattr(differentiator, name, limit)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(threads)
+
+
+def check(program: Program) -> None:
+    """Values and derivatives are those of the reference, and every live parameter has a derivative."""
+    derivatives = check_with_reference(program)
+    assert np.all(np.abs(derivatives[..., ~program.dead]).max((0, 1, 2)) > 1e-3)
+
+
+def rotation(qubit: int, axis: int, parameter: int = NONE, **others: float) -> Gate:
+    return Gate(Opcode.ROTATION, qubit, axis=axis, parameter=parameter, **{"scale": 1.0, **others})
+
+
+def layer(qubits: int, first: int, entangler: Opcode) -> list[Gate]:
+    """Each qubit turned about X by a number and about Y by a parameter of its own; neighbours entangled."""
+    turns = [
+        turn
+        for q in range(qubits)
+        for turn in (rotation(q, X, offset=0.3 + 0.2 * q), rotation(q, Y, parameter=first + q))
+    ]
+    return [*turns, *(Gate(entangler, q, q + 1) for q in range(qubits - 1))]
+
+
+def between(*gates: Gate, qubits: int = 5, parameters: int = 0, **others: object) -> Program:
+    """The gates between two layers, of 2n parameters; theirs come after those, as 2n, 2n + 1, …"""
+    own = 2 * qubits
+    moved = [
+        gate._replace(parameter=gate.parameter + own) if gate.parameter != NONE else gate for gate in gates
+    ]
+    every = [
+        *layer(qubits, 0, Opcode.CX),
+        *moved,
+        *layer(qubits, qubits, Opcode.CZ),
+        rotation(0, X, offset=0.4),
+    ]
+    return Program(
+        **{
+            "name": "test",
+            "qubits": qubits,
+            "inputs": 2,
+            "axes": 3,
+            "gates": np.array(every, GATE),
+            "observables": (Observable(tuple(Term(1.0 + q, 1 << q, 2**qubits - 1) for q in range(qubits))),),
+            "groups": (Group("all", 0, own + parameters, 0),),
+            "redraw": pytest.fail,  # of the certificate
+            **others,
+        }
+    )
+
+
+PLACES = range(5)
+TURNED = rotation(3, X, 0)
+ONE_PARAMETER = {
+    **{f"X on qubit {q}": [rotation(q, X, 0, scale=-1.5, offset=0.2)] for q in PLACES},
+    **{f"Y on qubit {q}": [rotation(q, Y, 0, scale=-1.5, offset=0.2)] for q in PLACES},
+    **{f"Z on qubit {q}": [rotation(q, Z, 0, scale=-1.5, offset=0.2)] for q in PLACES},
+    **{f"drawn axis on qubit {q}": [rotation(q, DRAWN + 1, 0)] for q in PLACES},
+    "angle for the C library": [rotation(1, Z, 0, offset=3e6)],
+    "one parameter on two qubits": [rotation(1, X, 0, scale=0.5), rotation(4, Z, 0)],
+    "one parameter twice on a qubit": [rotation(2, Z, 0), rotation(2, X, 0, scale=2.0)],
+    "parameter amid numbers": [rotation(3, Z, offset=0.7), TURNED, rotation(3, Y, offset=-0.4)],
+    "parameter amid inputs": [rotation(3, Z, input=0), TURNED, rotation(3, Y, input=1)],
+    "parameter amid drawn axes": [rotation(3, DRAWN, offset=0.5), TURNED, rotation(3, DRAWN + 2, offset=1)],
+}
+NO_PARAMETER = {
+    **{f"CX from {a} to {b}": [Gate(Opcode.CX, a, b)] for a, b in permutations(PLACES, 2)},
+    **{f"CZ on {a} and {b}": [Gate(Opcode.CZ, a, b)] for a, b in permutations(PLACES, 2)},
+    "no gate": [],
+    "number": [rotation(2, X, offset=0.7)],
+    "input": [rotation(2, Y, input=1, scale=0.5, offset=0.1)],
+    "input about a drawn axis": [rotation(0, DRAWN + 2, input=0)],
+    "three CX that exchange two qubits": [Gate(Opcode.CX, *pair) for pair in ((0, 4), (4, 0), (0, 4))],
+    "CX on either side of a turn": [Gate(Opcode.CX, 3, 0), rotation(0, Z, offset=0.9), Gate(Opcode.CX, 3, 0)],
+}
+
+
+@pytest.mark.usefixtures("layout")
+@pytest.mark.parametrize("gates", ONE_PARAMETER.values(), ids=ONE_PARAMETER)
+def test_gate_with_a_parameter_is_that_of_the_reference(gates: list[Gate]) -> None:
+    check(between(*gates, parameters=1))
+
+
+@pytest.mark.usefixtures("layout")
+@pytest.mark.parametrize("gates", NO_PARAMETER.values(), ids=NO_PARAMETER)
+def test_gate_without_a_parameter_is_that_of_the_reference(gates: list[Gate]) -> None:
+    check(between(*gates))
+
+
+@pytest.mark.usefixtures("layout")
+def test_run_about_all_axes_is_that_of_the_reference() -> None:
+    """Merged into one turn, whose rotations do not commute."""
+    axes = (X, Y, Z, DRAWN, X, DRAWN + 1)
+    check(between(*(rotation(2, axis, k, scale=1.0 + k / 4) for k, axis in enumerate(axes)), parameters=6))
+
+
+A, FIRST, SECOND = ("parameter", 0), ("input", 0), ("input", 1)
+PRODUCT = ("MUL", A, FIRST)
+
+
+@pytest.mark.usefixtures("layout")
+def test_computed_angles_and_features_are_those_of_the_reference() -> None:
+    """θ₀x₀ about Y, sin(θ₀x₀) about Z, and x₀/exp(x₁) about X; θ₀ turns a gate of the first layer, too."""
+    sine = Expression(("SIN", PRODUCT), ((0, ("MUL", ("COS", PRODUCT), FIRST)),))
+    gates = rotation(1, Y, 0, scale=0.5), rotation(4, Z, 1, offset=0.1), rotation(2, X, input=2)
+    angles = Expression(PRODUCT, ((0, FIRST),)), sine
+    check(between(*gates, angles=angles, features=(Expression(("DIV", FIRST, ("EXP", SECOND)), ()),)))
+
+
+@pytest.mark.usefixtures("layout")
+@pytest.mark.parametrize("inputs", [1, 5, 8, 9, 32])
+def test_start_from_amplitudes_is_that_of_the_reference(inputs: int) -> None:
+    check(between(inputs=inputs, amplitudes=True))
+
+
+@pytest.mark.usefixtures("layout")
+@pytest.mark.parametrize("qubits", [1, 2, 3, 4])
+def test_few_qubits_are_those_of_the_reference(qubits: int) -> None:
+    """Fewer amplitudes than lanes, as many, and twice as many."""
+    check(between(*(rotation(q, DRAWN, q) for q in range(qubits)), qubits=qubits, parameters=qubits))
+
+
+STRINGS = {
+    **{f"X on qubit {q}": (Term(1.5, 1 << q, 0),) for q in PLACES},
+    **{f"Y on qubit {q}": (Term(1.5, 1 << q, 1 << q),) for q in PLACES},
+    **{f"Z on qubit {q}": (Term(1.5, 0, 1 << q),) for q in PLACES},
+    "all letters": (Term(-0.5, 0b11011, 0b10110),),
+    "sum": (Term(0.5, 0b00011, 0b00110), Term(-1.5, 0b10000, 0b10001), Term(0.25, 0, 0)),
+}
+
+
+@pytest.mark.usefixtures("layout")
+@pytest.mark.parametrize("projector", [0.0, 2.0])
+@pytest.mark.parametrize("terms", STRINGS.values(), ids=STRINGS)
+def test_observable_is_that_of_the_reference(terms: tuple[Term, ...], projector: float) -> None:
+    check(between(observables=(Observable(terms, projector),)))
+
+
+@pytest.mark.usefixtures("layout")
+def test_several_observables_are_those_of_the_reference() -> None:
+    """Each with a weight of its own in every sample."""
+    strings = (Observable(terms) for terms in STRINGS.values())
+    check(between(observables=(*strings, Observable((), 1.5), Observable(STRINGS["sum"], -0.5))))
+
+
+@pytest.mark.usefixtures("layout")
+@pytest.mark.parametrize("ansatz", sorted(ANSATZE))
+@pytest.mark.parametrize("observable", ["Z0", "X1 Z3"])
+def test_named_circuit_is_that_of_the_reference(ansatz: str, observable: str) -> None:
+    check(circuit(4, 4, 3, ansatz=ansatz, observable=observable))
+
+
+@pytest.mark.usefixtures("layout")
+@pytest.mark.parametrize("seed", range(5))
+def test_long_random_circuit_is_that_of_the_reference(seed: int) -> None:
+    """Long enough for masks of many bits, and for minus signs."""
+    random, gates = RANDOM(seed), []
+    for k in range(40):
+        entanglers = random.choice([Opcode.CX, Opcode.CZ], 3).tolist()
+        gates += [Gate(opcode, *random.permutation(5)[:2].tolist()) for opcode in entanglers]
+        gates.append(rotation(int(random.integers(5)), int(random.integers(3)), k))
+    program = between(*gates, parameters=40)
+    assert schedule(program, 0).turns["negative"].any()
+    check(program)
