@@ -20,7 +20,8 @@ from orchestrator.sweep import document
 
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 README = (ROOT / "README.md").read_text()
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+KERNEL = ROOT / "orchestrator" / "backends" / "batched" / "README.md"
+PAGES = sorted([ROOT / "README.md", KERNEL, *(ROOT / "docs").glob("*.md")])
 ROOMS = {entry.stem for entry in (ROOT / "orchestrator").iterdir() if not entry.name.startswith("_")}
 
 
@@ -136,10 +137,10 @@ def test_job_says_what_it_shows_and_how_to_run_it(job: Path) -> None:
     header = job.read_text().split("\n\n")[0]
     assert header.startswith("# ")
     assert f"orchestrator run jobs/{job.name}" in header
-    (count,) = re.findall(r"([\d,]+) trials", header)
+    (count,) = re.findall(r"[\d,]+ trials?\b", header)
     planned = CliRunner().invoke(command_line, ["plan", str(job)], catch_exceptions=False)
     assert planned.exit_code == 0
-    assert planned.output.startswith(f"{job.stem}: {count} trials")
+    assert planned.output.startswith(f"{job.stem}: {count} in ")
 
 
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda job: job.stem)
