@@ -14,7 +14,7 @@ import click
 from orchestrator.addresses import is_uri
 from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets
-from orchestrator.cli.plans import telling, warn
+from orchestrator.cli.plans import sharing, telling, warn
 from orchestrator.errors import InputError, RunDirectoryError
 from orchestrator.process import patiently
 
@@ -185,7 +185,7 @@ def _print_parameters(sweep: Sweep) -> None:
 
 
 def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int, started: float) -> str:
-    """How long it takes, as measured; or why that cannot be measured here."""
+    """How many workers a step can use, and how long all takes, as measured; or why that is not known here."""
     from orchestrator.api.placing import check_here, on_gpus
     from orchestrator.driver.duration import duration
 
@@ -193,12 +193,14 @@ def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int, started: fl
         check_here(sweep.plan)
     except InputError as error:
         return f"takes a GPU for each worker; not checked, and not timed, since on this machine {error}"
-    found = duration(estimates, workers, sweep.placement.threads, time.monotonic() - started)
+    found = duration(estimates, workers, sweep.placement, time.monotonic() - started)
     needs = ", a GPU for each" if on_gpus(sweep.plan) else ""
     where = f"{show.count(workers, 'worker')} like this machine's{needs}"
     start = f"{show.duration(found.start).removeprefix('about ')} of them until a local Ray is up"
     inline = f"{show.duration(found.inline)} with --inline"
-    return f"takes {show.duration(found.on_ray)} on {where}, {start}; {inline}"
+    packs, worth_s = sum(one.packs for one in estimates), sweep.placement.shard_seconds
+    takes = f"takes {show.duration(found.on_ray)} on {where}, {start}; {inline}"
+    return "\n".join([*sharing(found.sharing, packs, workers, worth_s), takes])
 
 
 def _print_trials(sweep: Sweep, most: int) -> None:

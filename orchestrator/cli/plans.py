@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import show
+
 if TYPE_CHECKING:
+    from orchestrator.driver.sharing import Sharing
     from orchestrator.sweep.plan import Plan, Structure
 
 _MOST_HINTS = 5
@@ -24,6 +27,26 @@ def warn(plan: Plan, err: bool = True) -> None:
         click.echo(f"warning: {hint}", err=err)
     if len(found) > _MOST_HINTS:
         click.echo(f"… and {len(found) - _MOST_HINTS} more like this", err=err)
+
+
+def sharing(found: Sequence[Sharing], packs: int, workers: int, worth_s: float) -> list[str]:
+    """How many workers a step can use, where there are fewer packs than workers; each text once."""
+    if packs >= workers:
+        return []
+    here = f"{show.count(packs, 'pack')} for {show.count(workers, 'worker')}"
+    texts = dict.fromkeys(_shared(one, worth_s) for one in found)
+    return [f"{here}, up to {found[0].share:,} for a step: {text}" for text in texts][:_MOST_HINTS]
+
+
+def _shared(one: Sharing, worth_s: float) -> str:
+    if one.used == one.share:
+        return "it can use all"
+    why = f"its mini-batch has {show.count(one.shards, 'shard')}"
+    if one.used == 1 < one.shards:
+        why = f"a shard takes less than the {worth_s:g} s of placement.shard_seconds"
+    many = "all" if one.better == one.share else f"{one.better}"
+    change = f"; batch.shards: {one.better} would use {many} (as new trials)" if one.better else ""
+    return f"it can use {one.used:,}, since {why}{change}"
 
 
 def telling(plan: Plan, rows: Sequence[tuple[str, ...]]) -> dict[str, list[str]]:

@@ -13,10 +13,12 @@ import numpy as np
 
 from orchestrator.backends.batched.threads import use_threads
 from orchestrator.driver.estimate import Estimate
+from orchestrator.driver.sharing import Sharing, sharing
 from orchestrator.engines.base import Engine
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.process import patience
+from orchestrator.sweep.file import Placement
 from orchestrator.training.batches import Batches, row_streams
 from orchestrator.training.loop import shard_gradient
 from orchestrator.trial.pinned import Pinned, made_ready, pin
@@ -53,44 +55,53 @@ class Duration:
         inline: in one process, without Ray.
         on_ray: on workers, with a local Ray to be started.
         start: of ``on_ray``, until the first pack begins.
+        sharing: what a step makes of the workers, for each structure; in order of its work.
     """
 
     inline: float
     on_ray: float
     start: float
+    sharing: tuple[Sharing, ...]
 
 
-def duration(estimates: Sequence[Estimate], workers: int, threads: int, spent_s: float) -> Duration:
+def duration(estimates: Sequence[Estimate], workers: int, placement: Placement, spent_s: float) -> Duration:
     """How long a sweep takes, from the start of the command on.
 
     Args:
         estimates: of all structures.
         workers: W.
-        threads: of a worker; in this process, too, from now on.
+        placement: threads of a worker (in this process, too, from now on), and when a shard is worth one.
         spent_s: seconds that reading and checking the sweep has taken here, which a run does, too.
     """
     if any(one.qubits for one in estimates):
-        use_threads(threads)
+        use_threads(placement.threads)
     speed, until = _speed(), time.monotonic() + MEASURED_S
     with patience("loading what computes gradients"):
-        computing = sum(_computing(one, speed, until) for one in sorted(estimates, key=lambda one: one.work))
+        timed = [(one, _gradient_s(one, until)) for one in sorted(estimates, key=lambda one: one.work)]
+    packs, worth_s = sum(one.packs for one in estimates), placement.shard_seconds
+    shared = tuple(sharing(one, seconds, packs, workers, worth_s) for one, seconds in timed)
+    alone = sum(_computing(one, seconds, speed) for one, seconds in timed)
+    together = sum(
+        _computing(one, seconds / step.used, speed)
+        for (one, seconds), step in zip(timed, shared, strict=True)
+    )
     certifying = speed * sum(one.certified for one in estimates) * _CERTIFIED_GATE
     finishing = speed * sum(one.gradient_rows for one in estimates) * _FINISHED_ROW
     loading = spent_s + _LIBRARIES * speed
     start = loading + (_RAY + _LIBRARIES) * speed
-    busy = min(workers, sum(one.packs for one in estimates))
     return Duration(
-        inline=loading + certifying + computing + finishing,
-        on_ray=start + certifying + computing / busy + finishing,
+        inline=loading + certifying + alone + finishing,
+        on_ray=start + certifying + together / min(workers, packs) + finishing,
         start=start,
+        sharing=shared,
     )
 
 
-def _computing(one: Estimate, speed: float, until: float) -> float:
-    """Seconds for all packs of a structure, one after another."""
+def _computing(one: Estimate, gradient_s: float, speed: float) -> float:
+    """Seconds for all packs of a structure, one after another, from those for a gradient of one trial."""
     template = one.structure.template
     calls = one.packs * template.steps if template.mode == "train" else one.packs
-    gradients = one.structure.count * template.steps * _gradient_s(one, until)
+    gradients = one.structure.count * template.steps * gradient_s
     return gradients + speed * (calls * _STEP + one.gradient_rows * _ROW)
 
 

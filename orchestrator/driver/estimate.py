@@ -24,6 +24,7 @@ class Estimate:
 
     Attributes:
         packs: how many, of ``pack_size`` trials at most.
+        samples: of a mini-batch.
         evaluations: gradients of single samples.
         shard_bytes: memory of the engine on one shard of a whole pack.
         trace_bytes: size of the finished tables.
@@ -38,6 +39,7 @@ class Estimate:
     pack_size: int
     parameters: int
     parameters_dead: int
+    samples: int
     evaluations: int
     shard_bytes: int
     trace_bytes: int
@@ -59,6 +61,7 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
         pack_size=size,
         parameters=facts.parameters,
         parameters_dead=facts.dead,
+        samples=samples,
         evaluations=structure.count * template.steps * samples,
         shard_bytes=shard_bytes(template, ready, size),
         trace_bytes=structure.count * _trace_bytes(template, ready, rows),

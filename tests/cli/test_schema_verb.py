@@ -125,7 +125,42 @@ def test_plan_follows_changes_on_the_command_line() -> None:
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.stem)
 def test_job_is_planned_with_the_number_of_trials_that_it_claims(job: Path) -> None:
-    assert f"{load(job).plan.count:,} trials" in job.read_text()
+    count = load(job).plan.count
+    assert f" {count:,} trial{'' if count == 1 else 's'}" in job.read_text()
+
+
+ONE_TRIAL = ("plan", "a.yaml", "--trials", "0", "--set", "sweep=[seed: [1]]", "--workers")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("workers", "worth_s", "text"),
+    [
+        (
+            8,
+            0,
+            "up to 8 for a step: it can use 2, since its mini-batch has 2 shards; "
+            "batch.shards: 4 would use 4 (as new trials)",
+        ),
+        (
+            3,
+            0,
+            "up to 3 for a step: it can use 2, since its mini-batch has 2 shards; "
+            "batch.shards: 3 would use all (as new trials)",
+        ),
+        (2, 0, "up to 2 for a step: it can use all"),
+        (8, 1000, "up to 8 for a step: it can use 1, since a shard takes less than the 1000 s of placement"),
+    ],
+)
+def test_plan_says_how_many_workers_a_step_can_use(workers: int, worth_s: int, text: str) -> None:
+    placed = f"placement={{shard_seconds: {worth_s}}}"
+    assert f"\n1 pack for {workers} workers, {text}" in invoke(*ONE_TRIAL, str(workers), "--set", placed)
+
+
+@pytest.mark.usefixtures("folder")
+def test_plan_says_nothing_of_sharing_where_every_worker_has_a_pack() -> None:
+    assert "for a step" not in invoke("plan", "a.yaml", "--workers", "4")
+    assert "for a step" not in invoke(*ONE_TRIAL, "1")
 
 
 SHOTS = """\
