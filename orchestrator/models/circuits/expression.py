@@ -82,6 +82,14 @@ def sample_point(symbols: Iterable[Any]) -> dict[Any, float]:
     return {symbol: _POINT[k % 5] * 1.07 ** (k // 5) for k, symbol in enumerate(symbols)}
 
 
+def bound(value: Any, point: Mapping[Any, float]) -> complex:
+    """Qiskit's own value of an expression at a point; NaN where it is undefined or infinite."""
+    try:
+        return complex(value.bind(point))
+    except (RuntimeError, ZeroDivisionError):  # what Qiskit raises there
+        return complex("nan")
+
+
 def evaluate(tree: Tree, parameters: Array, inputs: Array) -> Array:
     """The function at ``parameters`` [N, P] and ``inputs`` [N, F], float64 [N]; NaN where it is undefined.
 
@@ -137,7 +145,7 @@ def _operand(operand: Any, symbols: Mapping[Any, Tree], left: list[Tree]) -> Tre
 def _check(tree: Tree, value: Any, symbols: Mapping[Any, Tree]) -> None:
     """Refuses a tree whose value at a point is not Qiskit's own."""
     point = sample_point(sorted(value.parameters, key=lambda symbol: symbols[symbol]))
-    expected = complex(value.bind(point))
+    expected = bound(value, point)
     values: dict[str, Array] = {}
     for kind in ("parameter", "input"):
         places = {symbols[symbol][1]: x for symbol, x in point.items() if symbols[symbol][0] == kind}

@@ -21,7 +21,7 @@ from orchestrator.errors import InputError
 from orchestrator.groups import Group
 from orchestrator.models.circuits.ansatz import Drawing
 from orchestrator.models.circuits.elementary import DRAWN, PATH, Elementary, elementary
-from orchestrator.models.circuits.expression import Expression, read_expression, sample_point
+from orchestrator.models.circuits.expression import Expression, bound, read_expression, sample_point
 from orchestrator.models.circuits.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term
 from orchestrator.models.circuits.program import Program
 
@@ -183,7 +183,7 @@ class _Reader:
         scales = {symbol: _slope(value, symbol) for symbol in symbols}
         if None in scales.values():
             return [self._computed(value, place)]
-        offset = _real(value.bind(dict.fromkeys(symbols, 0)))
+        offset = _real(bound(value, dict.fromkeys(symbols, 0)))
         if not _is_linear(value, scales, offset):
             return [self._computed(value, place)]
         parts = [replace(self._symbols[symbol], scale=scale) for symbol, scale in scales.items() if scale]
@@ -222,7 +222,7 @@ def _is_linear(value: Any, scales: Mapping[Any, Any], offset: float) -> bool:
     point = sample_point(scales)
     linear = math.fsum([offset, *(scale * point[symbol] for symbol, scale in scales.items())])
     size = max(1.0, abs(offset), *(abs(scale) for scale in scales.values()))
-    found = _real(value.bind(point))
+    found = _real(bound(value, point))
     return not (math.isfinite(found) and math.isfinite(linear)) or abs(found - linear) <= 1e-9 * size
 
 
