@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.gradients import machine
 from orchestrator.driver.packs import Packer, PlannedPack, pack_size
-from orchestrator.driver.scheduler import Scheduler, Work
+from orchestrator.driver.scheduler import Assignment, Scheduler
 from orchestrator.sweep.document import parse
 from orchestrator.sweep.file import Sweep, plan
 
@@ -96,14 +96,15 @@ def _size(sweep: Sweep, workers: int) -> int:
 
 def play(scheduler: Scheduler, workers: int) -> int:
     """Lets workers come back in turn until all is done; returns the number of packs handed out."""
-    out: deque[Work] = deque()
+    out: deque[Assignment] = deque()
     idle, count = workers, 0
     while not scheduler.finished:
         started = scheduler.start(idle, workers)
-        out.extend(assignment.work for assignment in started)
+        out.extend(started)
         count, idle = count + len(started), idle - len(started)
         if out:
-            scheduler.advanced(out.popleft(), None, 0.0)
+            (work,) = out.popleft().works
+            scheduler.advanced(work, None, CHUNK_SECONDS, 0.0)
             idle += 1
     return count
 

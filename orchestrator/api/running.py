@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.api.placing import Where, check_here, placed
+from orchestrator.driver.control_loop import ControlLoop
 from orchestrator.driver.counts import Counts, count
-from orchestrator.driver.desk import Desk
-from orchestrator.driver.driver import Driver, Progress
+from orchestrator.driver.driver import Driver, Progress, Watch
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.others import MOST, why_others
 from orchestrator.driver.packs import Done, Packer, pack_size
@@ -61,14 +61,14 @@ class Result:
         out: where the run is: a path, or the URI that was given.
         finished: whether all trials have ended; if not, it was stopped and can go on.
         failed: trials of the sweep that failed, now or before.
-        fed_up: the failure that came as often as ``stop_after`` allows, and how often; None if none did.
+        stopped_by: the failure that came as often as ``stop_after`` allows, and how often; None if none did.
     """
 
     out: Path | str
     progress: Progress
     finished: bool
     failed: int
-    fed_up: tuple[str, int] | None = None
+    stopped_by: tuple[str, int] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -131,15 +131,15 @@ def run(
         counts = replace(counts, damaged=len(writer.lost), again=again, why=why)
         watcher.opened(planned, folder, counts)
         progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)
-        fed_up = None
+        stopped_by = None
         if counts.begun or counts.new:
-            fed_up = _drive(planned, writer, done, where, progress, watcher)
+            stopped_by = _drive(planned, writer, done, where, progress, watcher)
         finished = counts.kept + progress.ended == planned.plan.count
         if finished:
             watcher.compacting()
             writer.compact(_keys(planned.plan))
             writer.control.forget()
-        return Result(folder, progress, finished, Run(folder).count("failed"), fed_up)
+        return Result(folder, progress, finished, Run(folder).count("failed"), stopped_by)
 
 
 def _keys(plan: Plan) -> Iterator[tuple[str, tuple[KeyValue, ...]]]:
@@ -211,32 +211,20 @@ def _drive(
             Limits(placement.chunk_steps, placement.chunk_seconds),
             placement.commit_seconds,
         )
-        desk = Desk(driver, writer.control, progress)
-
-        def watch(progress: Progress) -> None:
-            desk.attend(progress)
-            watcher.advanced(progress)
-
-        driver.watch = watch
-        with _metrics(driver, sweep, where), watcher.running(driver.stop):
-            driver.run()
-        return driver.scheduler.fed_up
+        control = ControlLoop(driver, writer.control, progress)
+        with _metrics(sweep.name, where, progress) as metrics, watcher.running(driver.stop):
+            driver.run([control.poll, watcher.advanced, *metrics])
+        return driver.scheduler.stopped_by
 
 
 @contextmanager
-def _metrics(driver: Driver, sweep: Sweep, where: Where) -> Iterator[None]:
-    """On Ray, the driver's progress goes to Ray's metrics, too."""
+def _metrics(name: str, where: Where, progress: Progress) -> Iterator[list[Watch]]:
+    """What reports the progress of a sweep to Ray's metrics; nothing if it runs in this process."""
     if where.inline:
-        yield
+        yield []
         return
     from orchestrator.fleet.metrics import RayMetrics
 
-    metrics, watch = RayMetrics(sweep.name), driver.watch
-
-    def advanced(progress: Progress) -> None:
-        metrics.report(progress)
-        watch(progress)
-
-    driver.watch = advanced
-    yield
-    metrics.flush(driver.progress)
+    metrics = RayMetrics(name)
+    yield [metrics.report]
+    metrics.flush(progress)

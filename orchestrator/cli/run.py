@@ -87,8 +87,8 @@ def run(
         click.echo(gone(str(error), "everything that came back is committed"), err=True)
         raise SystemExit(CLUSTER_GONE) from None
     terminal.end()
-    if not result.finished and result.fed_up and terminal.signal is None:
-        click.echo(_stopped_early(*result.fed_up))
+    if not result.finished and result.stopped_by and terminal.signal is None:
+        click.echo(_stopped_early(*result.stopped_by))
         raise SystemExit(result.exit_code)
     if not result.finished:
         click.echo("stopped; everything that came back is committed. To go on:\n  " + command())

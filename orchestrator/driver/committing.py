@@ -47,7 +47,7 @@ class Committing:
     ) -> None:
         self._thread.shutdown()
 
-    def attend(self) -> None:
+    def poll(self) -> None:
         """Called whenever the driver has a moment. Raises what the last commit raised."""
         full = self._ledger.bytes > COMMIT_BYTES
         self._collect(wait=full)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from orchestrator.driver.committing import Committer, Committing
@@ -18,11 +17,10 @@ from orchestrator.training.advance import Limits, advance
 from orchestrator.training.loop import Chunk
 
 _WAIT_S = 0.25
-_MOMENT_S = 1.0
 
 
 class Outcome(Protocol):
-    """How a task ended: a value, or an error and its traceback."""
+    """How a call ended: a value, or an error and its traceback."""
 
     @property
     def ticket(self) -> int: ...
@@ -40,9 +38,7 @@ class Fleet(Protocol):
     @property
     def size(self) -> int: ...
     def idle(self) -> int: ...
-    def room_behind(self) -> int: ...
-    def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int: ...
-    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int: ...
+    def submit(self, calls: Sequence[Callable[[Any], Any]], helpers: int = 0) -> list[int]: ...
     def wait(self, timeout_s: float) -> list[Any]: ...
 
 
@@ -63,6 +59,9 @@ class Progress:
     commit_seconds: float = 0.0
 
 
+Watch = Callable[[Progress], None]
+
+
 @dataclass
 class Driver:
     """Runs what the scheduler hands out until there is nothing left or ``stop`` is called.
@@ -70,7 +69,6 @@ class Driver:
     Args:
         limits: when workers hand back what they have.
         commit_seconds: time between commits.
-        watch: called whenever something has come back.
     """
 
     scheduler: Scheduler
@@ -80,9 +78,7 @@ class Driver:
     progress: Progress
     limits: Limits
     commit_seconds: float
-    watch: Callable[[Progress], None] = lambda _: None
     _out: dict[int, Work] = field(default_factory=dict)
-    _received: list[float] = field(default_factory=list)
 
     def stop(self) -> None:
         """Starts nothing more; ``run`` commits what is under way and returns."""
@@ -92,48 +88,46 @@ class Driver:
         """Ends single trials, as soon as they come back; the others go on."""
         self.scheduler.cancel(trials)
 
-    def run(self) -> None:
-        """The loop. Raises ClusterLost if nothing can come back any more; all that has is committed."""
+    def run(self, watchers: Sequence[Watch]) -> None:
+        """The loop.
+
+        Args:
+            watchers: called in turn, at least a few times a second while calls come back.
+
+        Raises:
+            ClusterLost: nothing can come back any more; all that has is committed.
+        """
         with Committing(self.committer, self.ledger, self.progress, self.commit_seconds) as committing:
             try:
-                self._loop(committing)
+                self._loop(committing, watchers)
             except ClusterLost:
                 committing.finish(last=False)
                 raise
             committing.finish(last=not self.scheduler.stopping)
-        self.watch(self.progress)
+        self._tell(watchers)
 
-    def _loop(self, committing: Committing) -> None:
+    def _loop(self, committing: Committing, watchers: Sequence[Watch]) -> None:
         while not self.scheduler.finished:
             for assignment in self.scheduler.start(self.fleet.idle(), self.fleet.size):
                 self._submit(assignment)
-            self.scheduler.look_ahead(2 * self.fleet.size)
-            if self._brisk():
-                for assignment in self.scheduler.behind(self.fleet.room_behind(), self.fleet.size):
-                    self._submit_behind(assignment.work)
-            for outcome in self.fleet.wait(_WAIT_S):
+            drawing = self.scheduler.look_ahead(self.fleet.size)
+            for outcome in self.fleet.wait(0.0 if drawing else _WAIT_S):
                 self._receive(outcome)
-                self._received.append(time.monotonic())
             for work in self.scheduler.dropped():
                 self._drop(work)
             if not self.scheduler.finished:  # else the last commit is next
-                committing.attend()
-            self.watch(self.progress)
+                committing.poll()
+            self._tell(watchers)
+
+    def _tell(self, watchers: Sequence[Watch]) -> None:
+        for watch in watchers:
+            watch(self.progress)
 
     def _submit(self, assignment: Assignment) -> None:
-        work, limits = assignment.work, Limits(1, 0.0) if assignment.one_step else self.limits
-        ticket = self.fleet.submit(advance, work.pack, limits, helpers=assignment.helpers)
-        self._out[ticket] = work
-
-    def _submit_behind(self, work: Work) -> None:
-        self._out[self.fleet.submit_behind(advance, work.pack, self.limits)] = work
-
-    def _brisk(self) -> bool:
-        """Whether every worker has come back within a moment: then what lies between two tasks counts, and
-        whoever stops the sweep need not wait for two long ones."""
-        recent = len(self._received) - bisect_left(self._received, time.monotonic() - _MOMENT_S)
-        del self._received[: len(self._received) - recent]
-        return recent >= self.fleet.size
+        limits = Limits(1, 0.0) if assignment.one_step else self.limits
+        calls = [partial(advance, pack=work.pack, limits=limits) for work in assignment.works]
+        tickets = self.fleet.submit(calls, assignment.helpers)
+        self._out |= zip(tickets, assignment.works, strict=True)
 
     def _receive(self, outcome: Outcome) -> None:
         work = self._out.pop(outcome.ticket)
@@ -144,7 +138,7 @@ class Driver:
 
     def _advanced(self, work: Work, chunk: Chunk) -> None:
         self.ledger.add(work, chunk)
-        self.scheduler.advanced(work, chunk.pack, chunk.shard_seconds)
+        self.scheduler.advanced(work, chunk.pack, chunk.seconds, chunk.shard_seconds)
         self.progress.steps += chunk.steps
         self.progress.steps_left -= work.pack.steps_left - (chunk.pack.steps_left if chunk.pack else 0)
         if math.isfinite(chunk.loss):

@@ -1,7 +1,8 @@
-"""Which pack goes where next: a state machine with no input, no output and no clock."""
+"""Which packs go where next: a state machine with no input, no output and no clock."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,12 @@ from orchestrator.driver.failures import BUDGET, Failure, Kind
 from orchestrator.driver.packs import PlannedPack
 from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.training.pack import Pack
+
+_TASK_SECONDS = 0.2
+"""A task is to take so long: what lies between two tasks of a worker is some hundredths of a second."""
+
+_MOST_PACKS = 32
+"""Of a task."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +37,23 @@ class Work:
     failures: Mapping[Kind, int] = field(default_factory=dict)
     shard_seconds: float | None = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it comes from the plan: it has neither failed nor got further before."""
+        return self.attempts == 1 and self.shard_seconds is None
+
 
 @dataclass(frozen=True)
 class Assignment:
-    """Work for one worker and the helpers lent to it.
+    """A task for one worker and the helpers lent to it.
 
     Attributes:
+        works: packs that the worker advances one after another.
+        helpers: how many; none if there are several packs.
         one_step: hand back after the first step, as its cost decides whether helpers are worth it.
     """
 
-    work: Work
+    works: tuple[Work, ...]
     helpers: int
     one_step: bool
 
@@ -64,7 +78,7 @@ class Scheduler:
 
     Attributes:
         stopping: set it, and nothing more is started.
-        fed_up: the failure that came too often, and how often; None if none did.
+        stopped_by: the failure that came too often, and how often; None if none did.
     """
 
     def __init__(
@@ -74,8 +88,9 @@ class Scheduler:
         self._shard_seconds = shard_seconds
         self._most_identical = most_identical
         self._identical: Counter[str] = Counter()
-        self.fed_up: tuple[str, int] | None = None
+        self.stopped_by: tuple[str, int] | None = None
         self._waiting: deque[Work] = deque()
+        self._seconds: dict[str, float] = {}
         self._numbers = 0
         self._out = 0
         self._exhausted = False
@@ -115,56 +130,76 @@ class Scheduler:
             work = _part(work, pack.take(rows[False]))
         self._waiting.insert(0 if first else len(self._waiting), work)
 
-    def look_ahead(self, count: int) -> None:
-        """Draws packs until so many wait; for the time when all workers are busy."""
-        while not self.stopping and len(self._waiting) < count and not self._exhausted:
-            self._draw()
+    def look_ahead(self, workers: int) -> bool:
+        """Draws some packs for the next tasks, while workers are busy; returns whether to draw more."""
+        together = self._packs_together(self._waiting[-1]) if self._waiting else 1
+        wanted = (1 + together) * workers
+        self._draw(min(wanted, len(self._waiting) + workers))
+        return len(self._waiting) < wanted and not self._exhausted and not self.stopping
 
     def start(self, idle: int, workers: int) -> list[Assignment]:
-        """What to start on ``idle`` of ``workers`` workers: a pack each; what is left over helps."""
-        self.look_ahead(idle)
-        if self.stopping:
+        """What to start on ``idle`` of ``workers`` workers: a task each; workers that are left over help."""
+        self._draw(idle)
+        if self.stopping or not idle:
             return []
-        chosen = [self._waiting.popleft() for _ in range(min(idle, len(self._waiting)))]
-        self._out += len(chosen)
-        spare = idle - len(chosen)
+        fair = max(1, len(self._waiting) // workers)
+        tasks = [self._next_task(fair) for _ in range(min(idle, len(self._waiting)))]
+        self._out += sum(len(task) for task in tasks)
+        spare = idle - len(tasks)
         assignments = []
-        for work in chosen:
-            assignments.append(self._assigned(work, spare, workers))
+        for task in tasks:
+            assignments.append(self._assigned(task, spare, workers))
             spare -= assignments[-1].helpers
         return assignments
 
-    def behind(self, room: int, workers: int) -> list[Assignment]:
-        """What to hand to ``room`` busy workers as their next task: packs that no worker will be idle for."""
-        count = 0 if self.stopping else max(0, min(room, len(self._waiting) - workers))
-        chosen = [self._waiting.popleft() for _ in range(count)]
-        self._out += len(chosen)
-        return [Assignment(work, 0, one_step=False) for work in chosen]
+    def _next_task(self, most: int) -> tuple[Work, ...]:
+        """Takes the first pack that waits, and those after it that go with it."""
+        task = [self._waiting.popleft()]
+        count = min(most, self._packs_together(task[0]))
+        while len(task) < count and self._waiting and _alike(task[0], self._waiting[0]):
+            task.append(self._waiting.popleft())
+        return tuple(task)
 
-    def _draw(self) -> None:
-        drawn = next(self._packs, None)
-        if drawn is None:
-            self._exhausted = True
-        else:
-            self._wait(Work(self._new_number(), drawn.pack, drawn.planned), first=False)
+    def _packs_together(self, work: Work) -> int:
+        """How many packs like this one make a task that is long enough; 1 if that is not known."""
+        if not work.fresh:  # nobody else is to fail with what has failed; what has come back is long enough
+            return 1
+        seconds = self._seconds.get(work.pack.pinned.key, math.inf)
+        return max(1, math.ceil(_TASK_SECONDS / max(seconds, _TASK_SECONDS / _MOST_PACKS)))
+
+    def _draw(self, count: int) -> None:
+        """Draws packs until so many wait."""
+        while not self.stopping and not self._exhausted and len(self._waiting) < count:
+            drawn = next(self._packs, None)
+            if drawn is None:
+                self._exhausted = True
+            else:
+                self._wait(Work(self._new_number(), drawn.pack, drawn.planned), first=False)
 
     def _new_number(self) -> int:
         self._numbers += 1
         return self._numbers - 1
 
-    def _assigned(self, work: Work, spare: int, workers: int) -> Assignment:
-        """The work with its fair share of the workers, as far as they are free and of use."""
+    def _assigned(self, task: tuple[Work, ...], spare: int, workers: int) -> Assignment:
+        """A task of one pack with its fair share of the workers, as far as they are free and of use."""
+        if len(task) > 1:
+            return Assignment(task, helpers=0, one_step=False)
+        (work,) = task
         fair = -(-workers // self._out) - 1
         helpers = max(0, min(spare, fair, work.pack.template.batch.shards - 1))
         unknown = work.shard_seconds is None and self._shard_seconds > 0
         worth = not unknown and (work.shard_seconds or 0.0) >= self._shard_seconds
-        return Assignment(work, helpers if worth else 0, one_step=helpers > 0 and unknown)
+        return Assignment(task, helpers if worth else 0, one_step=helpers > 0 and unknown)
 
-    def advanced(self, work: Work, rest: Pack | None, shard_seconds: float) -> None:
-        """A worker got further; ``rest`` goes on before any new pack."""
+    def advanced(self, work: Work, rest: Pack | None, seconds: float, shard_seconds: float) -> None:
+        """A worker got further, in ``seconds``; ``rest`` goes on before any new pack."""
         self._out -= 1
+        structure = work.pack.pinned.key
         if rest is not None:
+            self._seconds[structure] = math.inf  # longer than the limits of a chunk
             self._wait(replace(work, pack=rest, failures={}, shard_seconds=shard_seconds))
+        elif work.shard_seconds is None:
+            self._seconds[structure] = seconds
 
     def failed(self, work: Work, failure: Failure) -> GivenUp | None:
         """The work failed: it is tried again; if that keeps happening in halves, down to single trials."""
@@ -190,8 +225,13 @@ class Scheduler:
         self._identical[failure.mark] += len(work.pack.trials)
         if self._most_identical and self._identical[failure.mark] >= self._most_identical:
             self.stopping = True
-            self.fed_up = failure.mark, self._identical[failure.mark]
+            self.stopped_by = failure.mark, self._identical[failure.mark]
         return GivenUp(work, failure.told(count))
+
+
+def _alike(first: Work, other: Work) -> bool:
+    """Whether two packs may go together."""
+    return other.fresh and first.pack.pinned.key == other.pack.pinned.key
 
 
 def _part(work: Work, pack: Pack) -> Work:

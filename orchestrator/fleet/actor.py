@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskEr
 
 from orchestrator.errors import WorkerCrashed, WorkerLost, WorkerOutOfMemory
 from orchestrator.fleet.cluster import one_line
-from orchestrator.fleet.contract import Outcome, attempt
+from orchestrator.fleet.contract import Call, Outcome, attempt
 from orchestrator.fleet.inline import Alone
 
 _FETCH_S = 120.0
@@ -22,25 +22,23 @@ _POLL_S = 1.0
 
 
 class Worker:
-    """An actor that runs what it is handed."""
+    """An actor that runs what it is handed; every method answers with the outcomes of its calls."""
 
     def __init__(self, prepare: Callable[[], None]) -> None:
         self._prepared = _portable(attempt(0, prepare))
 
-    def ready(self) -> Outcome:
+    def ready(self) -> list[Outcome]:
         """Answers once the worker is up and has nothing else to do; or why it is of no use."""
-        return self._prepared
+        return [self._prepared]
 
-    def run(
-        self, ticket: int, function: Callable[..., Any], helpers: list[Any], arguments: tuple[Any, ...]
-    ) -> Outcome:
-        """Runs a task with the helpers that were lent to it."""
+    def run(self, tickets: Sequence[int], calls: Sequence[Call], helpers: list[Any]) -> list[Outcome]:
+        """Runs a task, one call after another, with the helpers that were lent to it."""
         team = RayTeam(helpers) if helpers else Alone()
-        return _portable(attempt(ticket, function, team, *arguments))
+        return [_portable(attempt(ticket, call, team)) for ticket, call in zip(tickets, calls, strict=True)]
 
-    def call(self, index: int, function: Callable[[Any, Any], Any], shared: Any, item: Any) -> Outcome:
+    def call(self, index: int, function: Callable[[Any, Any], Any], shared: Any, item: Any) -> list[Outcome]:
         """Helps another worker: item ``index`` of its ``map``."""
-        return _portable(attempt(index, function, shared, item))
+        return [_portable(attempt(index, function, shared, item))]
 
 
 ACTOR: Any = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
@@ -55,15 +53,25 @@ def _portable(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def fetch(reference: Any, ticket: int) -> Outcome:
-    """What a call that is ready came to; its worker may have died under it."""
+def fetch(reference: Any, *tickets: int) -> list[Outcome]:
+    """What the calls of a task that is ready came to; its worker may have died under it."""
     try:
-        outcome = ray.get(reference, timeout=_FETCH_S)
-        return outcome if isinstance(outcome, Outcome) else Outcome(ticket)
-    except RayTaskError as error:  # the answer could not be sent; the last line says why
-        return Outcome(ticket, error=RuntimeError(str(error).splitlines()[-1]), trace=str(error))
+        outcomes: list[Outcome] = ray.get(reference, timeout=_FETCH_S)
+        return outcomes
+    except RayTaskError as error:
+        found, trace = _unsent(error, len(tickets)), str(error)
     except RayError as error:
-        return Outcome(ticket, error=loss(error), trace=str(error))
+        found, trace = loss(error), str(error)
+    return [Outcome(ticket, error=found, trace=trace) for ticket in tickets]
+
+
+def _unsent(error: RayTaskError, calls: int) -> Exception:
+    """Why the answer of a task could not be sent.
+
+    With several calls nobody knows whose value it was: all of them count as lost, and are worth another try.
+    """
+    reason = str(error).splitlines()[-1]
+    return RuntimeError(reason) if calls == 1 else WorkerLost(reason)
 
 
 def loss(error: RayError) -> WorkerLost:
@@ -92,7 +100,8 @@ class RayTeam:
             done, _ = ray.wait(list(calls), timeout=_POLL_S)
             for one in done:
                 index = calls.pop(one)
-                results[index] = _value(fetch(one, index))
+                (outcome,) = fetch(one, index)
+                results[index] = _value(outcome)
         return [results[i] for i in range(len(items))]
 
 

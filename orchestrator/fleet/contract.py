@@ -23,14 +23,18 @@ class Team(Protocol):
         """
 
 
+Call = Callable[[Team], Any]
+"""What a worker does once, with its team; it must pickle."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """How a call ended.
 
     Attributes:
         ticket: as ``Fleet.submit`` returned it.
-        value: what the function returned; None if it failed.
-        error: None, a WorkerLost (worth another try), or what the function raised.
+        value: what the call returned; None if it failed.
+        error: None, a WorkerLost (worth another try), or what the call raised.
         trace: the traceback of the error, as text.
     """
 
@@ -41,7 +45,7 @@ class Outcome:
 
 
 class Fleet(Protocol):
-    """Where tasks run. A task is ``function(team, *arguments)``; both must pickle."""
+    """Where tasks run. A task is one call or several, done by one worker one after another."""
 
     @property
     def size(self) -> int:
@@ -50,31 +54,38 @@ class Fleet(Protocol):
     def idle(self) -> int:
         """Number of workers that could start a task now."""
 
-    def room_behind(self) -> int:
-        """Number of busy workers that could be handed their next task already."""
+    def submit(self, calls: Sequence[Call], helpers: int = 0) -> list[int]:
+        """Starts a task on an idle worker.
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
-        """Starts a task on an idle worker and lends it ``helpers`` more; returns its ticket.
+        A call that raises leaves the other calls of its task alone. A worker that dies loses all of them.
 
-        Raises ValueError if fewer are idle.
-        """
+        Args:
+            calls: of the task.
+            helpers: number of idle workers to lend to a task of one call.
 
-    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int:
-        """Hands a busy worker its next task; returns its ticket.
+        Returns:
+            A ticket for each call.
 
-        If the worker is lost before it begins with it, that is no crash and no lack of memory of this task.
-
-        Raises ValueError if there is no such worker.
+        Raises:
+            ValueError: fewer workers are idle, or several calls ask for helpers.
         """
 
     def wait(self, timeout_s: float) -> list[Outcome]:
-        """The tasks that ended, as soon as there is one, or none after ``timeout_s``.
+        """The calls that ended, as soon as there is one, or none after ``timeout_s``.
 
         Raises ClusterLost if they can no longer end.
         """
 
     def close(self) -> None:
         """Ends the workers. Tasks still running are given up."""
+
+
+def check_task(calls: Sequence[Call], helpers: int, idle: int) -> None:
+    """Raises ValueError if a fleet with ``idle`` idle workers cannot start such a task."""
+    if 1 + helpers > idle:
+        raise ValueError(f"{1 + helpers} workers are wanted, {idle} idle")
+    if helpers and len(calls) > 1:
+        raise ValueError(f"helpers are lent to a task of one call, not of {len(calls)}")
 
 
 def attempt(ticket: int, function: Callable[..., Any], *arguments: Any) -> Outcome:

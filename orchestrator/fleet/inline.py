@@ -1,13 +1,14 @@
-"""A fleet of one: tasks run in this process, inside ``wait``."""
+"""A fleet of one: calls run in this process, inside ``wait``."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
-from orchestrator.fleet.contract import Outcome, attempt
+from orchestrator.fleet.contract import Call, Outcome, attempt, check_task
 
 
 class Alone:
@@ -32,30 +33,23 @@ class InlineFleet:
     def __init__(self, prepare: Callable[[], None]) -> None:
         prepare()
         self._queue: deque[Callable[[], Outcome]] = deque()
-        self._tickets = 0
+        self._tickets = count(1)
 
     def idle(self) -> int:
-        """1 until a task is submitted."""
-        return self.size - len(self._queue)
+        """1 when no call of a task is left."""
+        return 0 if self._queue else self.size
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
-        """Keeps a task for ``wait``; there is nobody to lend."""
-        if 1 + helpers > self.idle():
-            raise ValueError(f"{1 + helpers} workers are wanted, {self.idle()} idle")
-        self._tickets += 1
-        self._queue.append(partial(attempt, self._tickets, function, Alone(), *arguments))
-        return self._tickets
-
-    def room_behind(self) -> int:
-        """0: who waits for a task here does nothing else."""
-        return 0
-
-    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int:  # noqa: ARG002
-        """Raises ValueError."""
-        raise ValueError("there is no busy worker")
+    def submit(self, calls: Sequence[Call], helpers: int = 0) -> list[int]:
+        """Keeps the calls of a task for ``wait``; there is nobody to lend."""
+        check_task(calls, helpers, self.idle())
+        tickets = [next(self._tickets) for _ in calls]
+        self._queue += [
+            partial(attempt, ticket, call, Alone()) for ticket, call in zip(tickets, calls, strict=True)
+        ]
+        return tickets
 
     def wait(self, timeout_s: float) -> list[Outcome]:  # noqa: ARG002 - there is nothing to wait for
-        """Runs the task that was submitted, however long it takes."""
+        """Runs the next call of the task that was submitted, however long it takes."""
         return [self._queue.popleft()()] if self._queue else []
 
     def close(self) -> None:

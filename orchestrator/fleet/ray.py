@@ -1,22 +1,22 @@
 """A fleet of long-lived Ray actors, all made by the driver.
 
-An actor is lost with its process; its task is reported as lost and a new actor takes its place.
+An actor is lost with its process; the calls of its task are reported as lost and a new actor takes its place.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import ray
 
-from orchestrator.errors import FleetError, WorkerLost
+from orchestrator.errors import FleetError
 from orchestrator.fleet.actor import ACTOR, fetch
 from orchestrator.fleet.cluster import capacity
-from orchestrator.fleet.contract import Outcome
+from orchestrator.fleet.contract import Call, Outcome, check_task
 from orchestrator.fleet.presence import Presence
 
 PATIENCE_S = 300.0
@@ -25,23 +25,20 @@ PATIENCE_S = 300.0
 _LOOK_S = 5.0
 """How often a fleet that grows looks for room."""
 
-_MOST_STILLBORN = 5
+_MOST_START_FAILURES = 5
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class _Task:
     """A task on its way.
 
     Attributes:
-        lead: the worker that runs it.
-        lent: its helpers.
-        begun: false if the worker was lost with the task before it.
+        tickets: of its calls.
+        workers: the one that runs it, and its helpers.
     """
 
-    ticket: int
-    lead: Any
-    lent: list[Any]
-    begun: bool = True
+    tickets: list[int]
+    workers: list[Any]
 
 
 class RayFleet:
@@ -75,13 +72,13 @@ class RayFleet:
     ) -> None:
         self._needs, self._prepare, self._grows = (cpus, gpus, memory), ray.put(prepare), grows
         _refuse_infeasible(workers, *self._needs)
-        self._patience_s, self._manned_at = patience_s, time.monotonic()
-        self._looked_at = time.monotonic()
+        self._patience_s = patience_s
+        self._last_worker_seen_at = self._looked_at = time.monotonic()
         self._starting: dict[Any, Any] = {}
         self._returning: dict[Any, Any] = {}
         self._idle: list[Any] = []
         self._tasks: dict[Any, _Task] = {}
-        self._tickets = self._stillborn = 0
+        self._tickets, self._start_failures = count(1), 0
         self._presence = Presence()
         for _ in range(workers):
             self._start_one()
@@ -94,45 +91,24 @@ class RayFleet:
     def idle(self) -> int:
         """Workers that are up and have nothing to do."""
         with self._presence.explained():
-            self._welcome()
+            self._admit()
         return len(self._idle)
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
+    def submit(self, calls: Sequence[Call], helpers: int = 0) -> list[int]:
         """Starts a task on an idle worker; its helpers are idle ones too."""
-        if 1 + helpers > len(self._idle):
-            raise ValueError(f"{1 + helpers} workers are wanted, {len(self._idle)} idle")
-        lead, *lent = (self._idle.pop() for _ in range(1 + helpers))
-        return self._submit(lead, lent, function, arguments)
-
-    def room_behind(self) -> int:
-        """Workers that lead one task and have no other waiting."""
-        return len(self._with_room())
-
-    def submit_behind(self, function: Callable[..., Any], *arguments: Any) -> int:
-        """Queues a task behind the one that a worker runs."""
-        if not (free := self._with_room()):
-            raise ValueError("no busy worker has room for another task")
-        return self._submit(free[0], [], function, arguments)
-
-    def _submit(
-        self, lead: Any, lent: list[Any], function: Callable[..., Any], arguments: tuple[Any, ...]
-    ) -> int:
-        self._tickets += 1
+        check_task(calls, helpers, len(self._idle))
+        lead, *lent = workers = [self._idle.pop() for _ in range(1 + helpers)]
+        tickets = [next(self._tickets) for _ in calls]
         with self._presence.explained():
-            reference = lead.run.remote(self._tickets, function, lent, arguments)
-        self._tasks[reference] = _Task(self._tickets, lead, lent)
-        return self._tickets
+            reference = lead.run.remote(tickets, calls, lent)
+        self._tasks[reference] = _Task(tickets, workers)
+        return tickets
 
-    def _with_room(self) -> list[Any]:
-        """Leads of one task, the first begun first."""
-        counts = Counter(task.lead for task in self._tasks.values())
-        return [lead for lead, count in counts.items() if count == 1]
-
-    def _busy(self) -> set[Any]:
-        return {actor for task in self._tasks.values() for actor in (task.lead, *task.lent)}
+    def _busy(self) -> list[Any]:
+        return [worker for task in self._tasks.values() for worker in task.workers]
 
     def wait(self, timeout_s: float) -> list[Outcome]:
-        """Tasks that ended; returns early, perhaps with none, when a worker has come up."""
+        """Calls that ended; returns early, perhaps with none, when a worker has come up."""
         self._presence.check()
         with self._presence.explained():
             return self._ended(timeout_s)
@@ -142,9 +118,9 @@ class RayFleet:
         done, _ = ray.wait(pending, timeout=timeout_s) if pending else ([], [])
         if done:  # collect whatever else is there
             done, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
-        self._welcome()
-        ended = sorted((one for one in done if one in self._tasks), key=lambda one: self._tasks[one].ticket)
-        return [self._end(one, self._tasks.pop(one)) for one in ended]
+        self._admit()
+        ended = sorted((one for one in done if one in self._tasks), key=lambda one: self._tasks[one].tickets)
+        return [outcome for one in ended for outcome in self._end(one, self._tasks.pop(one))]
 
     def close(self) -> None:
         """Kills the actors, where there is still a cluster."""
@@ -160,34 +136,27 @@ class RayFleet:
         actor = ACTOR.options(**options).remote(self._prepare)
         self._starting[actor.ready.remote()] = actor
 
-    def _end(self, reference: Any, task: _Task) -> Outcome:
-        outcome = fetch(reference, task.ticket)
-        others = [other for other in self._tasks.values() if other.lead == task.lead]
-        free = task.lent if others else [task.lead, *task.lent]
-        if outcome.error is None:
-            self._idle += free
+    def _end(self, reference: Any, task: _Task) -> list[Outcome]:
+        outcomes = fetch(reference, *task.tickets)
+        if all(outcome.error is None for outcome in outcomes):
+            self._idle += task.workers
         else:  # whoever still answers becomes idle again
-            self._returning |= {actor.ready.remote(): actor for actor in free}
-        if isinstance(outcome.error, WorkerLost):
-            for other in others:
-                other.begun &= other.ticket < task.ticket
-            if not task.begun or any(other.ticket < task.ticket for other in others):
-                return replace(outcome, error=WorkerLost(f"{outcome.error}, before it began with this"))
-        return outcome
+            self._returning |= {worker.ready.remote(): worker for worker in task.workers}
+        return outcomes
 
-    def _welcome(self) -> None:
+    def _admit(self) -> None:
         """Moves workers that have come up to the idle ones; replaces those that did not."""
         for waiting in (self._starting, self._returning):
             done, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0) if waiting else ([], [])
             for one in done:
                 actor = waiting.pop(one)
-                outcome = fetch(one, 0)
+                (outcome,) = fetch(one, 0)
                 if outcome.error is None:
                     self._idle.append(actor)
-                    self._stillborn = 0
+                    self._start_failures = 0
                 else:
                     ray.kill(actor)
-                    self._replace(outcome.error, stillborn=waiting is self._starting)
+                    self._replace(outcome.error, at_start=waiting is self._starting)
         self._follow_the_cluster()
         self._refuse_to_wait_for_ever()
 
@@ -202,9 +171,9 @@ class RayFleet:
         for reference in list(self._starting)[: max(0, -missing)]:
             ray.kill(self._starting.pop(reference))
 
-    def _replace(self, error: BaseException, stillborn: bool) -> None:
-        self._stillborn += stillborn
-        if self._stillborn < _MOST_STILLBORN:
+    def _replace(self, error: BaseException, at_start: bool) -> None:
+        self._start_failures += at_start
+        if self._start_failures < _MOST_START_FAILURES:
             if not self._grows or self.size < max(1, capacity(*self._needs)):
                 self._start_one()
         elif not self.size:
@@ -212,8 +181,8 @@ class RayFleet:
 
     def _refuse_to_wait_for_ever(self) -> None:
         if self._idle or self._tasks:
-            self._manned_at = time.monotonic()
-        elif time.monotonic() - self._manned_at > self._patience_s:
+            self._last_worker_seen_at = time.monotonic()
+        elif time.monotonic() - self._last_worker_seen_at > self._patience_s:
             raise FleetError(
                 f"no worker has come up for {self._patience_s:.0f} s; `ray status` says what is taken"
             )

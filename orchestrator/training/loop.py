@@ -44,6 +44,7 @@ class Chunk:
         rows: by table: ``steps``, ``gradients``, and for trials that ended ``trials``, ``parameters``.
         pack: the trials that go on, with their state; None when all have ended.
         steps: trial-steps done.
+        seconds: wall time of the call that returned the chunk.
         shard_seconds: what computing one shard cost on average.
         loss: mean finite loss of the last step; NaN if there is none.
     """
@@ -51,6 +52,7 @@ class Chunk:
     rows: Rows
     pack: Pack | None
     steps: int
+    seconds: float
     shard_seconds: float
     loss: float
 
@@ -84,6 +86,7 @@ class Walk(ABC):
     state: State
 
     def __init__(self, team: Team, pack: Pack) -> None:
+        self._started = time.perf_counter()
         self.team, self.pack, self.first = team, pack, pack.step
         self.template = pack.template
         self.problem = made_ready(pack.pinned)
@@ -125,7 +128,8 @@ class Walk(ABC):
         """What has been done."""
         rows = join_rows([self.recorder.rows(), *self._ended])
         rest = replace(self.pack, vectors=self.state.flatten(self.chain)) if self.left else None
-        return Chunk(rows, rest, self._steps, self._compute / max(1, self._shards), self._loss)
+        seconds = time.perf_counter() - self._started
+        return Chunk(rows, rest, self._steps, seconds, self._compute / max(1, self._shards), self._loss)
 
     def gradient(self, parameters: Array, shards: list[Shard]) -> tuple[GradientSum, Seconds]:
         """The gradient of the mini-batch, and what it took."""

@@ -54,12 +54,12 @@ def test_driver_goes_on_while_a_commit_is_under_way(counts: Any) -> None:
     ledger, disk = Waiting(), Disk()
     with Committing(disk, ledger, counts, 1e-9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1, 2]
-        commits.attend()
+        commits.poll()
         ledger.rows += [3]
-        commits.attend()
+        commits.poll()
         assert (counts.commits, ledger.rows, disk.kept) == (0, [3], [])
         disk.ready.set()
-        until(lambda: commits.attend() or counts.commits == 1)
+        until(lambda: commits.poll() or counts.commits == 1)
         commits.finish(last=True)
     assert (counts.commits, disk.kept) == (2, [[1, 2], [3]])
 
@@ -69,7 +69,7 @@ def test_committer_is_told_which_commit_is_the_last(counts: Any) -> None:
     disk.ready.set()
     with Committing(disk, ledger, counts, 0.0) as commits:  # type: ignore[arg-type]
         ledger.rows += [1]
-        commits.attend()
+        commits.poll()
         assert not disk.last
         ledger.rows += [2]
         commits.finish(last=True)
@@ -82,7 +82,7 @@ def test_with_no_time_between_commits_the_driver_waits_for_each(counts: Any) -> 
     with Committing(disk, ledger, counts, 0.0) as commits:  # type: ignore[arg-type]
         for row in (1, 2):
             ledger.rows += [row]
-            commits.attend()
+            commits.poll()
             assert counts.commits == row
     assert disk.kept == [[1], [2]]
 
@@ -92,13 +92,13 @@ def test_rows_do_not_pile_up_behind_a_slow_disk(counts: Any, monkeypatch: pytest
     ledger, disk = Waiting(), Disk()
     with Committing(disk, ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1, 2]
-        commits.attend()
+        commits.poll()
         assert ledger.rows  # neither time nor size has come
         ledger.rows += [3]
-        commits.attend()
+        commits.poll()
         ledger.rows += [4, 5, 6]
         disk.ready.set()
-        commits.attend()  # waits for the first
+        commits.poll()  # waits for the first
         assert disk.kept[0] == [1, 2, 3]
         commits.finish(last=False)
     assert disk.kept == [[1, 2, 3], [4, 5, 6]]

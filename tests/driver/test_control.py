@@ -82,7 +82,7 @@ class Asking(Watcher):
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests are looked for at every chunk: a second is longer than these sweeps take."""
-    monkeypatch.setattr("orchestrator.driver.desk._LOOK_S", 0.0)
+    monkeypatch.setattr("orchestrator.driver.control_loop._POLL_S", 0.0)
 
 
 def test_stopped_trials_end_as_cancelled_and_the_others_as_ever(

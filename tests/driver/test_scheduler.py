@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -19,6 +19,11 @@ from orchestrator.training.pack import Pack
 
 STEPS = 3
 EXPENSIVE, CHEAP, THRESHOLD = 1.0, 0.001, 0.01
+SHORT, LONG = 0.01, 1.0
+"""Seconds of a pack: twenty make a task, one does."""
+
+LOSSES = (Kind.LOST, Kind.MEMORY, Kind.CRASH)
+"""Kinds of failure with which the worker goes, and with it all packs of its task."""
 
 
 def failure(kind: Kind, mark: str = "guilty") -> Failure:
@@ -38,12 +43,13 @@ def scheduler(trials: int, size: int, shards: int = 4) -> Scheduler:
 
 @dataclass
 class Bench:
-    """Plays the driver and its fleet: starts what it may, lets random work come back in random ways.
+    """Plays the driver and its fleet: starts what it may, lets random tasks come back in random ways.
 
     Attributes:
         guilty: trials in whose company every attempt fails in the way of ``crime``.
         leavers: trials that end before their last step, as diverged ones do.
         kills: how many workers are lost by chance.
+        step_by_step: whether a chunk ends after one step; else after the last one.
     """
 
     scheduler: Scheduler
@@ -53,10 +59,12 @@ class Bench:
     leavers: frozenset[str] = frozenset()
     crime: Kind = Kind.ERROR
     kills: int = 0
+    step_by_step: bool = True
     out: list[Assignment] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     steps: Counter[tuple[str, int]] = field(default_factory=Counter)
+    together: int = 0
 
     @property
     def idle(self) -> int:
@@ -68,43 +76,64 @@ class Bench:
             if self.scheduler.finished:
                 return
             self.start()
-            if self.out:
-                self.come_back(self.out.pop(self.random.randrange(len(self.out))).work)
+            self.come_back()
         raise AssertionError("it does not end")
 
     def start(self) -> None:
         idle = self.idle
         started = self.scheduler.start(idle, self.workers)
         assert sum(1 + assignment.helpers for assignment in started) <= idle
+        for assignment in started:
+            check_company(assignment)
+            self.together = max(self.together, len(assignment.works))
         self.out += started
-        if idle == len(started) and self.random.random() < 0.5:
-            self.scheduler.look_ahead(2 * self.workers)
-            behind = self.scheduler.behind(self.workers, self.workers)
-            assert len(behind) <= self.workers
-            assert all(not assignment.helpers for assignment in behind)
-            self.out += behind
+        for _ in range(self.random.randrange(30)):
+            self.scheduler.look_ahead(self.workers)
 
-    def come_back(self, work: Work) -> None:
+    def come_back(self) -> None:
+        """One of the tasks that are out ends."""
+        if not self.out:
+            return
+        works = self.out.pop(self.random.randrange(len(self.out))).works
         if self.kills and self.random.random() < 0.2:
             self.kills -= 1
-            given_up = self.scheduler.failed(work, failure(Kind.LOST))
-        elif self.guilty & set(work.pack.ids):
-            given_up = self.scheduler.failed(work, failure(self.crime))
+            self.lose(works, Kind.LOST)
+        elif self.crime in LOSSES and any(self.is_guilty(work) for work in works):
+            self.lose(works, self.crime)
         else:
-            return self.advance(work)
-        if given_up is not None:
-            self.failed.update(given_up.work.pack.ids)
-        return None
+            for work in works:
+                self.lose([work], self.crime) if self.is_guilty(work) else self.advance(work)
+
+    def is_guilty(self, work: Work) -> bool:
+        return not self.guilty.isdisjoint(work.pack.ids)
+
+    def lose(self, works: Sequence[Work], kind: Kind) -> None:
+        for work in works:
+            given_up = self.scheduler.failed(work, failure(kind))
+            if given_up is not None:
+                self.failed.update(given_up.work.pack.ids)
 
     def advance(self, work: Work) -> None:
-        self.steps.update((trial, work.pack.step) for trial in work.pack.ids)
+        after = work.pack.step + 1 if self.step_by_step else STEPS
+        for step in range(work.pack.step, after):
+            self.steps.update((trial, step) for trial in work.pack.ids)
         stay = [row for row, trial in enumerate(work.pack.ids) if trial not in self.leavers]
         self.ended.update(trial for trial in work.pack.ids if trial in self.leavers)
-        rest: Pack | None = replace(work.pack.take(stay), step=work.pack.step + 1)
+        rest: Pack | None = replace(work.pack.take(stay), step=after)
         if rest is not None and rest.step == STEPS:
             self.ended.update(rest.ids)
             rest = None
-        self.scheduler.advanced(work, rest if rest is not None and rest.ids else None, EXPENSIVE)
+        seconds = self.random.choice([SHORT, 3 * SHORT, LONG])
+        self.scheduler.advanced(work, rest if rest is not None and rest.ids else None, seconds, EXPENSIVE)
+
+
+def check_company(assignment: Assignment) -> None:
+    """Packs that go together come from the plan, have one structure, and no helpers."""
+    if len(assignment.works) > 1:
+        assert len(assignment.works) <= 32
+        assert all((work.attempts, work.pack.step, work.failures) == (1, 0, {}) for work in assignment.works)
+        assert len({work.pack.pinned.key for work in assignment.works}) == 1
+        assert (assignment.helpers, assignment.one_step) == (0, False)
 
 
 @given(
@@ -114,16 +143,26 @@ class Bench:
     shards=st.integers(1, 4),
     crime=st.sampled_from(Kind),
     kills=st.integers(0, BUDGET[Kind.LOST] - 1),
+    step_by_step=st.booleans(),
     random=st.randoms(use_true_random=False),
 )
 @settings(max_examples=60)
 def test_every_trial_ends_once_and_only_the_guilty_fail(
-    trials: int, size: int, workers: int, shards: int, crime: Kind, kills: int, random: Random
+    trials: int,
+    size: int,
+    workers: int,
+    shards: int,
+    crime: Kind,
+    kills: int,
+    step_by_step: bool,
+    random: Random,
 ) -> None:
     ids = [trial for pack in packs(trials, size, shards) for trial in pack.pack.ids]
     guilty = frozenset(trial for trial in ids if random.random() < 0.15)
     leavers = frozenset(trial for trial in ids if random.random() < 0.15) - guilty
-    bench = Bench(scheduler(trials, size, shards), workers, random, guilty, leavers, crime, kills)
+    bench = Bench(
+        scheduler(trials, size, shards), workers, random, guilty, leavers, crime, kills, step_by_step
+    )
     bench.run()
     assert bench.failed == Counter(guilty)
     assert bench.ended == Counter(set(ids) - guilty)
@@ -143,7 +182,8 @@ def test_stopped_schedule_starts_nothing_and_waits_for_what_is_out(
     while bench.out:
         assert not bench.scheduler.finished
         assert bench.scheduler.start(workers, workers) == []
-        bench.advance(bench.out.pop().work)
+        for work in bench.out.pop().works:
+            bench.advance(work)
     assert bench.scheduler.finished
 
 
@@ -152,14 +192,15 @@ def test_stopped_schedule_starts_nothing_and_waits_for_what_is_out(
     size=st.integers(1, 9),
     workers=st.integers(1, 6),
     kills=st.integers(0, BUDGET[Kind.LOST] - 1),
+    step_by_step=st.booleans(),
     random=st.randoms(use_true_random=False),
 )
 @settings(max_examples=60)
 def test_cancelled_trials_are_dropped_once_wherever_they_are_and_the_others_end(
-    trials: int, size: int, workers: int, kills: int, random: Random
+    trials: int, size: int, workers: int, kills: int, step_by_step: bool, random: Random
 ) -> None:
     ids = [trial for pack in packs(trials, size) for trial in pack.pack.ids]
-    bench = Bench(scheduler(trials, size), workers, random, kills=kills)
+    bench = Bench(scheduler(trials, size), workers, random, kills=kills, step_by_step=step_by_step)
     asked: set[str] = set()
     dropped: Counter[str] = Counter()
     while not bench.scheduler.finished:
@@ -168,23 +209,27 @@ def test_cancelled_trials_are_dropped_once_wherever_they_are_and_the_others_end(
             bench.scheduler.cancel(late)
             asked |= late
         bench.start()
-        if bench.out:
-            bench.come_back(bench.out.pop(random.randrange(len(bench.out))).work)
+        bench.come_back()
         dropped.update(trial for work in bench.scheduler.dropped() for trial in work.pack.ids)
     assert set(dropped) <= asked
     assert bench.ended + dropped == Counter(ids)
     assert not bench.failed
 
 
+def started(one: Scheduler, workers: int = 1) -> list[Work]:
+    """Starts tasks on so many idle workers; their packs."""
+    return [work for assignment in one.start(workers, workers) for work in assignment.works]
+
+
 def test_trial_that_waits_is_dropped_as_it_stands() -> None:
     one = scheduler(4, 2)
-    (first,) = one.start(1, 1)
-    one.advanced(first.work, replace(first.work.pack, step=1), CHEAP)
-    gone, stays = first.work.pack.ids
+    (first,) = started(one)
+    one.advanced(first, replace(first.pack, step=1), SHORT, CHEAP)
+    gone, stays = first.pack.ids
     one.cancel([gone])
     (dropped,) = one.dropped()
     assert (dropped.pack.ids, dropped.pack.step, set(dropped.planned)) == ((gone,), 1, {gone})
-    assert one.start(1, 1)[0].work.pack.ids == (stays,)
+    assert started(one)[0].pack.ids == (stays,)
     assert one.dropped() == []
 
 
@@ -196,26 +241,26 @@ def test_packs_are_drawn_only_when_there_is_a_worker_for_them() -> None:
 
 def test_begun_pack_goes_on_before_a_new_one_starts() -> None:
     one = scheduler(3, 1)
-    (assignment,) = one.start(1, 1)
-    one.advanced(assignment.work, assignment.work.pack, CHEAP)
-    assert one.start(1, 1)[0].work.pack == assignment.work.pack
+    (first,) = started(one)
+    one.advanced(first, first.pack, SHORT, CHEAP)
+    assert started(one)[0].pack == first.pack
 
 
 def fail_alone(one: Scheduler, *kinds: Kind) -> None:
     """Lets the only work that is there fail so, and be taken up again each time."""
     for kind in kinds:
-        assert one.failed(one.start(1, 1)[0].work, failure(kind)) is None
+        assert one.failed(started(one)[0], failure(kind)) is None
 
 
 def test_attempts_count_what_was_handed_out_anew() -> None:
     one = scheduler(2, 2)
-    (first,) = one.start(1, 1)
-    assert one.failed(first.work, failure(Kind.CRASH)) is None
-    (second,) = one.start(1, 1)
-    assert one.failed(second.work, failure(Kind.ERROR)) is None
-    (half,) = one.start(1, 1)
-    given_up = one.failed(half.work, failure(Kind.ERROR))
-    assert (first.work.attempts, second.work.attempts, half.work.attempts) == (1, 2, 3)
+    (first,) = started(one)
+    assert one.failed(first, failure(Kind.CRASH)) is None
+    (second,) = started(one)
+    assert one.failed(second, failure(Kind.ERROR)) is None
+    (half,) = started(one)
+    given_up = one.failed(half, failure(Kind.ERROR))
+    assert (first.attempts, second.attempts, half.attempts) == (1, 2, 3)
     assert given_up is not None
     assert (given_up.work.attempts, given_up.error) == (3, "error: killed")
 
@@ -225,10 +270,10 @@ def test_budget_starts_anew_with_every_step_forward(kind: Kind) -> None:
     one, often = scheduler(1, 1), BUDGET[kind]
     for _ in range(3):
         fail_alone(one, *[kind] * (often - 1))
-        work = one.start(1, 1)[0].work
-        one.advanced(work, work.pack, CHEAP)
+        (work,) = started(one)
+        one.advanced(work, work.pack, SHORT, CHEAP)
     fail_alone(one, *[kind] * (often - 1))
-    given_up = one.failed(one.start(1, 1)[0].work, failure(kind))
+    given_up = one.failed(started(one)[0], failure(kind))
     assert given_up is not None
     often_told = f", {often} times without a step between; the last" if often > 1 else ""
     assert given_up.error == f"{kind}{often_told}: killed"
@@ -237,49 +282,49 @@ def test_budget_starts_anew_with_every_step_forward(kind: Kind) -> None:
 def test_every_kind_of_failure_has_a_budget_of_its_own() -> None:
     one = scheduler(1, 1)
     fail_alone(one, *(kind for kind in Kind for _ in range(BUDGET[kind] - 1)))
-    assert one.failed(one.start(1, 1)[0].work, failure(Kind.MEMORY)) is not None
+    assert one.failed(started(one)[0], failure(Kind.MEMORY)) is not None
 
 
 def test_halves_have_budgets_of_their_own() -> None:
     one, often = scheduler(2, 2), BUDGET[Kind.CRASH]
     fail_alone(one, *[Kind.CRASH] * often)
     for _ in range(often - 1):
-        work = one.start(1, 1)[0].work
+        (work,) = started(one)
         assert len(work.pack.ids) == 1
         assert one.failed(work, failure(Kind.CRASH)) is None
-    assert one.failed(one.start(1, 1)[0].work, failure(Kind.CRASH)) is not None
+    assert one.failed(started(one)[0], failure(Kind.CRASH)) is not None
 
 
 def fail_all(marks: list[str], most_identical: int | None) -> Scheduler:
     """Single trials fail one after another, with these marks, until nothing more is started."""
     one = Scheduler(packs(len(marks), 1), THRESHOLD, most_identical)
     for mark in marks:
-        for assignment in one.start(1, 1):
-            one.failed(assignment.work, failure(Kind.ERROR, mark))
+        for work in started(one):
+            one.failed(work, failure(Kind.ERROR, mark))
     return one
 
 
 def test_so_many_identical_failures_stop_the_sweep() -> None:
-    assert fail_all(["a", "b", "a", "b", "a", "a"], 3).fed_up == ("a", 3)
-    assert fail_all(["a", "b", "c", "a", "b", "c"], 3).fed_up is None
-    assert fail_all(["a", "a", "a", "a", "a", "a"], None).fed_up is None
+    assert fail_all(["a", "b", "a", "b", "a", "a"], 3).stopped_by == ("a", 3)
+    assert fail_all(["a", "b", "c", "a", "b", "c"], 3).stopped_by is None
+    assert fail_all(["a", "a", "a", "a", "a", "a"], None).stopped_by is None
 
 
-def test_sweep_that_is_fed_up_waits_for_what_is_out() -> None:
+def test_sweep_that_failures_have_stopped_waits_for_what_is_out() -> None:
     one = Scheduler(packs(3, 1), THRESHOLD, 1)
-    first, second = one.start(2, 2)
-    assert one.failed(first.work, failure(Kind.ERROR)) is not None
+    first, second = started(one, 2)
+    assert one.failed(first, failure(Kind.ERROR)) is not None
     assert (one.finished, one.start(2, 2)) == (False, [])
-    one.advanced(second.work, None, CHEAP)
+    one.advanced(second, None, SHORT, CHEAP)
     assert one.finished
 
 
 def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
     one = scheduler(4, 4)
-    (assignment,) = one.start(1, 1)
-    given_up = one.failed(assignment.work, Failure(Kind.ERROR, "the check says 1", "check", permanent=True))
+    (work,) = started(one)
+    given_up = one.failed(work, Failure(Kind.ERROR, "the check says 1", "check", permanent=True))
     assert given_up is not None
-    assert given_up.work.pack.ids == assignment.work.pack.ids
+    assert given_up.work.pack.ids == work.pack.ids
     one.start(1, 1)
     assert one.finished
 
@@ -287,12 +332,13 @@ def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
 def helpers_of(shard_seconds: float | None, packs_left: int, workers: int, shards: int) -> list[int]:
     """Helpers of each pack when all of them start at once; ``shard_seconds`` is known from before."""
     one = scheduler(packs_left, 1, shards)
-    started = one.start(packs_left, packs_left)
+    assignments = one.start(packs_left, packs_left)
     if shard_seconds is not None:
-        for assignment in reversed(started):
-            one.advanced(assignment.work, assignment.work.pack, shard_seconds)
-        started = one.start(workers, workers)
-    return [assignment.helpers for assignment in started]
+        for assignment in reversed(assignments):
+            (work,) = assignment.works
+            one.advanced(work, work.pack, SHORT, shard_seconds)
+        assignments = one.start(workers, workers)
+    return [assignment.helpers for assignment in assignments]
 
 
 def test_workers_to_spare_are_shared_out_fairly() -> None:
@@ -313,12 +359,12 @@ def test_cheap_shards_stay_at_home() -> None:
 
 def test_busy_packs_keep_their_share_for_their_next_chunk() -> None:
     one = scheduler(2, 1)
-    first, second = one.start(2, 4)
-    one.advanced(first.work, first.work.pack, EXPENSIVE)
+    first, second = started(one, 2)
+    one.advanced(first, first.pack, LONG, EXPENSIVE)
     (again,) = one.start(3, 4)
     assert again.helpers == 1  # though three are idle: the other pack is owed its half
-    one.advanced(second.work, None, EXPENSIVE)
-    one.advanced(again.work, again.work.pack, EXPENSIVE)
+    one.advanced(second, None, LONG, EXPENSIVE)
+    one.advanced(again.works[0], first.pack, LONG, EXPENSIVE)
     assert one.start(4, 4)[0].helpers == 3
 
 
@@ -333,14 +379,89 @@ def test_threshold_of_zero_always_calls_for_help() -> None:
     assert (assignment.helpers, assignment.one_step) == (3, False)
 
 
-def test_next_tasks_are_those_that_no_worker_will_be_idle_for() -> None:
-    one = scheduler(trials=4, size=1)
-    assert len(one.start(2, 2)) == 2
-    one.look_ahead(4)
-    assert one.behind(2, 2) == []  # the two that are left end the sweep at once, on two workers
-    many = scheduler(trials=9, size=1)
-    assert len(many.start(2, 2)) == 2
-    many.look_ahead(4)
-    assert [len(many.behind(room, 2)) for room in (1, 2)] == [1, 1]
-    many.stopping = True
-    assert many.behind(2, 0) == []
+def timed(*seconds: float, trials: int = 1_000, workers: int = 1) -> Scheduler:
+    """A scheduler to which packs of one trial have come back, one after another, after so many seconds."""
+    one = scheduler(trials, 1)
+    for time in seconds:
+        (work,) = started(one)
+        one.advanced(work, None, time, CHEAP)
+    while one.look_ahead(workers):
+        pass
+    return one
+
+
+def sizes(assignments: list[Assignment]) -> list[int]:
+    """Packs in each task."""
+    return [len(assignment.works) for assignment in assignments]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "together"), [(0.01, 20), (0.05, 4), (0.15, 2), (0.2, 1), (1.0, 1), (1e-5, 32), (0.0, 32)]
+)
+def test_task_has_as_many_packs_as_take_a_fifth_of_a_second(seconds: float, together: int) -> None:
+    assert sizes(timed(seconds, workers=2).start(2, 2)) == [together, together]
+
+
+def test_packs_go_alone_until_one_of_their_structure_has_ended() -> None:
+    assert sizes(timed(workers=2).start(2, 2)) == [1, 1]
+    two = Scheduler(two_structures(), THRESHOLD)
+    two.advanced(started(two)[0], None, SHORT, CHEAP)
+    while two.look_ahead(1):
+        pass
+    assert [sizes(two.start(1, 1)) for _ in range(3)] == [[3], [1], [1]]
+
+
+def two_structures() -> Iterator[PlannedPack]:
+    """Four packs of one trial and one structure, then four of another."""
+    return Packer(plan("batch.size: [4, 5]", "seed: {range: 4}"), lambda _: 1).packs()
+
+
+def test_pack_that_came_back_last_says_how_long_they_take() -> None:
+    assert sizes(timed(LONG, SHORT).start(1, 1)) == [20]
+    assert sizes(timed(SHORT, LONG, LONG, LONG).start(1, 1)) == [1]
+
+
+def test_packs_that_reach_the_limits_of_a_chunk_need_no_company() -> None:
+    one = timed(SHORT)
+    (assignment,) = one.start(1, 1)
+    for work in assignment.works:
+        one.advanced(work, replace(work.pack, step=1), SHORT, CHEAP)
+    for _ in assignment.works:
+        (rest,) = started(one)
+        one.advanced(rest, None, SHORT, CHEAP)  # what was left of a pack says nothing of a whole one
+    assert sizes(one.start(1, 1)) == [1]
+
+
+def test_last_packs_are_shared_out_among_all_workers() -> None:
+    one = timed(SHORT, trials=1 + 7)
+    assert sizes(one.start(2, 2)) == [3, 3]
+    assert sizes(one.start(2, 2)) == [1]
+
+
+def test_look_ahead_draws_the_next_task_of_every_worker_bit_by_bit() -> None:
+    drawn = packs(1_000, 1)
+    one = Scheduler(drawn, THRESHOLD)
+    assert [one.look_ahead(3), one.look_ahead(3), one.look_ahead(3)] == [True, False, False]
+    assert len(list(drawn)) == 1_000 - 6
+    assert sizes(timed(SHORT, workers=3).start(3, 3)) == [20, 20, 20]
+
+
+def test_packs_of_a_lost_task_go_alone_until_they_get_further() -> None:
+    one = timed(SHORT)
+    (assignment,) = one.start(1, 1)
+    assert len(assignment.works) == 20
+    for work in assignment.works:
+        assert one.failed(work, failure(Kind.CRASH)) is None
+    again = [started(one) for _ in assignment.works]
+    assert {work.number for (work,) in again} == {work.number for work in assignment.works}
+    assert [work.failures for (work,) in again] == 20 * [{Kind.CRASH: 1}]
+
+
+def test_halves_of_a_pack_that_failed_go_alone() -> None:
+    one = scheduler(8, 2)
+    one.advanced(started(one)[0], None, SHORT, CHEAP)
+    while one.look_ahead(1):
+        pass
+    for work in started(one):
+        one.failed(work, failure(Kind.ERROR))
+    assert sizes(one.start(9, 1)) == 6 * [1]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleets import end_of, nothing, run_on
+from fleets import call, end_of, nothing, run_on, run_together
 from paths import ROOT, SUPPORT
 from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
 from ray.exceptions import (
@@ -90,6 +90,12 @@ def die_in_helper(lead: int, _: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def note(_: Team, done: list[int], number: int) -> tuple[int, int]:
+    """How many calls of the task were done before, and where."""
+    done.append(number)
+    return len(done) - 1, os.getpid()
+
+
 def process(_: Team) -> int:
     return os.getpid()
 
@@ -110,7 +116,7 @@ def fleet(request: pytest.FixtureRequest) -> Any:
 
 def test_outcome_carries_the_value(fleet: Fleet) -> None:
     until(fleet.idle)
-    ticket = fleet.submit(double, 21)
+    (ticket,) = fleet.submit([call(double, 21)])
     assert end_of(fleet, ticket) == Outcome(ticket, 42)
 
 
@@ -121,16 +127,52 @@ def test_ticket_is_new_every_time(fleet: Fleet) -> None:
 
 def test_submitted_task_takes_a_worker_until_it_ends(fleet: Fleet) -> None:
     until(lambda: fleet.idle() == fleet.size)
-    ticket = fleet.submit(double, 1)
+    (ticket,) = fleet.submit([call(double, 1)])
     assert fleet.idle() == fleet.size - 1
     end_of(fleet, ticket)
     assert fleet.idle() == fleet.size
 
 
+def test_calls_of_a_task_are_done_in_order_by_one_worker(fleet: Fleet) -> None:
+    until(lambda: fleet.idle() == fleet.size)
+    done: list[int] = []
+    outcomes = run_together(fleet, *(call(note, done, number) for number in range(3)))
+    assert [before for before, _ in (outcome.value for outcome in outcomes)] == [0, 1, 2]
+    assert len({worker for _, worker in (outcome.value for outcome in outcomes)}) == 1
+    assert fleet.idle() == fleet.size
+
+
+def test_worker_is_busy_until_the_last_call_of_its_task_has_ended(fleet: Fleet) -> None:
+    until(lambda: fleet.idle() == fleet.size)
+    tickets = fleet.submit([call(double, 1), call(double, 2)])
+    while tickets:
+        assert fleet.idle() == fleet.size - 1
+        for outcome in fleet.wait(1.0):
+            tickets.remove(outcome.ticket)
+    assert fleet.idle() == fleet.size
+
+
+def test_call_that_raises_leaves_the_others_of_its_task(fleet: Fleet) -> None:
+    before, raised, after = run_together(
+        fleet, call(double, 1), call(fail, ValueError, "too small"), call(double, 3)
+    )
+    assert (before.value, before.error, after.value, after.error) == (2, None, 6, None)
+    assert isinstance(raised.error, ValueError)
+    assert "ValueError: too small" in raised.trace
+    until(lambda: fleet.idle() == fleet.size)
+
+
+def test_helpers_are_refused_to_a_task_of_several_calls(ray_fleet: Fleet) -> None:
+    until(lambda: ray_fleet.idle() == 3)
+    with pytest.raises(ValueError, match="helpers are lent to a task of one call, not of 2"):
+        ray_fleet.submit([call(double, 1), call(double, 2)], helpers=1)
+    assert ray_fleet.idle() == 3
+
+
 def test_submit_refuses_more_workers_than_are_idle(fleet: Fleet) -> None:
     until(lambda: fleet.idle() == fleet.size)
     with pytest.raises(ValueError, match=f"{fleet.size + 1} workers are wanted, {fleet.size} idle"):
-        fleet.submit(double, 1, helpers=fleet.size)
+        fleet.submit([call(double, 1)], helpers=fleet.size)
 
 
 def test_wait_with_nothing_out_returns_nothing(fleet: Fleet) -> None:
@@ -181,7 +223,7 @@ def test_faults_come_back_one_by_one(fleet: Fleet) -> None:
 
 def test_interrupt_of_the_process_is_not_swallowed() -> None:
     fleet = InlineFleet(nothing)
-    fleet.submit(fail, KeyboardInterrupt)
+    fleet.submit([call(fail, KeyboardInterrupt)])
     with pytest.raises(KeyboardInterrupt):
         fleet.wait(1.0)
 
@@ -190,6 +232,13 @@ def test_value_that_does_not_pickle_is_an_error_of_the_task(ray_fleet: Fleet) ->
     outcome = run_on(ray_fleet, unsendable)
     assert not isinstance(outcome.error, WorkerLost)
     assert "cannot pickle '_thread.lock' object" in str(outcome.error)
+
+
+def test_value_that_does_not_pickle_spoils_no_other_call_for_good(ray_fleet: Fleet) -> None:
+    for outcome in run_together(ray_fleet, call(double, 1), call(unsendable)):
+        assert type(outcome.error) is WorkerLost
+        assert "cannot pickle '_thread.lock' object" in str(outcome.error)
+    assert run_on(ray_fleet, double, 1).value == 2
 
 
 def test_error_in_a_helper_comes_back_with_its_traceback(ray_fleet: Fleet) -> None:
@@ -209,30 +258,14 @@ def test_killed_worker_is_lost_and_replaced(ray_fleet: Fleet) -> None:
     assert run_on(ray_fleet, double, 4).value == 8
 
 
-def test_busy_worker_is_handed_its_next_task(ray_fleet: Fleet) -> None:
+def test_worker_that_dies_loses_its_whole_task_and_single_calls_come_back(ray_fleet: Fleet) -> None:
     until(lambda: ray_fleet.idle() == 3)
-    with pytest.raises(ValueError, match="no busy worker"):
-        ray_fleet.submit_behind(process)
-    first = ray_fleet.submit(process)
-    assert (ray_fleet.room_behind(), ray_fleet.idle(), ray_fleet.size) == (1, 2, 3)
-    second = ray_fleet.submit_behind(process)
-    assert (ray_fleet.room_behind(), ray_fleet.idle(), ray_fleet.size) == (0, 2, 3)
-    ended: list[Outcome] = []
-    until(lambda: ended.extend(ray_fleet.wait(1.0)) or len(ended) == 2)
-    assert [outcome.ticket for outcome in ended] == [first, second]
-    assert ended[0].value == ended[1].value
-    assert ray_fleet.idle() == 3
-
-
-def test_task_that_a_lost_worker_had_not_begun_has_not_crashed(ray_fleet: Fleet) -> None:
+    calls = [call(double, 1), call(die), call(double, 3)]
+    assert all(isinstance(outcome.error, WorkerLost) for outcome in run_together(ray_fleet, *calls))
     until(lambda: ray_fleet.idle() == 3)
-    ray_fleet.submit(die)
-    ray_fleet.submit_behind(process)
-    ended: list[Outcome] = []
-    until(lambda: ended.extend(ray_fleet.wait(1.0)) or len(ended) == 2)
-    assert isinstance(ended[0].error, WorkerLost)
-    assert type(ended[1].error) is WorkerLost
-    assert str(ended[1].error).endswith(", before it began with this")
+    first, second, third = (run_together(ray_fleet, alone)[0] for alone in calls)
+    assert (first.value, third.value) == (2, 6)
+    assert isinstance(second.error, WorkerLost)
     until(lambda: ray_fleet.idle() == 3)
 
 
@@ -375,6 +408,6 @@ def test_fleet_without_workers_gives_up_waiting() -> None:
 def test_no_call_of_ray_waits_without_a_timeout() -> None:
     for path in (ROOT / "orchestrator" / "fleet").glob("*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-        for call in calls:
-            if ast.unparse(call.func) in ("ray.get", "ray.wait"):
-                assert "timeout" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
+        for found in calls:
+            if ast.unparse(found.func) in ("ray.get", "ray.wait"):
+                assert "timeout" in {keyword.arg for keyword in found.keywords}, ast.unparse(found)

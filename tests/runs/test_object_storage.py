@@ -81,7 +81,7 @@ def test_stopped_run_goes_on_and_every_tool_reads_it_by_its_uri(
 def test_running_run_is_looked_at_and_controlled_by_its_uri(
     sweep: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.driver.desk._LOOK_S", 0.0)
+    monkeypatch.setattr("orchestrator.driver.control_loop._POLL_S", 0.0)
     assert [storage(bucket).owner(), *storage(bucket).names()] == [None]
     ids = [trial.id for trial in load(sweep).plan.trials()]
     seen = []

@@ -36,7 +36,7 @@ def work(fleet: fleets.RayFleet) -> None:
 
     def settled() -> bool:
         for _ in range(fleet.idle()):
-            fleet.submit(answer)
+            fleet.submit([answer])
         fleet.wait(1.0)
         return fleet.size == 1
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from advancing import CIRCUIT, NETWORK, SAMPLED, bits_of, chunks, pack_of, rows_of
-from fleets import end_of, nothing
-from waiting import until
+from fleets import nothing, run_on
 
 from orchestrator.fleet.inline import Alone
 from orchestrator.groups import Array
@@ -162,8 +161,7 @@ def test_bits_do_not_depend_on_who_computes_the_shards(cluster: str) -> None:  #
     try:
         for work in ("network", "shots", "hybrid"):
             pack = searching(work, "seed: {range: 2}")
-            until(lambda: fleet.idle() == 2)
-            outcome = end_of(fleet, fleet.submit(advance, pack, Limits(None, math.inf), helpers=1))
+            outcome = run_on(fleet, advance, pack, Limits(None, math.inf), helpers=1)
             assert outcome.error is None, outcome.trace
             here = rows_of(pack)
             for trial in pack.ids:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fleets import run_on
 from waiting import until
 
 import orchestrator
@@ -244,10 +245,7 @@ def test_helpers_make_ready_once_and_refuse_what_changed(tmp_path: Path) -> None
 
 def advanced(fleet: Fleet, pack: Pack, helpers: int) -> Outcome:
     """Two steps of a pack, the shards spread over a worker and its helpers."""
-    until(lambda: fleet.idle() > helpers)
-    fleet.submit(advance, pack, Limits(2, math.inf), helpers=helpers)
-    (outcome,) = until(lambda: fleet.wait(1.0))
-    return outcome
+    return run_on(fleet, advance, pack, Limits(2, math.inf), helpers=helpers)
 
 
 @every_file

@@ -9,7 +9,7 @@ from typing import Protocol
 from orchestrator.driver.driver import Progress
 from orchestrator.runs.control import Standing
 
-_LOOK_S = 1.0
+_POLL_S = 1.0
 
 
 class Requests(Protocol):
@@ -30,7 +30,7 @@ class Driven(Protocol):
     def cancel(self, trials: Iterable[str]) -> None: ...
 
 
-class Desk:
+class ControlLoop:
     """Looks for requests every second; writes the standing at the start and with every commit.
 
     A request to stop that was there before is forgotten: it was meant for another driver. Requests to end
@@ -39,27 +39,27 @@ class Desk:
 
     def __init__(self, driver: Driven, requests: Requests, progress: Progress) -> None:
         self._driver, self._requests = driver, requests
-        self._heard: frozenset[str] = frozenset()
-        self._started_at, self._looked, self._commits = time.time(), 0.0, progress.commits
+        self._stopped: frozenset[str] = frozenset()
+        self._started_at, self._polled_at, self._commits = time.time(), 0.0, progress.commits
         requests.forget_cancel()
         self._write(progress)
 
-    def attend(self, progress: Progress) -> None:
+    def poll(self, progress: Progress) -> None:
         """Called whenever the driver has a moment."""
-        if time.monotonic() - self._looked >= _LOOK_S:
-            self._looked = time.monotonic()
-            self._listen()
+        if time.monotonic() - self._polled_at >= _POLL_S:
+            self._polled_at = time.monotonic()
+            self._obey()
         if progress.commits != self._commits:
             self._commits = progress.commits
             self._write(progress)
 
-    def _listen(self) -> None:
+    def _obey(self) -> None:
         if self._requests.cancelled:
             self._requests.forget_cancel()
             self._driver.stop()
         stopped = self._requests.stopped
-        if new := stopped - self._heard:
-            self._heard = stopped
+        if new := stopped - self._stopped:
+            self._stopped = stopped
             self._driver.cancel(new)
 
     def _write(self, progress: Progress) -> None:
