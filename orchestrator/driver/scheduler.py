@@ -196,7 +196,7 @@ class Scheduler:
         self._out -= 1
         structure = work.pack.pinned.key
         if rest is not None:
-            self._seconds[structure] = math.inf  # longer than the limits of a chunk
+            self._seconds[structure] = math.inf  # its chunk is as long as the limits allow
             self._wait(replace(work, pack=rest, failures={}, shard_seconds=shard_seconds))
         elif work.shard_seconds is None:
             self._seconds[structure] = seconds
