@@ -153,10 +153,10 @@ class Scheduler:
         return assignments
 
     def _next_task(self, most: int) -> tuple[Work, ...]:
-        """Takes the first pack that waits, and those after it that go with it."""
+        """Takes the first pack that waits and those of its structure; after a fresh one all are fresh."""
         task = [self._waiting.popleft()]
-        count = min(most, self._packs_together(task[0]))
-        while len(task) < count and self._waiting and _alike(task[0], self._waiting[0]):
+        count, structure = min(most, self._packs_together(task[0])), task[0].pack.pinned.key
+        while len(task) < count and self._waiting and self._waiting[0].pack.pinned.key == structure:
             task.append(self._waiting.popleft())
         return tuple(task)
 
@@ -181,10 +181,11 @@ class Scheduler:
         return self._numbers - 1
 
     def _assigned(self, task: tuple[Work, ...], spare: int, workers: int) -> Assignment:
-        """A task of one pack with its fair share of the workers, as far as they are free and of use."""
-        if len(task) > 1:
-            return Assignment(task, helpers=0, one_step=False)
-        (work,) = task
+        """The task with its fair share of the workers, as far as they are free and of use.
+
+        None is free for a task of several packs: there are such tasks only where enough packs wait for all.
+        """
+        work = task[0]
         fair = -(-workers // self._out) - 1
         helpers = max(0, min(spare, fair, work.pack.template.batch.shards - 1))
         unknown = work.shard_seconds is None and self._shard_seconds > 0
@@ -227,11 +228,6 @@ class Scheduler:
             self.stopping = True
             self.stopped_by = failure.mark, self._identical[failure.mark]
         return GivenUp(work, failure.told(count))
-
-
-def _alike(first: Work, other: Work) -> bool:
-    """Whether two packs may go together."""
-    return other.fresh and first.pack.pinned.key == other.pack.pinned.key
 
 
 def _part(work: Work, pack: Pack) -> Work:

@@ -385,6 +385,11 @@ def timed(*seconds: float, trials: int = 1_000, workers: int = 1) -> Scheduler:
     for time in seconds:
         (work,) = started(one)
         one.advanced(work, None, time, CHEAP)
+    return filled(one, workers)
+
+
+def filled(one: Scheduler, workers: int = 1) -> Scheduler:
+    """The scheduler once it has drawn as many packs as it wants to have waiting."""
     while one.look_ahead(workers):
         pass
     return one
@@ -406,9 +411,7 @@ def test_packs_go_alone_until_one_of_their_structure_has_ended() -> None:
     assert sizes(timed(workers=2).start(2, 2)) == [1, 1]
     two = Scheduler(two_structures(), THRESHOLD)
     two.advanced(started(two)[0], None, SHORT, CHEAP)
-    while two.look_ahead(1):
-        pass
-    assert [sizes(two.start(1, 1)) for _ in range(3)] == [[3], [1], [1]]
+    assert [sizes(filled(two).start(1, 1)) for _ in range(3)] == [[3], [1], [1]]
 
 
 def two_structures() -> Iterator[PlannedPack]:
@@ -427,9 +430,19 @@ def test_packs_that_reach_the_limits_of_a_chunk_need_no_company() -> None:
     for work in assignment.works:
         one.advanced(work, replace(work.pack, step=1), SHORT, CHEAP)
     for _ in assignment.works:
-        (rest,) = started(one)
+        (rest,) = started(filled(one))
         one.advanced(rest, None, SHORT, CHEAP)  # what was left of a pack says nothing of a whole one
-    assert sizes(one.start(1, 1)) == [1]
+    assert sizes(filled(one).start(1, 1)) == [1]
+
+
+def test_packs_that_go_on_go_alone_though_others_are_short() -> None:
+    one = timed(SHORT)
+    first, second, *others = started(one)
+    for work in (first, second):
+        one.advanced(work, replace(work.pack, step=1), SHORT, CHEAP)
+    for work in others:
+        one.advanced(work, None, SHORT, CHEAP)
+    assert [sizes(filled(one).start(1, 1)) for _ in range(3)] == [[1], [1], [20]]
 
 
 def test_last_packs_are_shared_out_among_all_workers() -> None:
@@ -460,8 +473,6 @@ def test_packs_of_a_lost_task_go_alone_until_they_get_further() -> None:
 def test_halves_of_a_pack_that_failed_go_alone() -> None:
     one = scheduler(8, 2)
     one.advanced(started(one)[0], None, SHORT, CHEAP)
-    while one.look_ahead(1):
-        pass
-    for work in started(one):
+    for work in started(filled(one)):
         one.failed(work, failure(Kind.ERROR))
     assert sizes(one.start(9, 1)) == 6 * [1]
