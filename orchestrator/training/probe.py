@@ -52,7 +52,7 @@ class Probe(Walk):
         self._record(steps, parameters, total, finite, ran, seconds)
         self.count(total, ran, seconds)
         self.settle(np.logical_and.reduce(finite, axis=1))
-        if time.perf_counter() - started < _CALL_SECONDS:
+        if self.left and time.perf_counter() - started < _CALL_SECONDS:
             self._block = min(2 * self._block, self._most_steps())
 
     def _record(
