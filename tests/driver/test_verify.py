@@ -170,6 +170,56 @@ def test_zero_of_the_other_sign_null_and_missing_rows_are_differences(finished: 
     assert difference.place == "step 0" or difference.column == "rows"
 
 
+def rewrite(run: Path, table: str, how: Callable[[pa.Table], pa.Table]) -> None:
+    """Writes the only part of a finished table anew."""
+    (part,) = (run / table).glob("*.parquet")
+    pq.write_table(how(pq.read_table(part)), part)
+    relist(run)
+
+
+def last_rows(count: int) -> Callable[[pa.Table], pa.Table]:
+    """Takes off the last rows, which are the last trial's."""
+    return lambda data: data.slice(0, data.num_rows - count)
+
+
+def one_more(column: str) -> Callable[[pa.Table], pa.Table]:
+    """Adds a copy of the last row, counted on in a column."""
+
+    def added(data: pa.Table) -> pa.Table:
+        last = data.slice(data.num_rows - 1).to_pylist()
+        last[0][column] += 1
+        return pa.concat_tables([data, pa.Table.from_pylist(last, data.schema)])
+
+    return added
+
+
+@pytest.mark.parametrize("table", ["steps", "gradients", "parameters"])
+def test_rows_that_the_run_has_lost_are_a_difference(finished: Path, table: str) -> None:
+    trial = rows(finished, table)[-1]["trial"]
+    there = sum(row["trial"] == trial for row in rows(finished, table))
+    rewrite(finished, table, last_rows(1))
+    (difference,) = verified(finished).differences
+    assert (difference.trial, difference.table, difference.column) == (trial, table, "rows")
+    assert (difference.committed, difference.computed) == (str(there - 1), str(there))
+    rewrite(finished, table, last_rows(there - 1))
+    (difference,) = verified(finished).differences
+    assert (difference.table, difference.committed, difference.computed) == (table, "0", str(there))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("steps", "step"), ("gradients", "step"), ("parameters", "component")]
+)
+def test_rows_that_are_not_computed_any_more_are_a_difference(
+    finished: Path, table: str, column: str
+) -> None:
+    trial = rows(finished, table)[-1]["trial"]
+    there = sum(row["trial"] == trial for row in rows(finished, table))
+    rewrite(finished, table, one_more(column))
+    (difference,) = verified(finished).differences
+    assert (difference.trial, difference.table, difference.column) == (trial, table, "rows")
+    assert (difference.committed, difference.computed) == (str(there + 1), str(there))
+
+
 class Stopper(Watcher):
     """Stops the sweep once some trials have ended."""
 

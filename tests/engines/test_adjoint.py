@@ -379,6 +379,32 @@ def test_certificate_fails_when_the_observable_was_read_wrong():
         ADJOINT.certify(replace(program, observables=circuit(3, 2, observable="Z1").observables), 0)
 
 
+def test_certificate_fails_where_a_value_is_not_a_number():
+    program = circuit(3, 2, 3, observable="ZZZ")
+    gates = program.gates.copy()
+    gates["offset"][0] = math.nan
+    with pytest.raises(CertificateError, match="E_0 is nan, Aer gives"):
+        ADJOINT.certify(replace(program, gates=gates), 0)
+
+
+@pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
+@pytest.mark.parametrize("error", [1e-6, math.nan])
+def test_certificate_fails_when_a_derivative_alone_is_wrong(
+    place: int, error: float, monkeypatch: pytest.MonkeyPatch
+):
+    program, exact = circuit(3, 2, 3, observable="ZZZ"), BatchedProgram.parts
+    k = np.flatnonzero(~program.dead)[place]
+
+    def parts(self, *point):
+        for part in exact(self, *point):
+            part.derivative[:, k] += error
+            yield part
+
+    monkeypatch.setattr(BatchedProgram, "parts", parts)
+    with pytest.raises(CertificateError, match=rf"dE/dθ_{k} is .*Aer gives"):
+        ADJOINT.certify(program, 0)
+
+
 def test_certificate_point_depends_on_the_seed_alone():
     program = circuit(3, 2, 3, ansatz="random-pauli")
     assert ADJOINT.certify(program, 1) == ADJOINT.certify(program, 1)

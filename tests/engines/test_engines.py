@@ -48,7 +48,7 @@ from orchestrator.models.circuits.observable import Operator
 from orchestrator.models.circuits.program import Program
 from orchestrator.models.circuits.reading import read
 from orchestrator.runs.digest import digest
-from orchestrator.streams import Streams
+from orchestrator.streams import Purpose, Streams
 from orchestrator.tables.statistics import step_statistics
 from orchestrator.training.recorder import recorded
 
@@ -438,6 +438,24 @@ def test_bits_of_shots_depend_on_trial_step_and_shard():
         replace(shard, streams=Streams([0], 6)),
     ):
         assert np.all(gradient(sampled, program, parameters, changed).gradient != usual.gradient)
+
+
+class Noting(Streams):
+    """Notes the lanes that are drawn from."""
+
+    def uniform(self, purpose: Purpose, count: int, lane: int = 0) -> np.ndarray:
+        self.lanes = [*getattr(self, "lanes", ()), lane]
+        return super().uniform(purpose, count, lane)
+
+
+@pytest.mark.parametrize("name", SAMPLED_ENGINES)
+def test_no_two_settings_of_a_mini_batch_share_shots(name: str):
+    program, sampled = CIRCUITS["awkward"], engine(name, backend=SHOTS, **SAMPLED_ENGINES[name])
+    parameters, shard = part(program, rows=1)
+    shards = [replace(shard, number=k, streams=Noting([0], 5)) for k in range(3)]
+    executions = [gradient(sampled, program, parameters, one).cost.executions[0] for one in shards]
+    lanes = [lane for one in shards for lane in one.streams.lanes]
+    assert len(set(lanes)) == len(lanes) == sum(executions) / shard.weights.shape[1]
 
 
 def test_bits_do_not_depend_on_how_many_settings_a_call_has(monkeypatch: pytest.MonkeyPatch):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import stored_runs as small
 from stored_runs import KEYS, STEPS, advance, key_values, open_writer, plan, rows, trial_id
 
 from orchestrator.runs.digest import digest
 from orchestrator.runs.reader import Run
+from orchestrator.tables.schema import TABLES
 
 Table = dict[str, dict[str, Any]]
 
@@ -83,6 +86,51 @@ def test_digest_of_one_table_differs_for_any_other_value(
     found = digest(stored(tmp_path, change))
     assert len(set(found.tables.items()) ^ set(expected.tables.items())) == 2
     assert found.total != expected.total
+
+
+@dataclass(frozen=True)
+class Held:
+    """What ``digest`` asks of a run, from tables in memory."""
+
+    tables: dict[str, pa.Table]
+
+    def read(self, table: str, columns: list[str]) -> pa.Table:
+        return self.tables[table].select(columns)
+
+    def schema(self, table: str) -> pa.Schema:
+        return self.tables[table].schema
+
+    def with_other(self, table: str, column: str) -> Held:
+        """With another value in the first row of a column."""
+        data = self.tables[table]
+        place, field = data.column_names.index(column), data.schema.field(column)
+        first, *rest = data[column].to_pylist()
+        changed = pa.array([other(first, field.type), *rest], field.type)
+        return Held({**self.tables, table: data.set_column(place, field, changed)})
+
+
+def other(value: Any, kind: pa.DataType) -> Any:
+    """Another value of the same type; of null, one that is there."""
+    if pa.types.is_boolean(kind):
+        return not value
+    if pa.types.is_list(kind):
+        return [*(value or []), 1]
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return (value or 0) + 1
+    return (value or "")[:-1] + ("1" if (value or "").endswith("0") else "0")
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_digest_is_over_every_deterministic_column_and_swept_key_and_no_other(
+    tmp_path: Path, table: str
+) -> None:
+    small.finish(tmp_path, range(3))
+    held = Held({name: Run(tmp_path).read(name) for name in TABLES})
+    before, columns = digest(held).tables[table], held.schema(table).names
+    seen = {name for name in columns if digest(held.with_other(table, name)).tables[table] != before}
+    left_out = {column.name for column in TABLES[table] if not column.deterministic}
+    assert seen - {"repeatable"} == set(columns) - left_out  # which says whose rows count
+    assert {key.column(table) for key in KEYS} - {None} <= seen
 
 
 def test_digest_differs_for_other_swept_keys(tmp_path: Path, expected: Any) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
+from orchestrator.tables.rowwise import _LONGEST as LONGEST
 from orchestrator.tables.schema import BINS, GRADIENTS, LOWEST_EXPONENT, STEPS
 from orchestrator.tables.statistics import TINY, Recorded, group_statistics, step_statistics
 
@@ -159,6 +160,24 @@ def test_probe_has_no_update() -> None:
 
 
 # Components
+
+
+@pytest.mark.parametrize("size", [LONGEST, LONGEST + 1, LONGEST + 2])
+def test_sums_over_rows_of_any_length_are_right(size: int) -> None:
+    """Above a length, rows are summed by NumPy and not as dot products."""
+    gradient, previous = np.random.default_rng(size).normal(size=(2, 1, size))
+    group = of_whole(recorded(gradient, previous=previous))
+    g, p = gradient[0].tolist(), previous[0].tolist()
+    square, before = math.fsum(x * x for x in g), math.fsum(x * x for x in p)
+    expected = {
+        "mean": math.fsum(g) / size,
+        "l1": math.fsum(map(abs, g)),
+        "l2": math.sqrt(square),
+        "cosine_previous": math.fsum(x * y for x, y in zip(g, p, strict=True)) / math.sqrt(square * before),
+    }
+    for name, value in expected.items():
+        # some roundings of sums of 8,000 terms of order 1, whose own sum is of order 100
+        np.testing.assert_allclose(group[name], value, rtol=1e-12, atol=1e-15, err_msg=name)
 
 
 def test_std_of_nearly_equal_components_keeps_its_digits() -> None:
