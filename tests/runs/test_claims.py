@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.runs.storage import claims, lock
+from orchestrator.runs.storage import claims, owner
 from orchestrator.runs.storage.bucket import Bucket
 from orchestrator.runs.storage.claims import Claim
 from orchestrator.runs.storage.owner import Owner
@@ -64,7 +64,7 @@ def test_claim_of_another_host_holds_as_long_as_its_heart_beats(
     with pytest.raises(RunDirectoryError, match="on elsewhere"):
         place.hold()
     assert place.names("claims") == ["other.claim"]
-    monkeypatch.setattr(lock, "STALE_SECONDS", -1.0)
+    monkeypatch.setattr(owner, "STALE_SECONDS", -1.0)
     place.hold().release()
     assert place.names("claims") == ["other.buried"]
 
@@ -122,7 +122,7 @@ def test_damaged_claim_is_somebodys_until_its_heartbeat_is_old(
     place.replace("claims/odd.claim", content)
     with pytest.raises(RunDirectoryError, match="does not name"):
         place.hold()
-    monkeypatch.setattr(lock, "STALE_SECONDS", -1.0)
+    monkeypatch.setattr(owner, "STALE_SECONDS", -1.0)
     place.hold().release()
 
 
