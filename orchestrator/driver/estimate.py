@@ -73,8 +73,9 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
 
 
 def _recorded(template: Trial) -> int:
-    """Steps of a trial that are recorded."""
-    return -(-template.steps // template.record.every)
+    """Steps of a trial that are recorded: every k-th from the first one on, and the last one."""
+    regular, last = -(-template.steps // template.record.every), template.steps - 1
+    return regular + (last % template.record.every > 0)
 
 
 def _gradient_rows(template: Trial, ready: Problem) -> int:

@@ -1,0 +1,110 @@
+"""What a plan says of a sweep's size and time, beside what a run leaves and what the formulas say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweeps import NETWORK, read, swept
+
+import orchestrator
+from orchestrator.driver import duration
+from orchestrator.driver.estimate import Estimate, estimate
+from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.problem import shard_bytes
+
+PORTIONED = swept("model.hidden: [[2], [3]]", "seed: {range: 7}") + "placement: {pack: 3}\n"
+"""Two structures of seven trials each, three steps, packs of three."""
+
+
+def estimates(text: str, *overrides: str, workers: int = 1) -> list[Estimate]:
+    sweep = read(text, *overrides)
+    return [estimate(sweep, structure, workers) for structure in sweep.plan.structures]
+
+
+@pytest.mark.parametrize(("steps", "every"), [(7, 1), (7, 2), (8, 3), (8, 100)])
+def test_packs_and_rows_are_those_that_a_run_leaves(steps: int, every: int, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(PORTIONED)
+    changes = (f"base.steps={steps}", f"base.record={{every: {every}, components: [0]}}")
+    planned = estimates(PORTIONED, *changes)
+    where = orchestrator.Where(inline=True)
+    orchestrator.run(tmp_path / "a.yaml", tmp_path / "run", where=where, overrides=changes)
+    left = orchestrator.open_run(tmp_path / "run")
+    assert sum(one.packs for one in planned) == len(set(left.trials["pack"].to_pylist())) == 6
+    assert sum(one.gradient_rows for one in planned) == left.gradients.num_rows
+    assert [one.parameters for one in planned] == [9, 13]
+    assert [one.evaluations for one in planned] == [7 * steps * 4] * 2
+
+
+def test_size_of_the_traces_is_that_of_all_their_rows() -> None:
+    """Bytes, compressed: 70 of a step, 130 of a group, 40 of its histogram, 10 of a parameter."""
+
+    def size(*overrides: str) -> int:
+        return sum(one.trace_bytes for one in estimates(swept("seed: {range: 7}"), *overrides))
+
+    rows = 7 * 3 * (4 + 2)  # trials, steps, groups and signals of two layers
+    assert size() == 7 * 3 * 70 + rows * 130
+    assert size("base.record.histogram=true") - size() == rows * 40
+    assert size("base.record.parameters=final") - size() == 7 * 9 * 10
+
+
+def test_memory_is_that_of_a_shard_of_a_whole_pack() -> None:
+    (one,) = estimates(swept("seed: {range: 7}"), "placement.pack=5")
+    template, ready = one.structure.template, made_ready(one.structure.pinned)
+    assert one.shard_bytes == shard_bytes(template, ready, 5) > shard_bytes(template, ready, 1)
+
+
+def test_memory_of_a_shard_is_that_of_the_largest() -> None:
+    """Seven samples in three shards are 3, 2 and 2."""
+    found = [estimates(NETWORK, "base.batch=" + batch)[0].shard_bytes for batch in BATCHES]
+    assert found[0] == found[1] > found[2]
+
+
+BATCHES = ("{size: 7, shards: 3}", "{size: 9, shards: 3}", "{size: 6, shards: 3}")
+
+
+# --- time
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of a mini-batch of one trial takes a second, on the machine of the constants."""
+    monkeypatch.setattr(duration, "_speed", lambda: 1.0)
+    monkeypatch.setattr(duration, "_gradient_s", lambda *_: 1.0)
+
+
+def times(*overrides: str, workers: int = 1, spent_s: float = 0.0) -> duration.Duration:
+    return duration.duration(estimates(PORTIONED, *overrides), workers, 1, spent_s)
+
+
+GRADIENTS_S = 14 * 3 * 1.0
+"""Trials, steps."""
+
+
+@pytest.mark.usefixtures("second")
+def test_time_is_that_of_all_gradients_and_of_every_step_of_every_pack() -> None:
+    rest = 6 * 3 * duration._STEP + 14 * 3 * 6 * (duration._ROW + duration._FINISHED_ROW)
+    assert times().inline == pytest.approx(duration._LIBRARIES + GRADIENTS_S + rest)
+    probe = ("base.mode=probe", "base.updates=[]")
+    calls = 6 * duration._STEP  # a probe takes all steps in one call
+    assert times(*probe).inline == pytest.approx(times().inline + calls - 6 * 3 * duration._STEP)
+
+
+@pytest.mark.usefixtures("second")
+def test_time_that_the_check_has_taken_is_taken_by_a_run_as_well() -> None:
+    for name in ("inline", "on_ray", "start"):
+        assert getattr(times(spent_s=5.0), name) == pytest.approx(getattr(times(), name) + 5.0)
+
+
+@pytest.mark.usefixtures("second")
+def test_no_more_workers_are_busy_than_there_are_packs() -> None:
+    one, six, many = (times(workers=workers).on_ray for workers in (1, 6, 60))
+    assert one - six > GRADIENTS_S * (1 - 1 / 6)
+    assert many == six
+
+
+def test_time_of_a_call_is_shared_by_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duration, "shard_gradient", lambda *_: (None, 6.0))
+    pinned: Any = read(NETWORK).plan.structures[0].pinned
+    assert duration._measured(pinned, 4) == 2 * 6.0 / 4  # two shards
