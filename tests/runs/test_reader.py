@@ -1,0 +1,50 @@
+"""What a reader says of files that are not all alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import stored_runs as small
+from click.testing import CliRunner
+from stored_runs import STEPS, advance, open_writer, relist, trial_id
+
+from orchestrator.cli import orchestrator as command_line
+from orchestrator.runs.control import Control
+from orchestrator.runs.reader import Run
+from orchestrator.runs.storage.folder import Folder
+
+
+def test_columns_are_those_that_all_files_have(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    small.finish(out, range(2))
+    (part,) = (out / "steps").glob("*.parquet")
+    pq.write_table(pq.read_table(part).drop_columns(["loss"]), part)
+    relist(out)
+    with open_writer(out) as writer:
+        advance(writer, [5], 0, STEPS)
+    run = Run(out)
+    assert set(run.steps.column_names) - run.columns("steps") == {"loss"}
+    assert run.columns("trials") == set(run.trials.column_names)
+
+
+def test_files_are_counted_with_their_size_whether_finished_or_not(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    small.finish(out, range(2))
+    with open_writer(out) as writer:
+        advance(writer, [5], 0, STEPS)
+    files = [path for kind in ("parquet", "arrow") for path in out.rglob(f"*.{kind}")]
+    checked, size = Run(out).check_files(), sum(path.stat().st_size for path in files)
+    assert (checked.size_bytes, checked.differing) == (size, ())
+    assert checked.files == len(files) + 3  # run.json, the list of parts, the marker of the commit
+    said = CliRunner().invoke(command_line, ["verify", str(out), "--files"])
+    assert said.output.startswith(f"{checked.files} files, {size / 1e6:.1f} MB of rows: ")
+
+
+def test_trial_that_has_ended_is_not_asked_to_end(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with open_writer(out) as writer:
+        advance(writer, [0], 0, STEPS)
+        said = CliRunner().invoke(command_line, ["stop", str(out), trial_id(0), trial_id(1)])
+        assert said.output == (f"{trial_id(0)} has ended before\nasked the driver to end {trial_id(1)}\n")
+        assert Control(Folder(out)).stopped == {trial_id(1)}
