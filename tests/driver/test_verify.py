@@ -24,6 +24,7 @@ from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.driver.verify import Verification, verify
 from orchestrator.engines.adjoint import Adjoint
+from orchestrator.engines.backprop import Backprop
 from orchestrator.errors import InputError, RunDirectoryError
 from orchestrator.fleet.inline import Alone
 from orchestrator.runs.digest import digest
@@ -319,6 +320,25 @@ def test_engine_of_circuits_is_as_repeatable_as_its_backend() -> None:
     engine = Adjoint(engine="adjoint")
     assert engine.repeatable
     assert not engine.model_copy(update={"backend": Service(kind="service")}).repeatable
+
+
+def test_engine_that_cannot_compute_here_is_refused(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(_: Backprop) -> None:
+        raise InputError.at("gradient.backend.device", "is GPU, but there is none")
+
+    monkeypatch.setattr(Backprop, "check", check)
+    with pytest.raises(InputError, match=r"^gradient\.backend\.device: is GPU, but there is none"):
+        verified(finished)
+
+
+def test_library_that_only_one_side_has_is_a_difference(finished: Path) -> None:
+    assert verified(finished).versions == ()
+    there = {name: version for name, version in versions().items() if name != "numpy"}
+    change(finished, "trials", "versions", 0, lambda _: json.dumps({**there, "jax": "0.4"}))
+    assert verified(finished).versions == (
+        "jax 0.4 (here absent)",
+        f"numpy absent (here {np.__version__})",
+    )
 
 
 def test_command_says_what_was_checked(finished: Path) -> None:

@@ -1,0 +1,70 @@
+"""What has come back and is not committed yet."""
+
+from __future__ import annotations
+
+import math
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sweeps import plan
+
+from orchestrator.driver import committing
+from orchestrator.driver.committing import Committing
+from orchestrator.driver.ledger import Ledger
+from orchestrator.driver.packs import Packer
+from orchestrator.driver.scheduler import GivenUp, Work
+from orchestrator.fleet.inline import Alone
+from orchestrator.training.advance import Limits, advance
+
+
+def work(attempts: int = 1) -> Work:
+    """The only pack of two trials of three steps."""
+    (packed,) = Packer(plan("seed: [0, 1]"), lambda _: 2).packs()
+    return Work(7, packed.pack, packed.planned, attempts)
+
+
+def test_size_is_that_of_the_rows_since_the_last_commit() -> None:
+    ledger, one = Ledger("{}"), work()
+    chunk = advance(Alone(), one.pack, Limits(1, math.inf))
+    ledger.add(one, chunk)
+    size = ledger.bytes
+    rows, keys, states = ledger.take()
+    assert (set(rows), len(keys), len(states)) == ({"steps", "gradients"}, 2, 2)
+    assert (ledger.bytes, bool(ledger)) == (0, False)
+    ledger.add(one, chunk)
+    assert ledger.bytes == size > 0
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
+def test_row_of_a_trial_says_how_often_and_in_which_pack_it_ran(end: str) -> None:
+    ledger, one = Ledger('{"numpy": "2"}'), work(attempts=3)
+    if end == "done":
+        ledger.add(one, advance(Alone(), one.pack, Limits(None, math.inf)))
+    elif end == "failed":
+        ledger.fail(GivenUp(one, "sick"))
+    else:
+        ledger.cancel(one)
+    rows, _, states = ledger.take()
+    trials = rows["trials"]
+    assert states == {}
+    assert list(trials["status"]) == [end] * 2
+    assert list(trials["attempts"]) == [3, 3]
+    assert list(trials["pack"]) == [7, 7]
+    assert list(trials["index"]) == [0, 1]
+    assert list(trials["error"]) == [{"failed": "sick"}.get(end)] * 2
+    assert list(trials["versions"]) == ['{"numpy": "2"}'] * 2
+
+
+def test_seconds_are_those_of_all_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr(committing, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    counts: Any = SimpleNamespace(commits=0, commit_seconds=0.0)
+    disk: Any = SimpleNamespace(commit=lambda *_: None)
+    ledger, one = Ledger("{}"), work()
+    with Committing(disk, ledger, counts, 0.0) as commits:
+        for _ in range(3):
+            ledger.cancel(one)
+            commits.attend()
+    assert (counts.commits, counts.commit_seconds) == (3, 3.0)  # a tick for each
