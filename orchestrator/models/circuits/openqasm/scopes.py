@@ -11,7 +11,7 @@ from openqasm3 import ast
 
 from orchestrator.models.circuits.openqasm.refusal import Refusal
 from orchestrator.models.circuits.openqasm.values import Number, whole
-from orchestrator.models.circuits.size import MOST_QUBITS
+from orchestrator.models.circuits.size import MOST_GATES, MOST_QUBITS
 
 Node = TypeVar("Node", bound=ast.QASMNode)
 Operand = ast.Identifier | ast.IndexedIdentifier
@@ -139,6 +139,18 @@ class Scope:
         if step == 0:
             raise Refusal.at(node, "the step of a range is 0")
         return range(start, end + (1 if step > 0 else -1), step)
+
+    def charge(self, node: ast.QASMNode, weight: int) -> None:
+        """Counts the work; Refusal where it is too much.
+
+        A gate in the definition of a gate counts once more, and so on: Qiskit binds the arguments of nested
+        definitions level by level, at some 0.1 ms for a gate and level.
+        """
+        self.weight += weight
+        if self.weight > MOST_GATES:
+            raise Refusal.at(
+                node, f"with this, the program has too many gates, written out (legal: {MOST_GATES})"
+            )
 
 
 def broadcast(node: ast.QASMNode, operands: Sequence[Bits]) -> Iterator[tuple[Bit, ...]]:
