@@ -27,9 +27,17 @@ _SECRET = re.compile(
     r"key|secret|token|passw|pwd|credential|signature|^(sig|sas|auth|authorization)$", re.IGNORECASE
 )
 _URI = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*(?=://)|(?:s3|gs|gcs|abfss?)(?=:/)):/{1,2}([^/?#\s]*)(\S*)", re.IGNORECASE
+    r"((?:[A-Za-z][A-Za-z0-9+.-]{0,40}|[0-9+.-]{1,41})(?=://)|(?:s3|gs|gcs|abfss?)(?=:/)):/{1,2}([^/?#\s]*)(\S*)",
+    re.IGNORECASE,
 )
-"""Scheme, authority and the rest; a path of Python's has lost one of the two slashes."""
+"""Scheme, authority and the rest; a path of Python's has lost one of the two slashes.
+
+Of a scheme, the last 41 characters: without a bound, a long word takes time by the square of its length.
+"""
+
+_WORD = re.compile(r"\S+")
+_MOST_NESTED = 20
+"""Addresses in one another, e.g. as values of parameters; a word with more is no address."""
 
 _PART = re.compile(r"([?&#;])([^=&#;?\s]+)(?:=([^&#;\s]*))?")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:@\[]*)(:\d*)?[^\w@]*")
@@ -66,7 +74,11 @@ def masked(text: str) -> str:
         >>> masked("cannot read s3://me:mine@bucket/x?region=eu&secret_key=K; check it")
         'cannot read s3://***@bucket/x?region=eu&secret_key=***; check it'
     """
-    return _PART.sub(_called_secret, _URI.sub(_uri, text))
+    return _PART.sub(_called_secret, _URI.sub(_uri, _WORD.sub(_without_nests, text)))
+
+
+def _without_nests(word: re.Match[str]) -> str:
+    return "***" if word[0].count(":/") > _MOST_NESTED else word[0]
 
 
 def refusal(address: str | os.PathLike[str], instead: str = "") -> str:

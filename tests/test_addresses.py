@@ -93,3 +93,10 @@ def test_what_is_masked_once_stays_and_what_is_taken_shows_its_host(
     assert masked(masked(address)) == masked(address)
     if not refusal(address):
         assert masked(address).partition("?")[0] == address.partition("?")[0]
+
+
+def test_long_words_and_nested_addresses_are_masked_in_bounded_time() -> None:
+    word = "a" * 1_000_000
+    assert masked(word) == word
+    assert masked(f"{word}://me:mine@host/x") == f"{word}://***@host/x"
+    assert masked("s3://me:mine@a/" * 2000) == "***"

@@ -105,13 +105,19 @@ def verify(
 
 
 def cpu() -> str:
-    """The CPU of this machine, as it calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except FileNotFoundError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
+    """The CPU of this machine: its name, and what tells apart generations that share one."""
+    facts = _cpu_facts()
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    numbers = ", ".join(f"{key.split()[-1]} {facts[key]}" for key in ("cpu family", "model") if key in facts)
+    return f"{name} ({numbers})" if numbers else name
+
+
+def _cpu_facts() -> dict[str, str]:
+    """What Linux says of the first core; nothing elsewhere."""
+    file = Path("/proc/cpuinfo")
+    first = file.read_text().partition("\n\n")[0] if file.exists() else ""
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _ended(run: Run) -> tuple[list[str], int]:

@@ -1,7 +1,7 @@
 """What pinned sweeps came to: ``python tests/support/pin.py`` records it anew, which is for changes that
 are meant.
 
-Ids hold everywhere. Bits hold on one type of CPU, so hashes of columns stand beside the CPU that gave them;
+Ids hold everywhere. Bits hold on one type of CPU, so hashes of columns stand below the CPU that gave them;
 the tables of the small sweeps are kept whole, to be compared within rounding anywhere.
 """
 
@@ -70,11 +70,11 @@ def _pinned(sweep: Path, folder: Path) -> dict[str, object]:
         for name, table in found.items():
             pq.write_table(table, sweep.with_suffix(f".{name}.parquet"), compression="zstd")
     count, total = ids(sweep)
-    return {"trials": count, "ids": total, "columns": hashes(found)}
+    return {"trials": count, "ids": total, "columns": {cpu(): hashes(found)}}
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         record = {str(path.relative_to(HERE)): _pinned(path, Path(scratch)) for path in (*JOBS, *ENGINES)}
-    RECORD.write_text(json.dumps({"cpu": cpu(), "sweeps": record}, indent=1, sort_keys=True) + "\n")
+    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     sys.stdout.write(f"{RECORD} is written\n")
