@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from orchestrator.config.base import ConfigError
 from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import GradientSum, Shard
-from orchestrator.errors import InputError
+from orchestrator.errors import CertificateError, InputError
 from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
@@ -199,6 +200,14 @@ def test_certificate_covers_all_observables(readout: str) -> None:
     deviation = engine().certify(model, 0)
     assert deviation is not None
     assert deviation < 1e-12
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_certificate_fails_whichever_observable_was_read_wrong(wrong: int) -> None:
+    program, observables = circuit(THREE), list(circuit(THREE).observables)
+    (observables[wrong],) = circuit(["Y1 X2"], "mean").observables
+    with pytest.raises(CertificateError, match=f"E_{wrong} is"):
+        engine().certify(replace(program, observables=tuple(observables)), 0)
 
 
 def test_row_has_the_same_bits_in_any_company() -> None:

@@ -14,12 +14,13 @@ from orchestrator.config.base import ConfigError
 from orchestrator.config.families import discover
 from orchestrator.engines.base import Engine
 from orchestrator.engines.gradient import GradientSum, Shard
-from orchestrator.errors import InputError
+from orchestrator.errors import CertificateError, InputError
 from orchestrator.models.base import Model
 from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.hybrid import Hybrid
 from orchestrator.models.layered import Layered
 from orchestrator.models.mlp import Mlp
+from orchestrator.models.quantum import Quantum
 from orchestrator.streams import Purpose, Streams
 
 ROUNDING = 1e-10
@@ -239,6 +240,19 @@ def test_certificate_covers_every_circuit() -> None:
     assert deviation is not None
     assert deviation < 1e-12
     assert engine("backprop").certify(hybrid({"kind": "dense"}), 0) is None
+
+
+@pytest.mark.parametrize("wrong", [0, 2])
+def test_certificate_fails_whichever_circuit_was_read_wrong(wrong: int) -> None:
+    model = hybrid(CIRCUIT, {"kind": "dense", "units": 2}, CIRCUIT, {"kind": "dense"})
+    stages = list(model.stages)
+    name, stage = stages[wrong]
+    assert isinstance(stage, Quantum)
+    gates = stage.program.gates.copy()
+    gates["scale"][gates["parameter"] == 0] = 1.001
+    stages[wrong] = name, replace(stage, program=replace(stage.program, gates=gates))
+    with pytest.raises(CertificateError, match="E_0 is"):
+        engine().certify(replace(model, stages=tuple(stages)), 0)
 
 
 @pytest.mark.parametrize(

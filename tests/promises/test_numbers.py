@@ -180,16 +180,23 @@ sweep:
 """
 
 
+@pytest.mark.parametrize(
+    ("row", "loss", "gradient"), [("1e200,1e150", True, False), ("1.0,1e160", False, True)]
+)
 @pytest.mark.parametrize("case", ["train", "probe"])
-def test_gradient_that_overflows_beside_a_finite_loss_ends_the_trial(tmp_path: Path, case: str) -> None:
-    """o = 0: the loss is y² = 1e300, the gradient by the weight -2yx = -2e350, by the bias -2y."""
-    (tmp_path / "rows.csv").write_text("x,y\n1e200,1e150\n1e200,1e150\n")
+def test_loss_or_gradient_that_alone_is_not_finite_ends_the_trial(
+    tmp_path: Path, row: str, loss: bool, gradient: bool, case: str
+) -> None:
+    """o = 0: the loss is y², the gradient by the weight -2yx, by the bias -2y."""
+    (tmp_path / "rows.csv").write_text(f"x,y\n{row}\n{row}\n")
     ran(tmp_path, STEEP)
-    trial = table(tmp_path, "trials").set_index("case").loc[case]
-    steps = table(tmp_path, "steps").set_index("case").loc[[case]]
-    assert (trial.status, trial.steps) == ("diverged", 1)
+    trial, steps, groups = (
+        table(tmp_path, name).set_index("case").loc[[case]] for name in ("trials", "steps", "gradients")
+    )
+    assert (trial.status.item(), trial.steps.item()) == ("diverged", 1)
     assert steps.finite.tolist() == [False]
-    assert np.isfinite(steps.loss).all()
+    assert np.isfinite(steps.loss).tolist() == [loss]
+    assert (groups[groups.kind == "parameter"].fraction_nonfinite.max() == 0.0) == gradient
 
 
 # Clips

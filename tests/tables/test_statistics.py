@@ -426,6 +426,13 @@ def test_dead_parameters_are_left_out() -> None:
         np.testing.assert_array_equal(table[name][:, 0], values, name)
 
 
+def test_dead_parameters_do_not_make_others_tiny() -> None:
+    dead = np.array([False, True, False])
+    rows = recorded([1.0, 1e20, 1e-3])
+    table = group_statistics(rows, [Group("all", 0, 3, 0)], [], dead, False)
+    assert table["fraction_tiny"].tolist() == [[0.0]]
+
+
 def select_columns(rows: Recorded, keep: NDArray[np.bool_]) -> Recorded:
     names = ("gradient", "clipped", "update", "parameters", "previous", "square", "noise", "noise_first")
     known = {name: getattr(rows, name) for name in names if getattr(rows, name) is not None}
