@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.addresses import HARMLESS, bare, masked, refusal
+from orchestrator.config.text import show
 
 K = "do-not-tell"
 
@@ -79,6 +80,13 @@ def test_refusal_names_the_variables_of_the_store(scheme: str, variables: str) -
 def test_parameter_of_unknown_meaning_is_masked_and_left_to_the_store_to_refuse() -> None:
     address = "s3://bucket/x?colour=red&region=eu"
     assert (refusal(address), masked(address)) == ("", "s3://bucket/x?colour=***&region=eu")
+
+
+def test_value_that_no_terminal_may_see_is_shown_without_its_secret() -> None:
+    for mark in ("", "\x7f", "\u202e"):  # what is not printable is written as an escape
+        shown = show(f"s3://me:{K}@bucket/x{mark}")
+        assert K not in shown
+        assert shown.isprintable()
 
 
 names = st.text("abckeysecrttoknpw_-%5F", min_size=1) | st.sampled_from(sorted(HARMLESS))

@@ -217,6 +217,15 @@ def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
         source("iris", **wrong)
 
 
+def test_noise_of_a_sine_is_independent_of_where_it_is() -> None:
+    table = source("sine", rows=10_000, noise=1.0).read()
+    place = table.inputs[:, 0]
+    noise = table.targets - np.sin(place)
+    for odd in (place, np.abs(place), np.log(1.0 + place / math.pi)):
+        assert abs(np.corrcoef(odd, noise)[0, 1]) < 5 / math.sqrt(len(place))  # five standard errors
+        assert abs(np.corrcoef(odd, noise**2)[0, 1]) < 5 / math.sqrt(len(place))
+
+
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
     parts = (np.random.default_rng(0).normal(size=(20_000, 40)), np.zeros((0, 40)))
     with threadpool_limits(1, user_api="blas"):

@@ -19,6 +19,7 @@ from orchestrator.config.base import ConfigError
 from orchestrator.data import tabular
 from orchestrator.data.base import Dataset
 from orchestrator.data.file import File
+from orchestrator.data.source import Table, split
 from orchestrator.errors import InputError
 
 
@@ -253,6 +254,25 @@ def test_missing_columns_are_named_with_those_near_and_those_there(tmp_path: Pat
         "data.weights: there is no column 'w' (legal: width, label)",
         "data.inputs: there is no column 'widht'; did you mean 'width'? (legal: width, label)",
         "data.inputs: there is no column 'height' (legal: width, label)",
+    ]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_weights_and_columns_are_checked_where_they_train(part: str, tmp_path: Path) -> None:
+    """All weights but those of one part are zero, and a column differs there alone."""
+    rows = np.arange(10.0)
+    parts = split(Table(rows[:, None], rows, 0), 0.3, 0)
+    there = parts[0] if part == "train" else parts[1]
+    weights, stuck = np.zeros(10), np.full(10, 7.0)
+    weights[there], stuck[there] = 1.0, np.arange(len(there))
+    path = write(tmp_path, "rows.npz", {"a": rows, "b": stuck, "w": weights, "y": rows})
+    asked = {"path": str(path), "target": "y", "weights": "w", "test": 0.3}
+    if part == "train":
+        assert load(**asked).weights.all()
+        return
+    assert faults(lambda: load(**asked)) == [
+        "data.weights: are all zero in the training part",
+        "data.inputs: column 'b' is constant where it trains; leave it out or set scale: none",
     ]
 
 
