@@ -64,6 +64,7 @@ def square_of_mean(mean: Array, moments: Moments, shots: int) -> tuple[Array, Ar
     Example:
         Ten outcomes ±1, six of them +1, have the mean 0.2; compared with 1:
 
+        >>> import numpy as np
         >>> signs = of_signs(np.array([0.2]), np.ones(1))
         >>> square, variance = square_of_mean(np.array(0.2 - 1.0), signs, 10)
         >>> round(float(square), 6), round(float(variance), 6)
