@@ -1,0 +1,78 @@
+"""What ``plan`` says: totals, what it does not list, how long it takes, what is read from files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from sweeps import NETWORK, plan, read, swept
+
+from orchestrator.cli import orchestrator as command_line
+from orchestrator.driver.duration import Duration
+from orchestrator.driver.estimate import estimate
+from orchestrator.trial.problem import size
+
+
+def asked(*words: object) -> Result:
+    return CliRunner().invoke(command_line, [*map(str, words)])
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    (tmp_path / "a.yaml").write_text(swept("model.hidden: [[2], [3]]", "seed: {range: 20}"))
+    return tmp_path / "a.yaml"
+
+
+def test_totals_are_those_of_all_structures_for_the_workers_that_are_asked_for(sweep: Path) -> None:
+    def totals(*more: object) -> dict[str, str]:
+        lines = asked("plan", sweep, "--trials", 0, *more).output.splitlines()
+        return {row[0]: row[-1] for row in (re.split(r"\s{2,}", line.strip()) for line in lines) if row[0]}
+
+    planned = read(sweep.read_text())
+    for workers, packs in ((1, 4), (5, 20)):
+        structures = planned.plan.structures
+        largest = max(estimate(planned, one, workers).shard_bytes for one in structures)
+        found = totals("--workers", workers)
+        assert (found["trials"], found["packs"]) == ("40", str(packs))
+        assert found["gradient evaluations"] == "480"
+        assert found["largest shard memory"] == size(largest)
+
+
+def test_what_a_plan_does_not_list_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text(swept("steps: {range: [1, 16]}", "seed: [0, 1]"))
+    lines = asked("plan", tmp_path / "b.yaml", "--trials", 4).output.splitlines()
+    assert [line for line in lines if line.startswith("…")] == ["… and 3 more", "… and 26 more"]
+    assert sum(line.startswith(trial.id) for trial in plan("steps: [1]").trials() for line in lines) == 1
+
+
+def test_time_is_that_of_the_workers_and_threads_that_are_planned_for(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for: list[tuple[int, int]] = []
+
+    def duration(estimates: Any, workers: int, threads: int, spent_s: float) -> Duration:
+        assert len(estimates) == 2
+        assert spent_s > 0
+        asked_for.append((workers, threads))
+        return Duration(inline=30.0, on_ray=9000.0, start=12.0)
+
+    monkeypatch.setattr("orchestrator.driver.duration.duration", duration)
+    said = asked("plan", sweep, "--workers", 7, "--set", "placement.threads=3").output
+    assert said.splitlines()[-1] == (
+        "takes about 2 h 30 min on 7 workers like this machine's, 12 s of them until a local Ray is up; "
+        "about 30 s with --inline"
+    )
+    assert asked_for == [(7, 3)]
+
+
+def test_files_of_all_structures_are_described(tmp_path: Path) -> None:
+    base = NETWORK.replace("{source: moons, rows: 20}", "{source: file, path: a.npz, target: y}")
+    (tmp_path / "c.yaml").write_text(swept("data.path: [a.npz, b.npz]", base=base))
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", **{name: np.arange(20.0), "y": np.arange(20) % 2})
+    lines = [line for line in asked("plan", tmp_path / "c.yaml").output.splitlines() if "data: " in line]
+    assert lines == [f"data: {name}.npz: inputs {name}; target y, 2 classes (0, 1)" for name in ("a", "b")]
