@@ -16,7 +16,7 @@ COMMIT_BYTES = 16 << 20
 class Committer(Protocol):
     """What keeps the rows: ``runs.writer.RunWriter``, or a list in a test."""
 
-    def commit(self, rows: Any, keys: Any, states: Any, last: bool) -> None: ...
+    def commit(self, rows: Any, keys: Any, states: Any) -> None: ...
 
 
 class Counts(Protocol):
@@ -56,24 +56,20 @@ class Committing:
             self._begin()
             self._collect(wait=not self._every_s)
 
-    def finish(self, last: bool) -> None:
-        """Commits all that is left. Raises what a commit raised.
-
-        Args:
-            last: whether the run is finished next.
-        """
+    def finish(self) -> None:
+        """Commits all that is left. Raises what a commit raised."""
         self._collect(wait=True)
         if self._ledger:
-            self._begin(last)
+            self._begin()
             self._collect(wait=True)
 
-    def _begin(self, last: bool = False) -> None:
+    def _begin(self) -> None:
         self._begun_at = time.monotonic()
-        self._under_way = self._thread.submit(self._commit, *self._ledger.take(), last)
+        self._under_way = self._thread.submit(self._commit, *self._ledger.take())
 
-    def _commit(self, rows: Any, keys: Any, states: Any, last: bool) -> float:
+    def _commit(self, rows: Any, keys: Any, states: Any) -> float:
         begun = time.monotonic()
-        self._committer.commit(rows, keys, states, last)
+        self._committer.commit(rows, keys, states)
         return time.monotonic() - begun
 
     def _collect(self, wait: bool) -> None:

@@ -101,9 +101,9 @@ class Driver:
             try:
                 self._loop(committing, watchers)
             except ClusterLost:
-                committing.finish(last=False)
+                committing.finish()
                 raise
-            committing.finish(last=not self.scheduler.stopping)
+            committing.finish()
         self._tell(watchers)
 
     def _loop(self, committing: Committing, watchers: Sequence[Watch]) -> None:

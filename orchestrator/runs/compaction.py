@@ -30,7 +30,6 @@ from orchestrator.runs.arrow import (
 )
 from orchestrator.runs.commits import NOBODY
 from orchestrator.runs.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
-from orchestrator.runs.memory import give_back
 from orchestrator.runs.parts import PART_BYTES, write_parts
 from orchestrator.runs.storage.base import RowFile, Storage
 from orchestrator.tables.rows import KeyColumn, KeyValue
@@ -55,7 +54,6 @@ Plan = Iterable[tuple[str, Sequence[KeyValue]]]
 """Every trial of the sweep with the values of its swept keys."""
 
 Files = Mapping[str, Sequence[RowFile]]
-Tables = Mapping[str, pa.Table]
 
 
 def compact(
@@ -82,7 +80,7 @@ def compact(
         tables: that get new parts, `trials` among them; the others keep those they have.
     """
     compaction = _Compaction(folder, info.keys, gone, memory_bytes, tables)
-    give_back()
+    _give_back()
     folder.delete(SCRATCH)
     try:
         return _write(folder, run, info, sweep, compaction.rows(run, plan), part_bytes, tables)
@@ -90,23 +88,6 @@ def compact(
         with suppress(OSError):  # the next try begins anew, but a full disk needs the room
             folder.delete(SCRATCH)
         raise
-
-
-def finish(folder: Storage, run: Snapshot, info: RunInfo, sweep: str, tables: Tables) -> Complete:
-    """``compact`` for a run that holds no rows but ``tables``: every trial in them has ended.
-
-    Args:
-        tables: by name, of ``table_schema``, with the swept keys of the whole sweep.
-    """
-    rows = ((table, _in_order(table, data)) for table, data in tables.items())
-    folder.replace(f"{SCRATCH}/{COMPLETE}", b"")  # says what the parts are that no list names yet
-    return _write(folder, run, info, sweep, rows, PART_BYTES, tuple(TABLES))
-
-
-def _in_order(table: str, data: pa.Table) -> pa.Table:
-    """The rows in order, text as text: a dictionary would tell in which order trials came back."""
-    rows = data.take(order_by(data, SORT[table]))
-    return conform(rows, plain(rows.schema))
 
 
 def _write(
@@ -141,7 +122,7 @@ class _Compaction:
         files = {table: run.files(table) for table in self.tables} | {KEYS: self.write_keys(plan)}
         for piece in self.ranges(files, 0, 1 << 64):
             yield from self._sorted_piece(piece)
-            give_back()
+            _give_back()
 
     def write_keys(self, plan: Plan) -> list[RowFile]:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
@@ -194,7 +175,7 @@ class _Compaction:
                         name = f"{place}/{piece:02d}/{table}{rowfiles.ARROW}"
                         files[piece], _ = stack.enter_context(rowfiles.writer(self.folder, name, schema))
                     rowfiles.append(files[piece], data)
-                give_back()
+                _give_back()
 
     def _pieces(self, place: str, piece: int) -> Files:
         present = self.folder.names(f"{place}/{piece:02d}")
@@ -263,3 +244,8 @@ def _find(
     order = np.argsort(among, kind="stable")
     position = order[np.searchsorted(among, wanted, sorter=order).clip(max=len(among) - 1)]
     return among[position] == wanted, position
+
+
+def _give_back() -> None:
+    """Arrow's allocator would keep what it no longer needs, some 50 MB."""
+    pa.default_memory_pool().release_unused()

@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import Thread
 from types import TracebackType
 from typing import Self
 
@@ -18,12 +17,10 @@ from numpy.typing import NDArray
 from orchestrator.errors import RunDirectoryWarning
 from orchestrator.runs.arrow import to_arrow
 from orchestrator.runs.commits import is_marked, merge, read_ended, read_states, write_commit
-from orchestrator.runs.compaction import Plan, compact, finish
+from orchestrator.runs.compaction import Plan, compact
 from orchestrator.runs.control import Control
 from orchestrator.runs.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
-from orchestrator.runs.memory import use_small_pages
 from orchestrator.runs.opening import check_list, check_parts, examine, lost_commits, tidy
-from orchestrator.runs.preload import preload
 from orchestrator.runs.storage.base import SAFE, Hold, Storage, explained
 from orchestrator.runs.storage.places import storage
 from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState, unite
@@ -53,7 +50,6 @@ class RunWriter:
         self._info = info
         self._keys = info.keys[:keys]
         self._sweep = hashlib.sha256(sweep.encode()).hexdigest()
-        self._held: dict[str, pa.Table] = {}
         self._run = snapshot(folder, same_content)
         check_list(folder, self._run)
         check_parts(folder, self._run)
@@ -101,7 +97,6 @@ class RunWriter:
                 for caution in folder.cautions():
                     warnings.warn(caution, RunDirectoryWarning, stacklevel=2)
                 info = replace(wanted, keys=unite(wanted.keys, old.keys if old else ()))
-                Thread(target=preload).start()
                 return cls(folder, lock, info, len(wanted.keys), sweep)
             except BaseException:
                 lock.release()
@@ -132,11 +127,7 @@ class RunWriter:
         return read_states(self._folder, self._run)
 
     def commit(
-        self,
-        rows: Rows,
-        keys: Mapping[str, Sequence[KeyValue]],
-        states: Mapping[str, SavedState],
-        last: bool = False,
+        self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]], states: Mapping[str, SavedState]
     ) -> None:
         """Adds rows and the states that go with them, durably: all of it is there afterwards, or none.
 
@@ -144,8 +135,6 @@ class RunWriter:
             rows: of some steps; a row of ``trials`` ends its trial.
             keys: values of the swept keys of every trial in ``rows``.
             states: of every trial in ``rows`` that has not ended.
-            last: whether ``compact`` is next. Rows of a run that holds no others are then left to it, or to
-                ``close`` if it does not come to that.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
@@ -153,15 +142,15 @@ class RunWriter:
                 restart; or columns that do not fit the tables.
             KeyError: a trial that is not in ``keys``.
         """
-        alone = last and not (states or self._run.commits or self._run.complete)
-        if alone:
-            use_small_pages()
         tables = self._tables(rows, keys)
         _check_resumable(tables, states)
-        if alone:
-            self._held = tables
-        elif tables or states:
-            self._commit(tables, states)
+        if not (tables or states):
+            return
+        with explained(self._folder.root, SAFE):
+            self._lock.check()
+            commit = write_commit(self._folder, self._run.last, tables, states)
+            self._run = replace(self._run, commits=(*self._run.commits, commit))
+            self._merge()
 
     def take_back(self, trials: Sequence[str], plan: Plan) -> None:
         """Removes all rows of trials that have ended, so that they can be run again.
@@ -233,20 +222,13 @@ class RunWriter:
             return
         with explained(self._folder.root, SAFE):
             self._lock.check()
-            if self._held:
-                complete = finish(self._folder, self._run, self._info, self._sweep, self._held)
-            else:
-                complete = compact(self._folder, self._run, self._info, self._sweep, plan)
-            self._run, self._held = Snapshot(complete, ()), {}
+            complete = compact(self._folder, self._run, self._info, self._sweep, plan)
+            self._run = Snapshot(complete, ())
             tidy(self._folder, self._run)
 
     def close(self) -> None:
         """Gives the run free for another driver."""
-        try:
-            if self._held:
-                self._commit(self._held, {})
-        finally:
-            self._lock.release()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -255,13 +237,6 @@ class RunWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _commit(self, tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]) -> None:
-        with explained(self._folder.root, SAFE):
-            self._lock.check()
-            commit = write_commit(self._folder, self._run.last, tables, states)
-            self._run = replace(self._run, commits=(*self._run.commits, commit))
-            self._merge()
 
     def _tables(self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]]) -> dict[str, pa.Table]:
         """The tables that have rows."""

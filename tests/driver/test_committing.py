@@ -38,9 +38,8 @@ class Disk:
         self.kept: list[list[int]] = []
         self.ready = Event()
 
-    def commit(self, rows: list[int], keys: Any, states: Any, last: bool) -> None:
+    def commit(self, rows: list[int], keys: Any, states: Any) -> None:
         assert keys is states is None
-        self.last = last
         assert self.ready.wait(60)
         self.kept.append(rows)
 
@@ -60,20 +59,8 @@ def test_driver_goes_on_while_a_commit_is_under_way(counts: Any) -> None:
         assert (counts.commits, ledger.rows, disk.kept) == (0, [3], [])
         disk.ready.set()
         until(lambda: commits.poll() or counts.commits == 1)
-        commits.finish(last=True)
+        commits.finish()
     assert (counts.commits, disk.kept) == (2, [[1, 2], [3]])
-
-
-def test_committer_is_told_which_commit_is_the_last(counts: Any) -> None:
-    ledger, disk = Waiting(), Disk()
-    disk.ready.set()
-    with Committing(disk, ledger, counts, 0.0) as commits:  # type: ignore[arg-type]
-        ledger.rows += [1]
-        commits.poll()
-        assert not disk.last
-        ledger.rows += [2]
-        commits.finish(last=True)
-        assert disk.last
 
 
 def test_with_no_time_between_commits_the_driver_waits_for_each(counts: Any) -> None:
@@ -100,7 +87,7 @@ def test_rows_do_not_pile_up_behind_a_slow_disk(counts: Any, monkeypatch: pytest
         disk.ready.set()
         commits.poll()  # waits for the first
         assert disk.kept[0] == [1, 2, 3]
-        commits.finish(last=False)
+        commits.finish()
     assert disk.kept == [[1, 2, 3], [4, 5, 6]]
 
 
@@ -113,5 +100,5 @@ def test_what_a_commit_raises_reaches_the_driver(counts: Any) -> None:
     with Committing(Full(), ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1]
         with pytest.raises(OSError, match="disk full"):
-            commits.finish(last=True)
+            commits.finish()
     assert counts.commits == 0

@@ -19,7 +19,6 @@ from pyarrow import feather, ipc
 from stored_runs import STEPS, advance, commits, key_values, open_writer, plan, rows, state, trial_id
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.runs.digest import digest
 from orchestrator.runs.reader import Run
 from orchestrator.tables.rows import KeyColumn, SavedState
 from orchestrator.tables.schema import TABLES
@@ -164,22 +163,6 @@ def test_damage_beside_a_reader_is_told_in_one_line(tmp_path: Path) -> None:
     steps.write_bytes(steps.read_bytes()[:-6] + b"ARROWX")
     with pytest.raises(RunDirectoryError, match=r"steps.arrow is damaged; a commit is computed anew"):
         _ = Run(tmp_path / "run").steps
-
-
-def test_only_commit_goes_straight_into_the_finished_parts(tmp_path: Path) -> None:
-    with open_writer(tmp_path / "run") as writer:
-        small.run_at_once(writer, range(6))
-        assert not (tmp_path / "run" / "commits").exists()
-        writer.compact(plan(range(6)))
-    small.finish(tmp_path / "whole", range(6))
-    assert digest(Run(tmp_path / "run")) == digest(Run(tmp_path / "whole"))
-
-
-def test_only_commit_is_kept_where_the_run_is_not_finished(tmp_path: Path) -> None:
-    with open_writer(tmp_path / "run") as writer:
-        small.run_at_once(writer, range(6))
-    run = Run(tmp_path / "run")
-    assert (run.finished, run.trials.num_rows, commits(tmp_path / "run")) == (False, 6, ["000001"])
 
 
 def test_commit_after_the_run_was_taken_over_is_refused(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """Kills a driver before each of its file operations in turn, finishes what it left, prints the digest.
 
-    python killing.py BASE PLACE TRIALS STRIDE [at-once]
+    python killing.py BASE PLACE TRIALS STRIDE
 
 For every STRIDE-th operation: copies the run BASE to PLACE, lets a child process finish it with the trials
-TRIALS (6: the first six; 2:6: without the first two; with ``at-once`` in a single commit) and die by SIGKILL
-before that operation, lets a second child finish it undisturbed, and prints the operation's number, rows of
-`steps` and of current trials that could be read in between, and what the run says at its end. Ends when the
-first child survives.
+TRIALS (6: the first six; 2:6: without the first two) and die by SIGKILL before that operation, lets a second
+child finish it undisturbed, and prints the operation's number, rows of `steps` and of current trials that
+could be read in between, and what the run says at its end. Ends when the first child survives.
 This process itself only forks, so no child inherits threads.
 """
 
@@ -59,23 +58,15 @@ def die_before(point: int) -> None:
         setattr(os, name, mortal(getattr(os, name)))
 
 
-def main(base: Path, place: Path, trials: range, stride: int, at_once: bool) -> None:
+def main(base: Path, place: Path, trials: range, stride: int) -> None:
     os.fsync = int  # does nothing: what a kill leaves is in the page cache, so do not wait for the disk
 
     def finish() -> None:
         stored_runs.finish(place, trials)
 
-    def finish_at_once() -> None:
-        with stored_runs.open_writer(place) as writer:
-            stored_runs.run_at_once(writer, trials)
-            writer.compact(stored_runs.plan(trials))
-
     def finish_and_die(point: int) -> None:
         die_before(point)
-        if at_once:
-            finish_at_once()
-        else:
-            finish()
+        finish()
 
     def finish_and_print(point: int) -> None:
         there = (place / "run.json").exists()
@@ -95,5 +86,5 @@ def main(base: Path, place: Path, trials: range, stride: int, at_once: bool) -> 
 
 
 if __name__ == "__main__":
-    base, place, trials, stride, *how = sys.argv[1:]
-    main(Path(base), Path(place), stored_runs.numbers(trials), int(stride), how == ["at-once"])
+    base, place, trials, stride = sys.argv[1:]
+    main(Path(base), Path(place), stored_runs.numbers(trials), int(stride))
