@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks import timed, tune
 from benchmarks.gradients import machine
+from benchmarks.marginal import Marginal, table
 from benchmarks.whole import (
     ALL,
     CIRCUIT,
@@ -43,46 +44,31 @@ PEERS = {"Ray Tune": True, "Ray Tune, nothing kept": False}
 
 
 def overhead(folder: Path, size: Size) -> str:
-    """Trials per second beside Ray Tune's; ours are measured again and again, as they take no minute."""
-    text = NETWORK + f"  steps: {tune.STEPS}\n" + seeds(size.trials)
-    missing, peers = tune.missing(), dict[str, tuple[float, float]]()
-    own: list[tuple[float, float]] = []
+    """What one more trial costs, beside Ray Tune; ours is measured before, between and after the peers."""
+    missing, peers = tune.missing(), dict[str, Marginal]()
+    own: list[Marginal] = []
 
-    def measure_twice() -> None:
-        for _ in range(2):
-            own.append(_alone(_connected, _own, text, folder / f"run {len(own)}"))
+    def measure_own() -> None:
+        own.append(Marginal(size.trials, *(_alone(_connected, _own, folder, n) for n in size.trials)))
 
     for name, kept in {} if missing else PEERS.items():
-        measure_twice()
-        peers[name] = _alone(_connected, tune.seconds, size.trials, folder / name, kept)
-    measure_twice()
+        measure_own()
+        seconds = (_alone(_connected, tune.seconds, n, folder / f"{name} {n}", kept) for n in size.peers)
+        peers[name] = Marginal(size.peers, *seconds)
+    measure_own()
     left_out = f"Ray Tune is left out: {missing}\n\n" if missing else ""
-    return left_out + _beside(size.trials, own, peers)
+    return left_out + table(own, peers)
 
 
-def _own(text: str, folder: Path) -> tuple[float, float]:
-    return sweep(text, folder)[:2]
-
-
-def _beside(trials: int, own: list[tuple[float, float]], peers: dict[str, tuple[float, float]]) -> str:
-    """The table of whole calls and of the times from the first trial's start."""
-    middle = tuple(statistics.median(seconds) for seconds in zip(*own, strict=True))
-    lines = ["| | whole call, s | from the first trial's start, s | trials/s |", "|---|---|---|---|"]
-    for name, (whole, since) in {"orchestrator, median": middle, **peers}.items():
-        lines.append(f"| {name} | {whole:.1f} | {since:.2f} | {trials / since:,.0f} |")
-    for name, peer in peers.items():
-        lines.append(f"| {name} / orchestrator | {peer[0] / middle[0]:.0f} | {peer[1] / middle[1]:.0f} | |")
-    each = ", ".join(f"{since:.2f}" for _, since in sorted(own, key=lambda seconds: seconds[1]))
-    return (
-        f"{trials:,} trials of {tune.STEPS} steps of the 8→10→1 network; ours before, between and after "
-        f"the peers, from the first trial's start: {each} s.\n\n" + "\n".join(lines)
-    )
+def _own(folder: Path, trials: int) -> float:
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        return sweep(NETWORK + f"  steps: {tune.STEPS}\n" + seeds(trials), Path(own) / "sweep")[0]
 
 
 def busy(folder: Path, size: Size) -> str:
     """How busy workers are, and with what."""
     with timed.calls(folder / "calls"):
-        seconds = sweep(CIRCUIT + seeds(size.circuits), folder / "sweep")[2]
+        seconds = sweep(CIRCUIT + seeds(size.circuits), folder / "sweep")[1]
     processes = timed.read(folder / "calls")
     every = [call for calls in processes for call in calls]
     later = [call for calls in processes for call in calls[1:]]
@@ -129,7 +115,7 @@ def _small(folder: Path, size: Size) -> str:
     seconds: dict[str, list[float]] = {"inline": [], "auto": []}
     for number in range(size.repeats):
         for name, where in {"inline": Where(inline=True), "auto": Where()}.items():
-            seconds[name].append(sweep(text, folder / f"{name} {number}", where)[2])
+            seconds[name].append(sweep(text, folder / f"{name} {number}", where)[1])
     return (
         f"- One small trial (the network, {size.small_steps:,} steps), {size.repeats} times in turn: "
         f"{_seconds(seconds['inline'])} s inline, {_seconds(seconds['auto'])} s on Ray with two CPUs."

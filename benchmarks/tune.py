@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,15 +63,12 @@ def missing() -> str:
     return ""
 
 
-def seconds(trials: int, folder: Path, loggers: bool) -> tuple[float, float]:
-    """Runs ``trials`` trials on the cluster that this process is connected to.
+def seconds(trials: int, folder: Path, loggers: bool) -> float:
+    """Seconds of a whole call that runs ``trials`` trials on the cluster this process is connected to.
 
     Args:
         loggers: whether Tune keeps what is reported, as it does unless told not to: in a JSON, a CSV and a
             TensorBoard file per trial.
-
-    Returns:
-        Seconds of the whole call, and of it those after the first trial had been started.
     """
     from ray import tune
 
@@ -89,9 +85,4 @@ def seconds(trials: int, folder: Path, loggers: bool) -> tuple[float, float]:
     whole = time.perf_counter() - begun
     if results.num_errors:
         raise SystemExit(f"Tune: {results.num_errors} trials failed: {results.errors[0]}")
-    return whole, _since_first(results, time.time())
-
-
-def _since_first(results: Any, now: float) -> float:
-    """Seconds from the start of the first trial until now."""
-    return now - min(one.metrics["timestamp"] - one.metrics["time_total_s"] for one in results)
+    return whole

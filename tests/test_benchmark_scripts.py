@@ -107,7 +107,9 @@ def here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     [
         (
             "overhead",
-            r"\| orchestrator, median \| [\d.]+ \|(?s:.*)\n\| Ray Tune / orchestrator \| \d+ \| \d+ \| \|",
+            r"\| orchestrator, median \| 10, 20 \| [\d.]+, [\d.]+ \| \S+ \|\n"
+            r"\| Ray Tune \| 1, 2 \| 2.0, 4.0 \| 2e\+03 \|\n(?s:.*)"
+            r"\| Ray Tune / orchestrator \| \| \| -?\d+ \|",
         ),
         ("busy", r"- Workers are busy [\d.]+% of the time.*"),
         ("shards", r"- The last 2 of 3 steps .* [\d.]+ times as fast.*\n- One small trial .* s on Ray.*"),
@@ -115,7 +117,9 @@ def here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
 )
 def test_sweeps_are_measured(name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "missing", str)
-    monkeypatch.setattr(tune, "seconds", lambda *_: (66.0, 60.0))  # Tune is in the benchmarks' venv only
+    monkeypatch.setattr(
+        tune, "seconds", lambda trials, *_: 2.0 * trials
+    )  # Tune is in the benchmarks' venv only
     assert re.search(f"^{line}$", sweep.MEASUREMENTS[name](tmp_path, SMALL), re.MULTILINE)
 
 

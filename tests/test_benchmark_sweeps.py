@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from sweeps import plan as planned
 
 from benchmarks import scale, timed, tune
+from benchmarks.marginal import Marginal, table
 from benchmarks.timed import Call
 from orchestrator.driver.packs import Packer
 from orchestrator.driver.scheduler import Scheduler
@@ -29,6 +31,19 @@ def test_calls_are_written_down_with_the_time_of_their_gradients(tmp_path: Path)
     ((call,),) = timed.read(tmp_path / "calls")
     assert call.gradients == pytest.approx(chunk.rows["trials"]["seconds_compute"].sum())
     assert 0.0 < call.gradients < call.seconds
+
+
+def test_marginal_cost_leaves_out_what_starts_a_sweep() -> None:
+    own, peer = Marginal((1_000, 11_000), 3.0 + 0.5, 3.0 + 5.5), Marginal((100, 300), 9.0 + 5.0, 9.0 + 15.0)
+    assert (own.trial_s, peer.trial_s) == (0.0005, 0.05)
+    slow, quick = replace(own, larger_s=13.5), replace(own, larger_s=5.5)
+    lines = table([slow, quick, own], {"Ray Tune": peer}).splitlines()
+    assert lines[0].endswith("0.2, 0.5, 1 ms.")
+    assert lines[-3:] == [
+        "| orchestrator, median | 1,000, 11,000 | 3.5, 8.5 | 0.5 |",
+        "| Ray Tune | 100, 300 | 14.0, 24.0 | 50 |",
+        "| Ray Tune / orchestrator | | | 100 |",
+    ]
 
 
 @pytest.mark.parametrize(("workers", "trials", "size"), [(1, 10, 3), (4, 10, 1), (20, 10, 1)])
