@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.driver.scheduler import GivenUp, Work
-from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.tables.rows import SavedState
 from orchestrator.training.ended import ended_rows
 from orchestrator.training.loop import Chunk
@@ -24,7 +22,7 @@ class Ledger:
         versions: of what computes, as JSON.
 
     Attributes:
-        keys: values of the swept keys, by trial.
+        keys: values of the swept keys of the trials that have come back for the first time, by trial.
         states: of the trials that go on, by trial.
         bytes: size of the rows.
     """
@@ -46,7 +44,7 @@ class Ledger:
             rows["trials"] = self._completed(rows["trials"], work, _diverged(rows["trials"]))
         self._parts.append(rows)
         self.bytes += sum(_size(column) for table in rows.values() for column in table.values())
-        self._note_keys(work.planned)
+        self._note_keys(work)
         for trial in work.pack.ids:
             self.states.pop(trial, None)
         rest = chunk.pack
@@ -68,7 +66,7 @@ class Ledger:
         table = ended_rows(work.pack, status)
         table = self._completed(table, work, np.full(len(table["trial"]), error, object))
         self._parts.append({"trials": table})
-        self._note_keys(work.planned)
+        self._note_keys(work)
         for trial in work.pack.ids:
             self.states.pop(trial, None)
 
@@ -87,11 +85,12 @@ class Ledger:
             "versions": np.full(count, self._versions, object),
         }
 
-    def _note_keys(self, planned: Mapping[str, PlannedTrial]) -> None:
-        self.keys |= {trial: entry.keys for trial, entry in planned.items()}
+    def _note_keys(self, work: Work) -> None:
+        if work.pack.step == 0:  # of a trial that had begun they are in an earlier commit
+            self.keys |= {trial: entry.keys for trial, entry in work.planned.items()}
 
     def take(self) -> tuple[Rows, dict[str, tuple[Any, ...]], dict[str, SavedState]]:
-        """Everything since the last commit: rows by table, key values and states by trial."""
+        """Everything since the last commit: rows by table, key values of new trials and states by trial."""
         taken = join_rows(self._parts), self.keys, self.states
         self._parts, self.keys, self.states, self.bytes = [], {}, {}, 0
         return taken

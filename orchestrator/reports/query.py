@@ -91,6 +91,15 @@ def _create_views(connection: duckdb.DuckDBPyConnection, run: Run, all_trials: b
 
 def _register(connection: duckdb.DuckDBPyConnection, run: Run, table: str) -> None:
     """One table with all its trials, as ``whole_<table>``; through Arrow, as DuckDB's own reader checks no
-    page."""
-    rows = run.dataset(table) if run.files(table) else run.schema(table).empty_table()
-    connection.register(f"whole_{table}", rows)
+    page. Rows of commits get their swept keys here."""
+    if not run.files(table):
+        connection.register(f"whole_{table}", run.schema(table).empty_table())
+        return
+    rows, keys = run.dataset(table)
+    connection.register(f"rows_{table}", rows)
+    connection.register(f"keys_{table}", keys)
+    swept = {quoted(name): quoted(key.name) for key in run.keys if (name := key.column(table))}
+    columns = ", ".join(f"coalesce(r.{name}, k.{key}) as {name}" for name, key in swept.items())
+    joined = f"select r.* replace ({columns}) from rows_{table} r left join keys_{table} k using (trial)"
+    whole = joined if keys.num_rows and swept else f"from rows_{table}"
+    connection.execute(f"create view whole_{table} as {whole}")

@@ -1,4 +1,4 @@
-"""Rows as Arrow tables: the schema's columns, with the swept keys attached beside the trial's id."""
+"""Rows as Arrow tables: the schema's columns; finished tables have the swept keys beside the trial's id."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState
+from orchestrator.tables.rows import KeyColumn, Rows, SavedState
 from orchestrator.tables.schema import SORT, TABLES
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -19,7 +19,7 @@ TEXT = pa.dictionary(pa.int32(), pa.string())
 
 _ID = re.compile("[0-9a-f]{16}")
 
-_TYPES = {
+TYPES = {
     "string": pa.string(),
     "json": pa.string(),
     "int64": pa.int64(),
@@ -27,35 +27,26 @@ _TYPES = {
     "bool": pa.bool_(),
     "int64 list": pa.list_(pa.int64()),
 }
+"""Arrow type of each type of a column."""
 
 STATE = pa.schema([("trial", pa.string()), ("step", pa.int64()), ("vector", pa.list_(pa.float64()))])
 """Schema of the states of unfinished trials."""
 
 
-def table_schema(table: str, keys: Iterable[KeyColumn]) -> pa.Schema:
+def table_schema(table: str, keys: Iterable[KeyColumn] = ()) -> pa.Schema:
     """Schema of ``table``: trial, swept keys, the other columns in the order of ``TABLES``."""
-    swept = [(name, _key_type(key)) for key in keys if (name := key.column(table))]
-    own = [(column.name, _TYPES[column.type]) for column in TABLES[table] if column.name != "trial"]
+    types = {**TYPES, "string": TEXT}
+    swept = [(name, types[key.type]) for key in keys if (name := key.column(table))]
+    own = [(column.name, TYPES[column.type]) for column in TABLES[table] if column.name != "trial"]
     return pa.schema([("trial", TEXT), *swept, *own])
 
 
-def key_schema(keys: Iterable[KeyColumn]) -> pa.Schema:
-    """Schema of a table of trials and their swept keys, each under its own name."""
-    return pa.schema([("trial", TEXT), *((key.name, _key_type(key)) for key in keys)])
-
-
-def to_arrow(
-    table: str, rows: Rows, keys: Sequence[KeyColumn], values: Mapping[str, Sequence[KeyValue]]
-) -> pa.Table:
-    """The rows of one table with the swept keys of their trials.
-
-    Args:
-        values: trial id -> values of ``keys``, in that order.
+def to_arrow(table: str, rows: Rows) -> pa.Table:
+    """The rows of one table, without swept keys.
 
     Raises:
         ValueError: a column that the table does not have, one of its sort key left out, or an id that
             is not 16 hexadecimal digits.
-        KeyError: a trial without values.
     """
     given = rows[table]
     unknown = given.keys() - {column.name for column in TABLES[table]}
@@ -65,22 +56,8 @@ def to_arrow(
     names = trials.dictionary.to_pylist()
     if trials.null_count or not all(map(_ID.fullmatch, names)):
         raise ValueError(f"{table}: a trial's id must be 16 hexadecimal digits")
-    swept = key_arrays(keys, [values[name] for name in names])
     arrays = {c.name: _array(given[c.name], c.type) for c in TABLES[table] if c.name in given}
-    arrays |= {
-        name: array.take(trials.indices)
-        for key, array in zip(keys, swept, strict=True)
-        if (name := key.column(table))
-    }
-    return conform(pa.table({**arrays, "trial": trials}), table_schema(table, keys))
-
-
-def key_arrays(keys: Sequence[KeyColumn], values: Sequence[Sequence[KeyValue]]) -> list[pa.Array]:
-    """One array for each of ``keys``; ``values`` has an item per row, each in the order of ``keys``."""
-    return [
-        pa.array([key.convert(row[position]) for row in values], _TYPES[key.type])
-        for position, key in enumerate(keys)
-    ]
+    return conform(pa.table({**arrays, "trial": trials}), table_schema(table))
 
 
 def states_to_arrow(states: Mapping[str, SavedState]) -> pa.Table:
@@ -102,6 +79,12 @@ def conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def put(data: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """``data`` with other values in one of its columns."""
+    place = data.column_names.index(name)
+    return data.set_column(place, data.schema.field(name), column)
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
@@ -129,17 +112,13 @@ def order_by(data: pa.Table, names: Sequence[str]) -> pa.Array:
     return pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in names])
 
 
-def _key_type(key: KeyColumn) -> pa.DataType:
-    return TEXT if key.type == "string" else _TYPES[key.type]
-
-
 def _array(values: NDArray[Any] | Sequence[Any], type_: str) -> pa.Array:
     if type_ == "int64 list" and isinstance(values, np.ndarray):
         offsets = np.arange(len(values) + 1, dtype=np.int32) * np.int32(values.shape[1])
         return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), pa.int64()))
     if isinstance(values, np.ndarray) and values.dtype.kind in "SU":
         return _texts(values)
-    return pa.array(values, _TYPES[type_], from_pandas=True)
+    return pa.array(values, TYPES[type_], from_pandas=True)
 
 
 def _texts(values: NDArray[np.str_] | NDArray[np.bytes_]) -> pa.Array:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchestrator.runs import rowfiles
-from orchestrator.runs.arrow import STATE, TEXT, states_to_arrow, table_schema, trial_numbers
+from orchestrator.runs.arrow import STATE, TEXT, put, states_to_arrow, table_schema, trial_numbers
+from orchestrator.runs.keys import KEYS, key_schema
 from orchestrator.runs.manifest import COMPLETE, Commit, Snapshot, commit_numbers
 from orchestrator.runs.storage.base import RowFile, Storage
 from orchestrator.tables.rows import KeyColumn, SavedState
@@ -49,7 +50,8 @@ def merge(
         others: sorted numbers of the ended trials that are not current; None: as the rows say.
     """
     joined = Snapshot(None, tuple(commits))
-    schemas = {table: table_schema(table, keys) for table in TABLES if joined.files(table)}
+    schemas = {table: table_schema(table) for table in TABLES} | {KEYS: key_schema(keys)}
+    schemas = {table: schema for table, schema in schemas.items() if joined.files(table)}
     rows = {table: rowfiles.read(folder, joined.files(table), schema) for table, schema in schemas.items()}
     if others is not None and "trials" in rows:
         rows["trials"] = (_marked(table, others) for table in rows["trials"])
@@ -102,10 +104,7 @@ def _marked(trials: pa.Table, others: NDArray[np.uint64]) -> pa.Table:
     """
     current = pa.array(~_among(trials["trial"], others))
     indices = pc.if_else(current, trials["index"], pa.scalar(None, pa.int64()))
-    for name, column in (("index", indices), ("current", current)):
-        place = trials.column_names.index(name)
-        trials = trials.set_column(place, trials.schema.field(name), column)
-    return trials
+    return put(put(trials, "index", indices), "current", current)
 
 
 def _among(trials: pa.ChunkedArray, numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:

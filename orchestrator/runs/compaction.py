@@ -15,20 +15,12 @@ from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchestrator.runs import rowfiles
-from orchestrator.runs.arrow import (
-    conform,
-    key_arrays,
-    key_schema,
-    order_by,
-    plain,
-    table_schema,
-    trial_numbers,
-)
+from orchestrator.runs.arrow import conform, order_by, plain, put, table_schema, trial_numbers
 from orchestrator.runs.commits import NOBODY
+from orchestrator.runs.keys import KEYS, Swept, key_schema, key_table
 from orchestrator.runs.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
 from orchestrator.runs.parts import PART_BYTES, write_parts
 from orchestrator.runs.storage.base import RowFile, Storage
@@ -44,11 +36,9 @@ _PLANNED = 1 << 12
 PIECES = 64
 """Pieces of one cut, at most: so many files are open at once."""
 
-KEYS = "keys"
-"""The plan's swept keys, cut like the tables that they are attached to."""
-
 _PLACE = "place in the plan"
-"""Column of these: the trial's index. No swept key has a name with spaces."""
+"""Column of these: the trial's index; null if the plan does not name the trial. No swept key has a name with
+spaces."""
 
 Plan = Iterable[tuple[str, Sequence[KeyValue]]]
 """Every trial of the sweep with the values of its swept keys."""
@@ -119,16 +109,17 @@ class _Compaction:
 
     def rows(self, run: Snapshot, plan: Plan) -> Iterator[tuple[str, pa.Table]]:
         """The rows of each table in order, in portions that fit in memory."""
-        files = {table: run.files(table) for table in self.tables} | {KEYS: self.write_keys(plan)}
+        files = {table: run.files(table) for table in self.tables}
+        files[KEYS] = [self.write_keys(plan), *run.files(KEYS)]  # of a trial in both, the plan's row counts
         for piece in self.ranges(files, 0, 1 << 64):
             yield from self._sorted_piece(piece)
             _give_back()
 
-    def write_keys(self, plan: Plan) -> list[RowFile]:
+    def write_keys(self, plan: Plan) -> RowFile:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
         name = f"{SCRATCH}/{KEYS}{rowfiles.ARROW}"
         rowfiles.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
-        return [RowFile(name)]
+        return RowFile(name)
 
     def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
         """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory, in order.
@@ -153,15 +144,16 @@ class _Compaction:
         self.folder.delete(place)
 
     def _sorted_piece(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
-        swept = self._read(files, KEYS)
+        swept = Swept.of(self._read(files, KEYS))
         ended = np.setdiff1d(trial_numbers(self._read(files, "trials")["trial"]), self.gone)
         for table in self.tables:
             yield table, self._sorted(table, self._read(files, table), swept, ended)
 
-    def _sorted(self, table: str, data: pa.Table, swept: pa.Table, ended: NDArray[np.uint64]) -> pa.Table:
+    def _sorted(self, table: str, data: pa.Table, swept: Swept, ended: NDArray[np.uint64]) -> pa.Table:
         order = order_by(data, SORT[table]).to_numpy()
         counted = np.isin(trial_numbers(data["trial"]), ended)
-        return self._attach(table, data.take(order[counted[order]]), swept)
+        rows = swept.attach(table, self.keys, data.take(order[counted[order]]))
+        return _marked(rows, swept) if table == "trials" else rows
 
     def _scatter(self, table: str, names: Sequence[RowFile], low: int, step: int, place: str) -> None:
         schema = self._schema(table)
@@ -185,25 +177,13 @@ class _Compaction:
             for table, name in named.items()
         }
 
-    def _attach(self, table: str, data: pa.Table, swept: pa.Table) -> pa.Table:
-        found, position = _find(trial_numbers(data["trial"]), trial_numbers(swept["trial"]))
-        for key in self.keys:
-            if name := key.column(table):
-                place = data.column_names.index(name)
-                planned = swept[key.name].take(pa.array(position, mask=~found))
-                column = pc.if_else(pa.array(found), planned, data[name])
-                data = data.set_column(place, data.schema.field(name), column)
-        return _marked(data, found, position, swept[_PLACE]) if table == "trials" else data
-
     def _key_tables(self, plan: Plan) -> Iterator[pa.Table]:
         trials, first = iter(plan), 0
         while chunk := list(islice(trials, _PLANNED)):
-            names, values = zip(*chunk, strict=True)
-            keys = self.keys[: len(values[0])]
-            arrays = [pa.array(names), *key_arrays(keys, values), np.arange(first, first + len(names))]
-            columns = ["trial", *(key.name for key in keys), _PLACE]
-            yield conform(pa.table(arrays, columns), self._schema(KEYS))
-            first += len(names)
+            swept = key_table(self.keys[: len(chunk[0][1])], chunk)
+            places = pa.array(range(first, first + len(chunk)))
+            yield conform(swept.append_column(_PLACE, places), self._schema(KEYS))
+            first += len(chunk)
 
     def _read(self, files: Files, table: str) -> pa.Table:
         schema = self._schema(table)
@@ -212,19 +192,14 @@ class _Compaction:
     def _schema(self, table: str) -> pa.Schema:
         # Dictionaries would be written in full with every piece of a table: plain text until the end.
         if table == KEYS:
-            return plain(key_schema(self.keys)).append(pa.field(_PLACE, pa.int64()))
+            return key_schema(self.keys).append(pa.field(_PLACE, pa.int64()))
         return plain(table_schema(table, self.keys))
 
 
-def _marked(
-    trials: pa.Table, found: NDArray[np.bool_], position: NDArray[np.int64], places: pa.ChunkedArray
-) -> pa.Table:
-    """Rows of `trials` with what the plan says of each: whether it is current, and its index."""
-    indices = places.take(pa.array(position, mask=~found))
-    for name, column in (("index", indices), ("current", pa.array(found))):
-        place = trials.column_names.index(name)
-        trials = trials.set_column(place, trials.schema.field(name), column)
-    return trials
+def _marked(trials: pa.Table, swept: Swept) -> pa.Table:
+    """Rows of `trials` with what the plan says of each: its index, and whether it is current."""
+    index = swept.table[_PLACE].take(swept.find(trials["trial"]))
+    return put(put(trials, "index", index), "current", index.is_valid())
 
 
 def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa.Table]]:
@@ -233,17 +208,6 @@ def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa
     numbers, starts = np.unique(pieces, return_index=True)
     for piece, start, stop in zip(numbers, starts, [*starts[1:], len(pieces)], strict=True):
         yield int(piece), data.slice(start, stop - start)
-
-
-def _find(
-    wanted: NDArray[np.uint64], among: NDArray[np.uint64]
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Whether and where each of ``wanted`` is; the first place if there are several."""
-    if not len(among):
-        return np.zeros(len(wanted), bool), np.zeros(len(wanted), np.int64)
-    order = np.argsort(among, kind="stable")
-    position = order[np.searchsorted(among, wanted, sorter=order).clip(max=len(among) - 1)]
-    return among[position] == wanted, position
 
 
 def _give_back() -> None:

@@ -76,8 +76,8 @@ def first_difference(trial: str, held: Mapping[str, pa.Table], rows: Rows) -> Di
     found = []
     for rank, table in enumerate(_ORDER):
         old = held[table].filter(pc.equal(held[table]["trial"].cast(pa.string()), trial))
-        old = _sorted(table, conform(old, _part(table_schema(table, ()), old.column_names)))
-        new = _sorted(table, _computed(table, trial, rows))
+        old = _sorted(table, conform(old, _part(table_schema(table), old.column_names)))
+        new = _sorted(table, _computed(table, rows))
         if (first := _first(table, old, new)) is not None:
             longer = old if old.num_rows > new.num_rows else new
             found.append((first.step, rank, table, _place(table, longer, first.row), first))
@@ -91,9 +91,8 @@ def _part(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     return pa.schema([field for field in schema if field.name in names])
 
 
-def _computed(table: str, trial: str, rows: Rows) -> pa.Table:
-    empty = table_schema(table, ()).empty_table()
-    return to_arrow(table, rows, (), {trial: ()}) if table in rows else empty
+def _computed(table: str, rows: Rows) -> pa.Table:
+    return to_arrow(table, rows) if table in rows else table_schema(table).empty_table()
 
 
 def _sorted(table: str, data: pa.Table) -> pa.Table:

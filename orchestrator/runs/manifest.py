@@ -22,8 +22,9 @@ from orchestrator.runs.storage import markers
 from orchestrator.runs.storage.base import FileRecord, RowFile, Storage
 from orchestrator.tables.rows import KeyColumn, KeyType
 
-FORMAT, UNHASHED = 2, 1
-"""Version of the layout of a run directory; and the one before, whose markers and pages carry no hashes."""
+FORMAT, UNHASHED = 3, 1
+"""Version of the layout of a run directory; and the first one, whose markers and pages carry no hashes. Up to
+format 2 each row of a commit carried the swept keys of its trial, and commits had no table of keys."""
 
 RUN = "run.json"
 SWEEP = "sweep.yaml"
@@ -126,7 +127,7 @@ class Commit:
         follows: number of the commit before it when it was made; of those before what it replaces.
         level: how often its rows were merged.
         replaces: numbers of the commits that were merged into it.
-        files: ``<table>.arrow`` and ``state.arrow`` -> size and hash.
+        files: ``<table>.arrow``, ``keys.arrow`` and ``state.arrow`` -> size and hash.
     """
 
     number: int
@@ -176,7 +177,7 @@ class Snapshot:
     commits: tuple[Commit, ...]
 
     def files(self, table: str) -> list[RowFile]:
-        """The files of a table (or ``state``), finished parts first, then commits in order."""
+        """The files of a table (or ``keys``, ``state``), finished parts first, then commits in order."""
         parts = [
             RowFile(name, self.parts[name]) for name in sorted(self.parts) if name.startswith(f"{table}/")
         ]
@@ -254,16 +255,16 @@ def _parse(text: bytes, path: str, build: Callable[[dict[str, Any]], Built]) -> 
     try:
         fields, hashed = markers.parse(text)
         written = fields["format"]
-        if (written, hashed) in ((FORMAT, True), (UNHASHED, False)):
+        if written in range(UNHASHED, FORMAT + 1):
+            if hashed == (written == UNHASHED):
+                raise markers.DamagedMarkerError("its hash has gone")
             return build(fields)
-        if written in (FORMAT, UNHASHED):
-            raise markers.DamagedMarkerError("its hash has gone")
     except _MALFORMED:
         raise RunDirectoryError(
             f"{path} is damaged: restore it from a copy, or use another directory"
         ) from None
     raise RunDirectoryError(
-        f"{path} is of format {written}, this version knows {UNHASHED} and {FORMAT}: "
+        f"{path} is of format {written}, this version knows {UNHASHED} to {FORMAT}: "
         "use the version that wrote it"
     )
 

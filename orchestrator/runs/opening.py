@@ -49,7 +49,7 @@ def _check_empty(folder: Storage) -> None:
 
 
 def _check_format(folder: Storage, old: RunInfo) -> None:
-    """An older run is gone on with only if it is finished: its tables are then written anew, with hashes."""
+    """An older run is gone on with only if it is finished: finished tables are the same in all formats."""
     if old.format == FORMAT:
         return
     run = snapshot(folder)

@@ -15,8 +15,9 @@ from pyarrow.dataset import Dataset
 
 from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
 from orchestrator.runs import rowfiles
-from orchestrator.runs.arrow import conform, table_schema
+from orchestrator.runs.arrow import conform, plain, put, table_schema
 from orchestrator.runs.commits import read_ended
+from orchestrator.runs.keys import KEYS, Swept, committed_keys, key_schema, read_keyed
 from orchestrator.runs.listed import Checked, check_listed
 from orchestrator.runs.manifest import RUN, SWEEP, UNHASHED, RunInfo, Snapshot, snapshot
 from orchestrator.runs.opening import check_list
@@ -107,7 +108,7 @@ class Run:
 
     def ended(self) -> NDArray[np.uint64]:
         """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
-        return self._loaded("trials", lambda files: read_ended(self._folder, files))
+        return self._loaded("trials", lambda run: read_ended(self._folder, run.files("trials")))
 
     def others(self, most: int) -> list[str]:
         """Configurations, as JSON, of at most so many trials that are not current."""
@@ -115,8 +116,8 @@ class Run:
             ~pc.field("current") & pc.field("configuration").is_valid()
         )  # null: before there was this column
 
-        def load(files: list[RowFile]) -> list[str]:
-            rows = self._dataset("trials", files).scanner(["configuration"], filter=chosen).head(most)
+        def load(run: Snapshot) -> list[str]:
+            rows = self._dataset("trials", run).scanner(["configuration"], filter=chosen).head(most)
             return [str(text) for text in rows["configuration"].to_pylist()]
 
         return self._loaded("trials", load)
@@ -130,12 +131,19 @@ class Run:
         """Paths, or URIs, of the files that hold ``table`` now: finished Parquet, then commits in Arrow."""
         return [self._folder.path(file.name) for file in self._snapshot().files(table)]
 
-    def dataset(self, table: str) -> Dataset:
+    def dataset(self, table: str) -> tuple[Dataset, pa.Table]:
         """The files of ``table`` as they are now, as an Arrow dataset: only what is asked for is fetched.
 
         It checks the pages that it reads. Text has no dictionaries there.
+
+        Returns:
+            The dataset, in which rows of commits have null for the swept keys; and the swept keys of all
+            trials that have rows in commits, each under the key's own name.
         """
-        return self._loaded(table, lambda files: self._dataset(table, files))
+        keys = self.keys
+        return self._loaded(
+            table, lambda run: (self._dataset(table, run), committed_keys(self._folder, run, keys))
+        )
 
     def schema(self, table: str) -> pa.Schema:
         """Arrow schema of ``table``, swept keys included."""
@@ -146,34 +154,39 @@ class Run:
 
         A merge or a compaction may remove a file that was just listed: its rows are then in the new list.
         """
-        schema = self.schema(table)
+        keys = self.keys
+        schema = table_schema(table, keys)
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
 
-        def load(files: list[RowFile]) -> pa.Table:
-            pieces = list(rowfiles.read(self._folder, files, schema))
+        def load(run: Snapshot) -> pa.Table:
+            pieces = list(read_keyed(self._folder, run, table, keys, schema))
             return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
 
         return _true_where_unsaid(self._loaded(table, load))
 
     def of_trials(self, table: str, trials: Sequence[str]) -> pa.Table:
         """The rows of ``table`` that belong to these trials; no others are kept in memory."""
-        chosen = pc.field("trial").isin(list(trials))
-        rows = self._loaded(table, lambda files: self._dataset(table, files).to_table(filter=chosen))
-        return _true_where_unsaid(conform(rows, self.schema(table)))
+        chosen, keys = pc.field("trial").isin(list(trials)), self.keys
+        schema = table_schema(table, keys)
+
+        def load(run: Snapshot) -> pa.Table:
+            rows = conform(self._dataset(table, run).to_table(filter=chosen), plain(schema))
+            return Swept.of(committed_keys(self._folder, run, keys)).attach(table, keys, rows)
+
+        return _true_where_unsaid(conform(self._loaded(table, load), schema))
 
     def columns(self, table: str) -> frozenset[str]:
         """Names of the columns that all files of ``table`` have: older versions recorded fewer."""
-        return self._loaded(table, lambda files: rowfiles.columns(self._folder, files))
+        return self._loaded(table, lambda run: rowfiles.columns(self._folder, run.files(table)))
 
     def check(self, table: str) -> None:
-        """Reads all files of ``table``, to find out what is wrong where another reader has failed.
+        """Reads all files of ``table``, and the swept keys, to find what is wrong where a reader has failed.
 
         Raises:
             RunDirectoryError: a file is missing or damaged; the message names it.
         """
-        schema = self.schema(table)
-        self._loaded(table, lambda files: rowfiles.check(self._folder, files, schema))
+        self._loaded(table, lambda run: self._check(table, run))
 
     def check_files(self) -> Checked:
         """Hashes every file that the run lists, finished or not.
@@ -184,23 +197,28 @@ class Run:
         with explained(self._folder.root, _AGAIN):
             return check_listed(self._folder)
 
-    def _loaded(self, table: str, load: Callable[[list[RowFile]], Loaded]) -> Loaded:
+    def _check(self, table: str, run: Snapshot) -> None:
+        keys = self.keys
+        rowfiles.check(self._folder, run.files(table), table_schema(table, keys))
+        rowfiles.check(self._folder, run.files(KEYS), key_schema(keys))
+
+    def _loaded(self, table: str, load: Callable[[Snapshot], Loaded]) -> Loaded:
         with explained(self._folder.root, _AGAIN):
             while True:
-                files = self._snapshot().files(table)
+                run = self._snapshot()
                 try:
-                    return load(files)
+                    return load(run)
                 except (pa.ArrowException, OSError, RunDirectoryError) as error:
-                    if files != self._snapshot().files(table):
+                    if _files(table, run) != _files(table, self._snapshot()):
                         continue
                     if isinstance(error, RunDirectoryError):
                         raise
-                    rowfiles.check(self._folder, files, self.schema(table))
+                    self._check(table, run)
                     reason = str(error).splitlines()[0]
                     raise RunDirectoryError(f"{self._folder.path(table)}: {reason}; {_AGAIN}") from error
 
-    def _dataset(self, table: str, files: list[RowFile]) -> Dataset:
-        return rowfiles.joined(self._folder, files, self.schema(table))
+    def _dataset(self, table: str, run: Snapshot) -> Dataset:
+        return rowfiles.joined(self._folder, run.files(table), plain(self.schema(table)))
 
     def _snapshot(self) -> Snapshot:
         with explained(self._folder.root, _AGAIN):
@@ -218,10 +236,14 @@ class Run:
         return info
 
 
+def _files(table: str, run: Snapshot) -> list[RowFile]:
+    """What reading a table needs."""
+    return run.files(table) + run.files(KEYS)
+
+
 def _true_where_unsaid(rows: pa.Table) -> pa.Table:
     """Rows of any table; in those of `trials` from before there were these columns, they are true."""
     for name in ("current", "repeatable"):
         if name in rows.column_names:
-            place = rows.column_names.index(name)
-            rows = rows.set_column(place, rows.schema.field(place), rows[name].fill_null(True))
+            rows = put(rows, name, rows[name].fill_null(True))
     return rows

@@ -19,6 +19,7 @@ from orchestrator.runs.arrow import to_arrow
 from orchestrator.runs.commits import is_marked, merge, read_ended, read_states, write_commit
 from orchestrator.runs.compaction import Plan, compact
 from orchestrator.runs.control import Control
+from orchestrator.runs.keys import KEYS, key_table
 from orchestrator.runs.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
 from orchestrator.runs.opening import check_list, check_parts, examine, lost_commits, tidy
 from orchestrator.runs.storage.base import SAFE, Hold, Storage, explained
@@ -39,7 +40,7 @@ class RunWriter:
         keys = [KeyColumn.of("model.layers", [2, 4])]
         with RunWriter.open(path, name="depth", sweep=text, record="{}", keys=keys, versions={}) as run:
             run.commit(rows, {trial: (4,)}, {trial: SavedState(step=10, vector=vector)})
-            run.commit(last_rows, {trial: (4,)}, {})
+            run.commit(last_rows, {}, {})
             run.compact([(trial, (4,))])
     """
 
@@ -133,17 +134,18 @@ class RunWriter:
 
         Args:
             rows: of some steps; a row of ``trials`` ends its trial.
-            keys: values of the swept keys of every trial in ``rows``.
+            keys: values of the swept keys of every trial of which the run holds no rows yet.
             states: of every trial in ``rows`` that has not ended.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
             ValueError: rows of a trial that neither ends nor has a state, which would come twice after a
                 restart; or columns that do not fit the tables.
-            KeyError: a trial that is not in ``keys``.
         """
-        tables = self._tables(rows, keys)
+        tables = _tables(rows)
         _check_resumable(tables, states)
+        if keys:
+            tables[KEYS] = key_table(self._keys, keys.items())
         if not (tables or states):
             return
         with explained(self._folder.root, SAFE):
@@ -238,17 +240,18 @@ class RunWriter:
     ) -> None:
         self.close()
 
-    def _tables(self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]]) -> dict[str, pa.Table]:
-        """The tables that have rows."""
-        if unknown := rows.keys() - TABLES.keys():
-            raise ValueError(f"no such tables: {sorted(unknown)}")
-        data = {table: to_arrow(table, rows, self._keys, keys) for table in TABLES if table in rows}
-        return {table: rows for table, rows in data.items() if rows.num_rows}
-
     def _merge(self) -> None:
         while tail := due(self._run.commits):
             merged = merge(self._folder, tail, self._info.keys)
             self._run = replace(self._run, commits=(*self._run.commits[: -len(tail)], merged))
+
+
+def _tables(rows: Rows) -> dict[str, pa.Table]:
+    """The tables that have rows."""
+    if unknown := rows.keys() - TABLES.keys():
+        raise ValueError(f"no such tables: {sorted(unknown)}")
+    data = {table: to_arrow(table, rows) for table in TABLES if table in rows}
+    return {table: rows for table, rows in data.items() if rows.num_rows}
 
 
 def _check_resumable(tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]) -> None:

@@ -66,5 +66,25 @@ def test_seconds_are_those_of_all_commits(monkeypatch: pytest.MonkeyPatch) -> No
     with Committing(disk, ledger, counts, 0.0) as commits:
         for _ in range(3):
             ledger.cancel(one)
-            commits.attend()
+            commits.poll()
     assert (counts.commits, counts.commit_seconds) == (3, 3.0)  # a tick for each
+
+
+def test_swept_keys_are_handed_over_when_a_trial_comes_back_for_the_first_time() -> None:
+    ledger, one = Ledger("{}"), work()
+    values = {trial: planned.keys for trial, planned in one.planned.items()}
+    chunk = advance(Alone(), one.pack, Limits(1, 60.0))
+    ledger.add(one, chunk)
+    _, keys, states = ledger.take()
+    assert keys == values
+    assert chunk.pack
+    assert states.keys() == values.keys()
+    ledger.add(Work(0, chunk.pack, one.planned), advance(Alone(), chunk.pack, Limits(None, 60.0)))
+    rows, keys, states = ledger.take()
+    assert (sorted(rows["trials"]["trial"]), keys, states) == (sorted(values), {}, {})
+
+
+def test_trial_that_fails_before_it_came_back_brings_its_swept_keys() -> None:
+    ledger, one = Ledger("{}"), work()
+    ledger.fail(GivenUp(one, "error: no"))
+    assert ledger.take()[1].keys() == set(one.pack.ids)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import stored_runs as small
 from click.testing import CliRunner
@@ -29,7 +30,7 @@ from orchestrator.runs.storage.places import storage
 from orchestrator.tables.schema import TABLES
 
 INLINE = orchestrator.Where(inline=True)
-FORMAT_1 = SUPPORT / "format1"
+FORMAT_1, FORMAT_2 = SUPPORT / "format1", SUPPORT / "format2"
 FLIPS = 60
 
 
@@ -253,3 +254,31 @@ def test_finished_run_of_format_1_gets_its_hashes_when_it_is_run_again(tmp_path:
     assert complete
     assert complete.hashed
     assert all(markers.parse((path / name).read_bytes())[1] for name in ("run.json", "complete.json"))
+
+
+def test_finished_run_of_format_2_is_grown_without_being_run_again(tmp_path: Path) -> None:
+    path = shutil.copytree(FORMAT_2 / "finished", tmp_path / "run")
+    before = Run(path).steps
+    assert sorted(before["updates.0.learning_rate"].to_pylist()) == [0.1] * 6 + [0.2] * 6
+    grown = orchestrator.run(
+        path / "sweep.yaml", path, where=INLINE, mixed_versions=True, overrides=["sweep.1.seed.range=3"]
+    )
+    assert (grown.finished, grown.progress.kept, grown.progress.ended) == (True, 4, 2)
+    steps = Run(path).steps
+    assert steps.filter(pc.less(steps["seed"], 2)).to_pylist() == before.to_pylist()
+
+
+def test_unfinished_run_of_format_2_is_read_but_not_gone_on_with(tmp_path: Path) -> None:
+    path = shutil.copytree(FORMAT_2 / "unfinished", tmp_path / "run")
+    keys = ["updates.0.learning_rate", "seed", "step"]
+    expected = [(0.1, 0, 0), (0.1, 0, 1), (0.1, 0, 2), (0.1, 1, 0)]
+    assert [tuple(row.values()) for row in Run(path).read("steps", keys).to_pylist()] == expected
+    assert query(Run(path), 'select "updates.0.learning_rate", seed, step from steps').rows == expected
+    assert Run(path).check_files().differing == ()
+    before = sorted(path.rglob("*"))
+    with pytest.raises(
+        RunDirectoryError,
+        match=r"is an unfinished run of format 2, .*finish it with orchestrator 0\.1\.0\.dev2, or",
+    ):
+        orchestrator.run(path / "sweep.yaml", path, where=INLINE, mixed_versions=True)
+    assert sorted(path.rglob("*")) == before

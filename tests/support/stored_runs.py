@@ -102,7 +102,8 @@ def _ended(numbers: Sequence[int]) -> Rows:
 def advance(writer: RunWriter, numbers: Sequence[int], start: int, stop: int) -> None:
     """Commits steps [start, stop) of trials, with the states after them."""
     states = {} if stop == STEPS else {trial_id(number): state(number, stop) for number in numbers}
-    writer.commit(rows(numbers, start, stop), {trial_id(n): key_values(n) for n in numbers}, states)
+    keys = {trial_id(number): key_values(number) for number in numbers} if start == 0 else {}
+    writer.commit(rows(numbers, start, stop), keys, states)
 
 
 def run_at_once(writer: RunWriter, numbers: Sequence[int]) -> None:
