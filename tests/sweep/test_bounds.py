@@ -33,7 +33,7 @@ from orchestrator.models.circuits.reading import KNOWN
 from orchestrator.models.circuits.size import MOST_GATES
 from orchestrator.process import listening, notice, patience, patiently
 from orchestrator.sweep import document, planner
-from orchestrator.sweep.file import Sweep
+from orchestrator.sweep.file import Placement, Sweep
 from orchestrator.trial.pinned import Pinned, made_ready
 
 STATES = """\
@@ -277,7 +277,7 @@ def test_wide_circuit_is_not_run_to_be_timed(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(differentiator.BatchedProgram, "parts", None)
     duration._rate.cache_clear()
     wide = estimates(read(STATES, "base.model.qubits=26"))
-    found = duration.duration(wide, workers=2, threads=1, spent_s=0.0)
+    found = duration.duration(wide, workers=2, placement=Placement(), spent_s=0.0)
     duration._rate.cache_clear()
     assert timed == [duration._WIDE]
     assert found.inline > 3 * rate * 3 * 2**26 * 2 * 26  # steps · passes · amplitudes · live rotations, about
@@ -286,9 +286,18 @@ def test_wide_circuit_is_not_run_to_be_timed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_time_grows_with_what_is_to_be_done() -> None:
     def seconds(*overrides: str) -> float:
-        return duration.duration(estimates(read(STATES, *overrides)), 2, 1, 0.0).inline
+        return duration.duration(estimates(read(STATES, *overrides)), 2, Placement(), 0.0).inline
 
     assert seconds("base.steps=1000000") > 10 * seconds("base.steps=1000")
+
+
+def test_time_on_ray_falls_with_the_workers_that_a_step_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duration, "_gradient_s", lambda *_: 1e6)  # seconds, of one of 3 steps
+    one = estimates(read(swept("seed: [1]"), "base.batch.shards=4"))
+    alone, together = (duration.duration(one, workers, Placement(), 0.0) for workers in (1, 4))
+    assert [step.used for step in (*alone.sharing, *together.sharing)] == [1, 4]
+    assert alone.on_ray == pytest.approx(3e6, rel=1e-3)
+    assert together.on_ray == pytest.approx(3e6 / 4, rel=1e-3)
 
 
 def test_work_of_a_parameter_shift_is_that_of_its_executions() -> None:
