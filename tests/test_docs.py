@@ -161,3 +161,9 @@ def test_plateaus_are_those_of_the_formula() -> None:
     found = re.findall(r"0\.\d+", header.partition("d = 2^n:")[2])[:5]
     variances = [d / (3 * (d * d - 1)) for d in (4, 8, 16, 32, 64)]
     assert found == [f"{variance:.4f}" for variance in variances]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_prose_has_lines_of_under_120_characters(page: Path) -> None:
+    prose = [line for line in page.read_text().splitlines() if not line.startswith(("    ", "|"))]
+    assert [line for line in prose if len(line) >= 120] == []
