@@ -15,7 +15,7 @@ run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-long: $(INSTALLED)
 	$(BIN)/pytest -m long
