@@ -205,7 +205,13 @@ def test_engines_agree_under_noise_which_makes_dead_parameters_matter(noise: dic
 def test_executions_are_those_of_the_engine() -> None:
     model = hybrid()
     rotations = 12 + 2 - 2  # trained and fed ones, but for RZ in front of Z0 and Z1
-    for name, count in [("adjoint", 1), ("parameter-shift", 1 + 2 * rotations)]:
+    trained = 8 + (12 - 2) + 3
+    for name, count in [
+        ("adjoint", 1),
+        ("parameter-shift", 1 + 2 * rotations),
+        ("finite-difference", 1 + 2 * trained),
+        ("spsa", 3),
+    ]:
         assert gradient(model, by=engine(name)).cost.executions.tolist() == [3.0 * count] * 2
 
 
