@@ -85,8 +85,8 @@ def duration(seconds: float) -> str:
     """A time for people.
 
     Example:
-        >>> duration(0.2), duration(75), duration(9000)
-        ('under a second', 'about 75 s', 'about 2 h 30 min')
+        >>> duration(0.2), duration(75), duration(600), duration(9000), duration(216000)
+        ('under a second', 'about 75 s', 'about 10 min', 'about 2 h 30 min', 'about 2.5 days')
     """
     if seconds < 1:
         return "under a second"

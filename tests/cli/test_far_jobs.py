@@ -111,10 +111,12 @@ def test_jobs_are_told_apart_by_their_whole_names_and_by_who_started_them(client
     foreign = details("foreign", "", "RUNNING", 9000.0)
     foreign.metadata = None
     client.add(foreign, details("deep-1-4", "deep", "STOPPED", 4500.0, ended_s=4600.0))
-    client.add(details("deep-12", "deep", "RUNNING", 4700.0))
+    client.add(details("deep-12", "deep", "RUNNING", 4700.0), details("wider", "wider", "RUNNING", 8000.0))
     jobs = Jobs(URL)
-    assert [job.id for job in jobs.jobs()] == ["deep-1", "deep-1-2", "deep-1-4", "deep-12", "wide-1"]
+    assert [job.id for job in jobs.jobs()] == ["deep-1", "deep-1-2", "deep-1-4", "deep-12", "wide-1", "wider"]
     assert jobs.living("deep-1") is None  # its newest successor has ended
+    assert jobs.living("deep-1-2") is not None
+    assert jobs.living("wid") is jobs.living("deep-1-") is None
     job, new = jobs.submit("deep-1", "deep", "s3://bucket/deep", "true", {})
     assert (job.id, new) == ("deep-1-5", True)
     assert jobs.submit("deep-1", "deep", "s3://bucket/deep", "true", {}) == (job, False)

@@ -14,6 +14,7 @@ from sweeps import NETWORK, plan, read, swept
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.duration import Duration
 from orchestrator.driver.estimate import estimate
+from orchestrator.trial.pinned import made_ready
 from orchestrator.trial.problem import size
 
 
@@ -67,6 +68,17 @@ def test_time_is_that_of_the_workers_and_threads_that_are_planned_for(
         "about 30 s with --inline"
     )
     assert asked_for == [(7, 3)]
+
+
+def test_parameters_that_no_observable_sees_are_called_dead(tmp_path: Path) -> None:
+    model = "{kind: circuit, qubits: 2, layers: 1, observable: Z0}"
+    base = NETWORK.replace("{kind: mlp, hidden: [2]}", model).replace("backprop", "adjoint")
+    (tmp_path / "d.yaml").write_text(base.replace("binary-cross-entropy", "mse") + "sweep: []\n")
+    built = made_ready(read((tmp_path / "d.yaml").read_text()).plan.structures[0].pinned).model
+    lines = asked("plan", tmp_path / "d.yaml", "--parameters").output.splitlines()
+    rows = [line.split() for line in lines if line.split()[-1:] in (["dead"], ["live"])]
+    assert [(row[1], row[-1] == "dead") for row in rows] == list(zip(built.names, built.dead, strict=True))
+    assert 0 < sum(built.dead) < len(built.dead)
 
 
 def test_files_of_all_structures_are_described(tmp_path: Path) -> None:

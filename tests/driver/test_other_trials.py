@@ -112,6 +112,8 @@ def test_views_analyse_status_and_verify_take_current_trials(sweep: Path) -> Non
     assert (status(out).ended, status(out).others) == ({"done": 3}, 3)
     assert said("verify", out).startswith("3 of 3 trials run again on ")
     assert said("analyse", out, "--overhead").splitlines()[2].split()[5:7] == ["3", "9"]
+    overhead = said("analyse", out, "--overhead", "--all-trials").splitlines()[2:]
+    assert sorted(line.split()[5:7] for line in overhead) == [["3", "6"], ["3", "9"]]
 
 
 def test_line_of_pandas_in_the_documents_selects_current_trials(sweep: Path) -> None:
@@ -306,6 +308,11 @@ def why(there: str, here: str, *overrides: str) -> str:
             "updates.1.learning_rate is 0.5 there, 0.1 or 0.2 here",
         ),
         (["loss: [mse]"], [], "loss is mse there, binary-cross-entropy here"),
+        (
+            ["seed: [9]"],
+            ["cases: {near: {sweep: [seed: [0, 1]]}, far: {steps: 5, sweep: [seed: [7]]}}"],
+            "seed is 9 there, 0 or 1 here",
+        ),
         (["seed: [0]"], ["seed: [0]"], "this version reads them otherwise"),
     ],
 )

@@ -8,6 +8,7 @@ import sys
 import threading
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -258,6 +259,15 @@ def test_large_sweep_says_how_long_its_check_takes(monkeypatch: pytest.MonkeyPat
         "looking for repeated samples: 1 of 9",
         "checking every combination of structure: 1 of 3",
     ]
+
+
+def test_time_that_is_left_is_that_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(100))
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    heard: list[str] = []
+    with listening(heard.append):
+        assert list(process.patiently("abcdefghij", 10, "spelling")) == list("abcdefghij")
+    assert heard == ["spelling: 5 of 10 after 6 s, about 6 s more"]  # once, after five seconds
 
 
 # --- how long a sweep takes

@@ -80,6 +80,7 @@ def test_combinations_that_differ_in_numbers_only_share_a_structure() -> None:
     (structure,) = found.structures
     assert [combination.count for combination in structure.combinations] == [2, 2]
     assert [trial.trial.updates[0].limit for trial in structure.trials()] == [1, 1, 2, 2]
+    assert [trial.index for trial in structure.trials()] == [0, 1, 2, 3]
 
 
 def test_structures_number_their_trials_through() -> None:
