@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 import stored_runs as small
 from click.testing import CliRunner
-from stored_runs import STEPS, advance, open_writer, relist, trial_id
+from stored_runs import STEPS, advance, open_writer, plan, relist, trial_id
 
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.runs.control import Control
@@ -33,12 +36,38 @@ def test_files_are_counted_with_their_size_whether_finished_or_not(tmp_path: Pat
     small.finish(out, range(2))
     with open_writer(out) as writer:
         advance(writer, [5], 0, STEPS)
+        assert not Run(out).finished
     files = [path for kind in ("parquet", "arrow") for path in out.rglob(f"*.{kind}")]
     checked, size = Run(out).check_files(), sum(path.stat().st_size for path in files)
     assert (checked.size_bytes, checked.differing) == (size, ())
     assert checked.files == len(files) + 3  # run.json, the list of parts, the marker of the commit
     said = CliRunner().invoke(command_line, ["verify", str(out), "--files"])
     assert said.output.startswith(f"{checked.files} files, {size / 1e6:.1f} MB of rows: ")
+
+
+def test_failures_are_taken_back_from_finished_parts_and_from_commits(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with open_writer(out) as writer:
+        small.fail(writer, [0])
+        advance(writer, [1], 0, STEPS)
+        writer.compact(plan(range(3)))
+        small.fail(writer, [2])
+        assert Run(out).trials.num_rows == 3
+        writer.take_back([trial_id(0), trial_id(2)], plan(range(3)))
+        assert len(writer.failed()) == 0
+        for table in ("trials", "steps", "gradients", "parameters"):
+            assert set(Run(out).read(table)["trial"].to_pylist()) == {trial_id(1)}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_trained_values_are_those_of_the_trial_that_is_named(number: int, tmp_path: Path) -> None:
+    rows = small.rows([0, 1], 0, STEPS)
+    rows["parameters"] = {**rows["parameters"], "name": ["tilt", "tilt"]}
+    with open_writer(tmp_path / "run") as writer:
+        writer.commit(rows, {trial_id(k): small.key_values(k) for k in (0, 1)}, {})
+    tilt = SimpleNamespace(name="tilt")
+    circuit: Any = SimpleNamespace(parameters=[tilt], assign_parameters=lambda values: values)
+    assert Run(tmp_path / "run").assign(circuit, trial_id(number)) == {"tilt": number / 3}
 
 
 def test_trial_that_has_ended_is_not_asked_to_end(tmp_path: Path) -> None:
