@@ -178,33 +178,30 @@ def rewrite(run: Path, table: str, how: Callable[[pa.Table], pa.Table]) -> None:
     relist(run)
 
 
-def last_rows(count: int) -> Callable[[pa.Table], pa.Table]:
+def lost(run: Path, table: str, count: int) -> None:
     """Takes off the last rows, which are the last trial's."""
-    return lambda data: data.slice(0, data.num_rows - count)
+    rewrite(run, table, lambda data: data.slice(0, data.num_rows - count))
 
 
-def one_more(column: str) -> Callable[[pa.Table], pa.Table]:
-    """Adds a copy of the last row, counted on in a column."""
+def added(run: Path, table: str, **changes: Any) -> None:
+    """Adds a copy of the last row with some values changed."""
 
-    def added(data: pa.Table) -> pa.Table:
-        last = data.slice(data.num_rows - 1).to_pylist()
-        last[0][column] += 1
-        return pa.concat_tables([data, pa.Table.from_pylist(last, data.schema)])
+    def longer(data: pa.Table) -> pa.Table:
+        last = data.slice(data.num_rows - 1).to_pylist()[0] | changes
+        return pa.concat_tables([data, pa.Table.from_pylist([last], data.schema)])
 
-    return added
+    rewrite(run, table, longer)
 
 
 @pytest.mark.parametrize("table", ["steps", "gradients", "parameters"])
 def test_rows_that_the_run_has_lost_are_a_difference(finished: Path, table: str) -> None:
     trial = rows(finished, table)[-1]["trial"]
     there = sum(row["trial"] == trial for row in rows(finished, table))
-    rewrite(finished, table, last_rows(1))
-    (difference,) = verified(finished).differences
-    assert (difference.trial, difference.table, difference.column) == (trial, table, "rows")
-    assert (difference.committed, difference.computed) == (str(there - 1), str(there))
-    rewrite(finished, table, last_rows(there - 1))
-    (difference,) = verified(finished).differences
-    assert (difference.table, difference.committed, difference.computed) == (table, "0", str(there))
+    for count, left in ((1, there - 1), (there - 1, 0)):
+        lost(finished, table, count)
+        (difference,) = verified(finished).differences
+        assert (difference.trial, difference.table, difference.column) == (trial, table, "rows")
+        assert (difference.committed, difference.computed) == (str(left), str(there))
 
 
 @pytest.mark.parametrize(
@@ -213,12 +210,20 @@ def test_rows_that_the_run_has_lost_are_a_difference(finished: Path, table: str)
 def test_rows_that_are_not_computed_any_more_are_a_difference(
     finished: Path, table: str, column: str
 ) -> None:
-    trial = rows(finished, table)[-1]["trial"]
-    there = sum(row["trial"] == trial for row in rows(finished, table))
-    rewrite(finished, table, one_more(column))
+    last = rows(finished, table)[-1]
+    there = sum(row["trial"] == last["trial"] for row in rows(finished, table))
+    added(finished, table, **{column: last[column] + 1})
     (difference,) = verified(finished).differences
-    assert (difference.trial, difference.table, difference.column) == (trial, table, "rows")
+    assert (difference.trial, difference.table, difference.column) == (last["trial"], table, "rows")
     assert (difference.committed, difference.computed) == (str(there + 1), str(there))
+
+
+def test_rows_of_a_table_that_a_trial_does_not_have_are_a_difference(finished: Path) -> None:
+    trial = next(row["trial"] for row in rows(finished, "trials") if row["status"] == "diverged")
+    added(finished, "parameters", trial=trial)
+    (difference,) = verified(finished).differences
+    assert (difference.trial, difference.table, difference.column) == (trial, "parameters", "rows")
+    assert (difference.committed, difference.computed) == ("1", "0")
 
 
 class Stopper(Watcher):

@@ -324,6 +324,23 @@ def test_variance_of_the_shift_rule_has_no_bias_however_few_the_shots(loss: str)
     assert_zero_on_average((found.gradient - exact.gradient) ** 2 - found.noise.gradient)
 
 
+@pytest.mark.parametrize("loss", ["binary-cross-entropy", "hinge"])
+def test_variance_of_a_biased_loss_is_that_of_repetitions_at_many_shots(loss: str):
+    """It is known to first order, and of a cross-entropy the slope scatters too."""
+    program, sampled, repetitions = CIRCUITS["awkward"], {**SHOTS, "shots": 20_000}, 2000
+    parameters, shard = part(program, rows=1, samples=1, seed=1)
+    many, shard = np.repeat(parameters, repetitions, 0), repeated(shard, repetitions)
+    exact = gradient(engine("adjoint"), program, many, shard, loss)
+    found = gradient(engine("parameter-shift", backend=sampled), program, many, shard, loss)
+    # a variance of N normal numbers has relative error sqrt(2/N); five of them, and terms of order 1/shots
+    tolerance = 5.0 * math.sqrt(2.0 / repetitions) + 0.02
+    for deviation, predicted in (
+        (found.loss - exact.loss, found.noise.loss),
+        (found.gradient - exact.gradient, found.noise.gradient),
+    ):
+        np.testing.assert_allclose(np.square(deviation).mean(0), predicted.mean(0), rtol=tolerance)
+
+
 def turned() -> Program:
     """<Z> = cos θ."""
     drawn, theta = QuantumCircuit(1), Parameter("θ")

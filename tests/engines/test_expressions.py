@@ -3,6 +3,7 @@
 import math
 import operator
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,11 @@ from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from sums import assert_same_bits, rows_of
 
+from orchestrator.backends.aer import bound
+from orchestrator.backends.aer.bound import BoundAdjoint
+from orchestrator.backends.aer.noise import Noise
+from orchestrator.backends.aer.simulator import simulator
+from orchestrator.backends.batched import differentiator
 from orchestrator.backends.batched.differentiator import BatchedProgram
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.gradient import Shard
@@ -24,6 +30,7 @@ from orchestrator.models.circuits.program import Program
 from orchestrator.models.circuits.reading import read
 
 ADJOINT = Adjoint(engine="adjoint")
+AER = simulator("CPU", "statevector")
 ROUNDING = 1e-13
 """Between two simulations of a few gates: some hundred roundings of 1e-16."""
 
@@ -246,6 +253,25 @@ def test_row_has_the_same_bits_alone_and_among_others():
         one = slice(row, row + 1)
         alone = ready.gradient(parameters[one], Shard(inputs[one], targets[one], weights[one], axes[one]))
         assert_same_bits(alone, rows_of(together, one))
+
+
+@pytest.mark.parametrize(
+    ("made", "module", "limit", "value"),
+    [
+        (BatchedProgram, differentiator, "JACOBIAN_BYTES", 8 * 8 * 5),  # eight samples
+        (lambda program: BoundAdjoint(program, AER, Noise(), program.live), bound, "BINDINGS", 4),
+    ],
+    ids=["batched", "Aer by bindings"],
+)
+def test_each_sample_has_its_own_chain_rule_however_many_are_held(
+    made: Any, module: Any, limit: str, value: int, monkeypatch: pytest.MonkeyPatch
+):
+    whole = list(made(program()).parts(*point(2, 9)))
+    monkeypatch.setattr(module, limit, value)
+    pieces = list(made(program()).parts(*point(2, 9)))
+    assert len(pieces) > len(whole)
+    one, other = (np.concatenate([part.derivative for part in parts]) for parts in (whole, pieces))
+    np.testing.assert_allclose(other, one, rtol=0.0, atol=10 * ROUNDING)
 
 
 def test_shard_bytes_counts_what_is_computed():

@@ -152,8 +152,8 @@ def test_variance_of_shots_is_that_of_repetitions(loss: str) -> None:
         Streams(np.arange(repetitions), 0),
     )
     total = by.prepare(program, loss, 3).gradient(np.repeat(parameters, repetitions, 0), many)
-    expected = engine().prepare(program, loss, 3).gradient(parameters, shard).gradient[0]
-    deviation = total.gradient - expected
+    exact = engine().prepare(program, loss, 3).gradient(parameters, shard)
+    deviation = total.gradient - exact.gradient
     found, predicted = np.square(deviation).mean(0), total.noise.gradient.mean(0)
     live = predicted > 0.0
     # a variance of N normal numbers has relative error sqrt(2/N); five of them, and terms of order 1/shots
@@ -161,6 +161,8 @@ def test_variance_of_shots_is_that_of_repetitions(loss: str) -> None:
     bias = np.abs(deviation.mean(0)[live]) / np.sqrt(predicted[live] / repetitions)
     assert bias.max() < 5.0  # of order 1/shots, below a tenth of the standard error
     assert not deviation[:, ~live].any()
+    of_loss = np.square(total.loss - exact.loss).mean(), total.noise.loss.mean()
+    np.testing.assert_allclose(*of_loss, rtol=5.0 * np.sqrt(2.0 / repetitions) + 0.02)
     assert total.cost.shots[0] == shots * total.cost.executions[0]
     assert by.biased(program, loss)
 

@@ -288,7 +288,7 @@ sweep:
 
 
 def test_steps_of_a_probe_are_clipped_at_the_limit_of_their_own_trial(tmp_path: Path) -> None:
-    ran(tmp_path, PROBED)
+    ran(tmp_path, PROBED, "placement.pack=6")
     steps = table(tmp_path, "steps")
     limit = steps["updates.0.limit"].astype(float)
     assert (steps.gradient_norm > 0.2).any()
