@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from stored_runs import open_writer
+from stored_runs import finish, open_writer
 from sweeps import swept
 
 import orchestrator
@@ -63,6 +63,18 @@ def test_run_that_was_terminated_leaves_as_terminated(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(running, "run", stopped)
     assert asked("run", "a.yaml").exit_code == 143
+
+
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (2, 1)])
+def test_finished_run_leaves_with_1_if_a_trial_failed(
+    failed: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(tmp_path / "run", range(2))
+    ended = running.Result(tmp_path / "run", Progress(2), finished=True, failed=failed)
+    monkeypatch.setattr(running, "run", lambda *_, **__: ended)
+    said = asked("run", "a.yaml")
+    assert said.exit_code == code
+    assert f"The tables are in {tmp_path}/run/" in said.output
 
 
 def test_job_is_gone_on_with_by_the_command_that_started_it(
