@@ -64,7 +64,6 @@ class Bench:
     ended: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     steps: Counter[tuple[str, int]] = field(default_factory=Counter)
-    together: int = 0
 
     @property
     def idle(self) -> int:
@@ -85,7 +84,6 @@ class Bench:
         assert sum(1 + assignment.helpers for assignment in started) <= idle
         for assignment in started:
             check_company(assignment)
-            self.together = max(self.together, len(assignment.works))
         self.out += started
         for _ in range(self.random.randrange(30)):
             self.scheduler.look_ahead(self.workers)
