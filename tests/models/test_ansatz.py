@@ -24,7 +24,7 @@ from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.circuits.encoding import ENCODINGS
 from orchestrator.models.circuits.gates import NONE
 from orchestrator.models.circuits.program import Program
-from orchestrator.streams import Streams
+from orchestrator.streams import Purpose, Streams
 
 ROUNDING = 1e-13
 """Between two simulations of a few dozen gates: some hundred roundings of 1e-16."""
@@ -127,6 +127,14 @@ def test_twins_are_parameters_of_their_own():
     # A block of one layer is RY RZ RZ RY on each qubit: the two RZ are one, with opposite signs.
     np.testing.assert_allclose(jacobian[2:4], -jacobian[6:8], rtol=0.0, atol=ROUNDING)
     assert not np.isclose(jacobian[:2], -jacobian[4:6]).any()
+
+
+def test_first_twin_starts_with_the_value_of_the_second():
+    program, streams = circuit(2, 1, ansatz="identity-blocks").build(0, 0), Streams([3], 0)
+    drawn = 2.0 * math.pi * streams.uniform(Purpose.PARAMETERS, program.parameters)[0]
+    start = program.initial(streams)[0]
+    for twin, other in program.twins:
+        assert start[twin] == start[other] == drawn[other]
 
 
 def test_mirror_image_has_its_layers_in_reverse():

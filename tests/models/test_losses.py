@@ -148,3 +148,6 @@ def test_accuracy_counts_the_largest_logit_or_the_sign() -> None:
     assert accuracy("softmax", logits, np.array([[1.0, 1.0]])).tolist() == [0.5]
     values = np.array([[[0.3], [-0.3], [-0.1], [0.2]]])
     assert accuracy("expectation", values, np.array([[1.0, 0.0, 1.0, 1.0]])).tolist() == [0.75]
+    nothing = np.zeros((1, 2, 1))  # is not above 0, so of class 0
+    assert accuracy("expectation", nothing, np.array([[0.0, 1.0]])).tolist() == [0.5]
+    assert accuracy("sigmoid", nothing, np.array([[0.0, 0.0]])).tolist() == [1.0]

@@ -146,6 +146,13 @@ def test_initial_weights_follow_their_distribution(init: str, limit: float, devi
     assert abs(weights.mean()) <= 5 * deviation / 447
 
 
+def test_no_two_layers_start_with_the_same_numbers() -> None:
+    model = network(6, hidden=[6, 6])
+    start = model.initial(Streams([0], 0))[0]
+    one, other = (start[group.start : group.stop] for group in (model.groups[0], model.groups[2]))
+    assert len(np.unique([one, other])) == 2 * 36
+
+
 def test_initial_parameters_do_not_depend_on_company() -> None:
     model = network(5, hidden=[7], init="he")
     together = model.initial(Streams([3, 1, 2], 0))

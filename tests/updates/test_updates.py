@@ -296,6 +296,12 @@ def test_state_survives_flattening_and_taking_rows(plain: list[dict[str, object]
     assert np.array_equal(apply(some, gradient[rows], state.take(rows)).update, expected)
 
 
+def test_rows_that_are_taken_keep_their_own_numbers() -> None:
+    chain = Chain.of([parsed({"clip": "value", "limit": limit}) for limit in (1.0, 2.0, 3.0)])
+    some = chain.take(np.array([2, 0]))
+    assert apply(some, np.full((2, 1), 9.0), some.init(1)).update.tolist() == [[3.0], [1.0]]
+
+
 def test_state_of_another_width_is_refused() -> None:
     chain = single({"optimizer": "adam", "learning_rate": 0.1})
     assert chain.flatten(chain.init(3)).shape == (1, 7)  # mean, square, count
