@@ -36,6 +36,13 @@ def found(observable: str, loss: str = "mse", data: str = "moons, rows: 20, scal
     return hints(plan(base=base.replace("moons, rows: 20, scale: angle", data)))
 
 
+def test_every_structure_is_looked_at_and_each_hint_is_there_once() -> None:
+    observables = "model.observable: [{Z0: 1, Z1: 2}, {Z0: 1, Z1: 3}]"
+    told = hints(plan(observables, "model.layers: [1, 2]", base=CIRCUIT))
+    assert len(told) == len(set(told)) == 4
+    assert sum("from -4 to 4" in hint for hint in told) == 2
+
+
 @pytest.mark.parametrize(
     ("loss", "reason"),
     [
