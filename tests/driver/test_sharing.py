@@ -66,7 +66,8 @@ def test_scheduler_hands_out_what_the_plan_says(
     sweep = planned(shards, trials)
     scheduler = Scheduler(Packer(sweep.plan, lambda _: 1).packs(), WORTH_S)
     first, *others = scheduler.start(min(trials, workers), workers)
-    scheduler.advanced(first.work, first.work.pack, gradient_s / shards)
+    (work,) = first.works
+    scheduler.advanced(work, work.pack, gradient_s, gradient_s / shards)
     (again,) = scheduler.start(workers - len(others), workers)
     found = sharing(estimated(sweep, workers), gradient_s, trials, workers, WORTH_S)
     assert 1 + again.helpers == found.used
