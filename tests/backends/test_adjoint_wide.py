@@ -5,7 +5,7 @@ import tracemalloc
 import numba
 import numpy as np
 import pytest
-from circuits import (
+from random_circuits import (
     ADJOINT,
     ROUNDING,
     check_with_reference,

@@ -8,7 +8,7 @@ from itertools import permutations
 import numba
 import numpy as np
 import pytest
-from circuits import RANDOM, check_with_reference, circuit
+from random_circuits import RANDOM, check_with_reference, circuit
 
 from orchestrator.backends.batched import differentiator
 from orchestrator.backends.batched.schedule import schedule

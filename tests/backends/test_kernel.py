@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from circuits import circuit, derivatives, point, program_of
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
+from random_circuits import circuit, derivatives, point, program_of
 
 import orchestrator
 from orchestrator.backends.batched import kernel, wide

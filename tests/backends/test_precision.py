@@ -7,9 +7,9 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from circuits import circuit, drawings, point, program_of, shard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_circuits import circuit, drawings, point, program_of, shard
 from sums import assert_same_bits, rows_of
 
 from orchestrator.backends.batched import differentiator, kernel, wide

@@ -14,6 +14,7 @@ from sweeps import NETWORK, plan, read, swept
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.duration import Duration
 from orchestrator.driver.estimate import estimate
+from orchestrator.sweep.file import Placement
 from orchestrator.trial.pinned import made_ready
 from orchestrator.trial.problem import size
 
@@ -55,11 +56,11 @@ def test_time_is_that_of_the_workers_and_threads_that_are_planned_for(
 ) -> None:
     asked_for: list[tuple[int, int]] = []
 
-    def duration(estimates: Any, workers: int, threads: int, spent_s: float) -> Duration:
+    def duration(estimates: Any, workers: int, placement: Placement, spent_s: float) -> Duration:
         assert len(estimates) == 2
         assert spent_s > 0
-        asked_for.append((workers, threads))
-        return Duration(inline=30.0, on_ray=9000.0, start=12.0)
+        asked_for.append((workers, placement.threads))
+        return Duration(inline=30.0, on_ray=9000.0, start=12.0, sharing=())
 
     monkeypatch.setattr("orchestrator.driver.duration.duration", duration)
     said = asked("plan", sweep, "--workers", 7, "--set", "placement.threads=3").output

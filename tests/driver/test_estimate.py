@@ -11,6 +11,7 @@ from sweeps import NETWORK, read, swept
 import orchestrator
 from orchestrator.driver import duration
 from orchestrator.driver.estimate import Estimate, estimate
+from orchestrator.sweep.file import Placement
 from orchestrator.trial.pinned import made_ready
 from orchestrator.trial.problem import shard_bytes
 
@@ -75,7 +76,7 @@ def second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def times(*overrides: str, workers: int = 1, spent_s: float = 0.0) -> duration.Duration:
-    return duration.duration(estimates(PORTIONED, *overrides), workers, 1, spent_s)
+    return duration.duration(estimates(PORTIONED, *overrides), workers, Placement(), spent_s)
 
 
 GRADIENTS_S = 14 * 3 * 1.0
@@ -98,8 +99,9 @@ def test_time_that_the_check_has_taken_is_taken_by_a_run_as_well() -> None:
 
 
 @pytest.mark.usefixtures("second")
-def test_no_more_workers_are_busy_than_there_are_packs() -> None:
-    one, six, many = (times(workers=workers).on_ray for workers in (1, 6, 60))
+def test_no_more_workers_are_busy_than_there_are_packs_of_one_shard() -> None:
+    whole = "base.batch={size: 7, shards: 1}"
+    one, six, many = (times(whole, workers=workers).on_ray for workers in (1, 6, 60))
     assert one - six > GRADIENTS_S * (1 - 1 / 6)
     assert many == six
 

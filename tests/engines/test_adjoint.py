@@ -8,19 +8,6 @@ from itertools import pairwise
 import numba
 import numpy as np
 import pytest
-from circuits import (
-    ADJOINT,
-    RANDOM,
-    ROUNDING,
-    STANDARD,
-    check_with_reference,
-    circuit,
-    derivatives,
-    drawings,
-    point,
-    program_of,
-    shard,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -35,6 +22,19 @@ from qiskit.circuit.library import (
     UnitaryGate,
 )
 from qiskit.quantum_info import Clifford, SparsePauliOp, Statevector, random_unitary
+from random_circuits import (
+    ADJOINT,
+    RANDOM,
+    ROUNDING,
+    STANDARD,
+    check_with_reference,
+    circuit,
+    derivatives,
+    drawings,
+    point,
+    program_of,
+    shard,
+)
 from reference import simulate
 from sums import arrays, assert_same_bits, rows_of
 

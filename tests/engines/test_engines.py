@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from circuits import drawings
 from devices import DEVICES
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
 from qiskit_aer.backends import aerbackend
 from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error
+from random_circuits import drawings
 from sums import arrays, assert_close, assert_same_bits, rows_of
 
 from orchestrator.api.placing import Where

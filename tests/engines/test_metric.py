@@ -7,12 +7,12 @@ from itertools import pairwise
 import numba
 import numpy as np
 import pytest
-from circuits import circuit, drawings, point, program_of, shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp, Statevector
+from random_circuits import circuit, drawings, point, program_of, shard
 
 from orchestrator.backends.batched import over_samples, tangents
 from orchestrator.engines import metric as front

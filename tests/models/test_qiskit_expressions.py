@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from circuits import derivatives, program_of
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
+from random_circuits import derivatives, program_of
 
 from orchestrator.models.circuits.ansatz import Drawing
 from orchestrator.models.circuits.observable import Operator

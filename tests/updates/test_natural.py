@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from chains import apply, parsed
-from circuits import circuit, program_of, shard
 from hypothesis import given
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
+from random_circuits import circuit, program_of, shard
 from sweeps import read
 
 import orchestrator
