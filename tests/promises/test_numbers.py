@@ -268,6 +268,10 @@ def test_columns_of_a_training_are_those_of_its_components(tmp_path: Path) -> No
     np.testing.assert_allclose(steps.parameter_norm, np.linalg.norm(after[::-1], axis=1), **rounded)
     cosines = (g[1:] * g[:-1]).sum(1) / np.linalg.norm(g[1:], axis=1) / np.linalg.norm(g[:-1], axis=1)
     np.testing.assert_allclose(steps.cosine_previous[1:], cosines, **rounded)
+    # A row's gradient by the bias is the signal: Σ p δ² = (Σ p δ)² + ⅞ of the variance of eight rows.
+    bias, signal = (groups[groups.group == name].reset_index() for name in ("layer0.bias", "layer0.signal"))
+    np.testing.assert_allclose(signal.sample_variance, bias.sample_variance, rtol=1e-12)
+    np.testing.assert_allclose(signal.l2**2, bias["mean"] ** 2 + 7 / 8 * bias.sample_variance, rtol=1e-12)
 
 
 PROBED = """\
