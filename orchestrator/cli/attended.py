@@ -33,16 +33,16 @@ def console() -> None:
         main()
         return
     parent = os.getpid()
-    report, told = os.pipe()
+    report, reported = os.pipe()
     child = os.fork()
     if child:
-        os.close(told)
+        os.close(reported)
         _attend(child, report)
     _end_with(parent)
     try:
         main()
     finally:
-        os.write(told, _LEAVING)
+        os.write(reported, _LEAVING)
 
 
 def _attend(child: int, report: int) -> None:

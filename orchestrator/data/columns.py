@@ -66,12 +66,12 @@ def listed(names: Iterable[str]) -> str:
         >>> listed(["a", "b"]), listed(str(k) for k in range(12))
         ('a, b', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more')
     """
-    names = [shown(name) for name in names]
+    names = [text_of(name) for name in names]
     more = f" and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
     return ", ".join(names[:_MOST]) + more
 
 
-def shown(name: str) -> str:
+def text_of(name: str) -> str:
     """A name for a message: as it is if that can be seen, else quoted."""
     return name if name.strip() and name.isprintable() and len(name) <= _LONGEST else quoted(name)
 

@@ -14,7 +14,7 @@ from orchestrator.config.files import located
 from orchestrator.config.text import near, show
 from orchestrator.data import tabular
 from orchestrator.data.arrow import Dialect
-from orchestrator.data.columns import Column, Columns, listed, quoted, repeated, shown
+from orchestrator.data.columns import Column, Columns, listed, quoted, repeated, text_of
 from orchestrator.data.source import Source, Table
 from orchestrator.data.usable import (
     Kind,
@@ -151,7 +151,7 @@ class File(Source):
         named = [(path, name) for path, name in asked if name is not None]
         names = [name for _, name in named]
         faults = [
-            Fault(path, f"there is no column {quoted(name)}" + near(name, map(shown, columns.names)))
+            Fault(path, f"there is no column {quoted(name)}" + near(name, map(text_of, columns.names)))
             for path, name in named
             if name not in columns.names
         ]
@@ -185,10 +185,10 @@ class File(Source):
 
     def _description(self, inputs: Sequence[str], held: str) -> str:
         """What is read as what, on one line."""
-        parts = [f"inputs {listed(inputs)}", f"target {shown(self.target)}, {held}"]
+        parts = [f"inputs {listed(inputs)}", f"target {text_of(self.target)}, {held}"]
         if self.weights is not None:
-            parts.append(f"weights {shown(self.weights)}")
-        return f"{shown(Path(self.path).name)}: " + "; ".join(parts)
+            parts.append(f"weights {text_of(self.weights)}")
+        return f"{text_of(Path(self.path).name)}: " + "; ".join(parts)
 
 
 def _range(values: Array, classes: int | None) -> str:

@@ -81,8 +81,8 @@ def _explained(path: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        shown = "".join(letter if letter.isprintable() else " " for letter in masked(str(error)))
-        reason = " ".join(shown.split())[:_LONGEST_REASON]
+        text = "".join(letter if letter.isprintable() else " " for letter in masked(str(error)))
+        reason = " ".join(text.split())[:_LONGEST_REASON]
         raise InputError.at(
             "data.path", f"{masked(path)} cannot be read as {suffix(path)[1:]}: {reason}"
         ) from error

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from orchestrator.driver.committing import Committer, Committing
 from orchestrator.driver.failures import Failure
 from orchestrator.driver.ledger import Ledger
-from orchestrator.driver.scheduler import Assignment, GivenUp, Scheduler, Work
+from orchestrator.driver.scheduler import Assignment, Failed, Scheduler, Work
 from orchestrator.errors import ClusterLost
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.loop import Chunk
@@ -134,7 +134,7 @@ class Driver:
         if outcome.error is None:
             self._advanced(work, outcome.value)
         else:
-            self._give_up(self.scheduler.failed(work, Failure.of(outcome.error, outcome.trace)))
+            self._fail(self.scheduler.failed(work, Failure.of(outcome.error, outcome.trace)))
 
     def _advanced(self, work: Work, chunk: Chunk) -> None:
         self.ledger.add(work, chunk)
@@ -148,13 +148,13 @@ class Driver:
             self.progress.ended += len(status)
             self.progress.diverged += int((status == "diverged").sum())
 
-    def _give_up(self, given_up: GivenUp | None) -> None:
-        if given_up is None:
+    def _fail(self, failed: Failed | None) -> None:
+        if failed is None:
             return
-        self.ledger.fail(given_up)
-        self.progress.steps_left -= given_up.work.pack.steps_left
-        self.progress.ended += len(given_up.work.pack.ids)
-        self.progress.failed += len(given_up.work.pack.ids)
+        self.ledger.fail(failed)
+        self.progress.steps_left -= failed.work.pack.steps_left
+        self.progress.ended += len(failed.work.pack.ids)
+        self.progress.failed += len(failed.work.pack.ids)
 
     def _drop(self, work: Work) -> None:
         self.ledger.cancel(work)

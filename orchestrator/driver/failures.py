@@ -45,7 +45,7 @@ class Failure:
     """One failure of one piece of work.
 
     Attributes:
-        text: what was said: a traceback, or how the worker died.
+        text: a traceback, or how the worker died.
         mark: the same for failures that count as identical.
         permanent: it holds for every trial of the pack, so halves would meet it as well.
     """
@@ -66,7 +66,7 @@ class Failure:
         mark = f"{type(error).__name__} at {_place(trace)}"
         return cls(kind, trace, mark, permanent=isinstance(error, CertificateError))
 
-    def told(self, count: int) -> str:
+    def message(self, count: int) -> str:
         """What the trace says of it when it was the last of ``count`` of its kind."""
         often = f", {count} times without a step between; the last" if count > 1 else ""
         return f"{self.kind}{often}: {self.text}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.driver.scheduler import GivenUp, Work
+from orchestrator.driver.scheduler import Failed, Work
 from orchestrator.tables.rows import SavedState
 from orchestrator.training.ended import ended_rows
 from orchestrator.training.loop import Chunk
@@ -54,9 +54,9 @@ class Ledger:
                 for trial, vector in zip(rest.ids, rest.vectors, strict=True)
             }
 
-    def fail(self, given_up: GivenUp) -> None:
+    def fail(self, failed: Failed) -> None:
         """Takes in trials that failed."""
-        self._end(given_up.work, "failed", given_up.error)
+        self._end(failed.work, "failed", failed.error)
 
     def cancel(self, work: Work) -> None:
         """Takes in trials that were stopped on request."""
@@ -99,8 +99,8 @@ class Ledger:
 def _diverged(table: Columns) -> NDArray[np.object_]:
     """What ended each of some trials that no error ended."""
     rows = zip(table["status"], table["steps"], strict=True)
-    told = [f"non-finite: in step {int(n) - 1}" if status == "diverged" else None for status, n in rows]
-    return np.array(told, object)
+    messages = [f"non-finite: in step {int(n) - 1}" if status == "diverged" else None for status, n in rows]
+    return np.array(messages, object)
 
 
 def _size(column: NDArray[Any]) -> int:

@@ -74,7 +74,7 @@ class _Candidate:
     def _takes(self, path: str, value: Any) -> bool:
         return value in self.free[path] if path in self.free else bool(self.fixed[path] == value)
 
-    def shown(self, path: str) -> Sequence[Any]:
+    def labels(self, path: str) -> Sequence[Any]:
         """Some of the values that trials of this combination have at a path."""
         return self.free[path].first if path in self.free else [self.fixed.get(path)]
 
@@ -111,7 +111,7 @@ def why_others(configurations: Sequence[str], plan: Plan) -> str:
         for path in sorted(paths):
             differing = found.setdefault(path, _Differing())
             differing.there[_text(other.get(path))] = None
-            values = (value for candidate in nearest for value in candidate.shown(path))
+            values = (value for candidate in nearest for value in candidate.labels(path))
             differing.here |= dict.fromkeys(_text(value) for value in values)
         if not paths:
             alike = True

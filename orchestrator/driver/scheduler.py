@@ -59,7 +59,7 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class GivenUp:
+class Failed:
     """Trials that fail, and why."""
 
     work: Work
@@ -202,32 +202,32 @@ class Scheduler:
         elif work.shard_seconds is None:
             self._seconds[structure] = seconds
 
-    def failed(self, work: Work, failure: Failure) -> GivenUp | None:
+    def failed(self, work: Work, failure: Failure) -> Failed | None:
         """The work failed: it is tried again; if that keeps happening in halves, down to single trials."""
         self._out -= 1
         count = work.failures.get(failure.kind, 0) + 1
         if failure.permanent:
-            return self._give_up(work, failure, count)
+            return self._fail(work, failure, count)
         if count == BUDGET[failure.kind]:
             return self._split(work, failure, count)
         failures = {**work.failures, failure.kind: count}
         self._wait(replace(work, attempts=work.attempts + 1, failures=failures))
         return None
 
-    def _split(self, work: Work, failure: Failure, count: int) -> GivenUp | None:
+    def _split(self, work: Work, failure: Failure, count: int) -> Failed | None:
         if len(work.pack.trials) == 1:
-            return self._give_up(work, failure, count)
+            return self._fail(work, failure, count)
         for half in reversed(work.pack.halves()):
             number, attempts = self._new_number(), work.attempts + 1
             self._wait(replace(_part(work, half), number=number, attempts=attempts, failures={}))
         return None
 
-    def _give_up(self, work: Work, failure: Failure, count: int) -> GivenUp:
+    def _fail(self, work: Work, failure: Failure, count: int) -> Failed:
         self._identical[failure.mark] += len(work.pack.trials)
         if self._most_identical and self._identical[failure.mark] >= self._most_identical:
             self.stopping = True
             self.stopped_by = failure.mark, self._identical[failure.mark]
-        return GivenUp(work, failure.told(count))
+        return Failed(work, failure.message(count))
 
 
 def _part(work: Work, pack: Pack) -> Work:

@@ -70,9 +70,9 @@ def look(jobs: Jobs) -> Found:
     printed = jobs.ask(f"{_PACKAGE}-packages", command, _WITHIN_S)
     lines = [line for line in printed.splitlines() if line.startswith(_MARK)]
     if not lines:
-        said = " ".join(printed.splitlines()[-1:])
+        answer = " ".join(printed.splitlines()[-1:])
         raise FleetError(
-            f"the cluster at {jobs.url} cannot run `python`: {said or 'it says nothing'}; {_PATH}"
+            f"the cluster at {jobs.url} cannot run `python`: {answer or 'it says nothing'}; {_PATH}"
         )
     return compare(here, json.loads(lines[-1].removeprefix(_MARK)))
 

@@ -52,10 +52,12 @@ def _refusal(loss: str, head: str, outputs: int, classes: int) -> str | None:
     """Why the combination is refused, or None."""
     if head not in _HEADS_OF[loss]:
         fits = [name for name in LOSSES if head in _HEADS_OF[name]]
-        return f"needs {_said(_HEADS_OF[loss])}; the model has {_said((head,))}, which takes {_listed(fits)}"
+        return (
+            f"needs {_heads(_HEADS_OF[loss])}; the model has {_heads((head,))}, which takes {_listed(fits)}"
+        )
     expected = classes if head == "softmax" else 1
     if outputs != expected or expected == 0:
-        return f"with {_said((head,))} needs a prediction per class ({expected}), the model gives {outputs}"
+        return f"with {_heads((head,))} needs a prediction per class ({expected}), the model gives {outputs}"
     if loss == "expectation" or head == "softmax" or classes == 2 or (loss, classes) == ("mse", 0):
         return None
     if classes == 0:
@@ -63,10 +65,10 @@ def _refusal(loss: str, head: str, outputs: int, classes: int) -> str | None:
             "mse or expectation" if head == "expectation" else "mse"
         )
     legal = f"mse or cross-entropy with {'readout' if head == 'expectation' else 'output'}: softmax"
-    return f"with {_said((head,))} needs two classes, the data have {classes}: use {legal}"
+    return f"with {_heads((head,))} needs two classes, the data have {classes}: use {legal}"
 
 
-def _said(heads: tuple[str, ...]) -> str:
+def _heads(heads: tuple[str, ...]) -> str:
     """Heads as the user knows them: ``output: sigmoid``, or a circuit's expectation value."""
     outputs = [head for head in heads if head != "expectation"]
     parts = [f"output: {_listed(outputs)}"] if outputs else []

@@ -22,7 +22,7 @@ from orchestrator.tables.schema import TABLES
 _TRIAL = pa.schema([("trial", TEXT)])
 _STATUS = pa.schema([("trial", TEXT), ("status", pa.string())])
 _CURRENT = pa.schema([("trial", TEXT), ("current", pa.bool_())])
-NOBODY = np.empty(0, np.uint64)
+NO_TRIALS = np.empty(0, np.uint64)
 """No trials, by number."""
 
 
@@ -38,7 +38,7 @@ def merge(
     folder: Storage,
     commits: Sequence[Commit],
     keys: Iterable[KeyColumn],
-    gone: NDArray[np.uint64] = NOBODY,
+    gone: NDArray[np.uint64] = NO_TRIALS,
     others: NDArray[np.uint64] | None = None,
 ) -> Commit:
     """Joins commits that follow each other into one, then removes them.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from orchestrator.runs import rowfiles
 from orchestrator.runs.arrow import conform, order_by, plain, put, table_schema, trial_numbers
-from orchestrator.runs.commits import NOBODY
+from orchestrator.runs.commits import NO_TRIALS
 from orchestrator.runs.keys import KEYS, Swept, key_schema, key_table
 from orchestrator.runs.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
 from orchestrator.runs.parts import PART_BYTES, write_parts
@@ -54,7 +54,7 @@ def compact(
     plan: Plan,
     memory_bytes: int = MEMORY_BYTES,
     part_bytes: int = PART_BYTES,
-    gone: NDArray[np.uint64] = NOBODY,
+    gone: NDArray[np.uint64] = NO_TRIALS,
     tables: Sequence[str] = tuple(TABLES),
 ) -> Complete:
     """Sorts all rows of ended trials into a new generation of parts and lists it.

@@ -123,16 +123,18 @@ class Planner:
         self, branch: Branch, chosen: list[tuple[Axis, int]], free: list[Axis], keys: tuple[str, ...]
     ) -> Combination | None:
         resolved = Resolved(self.folder, self.root, copy.deepcopy(self.base))
-        shown: dict[str, Any] = {"case": branch.case} if branch.case else {}
-        shown |= {dotted(key.path): resolved.put(key, 0) for key in branch.sets}
+        labels: dict[str, Any] = {"case": branch.case} if branch.case else {}
+        labels |= {dotted(key.path): resolved.put(key, 0) for key in branch.sets}
         for axis, position in chosen:
-            shown |= {dotted(key.path): resolved.put(key, position) for key in axis.keys}
+            labels |= {dotted(key.path): resolved.put(key, position) for key in axis.keys}
         trial = self._trial(resolved)
         if trial is None:
             return None
         for key in (key for axis in free for key in axis.keys):
             self._check_values(key, trial, resolved.slot(key.path))
-        values = tuple(shown[name] if name in shown else resolved.shown(name, trial) for name in keys)
+        values = tuple(
+            labels[name] if name in labels else resolved.column_value(name, trial) for name in keys
+        )
         axes = tuple(_free_axis(axis, resolved, keys) for axis in free)
         return Combination(trial, axes, values, shared(trial))
 
@@ -150,12 +152,12 @@ class Planner:
         """Refuses equal trials: their rows would be there twice."""
         alike = (tuple(found) for _, found in groupby(structures, key=lambda found: found.pinned.key))
         for pair in filter(None, map(twins, alike)):
-            shown = (f"{trial.index} ({_said(keys, trial.keys)})" for trial in pair)
-            message = f"trials {' and '.join(shown)} are the same; leave one of them out"
+            texts = (f"{trial.index} ({_key_values(keys, trial.keys)})" for trial in pair)
+            message = f"trials {' and '.join(texts)} are the same; leave one of them out"
             self.faults.add(Located(("sweep",), message))
 
 
-def _said(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
+def _key_values(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
     return ", ".join(f"{key}: {value}" for key, value in zip(keys, values, strict=True) if value is not None)
 
 

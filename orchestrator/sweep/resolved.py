@@ -39,7 +39,7 @@ class Resolved:
 
     def put(self, key: Key, index: int) -> Any:
         """Writes value ``index`` of a key; returns what its column shows."""
-        value, shown = label(key.values[index])
+        value, text = label(key.values[index])
         origin = key.value_origin(index)
         try:
             top = write(self.data, key.path, copy.deepcopy(value))
@@ -47,7 +47,7 @@ class Resolved:
             self.keys[key.path] = key.origin
         except LookupError as error:
             self.faults.append(Located(origin, f"does not exist: {error}", dotted(key.path)))
-        return shown
+        return text
 
     def trial(self) -> Trial | None:
         """The trial, or None with ``faults`` filled."""
@@ -100,7 +100,7 @@ class Resolved:
             return Slot(None, path[0])
         return Slot(self._kept().index(int(path[1])), path[2])
 
-    def shown(self, name: str, trial: Trial) -> Any:
+    def column_value(self, name: str, trial: Trial) -> Any:
         """What the column of a key shows that is not varied here: its value in ``trial``, if it has one."""
         parts, current = name.split("."), self.data
         for part in parts:

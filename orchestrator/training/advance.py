@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.errors import WorkerLost
-from orchestrator.training.loop import Chunk, Team, Walk
+from orchestrator.training.loop import Chunk, Loop, Team
 from orchestrator.training.pack import Pack
 from orchestrator.training.probe import Probe
 from orchestrator.training.train import Training
@@ -37,24 +37,24 @@ def advance(team: Team, pack: Pack, limits: Limits) -> Chunk:
         WorkerLost: a helper died; the pack is as it was.
         Exception: whatever computing the first step raised.
     """
-    walk = (Probe if pack.template.mode == "probe" else Training)(team, pack)
+    loop = (Probe if pack.template.mode == "probe" else Training)(team, pack)
     done = 0
     deadline = time.monotonic() + limits.seconds
     try:
-        while _goes_on(walk, limits, deadline):
-            done = walk.done
-            walk.go(limits.steps)
+        while _goes_on(loop, limits, deadline):
+            done = loop.done
+            loop.go(limits.steps)
     except WorkerLost:
         raise
     except Exception:
         if limits.steps == 1:
             raise
         return advance(team, pack, Limits(max(1, done), math.inf))
-    return walk.chunk()
+    return loop.chunk()
 
 
-def _goes_on(walk: Walk, limits: Limits, deadline: float) -> bool:
-    if not walk.done:
+def _goes_on(loop: Loop, limits: Limits, deadline: float) -> bool:
+    if not loop.done:
         return True
-    within = limits.steps is None or walk.done < limits.steps
-    return bool(walk.left and within and walk.recorder.bytes <= _CHUNK_BYTES and time.monotonic() < deadline)
+    within = limits.steps is None or loop.done < limits.steps
+    return bool(loop.left and within and loop.recorder.bytes <= _CHUNK_BYTES and time.monotonic() < deadline)

@@ -73,7 +73,7 @@ def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[Gradient
     return total, time.perf_counter() - started
 
 
-class Walk(ABC):
+class Loop(ABC):
     """A pack on its way through some of its steps.
 
     Attributes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from orchestrator.engines.gradient import GradientSum, LossSum, Shard
 from orchestrator.groups import Array
-from orchestrator.training.loop import Walk
+from orchestrator.training.loop import Loop
 from orchestrator.training.recorder import Seconds
 from orchestrator.trial.pinned import Pinned, made_ready
 
@@ -44,14 +44,14 @@ class StepLosses:
         seconds: of the step, likewise.
     """
 
-    def __init__(self, walk: Walk, shards: list[Shard], total: GradientSum, seconds: Seconds) -> None:
+    def __init__(self, loop: Loop, shards: list[Shard], total: GradientSum, seconds: Seconds) -> None:
         self.total, self.seconds = total, seconds
-        self._walk, self._shards, self._first = walk, shards, 1
+        self._loop, self._shards, self._first = loop, shards, 1
 
     def __call__(self, points: Array) -> Array:
         """The losses [R, S] at points [R, S, P], summed over the shards in their order."""
-        shared = (self._walk.pack.pinned, points, self._first)
-        found, seconds = self._walk.summed(shard_losses, shared, self._shards)
+        shared = (self._loop.pack.pinned, points, self._first)
+        found, seconds = self._loop.summed(shard_losses, shared, self._shards)
         self._first += points.shape[1]
         self.total = replace(self.total, cost=self.total.cost + found.cost)
         self.seconds += seconds

@@ -11,7 +11,7 @@ from orchestrator.engines.gradient import GradientSum
 from orchestrator.groups import Array
 from orchestrator.training.batches import row_streams
 from orchestrator.training.evaluate import untested
-from orchestrator.training.loop import Team, Walk, all_finite
+from orchestrator.training.loop import Loop, Team, all_finite
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
 from orchestrator.training.state import State
@@ -23,7 +23,7 @@ _CALL_SECONDS = 0.2
 """A call that takes longer gains nothing from more rows."""
 
 
-class Probe(Walk):
+class Probe(Loop):
     """Gradients at random parameters; nothing is updated."""
 
     def __init__(self, team: Team, pack: Pack) -> None:

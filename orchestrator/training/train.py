@@ -13,7 +13,7 @@ from orchestrator.streams import Streams
 from orchestrator.training.batches import draw_axes
 from orchestrator.training.ended import parameter_rows
 from orchestrator.training.evaluate import evaluate, untested
-from orchestrator.training.loop import Team, Walk, all_finite
+from orchestrator.training.loop import Loop, Team, all_finite
 from orchestrator.training.losses import StepLosses
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
@@ -21,7 +21,7 @@ from orchestrator.training.state import State
 from orchestrator.updates.chain import Applied
 
 
-class Training(Walk):
+class Training(Loop):
     """Forward, backward, clip, apply; a trial whose numbers are no longer finite ends."""
 
     def __init__(self, team: Team, pack: Pack) -> None:

@@ -42,7 +42,7 @@ def explained(path: str, culprit: str, file: Path | None = None) -> Iterator[Non
         if _is_ctrl_c(error) or (ours and not own):
             raise
         place = f"{own[-1][0].f_code.co_filename}:{own[-1][1]}" if own else file and _place(file, error)
-        raise InputError.at(path, f"{culprit} raised {_said(error)} ({place})") from error
+        raise InputError.at(path, f"{culprit} raised {_message(error)} ({place})") from error
 
 
 def _is_users(frame: FrameType) -> bool:
@@ -70,7 +70,7 @@ def _is_ctrl_c(error: BaseException) -> bool:
     return names.get(innermost.tb_lasti) != "RAISE_VARARGS"
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """Kind and text of an error, on one line."""
     try:
         text = str(error)

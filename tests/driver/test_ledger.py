@@ -14,7 +14,7 @@ from orchestrator.driver import committing
 from orchestrator.driver.committing import Committing
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Packer
-from orchestrator.driver.scheduler import GivenUp, Work
+from orchestrator.driver.scheduler import Failed, Work
 from orchestrator.fleet.inline import Alone
 from orchestrator.training.advance import Limits, advance
 
@@ -43,7 +43,7 @@ def test_row_of_a_trial_says_how_often_and_in_which_pack_it_ran(end: str) -> Non
     if end == "done":
         ledger.add(one, advance(Alone(), one.pack, Limits(None, math.inf)))
     elif end == "failed":
-        ledger.fail(GivenUp(one, "sick"))
+        ledger.fail(Failed(one, "sick"))
     else:
         ledger.cancel(one)
     rows, _, states = ledger.take()
@@ -86,5 +86,5 @@ def test_swept_keys_are_handed_over_when_a_trial_comes_back_for_the_first_time()
 
 def test_trial_that_fails_before_it_came_back_brings_its_swept_keys() -> None:
     ledger, one = Ledger("{}"), work()
-    ledger.fail(GivenUp(one, "error: no"))
+    ledger.fail(Failed(one, "error: no"))
     assert ledger.take()[1].keys() == set(one.pack.ids)

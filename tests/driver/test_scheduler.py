@@ -107,9 +107,9 @@ class Bench:
 
     def lose(self, works: Sequence[Work], kind: Kind) -> None:
         for work in works:
-            given_up = self.scheduler.failed(work, failure(kind))
-            if given_up is not None:
-                self.failed.update(given_up.work.pack.ids)
+            failed = self.scheduler.failed(work, failure(kind))
+            if failed is not None:
+                self.failed.update(failed.work.pack.ids)
 
     def advance(self, work: Work) -> None:
         after = work.pack.step + 1 if self.step_by_step else STEPS
@@ -257,10 +257,10 @@ def test_attempts_count_what_was_handed_out_anew() -> None:
     (second,) = started(one)
     assert one.failed(second, failure(Kind.ERROR)) is None
     (half,) = started(one)
-    given_up = one.failed(half, failure(Kind.ERROR))
+    failed = one.failed(half, failure(Kind.ERROR))
     assert (first.attempts, second.attempts, half.attempts) == (1, 2, 3)
-    assert given_up is not None
-    assert (given_up.work.attempts, given_up.error) == (3, "error: killed")
+    assert failed is not None
+    assert (failed.work.attempts, failed.error) == (3, "error: killed")
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -271,10 +271,10 @@ def test_budget_starts_anew_with_every_step_forward(kind: Kind) -> None:
         (work,) = started(one)
         one.advanced(work, work.pack, SHORT, CHEAP)
     fail_alone(one, *[kind] * (often - 1))
-    given_up = one.failed(started(one)[0], failure(kind))
-    assert given_up is not None
+    failed = one.failed(started(one)[0], failure(kind))
+    assert failed is not None
     often_told = f", {often} times without a step between; the last" if often > 1 else ""
-    assert given_up.error == f"{kind}{often_told}: killed"
+    assert failed.error == f"{kind}{often_told}: killed"
 
 
 def test_every_kind_of_failure_has_a_budget_of_its_own() -> None:
@@ -320,9 +320,9 @@ def test_sweep_that_failures_have_stopped_waits_for_what_is_out() -> None:
 def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
     one = scheduler(4, 4)
     (work,) = started(one)
-    given_up = one.failed(work, Failure(Kind.ERROR, "the check says 1", "check", permanent=True))
-    assert given_up is not None
-    assert given_up.work.pack.ids == work.pack.ids
+    failed = one.failed(work, Failure(Kind.ERROR, "the check says 1", "check", permanent=True))
+    assert failed is not None
+    assert failed.work.pack.ids == work.pack.ids
     one.start(1, 1)
     assert one.finished
 

@@ -66,7 +66,7 @@ def test_claim_of_another_host_holds_as_long_as_its_heart_beats(
     assert place.names("claims") == ["other.claim"]
     monkeypatch.setattr(owner, "STALE_SECONDS", -1.0)
     place.hold().release()
-    assert place.names("claims") == ["other.buried"]
+    assert place.names("claims") == ["other.tombstone"]
 
 
 def test_driver_that_was_given_up_for_dead_notices_whatever_it_uploads(

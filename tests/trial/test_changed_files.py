@@ -21,7 +21,7 @@ from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Packer
-from orchestrator.driver.scheduler import GivenUp, Work
+from orchestrator.driver.scheduler import Failed, Work
 from orchestrator.errors import ChangedFile, InputError
 from orchestrator.fleet.contract import Fleet, Outcome
 from orchestrator.fleet.inline import Alone
@@ -281,7 +281,7 @@ def test_row_of_a_trial_that_ends_early_takes_no_file(filed: Filed, status: str,
     made_ready.cache_clear()
     ledger, work = Ledger("{}"), Work(0, first.pack, first.planned)
     if status == "failed":
-        ledger.fail(GivenUp(work, "error: no"))
+        ledger.fail(Failed(work, "error: no"))
     else:
         ledger.cancel(work)
     rows = ledger.take()[0]["trials"]

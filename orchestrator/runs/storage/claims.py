@@ -1,14 +1,14 @@
 """One driver per run on an object store: claims with a heartbeat, in place of a locked file.
 
-    claims/<token>.claim   of a driver: who it is, and whether it holds the run; rewritten at each heartbeat
-    claims/<token>.buried  written by who found that claim stale; the driver that wakes up then sees it
+    claims/<token>.claim      a driver's: who it is, and whether it holds the run; rewritten at each heartbeat
+    claims/<token>.tombstone  says that the claim was found stale; its driver looks for it before each commit
 
-Who wants the run writes a claim of its own and then lists all. The store lists what was written before,
-so of two who come at one moment at least one sees the other; who sees a living claim withdraws its own
-and, if that one does not hold the run yet either, tries again after a random time. So two never hold the
-run, provided that a driver's heartbeat reaches the store within ``STALE_SECONDS``. A driver that is
-suspended for longer loses the run: its claim is buried, a grave stays whatever is uploaded late, and the
-driver finds it before it commits. Ages are differences of the store's own times.
+A driver that wants the run writes a claim of its own and then lists all claims. The store lists what was
+written before, so of two drivers that come at one moment at least one sees the other's claim. A driver that
+sees a living claim withdraws its own; if the other driver does not hold the run yet either, it tries again
+after a random time. So two drivers never hold the run, provided that a heartbeat reaches the store within
+``STALE_SECONDS``. A driver that is suspended for longer loses the run: another driver writes the tombstone of
+its claim, which stays whatever is uploaded late. Ages are differences of the store's own times.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Claim:
         raise AssertionError("the loop has no end")
 
     def check(self) -> None:
-        """Raises RunDirectoryError if the run was removed, or lost: the claim buried while we slept."""
-        if self._buried():
+        """Raises RunDirectoryError if the run was removed, or lost: its claim has got a tombstone."""
+        if self._has_tombstone():
             raise RunDirectoryError(
                 f"{self._store.root}: another driver has taken the run over; nothing more is written here"
             )
@@ -115,7 +115,10 @@ class Claim:
         return None
 
     def _rival(self) -> _Rival | None:
-        """A living claim beside this one, one that holds the run if there is one; buries stale ones."""
+        """Another living claim, one that holds the run if there is one.
+
+        A stale claim gets its tombstone.
+        """
         files = _files(self._store)
         now = files[f"{self._token}.claim"].mtime
         rivals = []
@@ -125,15 +128,15 @@ class Claim:
             if rival:
                 rivals.append(rival)
             else:
-                self._bury(token)
+                self._write_tombstone(token)
         return max(rivals, key=lambda rival: rival.holds, default=None)
 
-    def _bury(self, token: str) -> None:
-        self._store.replace(f"{CLAIMS}/{token}.buried", b"")
+    def _write_tombstone(self, token: str) -> None:
+        self._store.replace(f"{CLAIMS}/{token}.tombstone", b"")
         self._store.delete(f"{CLAIMS}/{token}.claim")
 
-    def _buried(self) -> bool:
-        return self._store.size(f"{CLAIMS}/{self._token}.buried") is not None
+    def _has_tombstone(self) -> bool:
+        return self._store.size(f"{CLAIMS}/{self._token}.tombstone") is not None
 
     def _is_there(self) -> bool:
         return self._store.size(self._name) is not None
@@ -145,7 +148,7 @@ class Claim:
     def _beat(self) -> None:
         while not self._released.wait(BEAT_SECONDS):
             with self._beating, suppress(OSError):
-                if not self._released.is_set() and self._is_there() and not self._buried():
+                if not self._released.is_set() and self._is_there() and not self._has_tombstone():
                     self._write(holds=True)
 
 
@@ -164,10 +167,10 @@ def _files(store: Objects) -> dict[str, Any]:
 
 
 def _claims(store: Objects, files: dict[str, Any], now: datetime) -> Iterator[tuple[str, _Rival | None]]:
-    """The claims that are not buried, by token; None in the place of a stale one."""
+    """The claims without a tombstone, by token; None for a stale one."""
     for name, info in files.items():
         token, _, kind = name.rpartition(".")
-        if kind != "claim" or f"{token}.buried" in files:
+        if kind != "claim" or f"{token}.tombstone" in files:
             continue
         if (content := store.read(f"{CLAIMS}/{name}")) is None:
             continue  # withdrawn by now
