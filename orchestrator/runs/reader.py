@@ -177,7 +177,7 @@ class Run:
         return _true_where_unsaid(conform(self._loaded(table, load), schema))
 
     def columns(self, table: str) -> frozenset[str]:
-        """Names of the columns that all files of ``table`` have: older versions recorded fewer."""
+        """Columns that all files of ``table`` have: older versions have fewer, commits no swept keys."""
         return self._loaded(table, lambda run: rowfiles.columns(self._folder, run.files(table)))
 
     def check(self, table: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ import orchestrator
 from orchestrator.api import placing, running
 from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
+from orchestrator.fleet.contract import Call
 from orchestrator.fleet.inline import InlineFleet
 
 INLINE = orchestrator.Where(inline=True)
@@ -66,9 +67,9 @@ class Three(InlineFleet):
         super().__init__(lambda: None)
         self.lent: list[int] = []
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> int:
+    def submit(self, calls: Sequence[Call], helpers: int = 0) -> list[int]:
         self.lent.append(helpers)
-        return super().submit(function, *arguments, helpers=helpers)
+        return super().submit(calls, helpers)
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from orchestrator.errors import CertificateError
 from orchestrator.reports.status import status
 from orchestrator.runs.control import Control
 from orchestrator.runs.storage.folder import Folder
-from orchestrator.runs.writer import RunWriter
 from orchestrator.sweep.file import Sweep
 
 INLINE = orchestrator.Where(inline=True)
@@ -71,8 +70,8 @@ def test_trials_of_a_pack_that_fail_alike_are_counted_one_by_one(
     early = ["stop_after.identical_failures=4"]
     result = orchestrator.run(sweep, tmp_path / "run", where=INLINE, overrides=early)
     assert (result.finished, result.failed, result.exit_code) == (False, 4, 1)
-    assert result.fed_up
-    assert result.fed_up[1] == 4
+    assert result.stopped_by
+    assert result.stopped_by[1] == 4
 
 
 def test_stopped_trials_leave_no_steps_to_be_done(
@@ -85,30 +84,11 @@ def test_stopped_trials_leave_no_steps_to_be_done(
             ids = [trial.id for trial in sweep.plan.trials()]
             Control(Folder(out)).stop([ids[0], ids[5]])
 
-    monkeypatch.setattr("orchestrator.driver.desk._LOOK_S", 0.0)
+    monkeypatch.setattr("orchestrator.driver.control_loop._POLL_S", 0.0)
     small = ["placement.chunk_steps=1", "placement.commit_seconds=0"]
     result = orchestrator.run(sweep, out, where=INLINE, watcher=Stopping(), overrides=small)
     assert (result.progress.cancelled, result.progress.ended, result.progress.steps_left) == (2, 8, 0)
     assert left(out) == (0, 0)
-
-
-@pytest.mark.parametrize("stops", [False, True])
-def test_last_commit_is_that_of_a_sweep_that_nobody_stopped(
-    stops: bool, sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is called the last commit may wait for the tables, which a stopped sweep does not finish."""
-    told: list[bool] = []
-    commit = RunWriter.commit
-
-    def watched(writer: RunWriter, rows: Any, keys: Any, states: Any, last: bool = False) -> None:
-        told.append(last)
-        commit(writer, rows, keys, states, last)
-
-    monkeypatch.setattr(RunWriter, "commit", watched)
-    watcher = Diary(stop_after=0 if stops else None)
-    rare = ["placement.commit_seconds=1e+9"]
-    result = orchestrator.run(sweep, tmp_path / "run", where=INLINE, watcher=watcher, overrides=rare)
-    assert (result.finished, told) == (not stops, [not stops])
 
 
 def test_request_to_stop_is_gone_once_it_is_obeyed(
@@ -121,7 +101,7 @@ def test_request_to_stop_is_gone_once_it_is_obeyed(
             if progress.commits == 1:
                 control.cancel()
 
-    monkeypatch.setattr("orchestrator.driver.desk._LOOK_S", 0.0)
+    monkeypatch.setattr("orchestrator.driver.control_loop._POLL_S", 0.0)
     small = ["placement.chunk_steps=1", "placement.commit_seconds=0"]
     result = orchestrator.run(sweep, tmp_path / "run", where=INLINE, watcher=Cancelling(), overrides=small)
     assert (result.finished, control.cancelled) == (False, False)

@@ -59,7 +59,7 @@ def test_options_that_are_left_out_change_nothing(given: dict[str, Any]) -> None
 def test_run_that_was_terminated_leaves_as_terminated(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: Any, watcher: Terminal, **__: Any) -> running.Result:
         watcher.signal = 15
-        return running.Result(Path("run"), Progress(3), finished=False, failed=1, fed_up=("crash", 1))
+        return running.Result(Path("run"), Progress(3), finished=False, failed=1, stopped_by=("crash", 1))
 
     monkeypatch.setattr(running, "run", stopped)
     assert asked("run", "a.yaml").exit_code == 143
