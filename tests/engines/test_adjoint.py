@@ -2,7 +2,6 @@
 
 import math
 import tracemalloc
-from dataclasses import replace
 from itertools import pairwise
 
 import numba
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Parameter, ParameterVector
+from qiskit.circuit import Gate, ParameterVector
 from qiskit.circuit.library import (
     CCXGate,
     CRXGate,
@@ -42,13 +41,12 @@ from orchestrator.backends.batched import differentiator, kernel, over_samples
 from orchestrator.backends.batched.differentiator import BatchedProgram
 from orchestrator.engines.backprop import Backprop
 from orchestrator.engines.gradient import Shard
-from orchestrator.errors import CertificateError, InputError
+from orchestrator.errors import InputError
 from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
 from orchestrator.models.circuits.drawn import is_drawn_rotation
 from orchestrator.models.circuits.observable import Operator
 from orchestrator.models.losses import value_and_slope
 from orchestrator.models.mlp import Mlp
-from orchestrator.streams import Purpose, Streams
 
 properties = settings(max_examples=40, deadline=None)
 
@@ -321,93 +319,3 @@ def test_shard_bytes_is_an_upper_bound_that_is_not_far_off():
 
 def test_shard_bytes_of_sixty_qubits_is_told_without_allocating():
     assert ADJOINT.shard_bytes(circuit(60, 2), 1, 1) > 2**60 * 2 * 16
-
-
-# The certificate.
-
-
-@pytest.mark.parametrize("ansatz", sorted(ANSATZE))
-def test_certificate_is_a_rounding_error(ansatz: str):
-    deviation = ADJOINT.certify(circuit(3, 2, 2, ansatz=ansatz, observable="XYZ"), 5)
-    assert deviation is not None
-    assert deviation < ROUNDING
-
-
-def test_certificate_holds_for_shared_parameters_in_controlled_rotations():
-    theta, phi = Parameter("θ"), Parameter("φ")
-    drawn = QuantumCircuit(2)
-    drawn.h([0, 1])
-    drawn.crx(theta, 0, 1)
-    drawn.ry(2 * theta, 0)
-    drawn.cp(phi, 1, 0)
-    drawn.rx(phi + 1, 1)
-    program = program_of(
-        Drawing(drawn, (Operator(SparsePauliOp(["ZY", "XI"], [1.0, 0.5])),), (), ((theta, phi),), 0)
-    )
-    deviation = ADJOINT.certify(program, 0)
-    assert deviation is not None
-    assert deviation < ROUNDING
-
-
-def test_certificate_of_a_circuit_in_which_nothing_is_trainable_is_that_of_its_value():
-    drawn = QuantumCircuit(1)
-    drawn.ry(0.3, 0)
-    program = program_of(Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), (), 0))
-    assert ADJOINT.certify(program, 0) == pytest.approx(0.0, abs=ROUNDING)
-
-
-def test_certificate_is_not_due_above_16_qubits():
-    assert ADJOINT.certify(circuit(17, 1), 0) is None
-
-
-@pytest.mark.parametrize("field", ["axis", "scale", "offset", "qubit", "parameter"])
-def test_certificate_fails_when_a_gate_was_read_wrong(field: str):
-    program = circuit(3, 2, 3, observable="ZZZ")
-    gates = program.gates.copy()
-    trainable = np.flatnonzero(gates["parameter"] == 0)
-    wrong = {"axis": 2, "scale": 1.001, "offset": 1e-6, "qubit": 1, "parameter": 1}
-    gates[field][trainable] = wrong[field]
-    with pytest.raises(
-        CertificateError, match=r"hardware-efficient circuit of 3 qubits and 2 layers.*Aer gives"
-    ):
-        ADJOINT.certify(replace(program, gates=gates), 0)
-
-
-def test_certificate_fails_when_the_observable_was_read_wrong():
-    program = circuit(3, 2, observable="Z0")
-    with pytest.raises(CertificateError, match="E_0 is"):
-        ADJOINT.certify(replace(program, observables=circuit(3, 2, observable="Z1").observables), 0)
-
-
-def test_certificate_fails_where_a_value_is_not_a_number():
-    program = circuit(3, 2, 3, observable="ZZZ")
-    gates = program.gates.copy()
-    gates["offset"][0] = math.nan
-    with pytest.raises(CertificateError, match="E_0 is nan, Aer gives"):
-        ADJOINT.certify(replace(program, gates=gates), 0)
-
-
-@pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
-@pytest.mark.parametrize("error", [1e-6, math.nan])
-def test_certificate_fails_when_a_derivative_alone_is_wrong(
-    place: int, error: float, monkeypatch: pytest.MonkeyPatch
-):
-    program, exact = circuit(3, 2, 3, observable="ZZZ"), BatchedProgram.parts
-    k = np.flatnonzero(~program.dead)[place]
-
-    def parts(self, *point):
-        for part in exact(self, *point):
-            part.derivative[:, k] += error
-            yield part
-
-    monkeypatch.setattr(BatchedProgram, "parts", parts)
-    with pytest.raises(CertificateError, match=rf"dE/dθ_{k} is .*Aer gives"):
-        ADJOINT.certify(program, 0)
-
-
-def test_certificate_point_depends_on_the_seed_alone():
-    program = circuit(3, 2, 3, ansatz="random-pauli")
-    assert ADJOINT.certify(program, 1) == ADJOINT.certify(program, 1)
-    assert not np.array_equal(
-        Streams([1], 0).uniform(Purpose.PARAMETERS, 3), Streams([2], 0).uniform(Purpose.PARAMETERS, 3)
-    )

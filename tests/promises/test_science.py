@@ -163,15 +163,6 @@ def test_quantum_gradients_are_bounded_so_clips_above_the_bound_do_nothing(tmp_p
     assert (below.clipped_l2 <= below.l2).all()
 
 
-def test_number_of_files_does_not_depend_on_the_number_of_trials(tmp_path: Path) -> None:
-    few, many = tmp_path / "few", tmp_path / "many"
-    job = ROOT / "jobs" / "plateaus.yaml"
-    orchestrator.run(job, few, where=INLINE, overrides=["sweep.1.seed={range: 4}"])
-    result = orchestrator.run(job, many, where=INLINE)
-    assert result.progress.ended == 2000
-    assert len([*many.rglob("*")]) == len([*few.rglob("*")])
-
-
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the quickstart."""

@@ -24,6 +24,23 @@ base:
   batch: {size: 4, shards: 2}
   steps: 3
 """
+SMALL = """\
+name: small
+base:
+  data: {source: parity, bits: 3, scale: none}
+  model: {kind: mlp, hidden: [2]}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
+  updates: [{optimizer: sgd, learning_rate: 0.5}]
+  batch: {size: 2, shards: 2}
+  steps: 6
+  record: {every: 2}
+sweep:
+  - updates.0.learning_rate: [0.1, 1e+308]
+  - seed: {range: 5}
+placement: {pack: 4, chunk_steps: 2}
+"""
+"""Ten trials in packs of four, of which the five of the larger learning rate diverge."""
 
 
 def swept(*items: str, base: str = NETWORK) -> str:
