@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import stored_runs as small
 from paths import SUPPORT
 from stored_runs import STEPS, advance
 
 STRIDE = 19
-"""Every 19th operation takes seconds; 1, every operation, takes two minutes and passes as well."""
+"""Every 19th operation takes seconds, every operation two minutes."""
 
 
 def kill_everywhere(base: Path, trials: int | str, stride: int = STRIDE) -> list[tuple[int, int, int, str]]:
@@ -30,10 +31,11 @@ def undisturbed(path: Path, trials: int) -> str:
     return small.said(path)
 
 
-def test_run_killed_anywhere_from_commit_to_last_part_ends_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", [STRIDE, pytest.param(1, marks=pytest.mark.long)])
+def test_run_killed_anywhere_from_commit_to_last_part_ends_the_same(stride: int, tmp_path: Path) -> None:
     with small.open_writer(tmp_path / "base") as writer:
         small.run_missing(writer, range(5))  # 15 commits: the next one makes a merge due
-    ends = kill_everywhere(tmp_path / "base", 6)
+    ends = kill_everywhere(tmp_path / "base", 6, stride)
     assert {total for *_, total in ends} == {undisturbed(tmp_path / "whole", 6)}
     assert min(rows for _, rows, *_ in ends) == 15  # nothing that was committed is ever out of sight
     assert ends[-1][0] > 150  # it died in commits, in the merge and in the compaction
@@ -62,7 +64,7 @@ def test_failed_trials_taken_back_and_killed_anywhere_end_the_same(tmp_path: Pat
         writer.compact(small.plan(range(3)))
         small.fail(writer, [3])
         small.advance(writer, [4], 0, 1)  # begun: goes on from its state, as run_missing checks
-    ends = kill_everywhere(tmp_path / "base", 6)
+    ends = kill_everywhere(tmp_path / "base", 6, stride)
     assert {total for *_, total in ends} == {undisturbed(tmp_path / "whole", 6)}
     assert ends[-1][0] > 100
 
