@@ -64,7 +64,7 @@ def test_failed_trials_taken_back_and_killed_anywhere_end_the_same(tmp_path: Pat
         writer.compact(small.plan(range(3)))
         small.fail(writer, [3])
         small.advance(writer, [4], 0, 1)  # begun: goes on from its state, as run_missing checks
-    ends = kill_everywhere(tmp_path / "base", 6, stride)
+    ends = kill_everywhere(tmp_path / "base", 6)
     assert {total for *_, total in ends} == {undisturbed(tmp_path / "whole", 6)}
     assert ends[-1][0] > 100
 
