@@ -74,9 +74,9 @@ class Fault:
 
     def __str__(self) -> str:
         """One line, on which all that a terminal would not print is escaped."""
-        place = f"{self.file}:{self.line}" if self.file and self.line else self.file
+        position = f"{self.file}:{self.line}" if self.file and self.line else self.file
         path = self.path if len(self.path) <= _LONGEST_PATH else self.path[: _LONGEST_PATH - 1] + "…"
-        return printable(": ".join(part for part in (place, path, self.message) if part))
+        return printable(": ".join(part for part in (position, path, self.message) if part))
 
 
 class OrchestratorError(Exception):

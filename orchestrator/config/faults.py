@@ -38,25 +38,25 @@ def _follows(item: ErrorDetails) -> bool:
 
 
 def _explain_one(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | int, ...], str]:
-    place, config = _followed(item["loc"], root)
+    path, config = _followed(item["loc"], root)
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return place, UNKNOWN_KEY + near(str(place[-1]), config.model_fields)
+        return path, UNKNOWN_KEY + near(str(path[-1]), config.model_fields)
     if kind == "missing":
-        return place, "is missing"
+        return path, "is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         key, message = _explain_tag(value, config)
-        return (*place, *key), message
+        return (*path, *key), message
     if kind == "literal_error":
-        return place, f"is {show(value)}" + near(
+        return path, f"is {show(value)}" + near(
             str(value), re.split(", | or ", context["expected"].replace("'", ""))
         )
     if kind == "refused":
-        return place, item["msg"]
+        return path, item["msg"]
     if kind in _LEGAL:
         bounds = {name: show(bound).removesuffix(".0") for name, bound in context.items()}
-        return place, f"is {show(value)}, must be {_LEGAL[kind].format(**bounds)}"
-    return place, f"is {show(value)}: {item['msg']}"
+        return path, f"is {show(value)}, must be {_LEGAL[kind].format(**bounds)}"
+    return path, f"is {show(value)}: {item['msg']}"
 
 
 _LEGAL = {
@@ -81,7 +81,7 @@ _LEGAL = {
 
 
 def _explain_tag(value: Any, family: type[Config]) -> tuple[tuple[str, ...], str]:
-    """What is wrong with the key that names the member of a family: its place in ``value``, and a message."""
+    """What is wrong with the key that names the member of a family: its path in ``value``, and a message."""
     if not isinstance(value, Mapping):
         return (), f"is {show(value)}, must be a mapping with the key {' or '.join(family.tags)}"
     given = [tag for tag in family.tags if value.get(tag) is not None]
@@ -103,7 +103,7 @@ def _value(tag: str) -> str:
 
 def _followed(loc: tuple[str | int, ...], root: type[Config]) -> tuple[tuple[str | int, ...], type[Config]]:
     """Where a location inside ``root`` is in the document, and the innermost configuration on the way."""
-    place: list[str | int] = []
+    path: list[str | int] = []
     current = root
     for part in loc:
         if _is_family(current):  # which only a tag leads out of, but for an index before it
@@ -112,8 +112,8 @@ def _followed(loc: tuple[str | int, ...], root: type[Config]) -> tuple[tuple[str
                 continue
         elif part in current.model_fields:
             current = _config_in(current.model_fields[str(part)].annotation) or current
-        place.append(part)
-    return tuple(place), current
+        path.append(part)
+    return tuple(path), current
 
 
 def _is_family(config: type[Config]) -> bool:

@@ -49,9 +49,9 @@ def count(plan: Plan, done: Done) -> tuple[Counts, NDArray[np.uint64]]:
     kept = begun = 0
     others = np.ones(len(done.ended), bool)
     for trial in patiently(plan.trials(), plan.count, "comparing the sweep with the run"):
-        if (place := done.place(trial.id)) is not None:
+        if (index := done.index(trial.id)) is not None:
             kept += 1
-            others[place] = False
+            others[index] = False
             steps -= trial.trial.steps
         elif trial.id in done.begun:
             begun += 1

@@ -34,15 +34,15 @@ class Done:
 
     def has_ended(self, trial: str) -> bool:
         """Whether the trial of this id needs nothing more."""
-        return self.place(trial) is not None
+        return self.index(trial) is not None
 
-    def place(self, trial: str) -> int | None:
+    def index(self, trial: str) -> int | None:
         """Where the trial of this id is in ``ended``; None if it has not ended."""
         if not len(self.ended):
             return None
         number = np.uint64(int(trial, 16))
-        place = int(np.searchsorted(self.ended, number))
-        return place if place < len(self.ended) and self.ended[place] == number else None
+        index = int(np.searchsorted(self.ended, number))
+        return index if index < len(self.ended) and self.ended[index] == number else None
 
 
 NOTHING_DONE = Done(np.zeros(0, np.uint64), {})

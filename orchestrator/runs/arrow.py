@@ -83,8 +83,8 @@ def conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def put(data: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
     """``data`` with other values in one of its columns."""
-    place = data.column_names.index(name)
-    return data.set_column(place, data.schema.field(name), column)
+    index = data.column_names.index(name)
+    return data.set_column(index, data.schema.field(name), column)
 
 
 def plain(schema: pa.Schema) -> pa.Schema:

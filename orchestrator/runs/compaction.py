@@ -36,7 +36,7 @@ _PLANNED = 1 << 12
 PIECES = 64
 """Pieces of one cut, at most: so many files are open at once."""
 
-_PLACE = "place in the plan"
+_INDEX = "index in the plan"
 """Column of these: the trial's index; null if the plan does not name the trial. No swept key has a name with
 spaces."""
 
@@ -136,12 +136,12 @@ class _Compaction:
     def _cut(self, files: Files, low: int, width: int, size: int) -> Iterator[Files]:
         pieces = min(PIECES, 1 + 2 * size // self.memory_bytes)  # half full: ids scatter
         step = -(-width // pieces)
-        place = f"{SCRATCH}/{low:016x}-{width:x}"
+        folder_name = f"{SCRATCH}/{low:016x}-{width:x}"
         for table, names in files.items():
-            self._scatter(table, names, low, step, place)
+            self._scatter(table, names, low, step, folder_name)
         for piece in range(pieces):
-            yield from self.ranges(self._pieces(place, piece), low + piece * step, step)
-        self.folder.delete(place)
+            yield from self.ranges(self._pieces(folder_name, piece), low + piece * step, step)
+        self.folder.delete(folder_name)
 
     def _sorted_piece(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
         swept = Swept.of(self._read(files, KEYS))
@@ -155,7 +155,7 @@ class _Compaction:
         rows = swept.attach(table, self.keys, data.take(order[counted[order]]))
         return _marked(rows, swept) if table == "trials" else rows
 
-    def _scatter(self, table: str, names: Sequence[RowFile], low: int, step: int, place: str) -> None:
+    def _scatter(self, table: str, names: Sequence[RowFile], low: int, step: int, folder_name: str) -> None:
         schema = self._schema(table)
         rows = rowfiles.read(self.folder, names, schema)
         with ExitStack() as stack:
@@ -164,16 +164,16 @@ class _Compaction:
                 pieces = (trial_numbers(block["trial"]) - np.uint64(low)) // np.uint64(step)
                 for piece, data in _split(block, pieces):
                     if piece not in files:
-                        name = f"{place}/{piece:02d}/{table}{rowfiles.ARROW}"
+                        name = f"{folder_name}/{piece:02d}/{table}{rowfiles.ARROW}"
                         files[piece], _ = stack.enter_context(rowfiles.writer(self.folder, name, schema))
                     rowfiles.append(files[piece], data)
                 _give_back()
 
-    def _pieces(self, place: str, piece: int) -> Files:
-        present = self.folder.names(f"{place}/{piece:02d}")
+    def _pieces(self, folder_name: str, piece: int) -> Files:
+        present = self.folder.names(f"{folder_name}/{piece:02d}")
         named = {table: f"{table}{rowfiles.ARROW}" for table in (*self.tables, KEYS)}
         return {
-            table: [RowFile(f"{place}/{piece:02d}/{name}")] if name in present else []
+            table: [RowFile(f"{folder_name}/{piece:02d}/{name}")] if name in present else []
             for table, name in named.items()
         }
 
@@ -181,8 +181,8 @@ class _Compaction:
         trials, first = iter(plan), 0
         while chunk := list(islice(trials, _PLANNED)):
             swept = key_table(self.keys[: len(chunk[0][1])], chunk)
-            places = pa.array(range(first, first + len(chunk)))
-            yield conform(swept.append_column(_PLACE, places), self._schema(KEYS))
+            indices = pa.array(range(first, first + len(chunk)))
+            yield conform(swept.append_column(_INDEX, indices), self._schema(KEYS))
             first += len(chunk)
 
     def _read(self, files: Files, table: str) -> pa.Table:
@@ -192,13 +192,13 @@ class _Compaction:
     def _schema(self, table: str) -> pa.Schema:
         # Dictionaries would be written in full with every piece of a table: plain text until the end.
         if table == KEYS:
-            return key_schema(self.keys).append(pa.field(_PLACE, pa.int64()))
+            return key_schema(self.keys).append(pa.field(_INDEX, pa.int64()))
         return plain(table_schema(table, self.keys))
 
 
 def _marked(trials: pa.Table, swept: Swept) -> pa.Table:
     """Rows of `trials` with what the plan says of each: its index, and whether it is current."""
-    index = swept.table[_PLACE].take(swept.find(trials["trial"]))
+    index = swept.table[_INDEX].take(swept.find(trials["trial"]))
     return put(put(trials, "index", index), "current", index.is_valid())
 
 

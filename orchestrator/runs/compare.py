@@ -25,20 +25,20 @@ class Difference:
     """The first value of a trial that is not the same.
 
     Attributes:
-        place: the row in its table, e.g. ``step 3, group layer0``; "" for the one row of `trials`.
+        position: the row in its table, e.g. ``step 3, group layer0``; "" for the one row of `trials`.
         column: its name; "rows" if one side has rows that the other has not.
         committed, computed: the value in the run, and now.
     """
 
     trial: str
     table: str
-    place: str
+    position: str
     column: str
     committed: str
     computed: str
 
     def __str__(self) -> str:
-        where = ", ".join(part for part in (f"trial {self.trial}", self.table, self.place) if part)
+        where = ", ".join(part for part in (f"trial {self.trial}", self.table, self.position) if part)
         return f"{where}, column {self.column}: {self.committed} in the run, {self.computed} now"
 
 
@@ -80,11 +80,11 @@ def first_difference(trial: str, held: Mapping[str, pa.Table], rows: Rows) -> Di
         new = _sorted(table, _computed(table, rows))
         if (first := _first(table, old, new)) is not None:
             longer = old if old.num_rows > new.num_rows else new
-            found.append((first.step, rank, table, _place(table, longer, first.row), first))
+            found.append((first.step, rank, table, _position(table, longer, first.row), first))
     if not found:
         return None
-    _, _, table, place, first = min(found, key=lambda entry: entry[:2])
-    return Difference(trial, table, place, first.column, *map(_shown, first.values))
+    _, _, table, position, first = min(found, key=lambda entry: entry[:2])
+    return Difference(trial, table, position, first.column, *map(_shown, first.values))
 
 
 def _part(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
@@ -106,9 +106,9 @@ def _first(table: str, old: pa.Table, new: pa.Table) -> _Found | None:
     promised = (column.name for column in TABLES[table] if column.deterministic)
     for name in (name for name in promised if name in old.column_names):
         one, other = _bits(old[name])[:row], _bits(new[name])[:row]
-        place = next((k for k, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), row)
-        if place < row:
-            row, column = place, name
+        position = next((k for k, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), row)
+        if position < row:
+            row, column = position, name
     if column:
         values = old[column][row].as_py(), new[column][row].as_py()
     elif old.num_rows != new.num_rows:
@@ -129,7 +129,7 @@ def _bits(column: pa.ChunkedArray) -> list[Any]:
     return [bits if there else None for bits, there in zip(patterns.tolist(), present, strict=True)]
 
 
-def _place(table: str, data: pa.Table, row: int) -> str:
+def _position(table: str, data: pa.Table, row: int) -> str:
     named = [name for name in SORT[table] if name != "trial"]
     return ", ".join(f"{name} {data[name][row].as_py()}" for name in named)
 

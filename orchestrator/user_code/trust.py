@@ -59,8 +59,8 @@ class Trust:
 
     def has_file(self, path: Path) -> bool:
         """Whether a file or folder lies in a trusted folder, once links are followed."""
-        place = path.resolve()
-        return any(place.is_relative_to(Path(folder).resolve()) for folder in self.folders)
+        target = path.resolve()
+        return any(target.is_relative_to(Path(folder).resolve()) for folder in self.folders)
 
     def has_module(self, name: str) -> bool:
         """Whether a module is, or belongs to, a trusted package."""
@@ -78,7 +78,7 @@ _trusted = Trust()
 
 
 def allow(trust: Trust) -> None:
-    """Sets what this process trusts, in the place of what it trusted before."""
+    """Sets what this process trusts, instead of what it trusted before."""
     global _trusted  # noqa: PLW0603 - it is a state of the process
     _trusted = trust
 
@@ -90,14 +90,14 @@ def trusted() -> Trust:
 
 def seen(path: Path) -> str:
     """A path, and what it is a link to."""
-    place = path.resolve()
-    return str(path) if place == path else f"{path} (a link to {place})"
+    target = path.resolve()
+    return str(path) if target == path else f"{path} (a link to {target})"
 
 
 def link(file: Path) -> str:
     """Why a file in a trusted folder is not executed."""
-    place = file.resolve()
-    return f"{file} leads to {place}, outside the trusted folders; {way_out(place.parent)}"
+    target = file.resolve()
+    return f"{file} leads to {target}, outside the trusted folders; {way_out(target.parent)}"
 
 
 def way_out(trusted: Path | str) -> str:

@@ -129,7 +129,7 @@ def test_last_bit_of_one_value_is_found_and_named(finished: Path, table: str, co
     assert difference.computed == repr(row[column])
     assert difference.committed == repr(next_float(row[column]))
     assert (
-        difference.place
+        difference.position
         == {
             "steps": f"step {row.get('step')}",
             "gradients": f"step {row.get('step')}, group {row.get('group')}",
@@ -157,7 +157,7 @@ def test_earliest_step_is_named_whatever_the_table(finished: Path) -> None:
     change(finished, "steps", "finite", late, lambda finite: not finite)
     (difference,) = verified(finished).differences
     assert (difference.table, difference.column) == ("gradients", "histogram")
-    assert difference.place.startswith("step 1, group ")
+    assert difference.position.startswith("step 1, group ")
 
 
 def test_zero_of_the_other_sign_null_and_missing_rows_are_differences(finished: Path) -> None:
@@ -168,7 +168,7 @@ def test_zero_of_the_other_sign_null_and_missing_rows_are_differences(finished: 
     pq.write_table(pq.read_table(part).slice(1), part)
     relist(finished)
     (difference,) = verified(finished).differences
-    assert difference.place == "step 0" or difference.column == "rows"
+    assert difference.position == "step 0" or difference.column == "rows"
 
 
 def rewrite(run: Path, table: str, how: Callable[[pa.Table], pa.Table]) -> None:
