@@ -15,7 +15,7 @@ from orchestrator.sweep.plan import Plan
 from orchestrator.training.worker import Preparation
 
 if TYPE_CHECKING:
-    from orchestrator.fleet.contract import Fleet
+    from orchestrator.driver.driver import Fleet
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ _WAIT_S = 0.25
 
 
 class Outcome(Protocol):
-    """How a call ended: a value, or an error and its traceback."""
+    """How a call ended: a value, or an error and its traceback as text."""
 
     @property
     def ticket(self) -> int: ...
@@ -33,13 +33,40 @@ class Outcome(Protocol):
 
 
 class Fleet(Protocol):
-    """Where work runs."""
+    """Where tasks run. A task is one call or several, done by one worker one after another."""
 
     @property
-    def size(self) -> int: ...
-    def idle(self) -> int: ...
-    def submit(self, calls: Sequence[Callable[[Any], Any]], helpers: int = 0) -> list[int]: ...
-    def wait(self, timeout_s: float) -> list[Any]: ...
+    def size(self) -> int:
+        """Number of workers, busy, idle or on their way."""
+
+    def idle(self) -> int:
+        """Number of workers that could start a task now."""
+
+    def submit(self, calls: Sequence[Callable[[Any], Any]], helpers: int = 0) -> list[int]:
+        """Starts a task on an idle worker.
+
+        A call that raises leaves the other calls of its task alone. A worker that dies loses all of them.
+
+        Args:
+            calls: of the task, each of the worker's ``training.loop.Team``; they must pickle.
+            helpers: number of idle workers to lend to a task of one call.
+
+        Returns:
+            A ticket for each call.
+
+        Raises:
+            ValueError: fewer workers are idle, or several calls ask for helpers.
+        """
+
+    def wait(self, timeout_s: float) -> Sequence[Outcome]:
+        """The calls that ended, as soon as there is one, or none after ``timeout_s``.
+
+        Raises:
+            ClusterLost: they can no longer end.
+        """
+
+    def close(self) -> None:
+        """Ends the workers, and with them the tasks that still run."""
 
 
 @dataclass

@@ -11,8 +11,8 @@ import ray
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
 from orchestrator.errors import WorkerCrashed, WorkerLost, WorkerOutOfMemory
+from orchestrator.fleet.calls import Call, CallOutcome, attempt
 from orchestrator.fleet.cluster import one_line
-from orchestrator.fleet.contract import Call, Outcome, attempt
 from orchestrator.fleet.inline import Alone
 
 _FETCH_S = 120.0
@@ -27,16 +27,18 @@ class Worker:
     def __init__(self, prepare: Callable[[], None]) -> None:
         self._prepared = _portable(attempt(0, prepare))
 
-    def ready(self) -> list[Outcome]:
+    def ready(self) -> list[CallOutcome]:
         """Answers once the worker is up and has nothing else to do; or why it is of no use."""
         return [self._prepared]
 
-    def run(self, tickets: Sequence[int], calls: Sequence[Call], helpers: list[Any]) -> list[Outcome]:
+    def run(self, tickets: Sequence[int], calls: Sequence[Call], helpers: list[Any]) -> list[CallOutcome]:
         """Runs a task, one call after another, with the helpers that were lent to it."""
         team = RayTeam(helpers) if helpers else Alone()
         return [_portable(attempt(ticket, call, team)) for ticket, call in zip(tickets, calls, strict=True)]
 
-    def call(self, index: int, function: Callable[[Any, Any], Any], shared: Any, item: Any) -> list[Outcome]:
+    def call(
+        self, index: int, function: Callable[[Any, Any], Any], shared: Any, item: Any
+    ) -> list[CallOutcome]:
         """Helps another worker: item ``index`` of its ``map``."""
         return [_portable(attempt(index, function, shared, item))]
 
@@ -44,7 +46,7 @@ class Worker:
 ACTOR: Any = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
 
 
-def _portable(outcome: Outcome) -> Outcome:
+def _portable(outcome: CallOutcome) -> CallOutcome:
     """``outcome`` with an error that can be read back; not every exception survives pickling."""
     try:
         pickle.loads(pickle.dumps(outcome.error))
@@ -53,16 +55,16 @@ def _portable(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def fetch(reference: Any, *tickets: int) -> list[Outcome]:
+def fetch(reference: Any, *tickets: int) -> list[CallOutcome]:
     """What the calls of a task that is ready came to; its worker may have died under it."""
     try:
-        outcomes: list[Outcome] = ray.get(reference, timeout=_FETCH_S)
+        outcomes: list[CallOutcome] = ray.get(reference, timeout=_FETCH_S)
         return outcomes
     except RayTaskError as error:
         found, trace = _unsent(error, len(tickets)), str(error)
     except RayError as error:
         found, trace = loss(error), str(error)
-    return [Outcome(ticket, error=found, trace=trace) for ticket in tickets]
+    return [CallOutcome(ticket, error=found, trace=trace) for ticket in tickets]
 
 
 def _unsent(error: RayTaskError, calls: int) -> Exception:
@@ -84,7 +86,7 @@ def loss(error: RayError) -> WorkerLost:
 
 
 class RayTeam:
-    """This worker and the helpers lent to it; see ``contract.Team``."""
+    """This worker and the helpers lent to it; see ``training.loop.Team``."""
 
     def __init__(self, helpers: list[Any]) -> None:
         self._helpers = helpers
@@ -105,7 +107,7 @@ class RayTeam:
         return [results[i] for i in range(len(items))]
 
 
-def _value(outcome: Outcome) -> Any:
+def _value(outcome: CallOutcome) -> Any:
     if outcome.error is None:
         return outcome.value
     if not isinstance(outcome.error, WorkerLost):

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from orchestrator.fleet.contract import Call, Outcome, attempt, check_task
+from orchestrator.fleet.calls import Call, CallOutcome, attempt, check_task
 
 
 class Alone:
@@ -22,7 +22,7 @@ class Alone:
 
 
 class InlineFleet:
-    """Runs one task at a time in the calling process; see ``contract.Fleet``.
+    """Runs one task at a time in the calling process; see ``driver.driver.Fleet``.
 
     Args:
         prepare: called once, before the first task.
@@ -32,7 +32,7 @@ class InlineFleet:
 
     def __init__(self, prepare: Callable[[], None]) -> None:
         prepare()
-        self._queue: deque[Callable[[], Outcome]] = deque()
+        self._queue: deque[Callable[[], CallOutcome]] = deque()
         self._tickets = count(1)
 
     def idle(self) -> int:
@@ -48,7 +48,7 @@ class InlineFleet:
         ]
         return tickets
 
-    def wait(self, timeout_s: float) -> list[Outcome]:  # noqa: ARG002 - there is nothing to wait for
+    def wait(self, timeout_s: float) -> list[CallOutcome]:  # noqa: ARG002 - there is nothing to wait for
         """Runs the next call of the task that was submitted, however long it takes."""
         return [self._queue.popleft()()] if self._queue else []
 

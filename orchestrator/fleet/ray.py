@@ -15,8 +15,8 @@ import ray
 
 from orchestrator.errors import FleetError
 from orchestrator.fleet.actor import ACTOR, fetch
+from orchestrator.fleet.calls import Call, CallOutcome, check_task
 from orchestrator.fleet.cluster import capacity
-from orchestrator.fleet.contract import Call, Outcome, check_task
 from orchestrator.fleet.presence import Presence
 
 PATIENCE_S = 300.0
@@ -42,7 +42,7 @@ class _Task:
 
 
 class RayFleet:
-    """Actors on the Ray cluster that this process has joined; see ``contract.Fleet``.
+    """Actors on the Ray cluster that this process has joined; see ``driver.driver.Fleet``.
 
     They start in the background. ``idle`` and ``wait`` raise FleetError when none comes up, and ClusterLost
     when the cluster is gone.
@@ -107,13 +107,13 @@ class RayFleet:
     def _busy(self) -> list[Any]:
         return [worker for task in self._tasks.values() for worker in task.workers]
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
+    def wait(self, timeout_s: float) -> list[CallOutcome]:
         """Calls that ended; returns early, perhaps with none, when a worker has come up."""
         self._presence.check()
         with self._presence.explained():
             return self._ended(timeout_s)
 
-    def _ended(self, timeout_s: float) -> list[Outcome]:
+    def _ended(self, timeout_s: float) -> list[CallOutcome]:
         pending = [*self._tasks, *self._starting, *self._returning]
         done, _ = ray.wait(pending, timeout=timeout_s) if pending else ([], [])
         if done:  # collect whatever else is there
@@ -136,7 +136,7 @@ class RayFleet:
         actor = ACTOR.options(**options).remote(self._prepare)
         self._starting[actor.ready.remote()] = actor
 
-    def _end(self, reference: Any, task: _Task) -> list[Outcome]:
+    def _end(self, reference: Any, task: _Task) -> list[CallOutcome]:
         outcomes = fetch(reference, *task.tickets)
         if all(outcome.error is None for outcome in outcomes):
             self._idle += task.workers

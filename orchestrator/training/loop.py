@@ -29,11 +29,20 @@ Sum = TypeVar("Sum", bound=Summed)
 
 
 class Team(Protocol):
-    """What computes the shards of a step: this process, or several."""
+    """The workers that a running task may use: its own, and those lent to it."""
 
     @property
-    def size(self) -> int: ...
-    def map(self, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> list[Any]: ...
+    def size(self) -> int:
+        """Number of workers, the task's own included."""
+
+    def map(self, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> list[Any]:
+        """``[function(shared, item) for item in items]``, spread over the workers.
+
+        ``shared`` travels once to each worker. What ``function`` raises, ``map`` raises.
+
+        Raises:
+            WorkerLost: a worker died.
+        """
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from orchestrator.api.placing import on_gpus
 from orchestrator.backends.aer import simulator
 from orchestrator.cli import main
 from orchestrator.errors import FleetError, InputError
-from orchestrator.fleet.contract import Team
+from orchestrator.training.loop import Team
 
 doctor: Any = importlib.import_module("orchestrator.cli.doctor")  # in its package, a command has that name
 

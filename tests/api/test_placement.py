@@ -16,7 +16,7 @@ import orchestrator
 from orchestrator.api import placing, running
 from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
-from orchestrator.fleet.contract import Call
+from orchestrator.fleet.calls import Call
 from orchestrator.fleet.inline import InlineFleet
 
 INLINE = orchestrator.Where(inline=True)

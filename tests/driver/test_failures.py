@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.driver.failures import Failure, Kind
 from orchestrator.errors import CertificateError, ChangedFile, WorkerCrashed, WorkerLost, WorkerOutOfMemory
-from orchestrator.fleet.contract import attempt
+from orchestrator.fleet.calls import attempt
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,11 @@ from ray.exceptions import (
 )
 from waiting import WITHIN_S, end, until
 
+from orchestrator.driver.driver import Fleet
 from orchestrator.errors import Fault, FleetError, InputError, WorkerCrashed, WorkerLost, WorkerOutOfMemory
-from orchestrator.fleet.contract import Fleet, Outcome, Team
+from orchestrator.fleet.calls import CallOutcome
 from orchestrator.fleet.inline import InlineFleet
+from orchestrator.training.loop import Team
 
 PREEMPTED = NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED
 
@@ -117,7 +119,7 @@ def fleet(request: pytest.FixtureRequest) -> Any:
 def test_outcome_carries_the_value(fleet: Fleet) -> None:
     until(fleet.idle)
     (ticket,) = fleet.submit([call(double, 21)])
-    assert end_of(fleet, ticket) == Outcome(ticket, 42)
+    assert end_of(fleet, ticket) == CallOutcome(ticket, 42)
 
 
 def test_ticket_is_new_every_time(fleet: Fleet) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from waiting import until
 
-from orchestrator.fleet.contract import Call, Fleet, Outcome
+from orchestrator.driver.driver import Fleet
+from orchestrator.fleet.calls import Call, CallOutcome
 
 
 def nothing() -> None:
@@ -19,24 +20,24 @@ def call(function: Callable[..., Any], *arguments: Any) -> Call:
     return lambda team: function(team, *arguments)
 
 
-def end_of(fleet: Fleet, ticket: int) -> Outcome:
+def end_of(fleet: Fleet, ticket: int) -> CallOutcome:
     """The outcome of the only call that is out."""
     (outcome,) = until(lambda: fleet.wait(1.0))
     assert outcome.ticket == ticket
     return outcome
 
 
-def run_on(fleet: Fleet, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> Outcome:
+def run_on(fleet: Fleet, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> CallOutcome:
     """Runs a task of one call."""
     until(lambda: fleet.idle() > helpers)
     (ticket,) = fleet.submit([call(function, *arguments)], helpers)
     return end_of(fleet, ticket)
 
 
-def run_together(fleet: Fleet, *calls: Call) -> list[Outcome]:
+def run_together(fleet: Fleet, *calls: Call) -> list[CallOutcome]:
     """Runs a task of these calls; their outcomes in the order of the calls."""
     until(fleet.idle)
     tickets = fleet.submit(calls)
-    ended: dict[int, Outcome] = {}
+    ended: dict[int, CallOutcome] = {}
     until(lambda: ended.update((one.ticket, one) for one in fleet.wait(1.0)) or len(ended) == len(calls))
     return [ended[ticket] for ticket in tickets]

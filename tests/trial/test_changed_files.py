@@ -18,12 +18,12 @@ from waiting import until
 
 import orchestrator
 from orchestrator.api.running import Watcher
-from orchestrator.driver.driver import Progress
+from orchestrator.driver.driver import Fleet, Progress
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Packer
 from orchestrator.driver.scheduler import Failed, Work
 from orchestrator.errors import ChangedFile, InputError
-from orchestrator.fleet.contract import Fleet, Outcome
+from orchestrator.fleet.calls import CallOutcome
 from orchestrator.fleet.inline import Alone
 from orchestrator.sweep.file import load
 from orchestrator.training.advance import Limits, advance
@@ -243,7 +243,7 @@ def test_helpers_make_ready_once_and_refuse_what_changed(tmp_path: Path) -> None
     assert f"data.path: {tmp_path}/points.csv is not there; restore" in str(refused)
 
 
-def advanced(fleet: Fleet, pack: Pack, helpers: int) -> Outcome:
+def advanced(fleet: Fleet, pack: Pack, helpers: int) -> CallOutcome:
     """Two steps of a pack, the shards spread over a worker and its helpers."""
     return run_on(fleet, advance, pack, Limits(2, math.inf), helpers=helpers)
 
