@@ -716,7 +716,7 @@ def test_plain_text_keeps_what_is_shown(text: str, expected: str) -> None:
 def test_failures_are_kept_as_plain_text() -> None:
     """Ray colours the names of actors."""
     assert (
-        Failure.of(WorkerLost("\x1b[36mray::Worker\x1b[39m died"), "").told(1)
+        Failure.of(WorkerLost("\x1b[36mray::Worker\x1b[39m died"), "").message(1)
         == "worker lost: ray::Worker died"
     )
     failure = Failure.of(ValueError(), '  File "\x1b[35mx.py", line 1\nValueError: \x1b[1mno\x1b[0m \udcff')

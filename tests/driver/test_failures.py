@@ -64,11 +64,11 @@ def test_only_a_failed_check_and_a_changed_file_hold_for_the_whole_pack() -> Non
 
 def test_changed_file_has_no_traceback_and_counts_as_identical_by_its_name() -> None:
     first, other = (Failure.of(ChangedFile(f"{name} changed"), "Traceback") for name in ("a.csv", "b.csv"))
-    assert first.told(1) == first.mark == "changed file: a.csv changed"
+    assert first.message(1) == first.mark == "changed file: a.csv changed"
     assert first.mark != other.mark
 
 
 def test_last_of_several_says_how_many() -> None:
     failure = Failure.of(WorkerCrashed("SIGSEGV"), "")
-    assert failure.told(1) == "crash: SIGSEGV"
-    assert failure.told(3) == "crash, 3 times without a step between; the last: SIGSEGV"
+    assert failure.message(1) == "crash: SIGSEGV"
+    assert failure.message(3) == "crash, 3 times without a step between; the last: SIGSEGV"
