@@ -12,8 +12,8 @@ from orchestrator.driver.packs import PlannedPack
 from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.training.pack import Pack
 
-_TASK_SECONDS = 0.2
-"""A task is to take so long: what lies between two tasks of a worker is some hundredths of a second."""
+_TASK_SECONDS = 1.0
+"""A task is to take so long. Between two tasks a worker waits for the driver, some hundredths of a second."""
 
 _MOST_PACKS = 32
 """Of a task."""
