@@ -75,7 +75,8 @@ def test_sweep_is_submitted_once_cancelled_and_gone_on_with(
     heads: dict[str, Head], sweep: Path, tmp_path: Path
 ) -> None:
     at, out = ("--address", heads["closed"].dashboard), tmp_path / "run"
-    ask = ("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 2)
+    together = "placement.pack=4"  # all trials have begun, be it that one worker came up too late
+    ask = ("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 2, "--set", together)
     first = said(*ask, "--set", ENDLESS)
     assert first.startswith("submitted job-")
     assert f"the run is kept in {out} on this machine\n" in first
