@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from object_store import bucket, store_url  # noqa: F401 - fixtures
 from paths import ROOT, TESTS
+from sweeps import SMALL
 
 # Not by the clock: examples are drawn slowly where the machine is busy.
 settings.register_profile(
@@ -122,3 +123,11 @@ def own_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("RAY_TMPDIR", folder)
         yield
+
+
+@pytest.fixture(scope="session")
+def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of ``sweeps.SMALL``."""
+    path = tmp_path_factory.mktemp("small") / "small.yaml"
+    path.write_text(SMALL)
+    return path

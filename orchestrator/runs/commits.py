@@ -29,7 +29,7 @@ NO_TRIALS = np.empty(0, np.uint64)
 def write_commit(
     folder: Storage, follows: int, tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]
 ) -> Commit:
-    """Writes a commit behind ``follows``; it counts once this returns."""
+    """Writes a commit after commit number ``follows``; the new one counts once this returns."""
     contents = {table: (data.schema, [data]) for table, data in tables.items()}
     return _write(folder, Commit(_next(folder, follows), follows, 0, (), {}), contents, states)
 

@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from paths import SUPPORT
-from sweeps import SMALL
 
 import orchestrator
 from orchestrator.runs.digest import digest
@@ -19,18 +17,11 @@ from orchestrator.runs.digest import digest
 INLINE = orchestrator.Where(inline=True)
 
 
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sweep") / "small.yaml"
-    path.write_text(SMALL)
-    return path
-
-
 def digest_of(out: Path) -> str:
     return digest(orchestrator.open_run(out)).total
 
 
-def run_sick(sweep: Path, out: Path, *overrides: str, immune: bool = False) -> int:
+def run_sick(small_sweep: Path, out: Path, *overrides: str, immune: bool = False) -> int:
     """The exit code of a sweep in a process that knows the engines of ``sick_engines``."""
     done = subprocess.run(
         [
@@ -39,7 +30,7 @@ def run_sick(sweep: Path, out: Path, *overrides: str, immune: bool = False) -> i
             "error",
             "-c",
             "import sick_engines; sick_engines.main()",
-            sweep,
+            small_sweep,
             out,
             *overrides,
         ],
@@ -63,8 +54,8 @@ ALLERGIC = (
 """A sweep of five trials, of which some, but not all, meet what their engine cannot stand."""
 
 
-def test_error_in_a_users_code_fails_the_trials_that_raise(sweep: Path, tmp_path: Path) -> None:
-    assert run_sick(sweep, tmp_path / "run", *ALLERGIC) == 1
+def test_error_in_a_users_code_fails_the_trials_that_raise(small_sweep: Path, tmp_path: Path) -> None:
+    assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC) == 1
     trials = pd.read_parquet(tmp_path / "run" / "trials").sort_values("index")
     assert set(trials.status) == {"done", "failed"}
     failed = trials[trials.status == "failed"]
@@ -76,57 +67,61 @@ def test_error_in_a_users_code_fails_the_trials_that_raise(sweep: Path, tmp_path
     assert steps.reindex(ran.index, fill_value=0).tolist() == [-(-count // 2) for count in ran]
 
 
-def test_failed_trials_are_kept_and_still_told(sweep: Path, tmp_path: Path) -> None:
+def test_failed_trials_are_kept_and_still_told(small_sweep: Path, tmp_path: Path) -> None:
     forged = "base.gradient={engine: forged}"
-    assert run_sick(sweep, tmp_path / "run", forged) == 1
+    assert run_sick(small_sweep, tmp_path / "run", forged) == 1
     trials = pd.read_parquet(tmp_path / "run" / "trials")
     assert set(trials.status) == {"failed"}
     assert set(trials.steps) == {0}
     assert set(trials.attempts) == {1}
     assert trials.error.str.endswith("CertificateError: the gradient is 2, the check says 1\n").all()
     assert trials.started_at.isna().all()
-    assert run_sick(sweep, tmp_path / "run", forged) == 1
+    assert run_sick(small_sweep, tmp_path / "run", forged) == 1
     assert len(pd.read_parquet(tmp_path / "run" / "trials")) == 10
 
 
-def test_failed_trials_run_again_as_if_they_had_never_failed(sweep: Path, tmp_path: Path) -> None:
-    assert run_sick(sweep, tmp_path / "well", *ALLERGIC, immune=True) == 0
-    assert run_sick(sweep, tmp_path / "run", *ALLERGIC) == 1
-    assert run_sick(sweep, tmp_path / "run", *ALLERGIC, immune=True) == 1  # kept, as nobody asked
+def test_failed_trials_run_again_as_if_they_had_never_failed(small_sweep: Path, tmp_path: Path) -> None:
+    assert run_sick(small_sweep, tmp_path / "well", *ALLERGIC, immune=True) == 0
+    assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC) == 1
+    assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC, immune=True) == 1  # kept, as nobody asked
     before = pd.read_parquet(tmp_path / "run" / "trials").set_index("trial")
-    assert run_sick(sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, immune=True) == 0
+    assert run_sick(small_sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, immune=True) == 0
     after = pd.read_parquet(tmp_path / "run" / "trials").set_index("trial")
     kept = before[before.status == "done"].index
     assert after.started_at[kept].tolist() == before.started_at[kept].tolist()
     assert digest_of(tmp_path / "run") == digest_of(tmp_path / "well")
 
 
-def test_trials_that_fail_again_are_there_once(sweep: Path, tmp_path: Path) -> None:
+def test_trials_that_fail_again_are_there_once(small_sweep: Path, tmp_path: Path) -> None:
     for words in ((), ("--retry-failed",)):
-        assert run_sick(sweep, tmp_path / "run", *words, *ALLERGIC) == 1
+        assert run_sick(small_sweep, tmp_path / "run", *words, *ALLERGIC) == 1
     assert len(pd.read_parquet(tmp_path / "run" / "trials")) == 5
 
 
-def test_retry_leaves_failures_alone_that_the_sweep_no_longer_names(sweep: Path, tmp_path: Path) -> None:
-    assert run_sick(sweep, tmp_path / "run", *ALLERGIC) == 1
+def test_retry_leaves_failures_alone_that_the_sweep_no_longer_names(
+    small_sweep: Path, tmp_path: Path
+) -> None:
+    assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC) == 1
     other = ("base.steps=2", "base.gradient={engine: backprop}")
-    assert run_sick(sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, *other) == 0  # nor do they count
+    assert (
+        run_sick(small_sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, *other) == 0
+    )  # nor do they count
     assert set(pd.read_parquet(tmp_path / "run" / "trials").status) == {"done", "failed"}
 
 
-def test_identical_failures_stop_the_sweep_and_keep_what_is_done(sweep: Path, tmp_path: Path) -> None:
+def test_identical_failures_stop_the_sweep_and_keep_what_is_done(small_sweep: Path, tmp_path: Path) -> None:
     single = ("placement.pack=1", "stop_after.identical_failures=1")
-    assert run_sick(sweep, tmp_path / "run", *ALLERGIC, *single) == 1
+    assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC, *single) == 1
     run = orchestrator.open_run(tmp_path / "run")
     assert not run.finished
     assert run.trials.num_rows < 5
     assert run.count("failed") == 1
-    assert run_sick(sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, *single, immune=True) == 0
+    assert run_sick(small_sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, *single, immune=True) == 0
     assert orchestrator.open_run(tmp_path / "run").count("done") == 5
 
 
-def test_sweep_stopped_early_says_why_and_how_to_go_on(sweep: Path, tmp_path: Path) -> None:
-    words = ["run", str(sweep), "--inline", "--out", str(tmp_path / "run")]
+def test_sweep_stopped_early_says_why_and_how_to_go_on(small_sweep: Path, tmp_path: Path) -> None:
+    words = ["run", str(small_sweep), "--inline", "--out", str(tmp_path / "run")]
     for override in (*ALLERGIC, "placement.pack=1", "stop_after.identical_failures=1"):
         words += ["--set", override]
     code = "import sick_engines; from orchestrator.cli import main; main()"
@@ -146,8 +141,8 @@ def test_sweep_stopped_early_says_why_and_how_to_go_on(sweep: Path, tmp_path: Pa
     assert fourth == f"  {shlex.join(['orchestrator', *words, '--retry-failed'])}"
 
 
-def test_diverged_trial_says_in_which_step(sweep: Path, tmp_path: Path) -> None:
-    orchestrator.run(sweep, tmp_path / "run", where=INLINE)
+def test_diverged_trial_says_in_which_step(small_sweep: Path, tmp_path: Path) -> None:
+    orchestrator.run(small_sweep, tmp_path / "run", where=INLINE)
     trials = pd.read_parquet(tmp_path / "run" / "trials")
     diverged = trials[trials.status == "diverged"]
     assert diverged.error.tolist() == [f"non-finite: in step {steps - 1}" for steps in diverged.steps]
