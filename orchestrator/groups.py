@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+Blocks = tuple[tuple[int, int], ...]
+"""Slices [start, stop) of the parameter vector. A block-diagonal metric is zero outside of them."""
+
 
 @dataclass(frozen=True)
 class Group:

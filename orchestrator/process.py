@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 
 _PATIENCE_S = 5.0
 _listeners: list[Callable[[str], None]] = []
@@ -47,7 +47,7 @@ def patience(what: str) -> Iterator[None]:
         timer.cancel()
 
 
-def patiently(items: Iterable[Item], count: int, what: str) -> Iterator[Item]:
+def patiently(items: Iterable[T], count: int, what: str) -> Iterator[T]:
     """The items; gives notice once, after some seconds, of how long it takes to go through all of them.
 
     Args:

@@ -19,7 +19,7 @@ from orchestrator.driver.others import MOST, why_others
 from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.runs.reader import Run
-from orchestrator.runs.storage.places import located
+from orchestrator.runs.storage.opening import address
 from orchestrator.runs.writer import RunWriter
 from orchestrator.sweep.file import Sweep, load
 from orchestrator.sweep.plan import Plan
@@ -121,7 +121,7 @@ def run(
     planned = load(Path(sweep), overrides, Path(root), trust)
     if where.inline:
         check_here(planned.plan)
-    folder = located(f"runs/{planned.name}" if out is None else out)
+    folder = address(f"runs/{planned.name}" if out is None else out)
     with _open(planned, folder, mixed_versions) as writer:
         again = _take_back_failures(writer, planned.plan) if retry_failed else 0
         done = Done(writer.ended(), writer.states())

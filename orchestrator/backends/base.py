@@ -39,7 +39,7 @@ class Part:
     derivative: Array
 
 
-class Adjoint(Evaluator, Protocol):
+class AdjointEvaluator(Evaluator, Protocol):
     """A program made ready for adjoint differentiation."""
 
     @property
@@ -105,7 +105,7 @@ class Backend(Config):
         """Whether it takes adjoint derivatives."""
         return False
 
-    def adjoint(self, program: Program) -> Adjoint:
+    def adjoint(self, program: Program) -> AdjointEvaluator:
         """Makes ready for adjoint differentiation, if it ``differentiates``."""
         raise NotImplementedError
 

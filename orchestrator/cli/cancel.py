@@ -42,7 +42,7 @@ def _cancel_driver(run: str) -> None:
     """Asks the driver of a run to stop, and waits until it has."""
     from orchestrator.runs.control import Control
     from orchestrator.runs.storage.base import explained
-    from orchestrator.runs.storage.places import storage
+    from orchestrator.runs.storage.opening import storage
 
     folder = storage(run)
     with explained(folder.root, "name the directory of a run"):

@@ -51,29 +51,29 @@ def doctor() -> None:
         raise SystemExit(1)
 
 
-Check = tuple[bool | None, str, str]
+Finding = tuple[bool | None, str, str]
 """Whether it is there (None: optional and missing), what, and what was found or what to do."""
 
 
-def _python() -> Check:
+def _python() -> Finding:
     return sys.version_info >= (3, 11), "Python", sys.version.split()[0]
 
 
-def _package(name: str) -> Check:
+def _package(name: str) -> Finding:
     try:
         return True, name, version(name)
     except PackageNotFoundError:
         return False, name, f"missing: pip install {name}"
 
 
-def _memory() -> Check:
+def _memory() -> Finding:
     from orchestrator.trial.problem import size
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return True, "CPUs, memory", f"{os.cpu_count()}, {size(memory)}"
 
 
-def _kernel_cache() -> Check:
+def _kernel_cache() -> Finding:
     """Where Numba keeps compiled kernels; without it every worker compiles for itself."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     places = [Path(chosen)] if chosen else [Path(__file__).parents[1] / "engines", Path.home() / ".cache"]
@@ -92,7 +92,7 @@ def _writable(place: Path) -> bool:
         return False
 
 
-def _aer_package() -> Check:
+def _aer_package() -> Finding:
     """Either of the two packages of Aer; of both at once only one is really there."""
     found = [f"{name} {version(name)}" for name in _AER_PACKAGES if _installed(name)]
     if len(found) == 1:
@@ -109,7 +109,7 @@ def _installed(name: str) -> bool:
         return False
 
 
-def _aer() -> Check:
+def _aer() -> Finding:
     from orchestrator.backends.aer.simulator import devices, methods
 
     try:
@@ -118,7 +118,7 @@ def _aer() -> Check:
         return False, "Aer offers", f"nothing, it does not load: {error}; {_CUDA_LIBRARIES}"
 
 
-def _gpu() -> Check:
+def _gpu() -> Finding:
     from orchestrator.backends.aer.simulator import no_gpu
 
     cards = _cards() or "no NVIDIA card found"
@@ -140,7 +140,7 @@ def _cards() -> str:
     return ", ".join(line.partition(" (UUID")[0] for line in asked.stdout.splitlines())
 
 
-def _ray() -> Check:
+def _ray() -> Finding:
     from orchestrator.fleet.cluster import running_cluster
 
     found = running_cluster()

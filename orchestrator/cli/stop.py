@@ -25,7 +25,7 @@ def stop(run: str, trials: tuple[str, ...]) -> None:
     """
     from orchestrator.runs.control import Control
     from orchestrator.runs.reader import Run
-    from orchestrator.runs.storage.places import storage
+    from orchestrator.runs.storage.opening import storage
 
     faults = [
         Fault("TRIAL", f"is {trial!r}, must be an id of 16 hexadecimal digits")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.data.columns import Column, Columns
+from orchestrator.data.columns import Columns, ColumnValues
 from orchestrator.errors import InputError
 
 _SEPARATORS = (",", ";", "\t", "|", " ")
@@ -49,7 +49,7 @@ def read_csv(content: bytes, dialect: Dialect) -> Columns:
     _check_separator(content, dialect.separator)
     table = _csv(content, dialect)
 
-    def values(name: str) -> Column:
+    def values(name: str) -> ColumnValues:
         found = _values(table.column(name))
         return _exact(found, content, dialect, name) if _beyond_int64(found) else found
 
@@ -111,8 +111,8 @@ def _check_separator(content: bytes, separator: str) -> None:
         )
 
 
-def _values(column: Any) -> Column:
-    """A column of Arrow's as ``Column`` says."""
+def _values(column: Any) -> ColumnValues:
+    """A column of Arrow's as ``ColumnValues`` says."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
@@ -126,7 +126,7 @@ def _values(column: Any) -> Column:
     return np.asarray(column.to_numpy())
 
 
-def _decimals(column: Any) -> Column:
+def _decimals(column: Any) -> ColumnValues:
     """Decimals without digits after the point as whole numbers, others as the nearest float64."""
     import pyarrow as pa
 
@@ -135,20 +135,20 @@ def _decimals(column: Any) -> Column:
     return _whole_numbers([int(value) for value in column.to_pylist()])
 
 
-def _whole_numbers(values: list[int]) -> Column:
+def _whole_numbers(values: list[int]) -> ColumnValues:
     """int64 where it can hold them, else Python integers."""
     held = all(-(2**63) <= value < 2**63 for value in values)
     return np.array(values, np.int64 if held else object)
 
 
-def _beyond_int64(column: Column) -> bool:
+def _beyond_int64(column: ColumnValues) -> bool:
     """Whether pyarrow may have read whole numbers as float64 because int64 cannot hold them."""
     if column.dtype.kind != "f" or not np.isfinite(column).all():
         return False
     return bool(len(column) and np.abs(column).max() >= 2.0**63)
 
 
-def _exact(column: Column, content: bytes, dialect: Dialect, name: str) -> Column:
+def _exact(column: ColumnValues, content: bytes, dialect: Dialect, name: str) -> ColumnValues:
     """The column as Python integers, if it is written as whole numbers."""
     text = csv_text(content, dialect, name)
     return _whole_numbers([int(one) for one in text]) if all(map(_WHOLE.fullmatch, text)) else column

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[Any]
+ColumnValues = NDArray[Any]
 """[N], or [N, k] for a matrix. Numbers and booleans keep their type; missing ones are NaN. Text is an object
 array, with None where missing; so are Python integers where int64 cannot hold them, and all else."""
 
@@ -33,7 +33,7 @@ class Columns:
     """
 
     names: tuple[str, ...]
-    read: Callable[[str], Column]
+    read: Callable[[str], ColumnValues]
     index: frozenset[str] = frozenset()
     fingerprint: str = ""
 
@@ -46,7 +46,7 @@ class Columns:
                 yield name
 
 
-def _numbers_the_rows(column: Column) -> bool:
+def _numbers_the_rows(column: ColumnValues) -> bool:
     """Whether a column holds whole numbers, each once, in any order."""
     return column.ndim == 1 and column.dtype.kind in "iu" and len(np.unique(column)) == len(column)
 

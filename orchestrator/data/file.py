@@ -14,10 +14,10 @@ from orchestrator.config.files import located
 from orchestrator.config.text import near, show
 from orchestrator.data import tabular
 from orchestrator.data.arrow import Dialect
-from orchestrator.data.columns import Column, Columns, listed, quoted, repeated, text_of
+from orchestrator.data.columns import Columns, ColumnValues, listed, quoted, repeated, text_of
 from orchestrator.data.source import Source, Table
 from orchestrator.data.usable import (
-    Kind,
+    TargetKind,
     coded,
     floats,
     input_faults,
@@ -46,7 +46,7 @@ class File(Source):
         min_length=1, description=".parquet, .csv or .npz; a relative path starts at the sweep file's folder"
     )
     target: str = Field(description="name of the column to predict")
-    target_kind: Kind | None = Field(
+    target_kind: TargetKind | None = Field(
         default=None,
         description="class: the target's whole numbers, text or booleans are classes; value: its numbers are "
         "values to predict; null: classes unless they are floats",
@@ -167,7 +167,11 @@ class File(Source):
         return faults
 
     def _faults(
-        self, columns: Columns, inputs: Mapping[str, Column], target: Column, weights: Column | None
+        self,
+        columns: Columns,
+        inputs: Mapping[str, ColumnValues],
+        target: ColumnValues,
+        weights: ColumnValues | None,
     ) -> list[Fault]:
         """What is wrong with the columns that are there."""
         index = [] if self.inputs else list(columns.index_like(self._input_names(columns)))
@@ -208,7 +212,7 @@ def _raise(faults: list[Fault]) -> None:
         raise InputError(faults)
 
 
-def _expanded(columns: Columns, names: Iterable[str]) -> Iterator[tuple[str, Column]]:
+def _expanded(columns: Columns, names: Iterable[str]) -> Iterator[tuple[str, ColumnValues]]:
     for name in names:
         column = columns.read(name)
         if column.ndim == 1:

@@ -16,7 +16,7 @@ import numpy as np
 from orchestrator.addresses import is_uri, masked
 from orchestrator.config.files import content
 from orchestrator.data.arrow import Dialect, csv_text, read_csv, read_parquet
-from orchestrator.data.columns import Column, Columns, listed, repeated
+from orchestrator.data.columns import Columns, ColumnValues, listed, repeated
 from orchestrator.errors import InputError
 from orchestrator.process import memory_bytes
 
@@ -53,7 +53,7 @@ def columns(path: str, dialect: Dialect) -> Columns:
         found = _READERS[suffix(path)](content, dialect)
     _check_names(path, found.names)
 
-    def read(name: str) -> Column:
+    def read(name: str) -> ColumnValues:
         with _explained(path):
             return found.read(name)
 
@@ -169,7 +169,7 @@ def _read_npz(content: bytes, dialect: Dialect) -> Columns:  # noqa: ARG001 - on
     return Columns(tuple(found), found.__getitem__)
 
 
-def _array(archive: Any, name: str) -> Column:
+def _array(archive: Any, name: str) -> ColumnValues:
     """An array of an archive; what it calls so may also be some other file."""
     try:
         found = archive[name]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.data.arrow import Dialect
-from orchestrator.data.columns import Column, listed, quoted
+from orchestrator.data.columns import ColumnValues, listed, quoted
 from orchestrator.errors import Fault
 from orchestrator.groups import Array
 
-Kind = Literal["class", "value"]
+TargetKind = Literal["class", "value"]
 
 _MOST_FAULTS = 10
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -27,7 +27,7 @@ _BITS = 24
 """Differences keep as many bits as those of single precision, or whole numbers are refused."""
 
 
-def input_faults(inputs: Mapping[str, Column], dialect: Dialect | None) -> list[Fault]:
+def input_faults(inputs: Mapping[str, ColumnValues], dialect: Dialect | None) -> list[Fault]:
     """What is wrong with the input columns; ``dialect`` is that of a CSV file, None for others."""
     reasons = {name: reason for name, column in inputs.items() if (reason := _unusable(column, dialect))}
     faults = [Fault("data.inputs", f"column {quoted(name)} {reason}") for name, reason in reasons.items()]
@@ -37,7 +37,7 @@ def input_faults(inputs: Mapping[str, Column], dialect: Dialect | None) -> list[
     return faults
 
 
-def weight_faults(weights: Column | None, dialect: Dialect | None) -> list[Fault]:
+def weight_faults(weights: ColumnValues | None, dialect: Dialect | None) -> list[Fault]:
     """What is wrong with the column of weights."""
     if weights is None:
         return []
@@ -50,7 +50,10 @@ def weight_faults(weights: Column | None, dialect: Dialect | None) -> list[Fault
 
 
 def target_faults(
-    target: Column, kind: Kind | None, dialect: Dialect | None, written: Callable[[int], str | None]
+    target: ColumnValues,
+    kind: TargetKind | None,
+    dialect: Dialect | None,
+    written: Callable[[int], str | None],
 ) -> list[Fault]:
     """What is wrong with the target.
 
@@ -69,7 +72,7 @@ def target_faults(
     return [Fault("data.target", f"the column {reason}")] if reason else []
 
 
-def coded(target: Column, kind: Kind | None) -> tuple[Array, tuple[str, ...]]:
+def coded(target: ColumnValues, kind: TargetKind | None) -> tuple[Array, tuple[str, ...]]:
     """Targets as a data set counts them, and the names of the classes; no names for values."""
     if _holds_values(target, kind):
         return floats(target), ()
@@ -77,7 +80,7 @@ def coded(target: Column, kind: Kind | None) -> tuple[Array, tuple[str, ...]]:
     return index.astype(np.float64), tuple(_label(name) for name in names)
 
 
-def other_classes(target: Column, kind: Kind | None) -> int | None:
+def other_classes(target: ColumnValues, kind: TargetKind | None) -> int | None:
     """Number of classes if the target's whole numbers were taken the other way; None if they cannot be."""
     if not _numeric(target) or target.dtype.kind == "b" or _fractional(target).any():
         return None
@@ -87,24 +90,24 @@ def other_classes(target: Column, kind: Kind | None) -> int | None:
     return classes if classes > 1 else None
 
 
-def floats(column: Column) -> Array:
+def floats(column: ColumnValues) -> Array:
     """The numbers of a column, as float64."""
     with np.errstate(over="ignore"):  # longdouble; what becomes infinite is refused
         return np.asarray(column, np.float64)
 
 
-def _holds_values(target: Column, kind: Kind | None) -> bool:
+def _holds_values(target: ColumnValues, kind: TargetKind | None) -> bool:
     return kind == "value" or (kind is None and target.dtype.kind == "f")
 
 
-def _numeric(column: Column) -> bool:
+def _numeric(column: ColumnValues) -> bool:
     """Numbers or booleans; Python integers are an object array."""
     if column.dtype.kind == "O":
         return len(column) > 0 and all(type(value) is int for value in column)
     return column.dtype.kind in "biuf"
 
 
-def _unusable(column: Column, dialect: Dialect | None) -> str | None:
+def _unusable(column: ColumnValues, dialect: Dialect | None) -> str | None:
     """Why a column cannot be taken as finite numbers."""
     if len(column) == 0:
         return "has no rows"
@@ -116,7 +119,7 @@ def _unusable(column: Column, dialect: Dialect | None) -> str | None:
     return _indistinct(column)
 
 
-def _not_numeric(column: Column, dialect: Dialect | None) -> str:
+def _not_numeric(column: ColumnValues, dialect: Dialect | None) -> str:
     """Where a column stops to be numbers."""
     there = [(row, value) for row, value in enumerate(column) if value is not None]
     if not there:
@@ -143,7 +146,7 @@ def _hint(value: Any, dialect: Dialect | None) -> str:
     return "; write no thousands separators"
 
 
-def _indistinct(column: Column) -> str | None:
+def _indistinct(column: ColumnValues) -> str | None:
     """Why float64 cannot tell a column's whole numbers apart."""
     if column.dtype.kind not in "iuO":
         return None
@@ -158,7 +161,7 @@ def _indistinct(column: Column) -> str | None:
     )
 
 
-def _unclassifiable(column: Column, written: Callable[[int], str | None]) -> str | None:
+def _unclassifiable(column: ColumnValues, written: Callable[[int], str | None]) -> str | None:
     """Why a column cannot be taken as classes."""
     if len(column) == 0:
         return "has no rows"
@@ -182,7 +185,7 @@ def _spelled(text: str | None) -> str:
     return f"; {quoted(text)} is read as that: where it is a label, put it between quotes" if text else ""
 
 
-def _not_whole(column: Column) -> str | None:
+def _not_whole(column: ColumnValues) -> str | None:
     fractional = _fractional(column)
     if fractional.any():
         row = int(fractional.argmax())
@@ -190,7 +193,7 @@ def _not_whole(column: Column) -> str | None:
     return f"has one class only, {quoted(column[0])}" if (column == column[0]).all() else None
 
 
-def _fractional(column: Column) -> NDArray[np.bool_]:
+def _fractional(column: ColumnValues) -> NDArray[np.bool_]:
     values = floats(column)
     return np.asarray(values != np.floor(values))
 

@@ -19,7 +19,7 @@ class Committer(Protocol):
     def commit(self, rows: Any, keys: Any, states: Any) -> None: ...
 
 
-class Counts(Protocol):
+class CommitCounts(Protocol):
     """What is counted: commits that are done, and the seconds that they took."""
 
     commits: int
@@ -33,7 +33,7 @@ class Committing:
         every_s: seconds between commits; with 0 everything is committed before the driver goes on.
     """
 
-    def __init__(self, committer: Committer, ledger: Ledger, counts: Counts, every_s: float) -> None:
+    def __init__(self, committer: Committer, ledger: Ledger, counts: CommitCounts, every_s: float) -> None:
         self._committer, self._ledger, self._counts, self._every_s = committer, ledger, counts, every_s
         self._thread = ThreadPoolExecutor(1, "commit")
         self._under_way: Future[float] | None = None

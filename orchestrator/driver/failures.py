@@ -16,7 +16,7 @@ from orchestrator.errors import (
 )
 
 
-class Kind(StrEnum):
+class FailureClass(StrEnum):
     """The classes of failures; what values come out not finite is none of them: such trials diverge."""
 
     LOST = "worker lost"
@@ -26,12 +26,12 @@ class Kind(StrEnum):
     ERROR = "error"
 
 
-BUDGET: Mapping[Kind, int] = {
-    Kind.LOST: 10,
-    Kind.MEMORY: 2,
-    Kind.CRASH: 3,
-    Kind.CHANGED: 1,
-    Kind.ERROR: 1,
+BUDGET: Mapping[FailureClass, int] = {
+    FailureClass.LOST: 10,
+    FailureClass.MEMORY: 2,
+    FailureClass.CRASH: 3,
+    FailureClass.CHANGED: 1,
+    FailureClass.ERROR: 1,
 }
 """Failures of a kind that a pack may meet without getting a step further; with the last it is halved.
 
@@ -50,7 +50,7 @@ class Failure:
         permanent: it holds for every trial of the pack, so halves would meet it as well.
     """
 
-    kind: Kind
+    kind: FailureClass
     text: str
     mark: str
     permanent: bool = False
@@ -72,14 +72,14 @@ class Failure:
         return f"{self.kind}{often}: {self.text}"
 
 
-def _kind(error: BaseException) -> Kind:
+def _kind(error: BaseException) -> FailureClass:
     if isinstance(error, (WorkerOutOfMemory, MemoryError)):
-        return Kind.MEMORY
+        return FailureClass.MEMORY
     if isinstance(error, WorkerCrashed):
-        return Kind.CRASH
+        return FailureClass.CRASH
     if isinstance(error, ChangedFile):
-        return Kind.CHANGED
-    return Kind.LOST if isinstance(error, WorkerLost) else Kind.ERROR
+        return FailureClass.CHANGED
+    return FailureClass.LOST if isinstance(error, WorkerLost) else FailureClass.ERROR
 
 
 def _place(trace: str) -> str:

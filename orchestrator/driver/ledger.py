@@ -12,7 +12,7 @@ from orchestrator.driver.scheduler import Failed, Work
 from orchestrator.tables.rows import SavedState
 from orchestrator.training.ended import ended_rows
 from orchestrator.training.loop import Chunk
-from orchestrator.training.recorder import Columns, Rows, join_rows
+from orchestrator.training.recorder import ColumnArrays, RowArrays, join_rows
 
 
 class Ledger:
@@ -29,7 +29,7 @@ class Ledger:
 
     def __init__(self, versions: str) -> None:
         self._versions = versions
-        self._parts: list[Rows] = []
+        self._parts: list[RowArrays] = []
         self.keys: dict[str, tuple[Any, ...]] = {}
         self.states: dict[str, SavedState] = {}
         self.bytes = 0
@@ -70,7 +70,7 @@ class Ledger:
         for trial in work.pack.ids:
             self.states.pop(trial, None)
 
-    def _completed(self, table: Columns, work: Work, error: NDArray[np.object_]) -> Columns:
+    def _completed(self, table: ColumnArrays, work: Work, error: NDArray[np.object_]) -> ColumnArrays:
         """The columns of ``trials`` that only the driver knows."""
         count = len(table["trial"])
         planned = [work.planned[str(trial)] for trial in table["trial"]]
@@ -89,14 +89,14 @@ class Ledger:
         if work.pack.step == 0:  # of a trial that had begun they are in an earlier commit
             self.keys |= {trial: entry.keys for trial, entry in work.planned.items()}
 
-    def take(self) -> tuple[Rows, dict[str, tuple[Any, ...]], dict[str, SavedState]]:
+    def take(self) -> tuple[RowArrays, dict[str, tuple[Any, ...]], dict[str, SavedState]]:
         """Everything since the last commit: rows by table, key values of new trials and states by trial."""
         taken = join_rows(self._parts), self.keys, self.states
         self._parts, self.keys, self.states, self.bytes = [], {}, {}, 0
         return taken
 
 
-def _diverged(table: Columns) -> NDArray[np.object_]:
+def _diverged(table: ColumnArrays) -> NDArray[np.object_]:
     """What ended each of some trials that no error ended."""
     rows = zip(table["status"], table["steps"], strict=True)
     messages = [f"non-finite: in step {int(n) - 1}" if status == "diverged" else None for status, n in rows]

@@ -128,20 +128,20 @@ def _nearest(candidates: Sequence[_Candidate], other: Leaves) -> tuple[frozenset
 
 
 def _leaves(configuration: Mapping[str, Any]) -> Leaves:
-    return dict(_walk("", {name: value for name, value in configuration.items() if name != "record"}))
+    return dict(_members("", {name: value for name, value in configuration.items() if name != "record"}))
 
 
-def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _members(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     if not items or not value:
         yield path, value
         return
     for name, member in items:
-        yield from _walk(f"{path}.{name}" if path else str(name), member)
+        yield from _members(f"{path}.{name}" if path else str(name), member)
 
 
 def _path(key: FreeKey) -> str:
-    return key.slot.name if key.slot.update is None else f"updates.{key.slot.update}.{key.slot.name}"
+    return key.target.name if key.target.update is None else f"updates.{key.target.update}.{key.target.name}"
 
 
 def _text(value: Any) -> str:

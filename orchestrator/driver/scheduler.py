@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.driver.failures import BUDGET, Failure, Kind
+from orchestrator.driver.failures import BUDGET, Failure, FailureClass
 from orchestrator.driver.packs import PlannedPack
 from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.training.pack import Pack
@@ -34,7 +34,7 @@ class Work:
     pack: Pack
     planned: Mapping[str, PlannedTrial]
     attempts: int = 1
-    failures: Mapping[Kind, int] = field(default_factory=dict)
+    failures: Mapping[FailureClass, int] = field(default_factory=dict)
     shard_seconds: float | None = None
 
     @property

@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.backends.base import Adjoint as AdjointProgram
-from orchestrator.backends.base import Backend
+from orchestrator.backends.base import AdjointEvaluator, Backend
 from orchestrator.config.base import field_validator, refuse
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator, Factor, GradientSum, LossSum, Shard
@@ -40,7 +39,7 @@ class Adjoint(CircuitEngine):
         """Makes ready for a circuit."""
         return AdjointDifferentiator(self.pullback(program), loss, classes)
 
-    def pullback(self, program: Program) -> AdjointProgram:
+    def pullback(self, program: Program) -> AdjointEvaluator:
         """The circuit on the backend."""
         return self.backend.adjoint(program)
 
@@ -60,7 +59,7 @@ class AdjointDifferentiator:
     With several observables the loss's slopes at all E come first, and one pass back serves them all.
     """
 
-    adjoint: AdjointProgram
+    adjoint: AdjointEvaluator
     loss: str
     classes: int
 

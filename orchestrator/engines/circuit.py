@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.backends.base import Adjoint, Backend
+from orchestrator.backends.base import AdjointEvaluator, Backend
 from orchestrator.backends.batched.backend import Batched
 from orchestrator.config.families import OneOf
 from orchestrator.engines.base import Engine
@@ -144,7 +144,7 @@ class CircuitEngine(Engine):
         runners = model.runnables(circuit_stages(ready.__getitem__))
         return LayeredDifferentiator(model, runners, loss, classes, executions)
 
-    def pullback(self, program: Program) -> Adjoint:
+    def pullback(self, program: Program) -> AdjointEvaluator:
         """What gives derivatives of a circuit among layers."""
         raise NotImplementedError
 

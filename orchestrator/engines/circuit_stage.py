@@ -9,14 +9,14 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.backends.base import Adjoint, Evaluator
+from orchestrator.backends.base import AdjointEvaluator, Evaluator
 from orchestrator.groups import Array
 from orchestrator.models.circuits.program import Point, Program
 from orchestrator.models.stages import Circuits, Collector, Pull
 
 
 def circuit_stages(prepare: Callable[[Program], Evaluator]) -> Circuits:
-    """What makes circuits ready as stages; if gradients are wanted, ``prepare`` gives an ``Adjoint`` each."""
+    """Makes circuits ready as stages; for gradients, ``prepare`` returns an ``AdjointEvaluator`` for each."""
     return lambda program, fed: CircuitStage(prepare(program), fed)
 
 
@@ -57,6 +57,6 @@ class CircuitStage:
     ) -> Iterator[tuple[slice, Array]]:
         """Derivatives by its ``own`` parameters, part by part; those by what it is fed go to ``back``."""
         cotangents = np.ascontiguousarray(cotangent).reshape(*point.inputs.shape[:2], -1)
-        for part in cast(Adjoint, self.circuit).parts(*point, cotangents):
+        for part in cast(AdjointEvaluator, self.circuit).parts(*point, cotangents):
             back[part.span] = part.derivative[:, own:]
             yield part.span, np.ascontiguousarray(part.derivative[:, :own])

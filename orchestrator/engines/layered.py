@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import Factor, GradientSum, LossSum, Shard, Signals
-from orchestrator.engines.per_sample import Moments, Norms, Sums, factors_of
+from orchestrator.engines.per_sample import MomentCollector, Norms, Sums, factors_of
 from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.layered import Layered, Slot
@@ -47,7 +47,9 @@ class LayeredDifferentiator:
                 self.loss, self.model.head, prediction, shard.targets, self.classes
             )
             factors = None if factor is None else self._factors(parameters, tapes, cotangent, factor)
-            self._backward(parameters, tapes, cotangent, lambda slot: Moments(p, factors, sums.of(slot)))
+            self._backward(
+                parameters, tapes, cotangent, lambda slot: MomentCollector(p, factors, sums.of(slot))
+            )
             return GradientSum.exact(
                 p,
                 value,

@@ -15,13 +15,10 @@ from numpy.typing import NDArray
 from orchestrator.backends.batched.threads import threads_for
 from orchestrator.engines.gradient import Shard
 from orchestrator.engines.per_sample import plain
-from orchestrator.groups import Array
+from orchestrator.groups import Array, Blocks
 from orchestrator.models.circuits.expression import Tree, evaluate
 from orchestrator.models.circuits.gates import NONE
 from orchestrator.models.circuits.program import Point, Program
-
-Blocks = tuple[tuple[int, int], ...]
-"""Where the blocks of the metric start and stop among the parameters."""
 
 METRIC_BYTES = 32 << 20
 """At most so much of single samples' metrics is held at once (or one for each thread, if that is more)."""

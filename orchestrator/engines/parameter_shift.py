@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator.backends.base import Adjoint
+from orchestrator.backends.base import AdjointEvaluator
 from orchestrator.engines.measured.shifts import ShiftedProgram, Shifts, of_rotations
 from orchestrator.engines.shifted import ShiftEngine
 from orchestrator.models.circuits.program import Program
@@ -19,7 +19,7 @@ class ParameterShift(ShiftEngine):
         """Every trainable rotation that the observable can feel, up and down by π/2."""
         return of_rotations(program, self.backend.reached(program))
 
-    def pullback(self, program: Program) -> Adjoint:
+    def pullback(self, program: Program) -> AdjointEvaluator:
         """The circuit with derivatives by shifts."""
         from orchestrator.engines.measured.meter import Meter
 

@@ -160,7 +160,7 @@ class Sums(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class MomentCollector:
     """Collects moments; see ``models.stages.Collector``.
 
     Attributes:

@@ -11,7 +11,7 @@ import numpy as np
 from orchestrator.groups import Array, Group
 from orchestrator.models.circuits.program import Program
 from orchestrator.models.samples import RowsAsSamples
-from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable, Stage
+from orchestrator.models.stages import Bools, CircuitCall, Circuits, DeadIn, Runnable, Stage
 from orchestrator.streams import Streams
 
 
@@ -144,7 +144,7 @@ class Layered(RowsAsSamples):
         """A."""
         return self.slots[-1].axes.stop
 
-    def calls(self, rows: int, samples: int) -> tuple[Call, ...]:
+    def calls(self, rows: int, samples: int) -> tuple[CircuitCall, ...]:
         """The evaluations of circuits in one pass over R rows of B samples, in order."""
         return tuple(call for _, stage in self.stages for call in stage.calls(rows, samples))
 

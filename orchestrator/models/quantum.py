@@ -8,7 +8,7 @@ import numpy as np
 
 from orchestrator.groups import Array, Group
 from orchestrator.models.circuits.program import Program
-from orchestrator.models.stages import Bools, Call, Circuits, DeadIn, Runnable
+from orchestrator.models.stages import Bools, CircuitCall, Circuits, DeadIn, Runnable
 from orchestrator.streams import Streams
 
 
@@ -71,9 +71,9 @@ class Quantum:
         width, fed = self.program.parameters, self.fed
         return 8 * rows * (samples * (width + 2 * fed + 2 * self.outputs) + 3 * self.parameters), 0
 
-    def calls(self, rows: int, samples: int) -> tuple[Call, ...]:
+    def calls(self, rows: int, samples: int) -> tuple[CircuitCall, ...]:
         """One; every sample that is fed is a row of its own, as what it is fed are parameters."""
-        return (Call(self.program, *((rows * samples, 1) if self.fed else (rows, samples))),)
+        return (CircuitCall(self.program, *((rows * samples, 1) if self.fed else (rows, samples))),)
 
     def runnable(self, circuits: Circuits) -> Runnable:
         """The circuit, as the engine makes it ready."""

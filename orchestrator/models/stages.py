@@ -63,7 +63,7 @@ class Stage(Protocol):
         What its circuits take is not counted here, but from its ``calls``.
         """
 
-    def calls(self, rows: int, samples: int) -> Sequence[Call]:
+    def calls(self, rows: int, samples: int) -> Sequence[CircuitCall]:
         """The evaluations of circuits in one pass over R rows of B samples, in order."""
 
     def runnable(self, circuits: Circuits) -> Runnable:
@@ -71,7 +71,7 @@ class Stage(Protocol):
 
 
 @dataclass(frozen=True)
-class Call:
+class CircuitCall:
     """An evaluation of a circuit on some rows of some samples each."""
 
     program: Program
@@ -138,7 +138,7 @@ class Classical:
 
     axes: ClassVar[int] = 0
 
-    def calls(self, rows: int, samples: int) -> Sequence[Call]:  # noqa: ARG002
+    def calls(self, rows: int, samples: int) -> Sequence[CircuitCall]:  # noqa: ARG002
         """None."""
         return ()
 

@@ -13,8 +13,8 @@ from orchestrator.errors import RunDirectoryError
 from orchestrator.runs.control import Control
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.base import explained
+from orchestrator.runs.storage.opening import storage
 from orchestrator.runs.storage.owner import Owner
-from orchestrator.runs.storage.places import storage
 
 
 @dataclass(frozen=True)

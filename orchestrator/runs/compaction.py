@@ -40,7 +40,7 @@ _INDEX = "index in the plan"
 """Column of these: the trial's index; null if the plan does not name the trial. No swept key has a name with
 spaces."""
 
-Plan = Iterable[tuple[str, Sequence[KeyValue]]]
+PlannedKeys = Iterable[tuple[str, Sequence[KeyValue]]]
 """Every trial of the sweep with the values of its swept keys."""
 
 Files = Mapping[str, Sequence[RowFile]]
@@ -51,7 +51,7 @@ def compact(
     run: Snapshot,
     info: RunInfo,
     sweep: str,
-    plan: Plan,
+    plan: PlannedKeys,
     memory_bytes: int = MEMORY_BYTES,
     part_bytes: int = PART_BYTES,
     gone: NDArray[np.uint64] = NO_TRIALS,
@@ -107,7 +107,7 @@ class _Compaction:
     memory_bytes: int
     tables: Sequence[str]
 
-    def rows(self, run: Snapshot, plan: Plan) -> Iterator[tuple[str, pa.Table]]:
+    def rows(self, run: Snapshot, plan: PlannedKeys) -> Iterator[tuple[str, pa.Table]]:
         """The rows of each table in order, in portions that fit in memory."""
         files = {table: run.files(table) for table in self.tables}
         files[KEYS] = [self.write_keys(plan), *run.files(KEYS)]  # of a trial in both, the plan's row counts
@@ -115,7 +115,7 @@ class _Compaction:
             yield from self._sorted_piece(piece)
             _give_back()
 
-    def write_keys(self, plan: Plan) -> RowFile:
+    def write_keys(self, plan: PlannedKeys) -> RowFile:
         """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
         name = f"{SCRATCH}/{KEYS}{rowfiles.ARROW}"
         rowfiles.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
@@ -177,7 +177,7 @@ class _Compaction:
             for table, name in named.items()
         }
 
-    def _key_tables(self, plan: Plan) -> Iterator[pa.Table]:
+    def _key_tables(self, plan: PlannedKeys) -> Iterator[pa.Table]:
         trials, first = iter(plan), 0
         while chunk := list(islice(trials, _PLANNED)):
             swept = key_table(self.keys[: len(chunk[0][1])], chunk)

@@ -37,7 +37,7 @@ FANOUT = 16
 UNNUMBERED = 0
 """In the place of a commit's number, which markers of format 1 do not say."""
 
-Built = TypeVar("Built")
+Parsed = TypeVar("Parsed")
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -212,7 +212,7 @@ def due(commits: tuple[Commit, ...]) -> tuple[Commit, ...]:
     return tail if len(tail) == FANOUT and len({commit.level for commit in tail}) == 1 else ()
 
 
-Check = Callable[[Storage, RowFile], bool]
+FileCheck = Callable[[Storage, RowFile], bool]
 """Whether a file is what its marker says."""
 
 
@@ -231,7 +231,7 @@ def commit_numbers(folder: Storage) -> list[int]:
     return sorted(int(name) for name in folder.names(COMMITS) if name.isdecimal())
 
 
-def snapshot(folder: Storage, check: Check = same_size) -> Snapshot:
+def snapshot(folder: Storage, check: FileCheck = same_size) -> Snapshot:
     """Reads the lists of a run, also while its driver merges and compacts.
 
     Folders are listed before and after: a merge or a compaction marks its result before it removes
@@ -246,11 +246,11 @@ def snapshot(folder: Storage, check: Check = same_size) -> Snapshot:
             return Snapshot(complete, chain(intact, complete.through if complete else 0))
 
 
-def _intact(folder: Storage, commit: Commit, check: Check) -> bool:
+def _intact(folder: Storage, commit: Commit, check: FileCheck) -> bool:
     return all(check(folder, file) for file in commit.listed)
 
 
-def _parse(text: bytes, path: str, build: Callable[[dict[str, Any]], Built]) -> Built:
+def _parse(text: bytes, path: str, build: Callable[[dict[str, Any]], Parsed]) -> Parsed:
     """What a marker says. One of format 1 has no hash, later ones must have theirs."""
     try:
         fields, hashed = markers.parse(text)

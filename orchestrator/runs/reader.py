@@ -22,7 +22,7 @@ from orchestrator.runs.listed import Checked, check_listed
 from orchestrator.runs.manifest import RUN, SWEEP, UNHASHED, RunInfo, Snapshot, snapshot
 from orchestrator.runs.opening import check_list
 from orchestrator.runs.storage.base import RowFile, explained
-from orchestrator.runs.storage.places import storage
+from orchestrator.runs.storage.opening import storage
 from orchestrator.tables.rows import KeyColumn
 
 Loaded = TypeVar("Loaded")

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from orchestrator.errors import RunDirectoryWarning
 from orchestrator.runs.arrow import to_arrow
 from orchestrator.runs.commits import is_marked, merge, read_ended, read_states, write_commit
-from orchestrator.runs.compaction import Plan, compact
+from orchestrator.runs.compaction import PlannedKeys, compact
 from orchestrator.runs.control import Control
 from orchestrator.runs.keys import KEYS, key_table
 from orchestrator.runs.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
 from orchestrator.runs.opening import check_list, check_parts, examine, lost_commits, tidy
 from orchestrator.runs.storage.base import SAFE, Hold, Storage, explained
-from orchestrator.runs.storage.places import storage
+from orchestrator.runs.storage.opening import storage
 from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState, unite
 from orchestrator.tables.schema import TABLES
 
@@ -154,7 +154,7 @@ class RunWriter:
             self._run = replace(self._run, commits=(*self._run.commits, commit))
             self._merge()
 
-    def take_back(self, trials: Sequence[str], plan: Plan) -> None:
+    def take_back(self, trials: Sequence[str], plan: PlannedKeys) -> None:
         """Removes all rows of trials that have ended, so that they can be run again.
 
         Commits and finished parts change one after the other, each in one step: where this is interrupted,
@@ -180,7 +180,7 @@ class RunWriter:
                 self._run = replace(self._run, complete=complete)
                 tidy(self._folder, self._run)
 
-    def mark(self, others: NDArray[np.uint64], plan: Plan) -> None:
+    def mark(self, others: NDArray[np.uint64], plan: PlannedKeys) -> None:
         """Says in `trials` which ended trials the plan names, where the rows do not say so yet.
 
         Finished parts and commits change one after the other, each in one step. Of what is finished only
@@ -208,7 +208,7 @@ class RunWriter:
                 merged = merge(self._folder, commits.commits, self._info.keys, others=others)
                 self._run = replace(self._run, commits=(merged,))
 
-    def compact(self, plan: Plan) -> None:
+    def compact(self, plan: PlannedKeys) -> None:
         """Finishes the run: all rows of ended trials, sorted, in parts that any tool reads.
 
         Does nothing if nothing came since the last time.

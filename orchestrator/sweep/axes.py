@@ -50,11 +50,11 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Scope:
+class AxisScope:
     """What holds together: values set at once (by a case) and the items of a ``sweep``."""
 
     sets: tuple[Key, ...] = ()
-    items: tuple[Axis | dict[str, Scope], ...] = ()
+    items: tuple[Axis | dict[str, AxisScope], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def comparable(value: Any) -> Any:
     return value if type(value) in (int, float) else json.dumps(value, sort_keys=True)
 
 
-def choices(scope: Scope, counts: Callable[[Axis], bool]) -> int:
+def choices(scope: AxisScope, counts: Callable[[Axis], bool]) -> int:
     """Number of ways to choose cases and a position of each axis that ``counts``; lists none of them."""
     factors = (
         (len(item.positions) if counts(item) else 1)
@@ -83,7 +83,7 @@ def choices(scope: Scope, counts: Callable[[Axis], bool]) -> int:
     return math.prod(factors)
 
 
-def branches(scope: Scope) -> list[Branch]:
+def branches(scope: AxisScope) -> list[Branch]:
     """Every choice of cases, in the order of the file."""
     found = [Branch(scope.sets)]
     for item in scope.items:

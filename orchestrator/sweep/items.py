@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.config.text import label, show
-from orchestrator.sweep.axes import Axis, Key, Scope, comparable
+from orchestrator.sweep.axes import Axis, AxisScope, Key, comparable
 from orchestrator.sweep.draws import DISTRIBUTIONS, Draws, distinct, distribution
 from orchestrator.sweep.paths import KeyPath, Located, Path, dotted
 
@@ -25,15 +25,15 @@ class ItemReader:
     sampling_seed: int
     faults: list[Located] = field(default_factory=list)
 
-    def scope(self, items: Any, path: Path, sets: tuple[Key, ...] = ()) -> Scope:
+    def scope(self, items: Any, path: Path, sets: tuple[Key, ...] = ()) -> AxisScope:
         """The scope whose items stand at ``path``."""
         if not isinstance(items, list):
             self.fault(path, f"is {show(items)}, must be a list of items ([] for one trial)")
-            return Scope(sets)
+            return AxisScope(sets)
         read = [self.item(item, (*path, index)) for index, item in enumerate(items)]
-        return Scope(sets, tuple(item for item in read if item is not None))
+        return AxisScope(sets, tuple(item for item in read if item is not None))
 
-    def item(self, item: Any, path: Path) -> Axis | dict[str, Scope] | None:
+    def item(self, item: Any, path: Path) -> Axis | dict[str, AxisScope] | None:
         """One item; None if it is faulty."""
         if not isinstance(item, dict) or not item:
             return self.fault(path, f"is {show(item)}, must be a mapping such as `seed: [0, 1]`")
@@ -127,7 +127,7 @@ class ItemReader:
         draws = Draws(name, self.sampling_seed, count, transform)
         return Key(key, draws, path, bounds or (min(draws), max(draws)))
 
-    def cases(self, item: Mapping[str, Any], path: Path) -> dict[str, Scope] | None:
+    def cases(self, item: Mapping[str, Any], path: Path) -> dict[str, AxisScope] | None:
         """Named alternatives, each with values of its own and perhaps a sweep."""
         cases = item["cases"]
         if len(item) > 1:
@@ -137,15 +137,15 @@ class ItemReader:
             return self.fault((*path, "cases"), f"is {show(cases)}, must map names to what they change")
         return {name: self.case(name, body, (*path, "cases", name)) for name, body in cases.items()}
 
-    def case(self, name: str, body: Any, path: Path) -> Scope:
+    def case(self, name: str, body: Any, path: Path) -> AxisScope:
         """One alternative."""
         if not _CASE_NAME.fullmatch(name):
             self.fault(path, f"case name {show(name)} may hold letters, digits, '_', '-' and '.' only")
         if body is None:
-            return Scope()
+            return AxisScope()
         if not isinstance(body, dict):
             self.fault(path, f"is {show(body)}, must be a mapping ({{}} changes nothing)")
-            return Scope()
+            return AxisScope()
         sets = []
         for key_name, value in body.items():
             key = self.key(key_name, (*path, key_name)) if key_name != "sweep" else None

@@ -11,18 +11,16 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.config.text import label
+from orchestrator.tables.rows import KeyType
 from orchestrator.trial.pinned import Pinned
 from orchestrator.trial.trial import Trial, digest, members
 from orchestrator.updates.base import Update
 
 _CHAINS = 256
 """Chains of updates that a combination remembers while its trials are gone through."""
-
-KeyType = Literal["int64", "float64", "string"]
-"""Type of a swept key's column."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class PlannedTrial:
 
 
 @dataclass(frozen=True)
-class Slot:
+class KeyTarget:
     """Where a free key writes into a trial: the seed (update None), or a number of one update."""
 
     update: int | None
@@ -57,7 +55,7 @@ class FreeKey:
         column: its position among the key columns.
     """
 
-    slot: Slot
+    target: KeyTarget
     column: int
     values: Sequence[Any]
 
@@ -92,37 +90,41 @@ class Combination:
         return math.prod(len(axis.positions) for axis in self.axes)
 
     @cached_property
-    def slots(self) -> frozenset[Slot]:
+    def targets(self) -> frozenset[KeyTarget]:
         """What varies inside."""
-        return frozenset(key.slot for axis in self.axes for key in axis.keys)
+        return frozenset(key.target for axis in self.axes for key in axis.keys)
 
     def trial(self, position: int, index: int) -> PlannedTrial:
         """Trial ``position`` of this combination, which is trial ``index`` of the plan."""
         keys, seed = list(self.keys), self.template.seed
-        numbers: list[tuple[Slot, float]] = []
+        numbers: list[tuple[KeyTarget, float]] = []
         for axis in reversed(self.axes):
             position, index_on_axis = divmod(position, len(axis.positions))
             chosen = axis.positions[index_on_axis]
             for key in axis.keys:
                 value, keys[key.column] = label(key.values[chosen])
-                if key.slot.update is None:
+                if key.target.update is None:
                     seed = value
                 else:
-                    numbers.append((key.slot, float(value)))
+                    numbers.append((key.target, float(value)))
         updates, text = self._chain(tuple(numbers))
         trial = self.template.model_copy(update={"seed": seed, "updates": updates})
         return PlannedTrial(self._id(seed, text), index, trial, tuple(keys))
 
     @cached_property
-    def _chain(self) -> Callable[[tuple[tuple[Slot, float], ...]], tuple[tuple[Update, ...], dict[str, str]]]:
+    def _chain(
+        self,
+    ) -> Callable[[tuple[tuple[KeyTarget, float], ...]], tuple[tuple[Update, ...], dict[str, str]]]:
         """The updates with some numbers, and what they are in an id; neighbours share them."""
         return lru_cache(maxsize=_CHAINS)(self._updates)
 
-    def _updates(self, numbers: tuple[tuple[Slot, float], ...]) -> tuple[tuple[Update, ...], dict[str, str]]:
+    def _updates(
+        self, numbers: tuple[tuple[KeyTarget, float], ...]
+    ) -> tuple[tuple[Update, ...], dict[str, str]]:
         updates = list(self.template.updates)
-        for slot, value in numbers:
-            position = slot.update or 0
-            updates[position] = updates[position].model_copy(update={slot.name: value})
+        for target, value in numbers:
+            position = target.update or 0
+            updates[position] = updates[position].model_copy(update={target.name: value})
         identity = {"updates": [update.identity() for update in updates]} if updates else {}
         return tuple(updates), members(identity)
 

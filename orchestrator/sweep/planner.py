@@ -18,11 +18,12 @@ from orchestrator.config.faults import explain
 from orchestrator.config.text import label
 from orchestrator.errors import InputError
 from orchestrator.process import patiently
-from orchestrator.sweep.axes import Axis, Branch, Key, Scope, branches, choices, clashes
+from orchestrator.sweep.axes import Axis, AxisScope, Branch, Key, branches, choices, clashes
 from orchestrator.sweep.paths import KeyPath, Located, dotted
-from orchestrator.sweep.plan import Combination, FreeAxis, FreeKey, KeyType, Plan, Slot, Structure
+from orchestrator.sweep.plan import Combination, FreeAxis, FreeKey, KeyTarget, Plan, Structure
 from orchestrator.sweep.resolved import Resolved
 from orchestrator.sweep.twins import twins
+from orchestrator.tables.rows import KeyType
 from orchestrator.trial.pinned import Pinned, pin
 from orchestrator.trial.trial import Trial, key_of, shared
 from orchestrator.updates.base import Update
@@ -52,7 +53,7 @@ class Planner:
     _checked: set[tuple[int, type[Config]]] = field(default_factory=set)
     _pinned: dict[_Parts, Pinned] = field(default_factory=dict)
 
-    def plan(self, scope: Scope) -> Plan | None:
+    def plan(self, scope: AxisScope) -> Plan | None:
         """The plan; None if there are faults, those that were known before included."""
         self._trial(Resolved(self.folder, self.root, self.base))
         if self._too_many(scope):
@@ -93,7 +94,7 @@ class Planner:
             message = "a file changed while the sweep was read; run the command again"
             self.faults.add(Located(("base",), message))
 
-    def _too_many(self, scope: Scope) -> bool:
+    def _too_many(self, scope: AxisScope) -> bool:
         count = choices(scope, lambda axis: not _is_free(axis))
         if count > MAX_COMBINATIONS:
             message = (
@@ -131,21 +132,21 @@ class Planner:
         if trial is None:
             return None
         for key in (key for axis in free for key in axis.keys):
-            self._check_values(key, trial, resolved.slot(key.path))
+            self._check_values(key, trial, resolved.target(key.path))
         values = tuple(
             labels[name] if name in labels else resolved.column_value(name, trial) for name in keys
         )
         axes = tuple(_free_axis(axis, resolved, keys) for axis in free)
         return Combination(trial, axes, values, shared(trial))
 
-    def _check_values(self, key: Key, trial: Trial, slot: Slot) -> None:
+    def _check_values(self, key: Key, trial: Trial, target: KeyTarget) -> None:
         """Validates the values of a free key against the configuration that they go into."""
-        target: Config = trial if slot.update is None else trial.updates[slot.update]
-        if (id(key), type(target)) in self._checked:
+        owner: Config = trial if target.update is None else trial.updates[target.update]
+        if (id(key), type(owner)) in self._checked:
             return
-        self._checked.add((id(key), type(target)))
+        self._checked.add((id(key), type(owner)))
         for index, value in enumerate(key.telling):
-            if message := _refusal(target, slot.name, label(value)[0]):
+            if message := _refusal(owner, target.name, label(value)[0]):
                 self.faults.add(Located(key.value_origin(index), message, dotted(key.path)))
 
     def _refuse_twins(self, keys: tuple[str, ...], structures: Sequence[Structure]) -> None:
@@ -180,7 +181,7 @@ def _all_numbers(key: Key) -> bool:
 
 
 def _free_axis(axis: Axis, resolved: Resolved, keys: tuple[str, ...]) -> FreeAxis:
-    free = (FreeKey(resolved.slot(key.path), keys.index(dotted(key.path)), key.values) for key in axis.keys)
+    free = (FreeKey(resolved.target(key.path), keys.index(dotted(key.path)), key.values) for key in axis.keys)
     return FreeAxis(tuple(free), axis.positions)
 
 

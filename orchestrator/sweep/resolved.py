@@ -13,7 +13,7 @@ from orchestrator.config.text import label
 from orchestrator.errors import InputError
 from orchestrator.sweep.axes import Key
 from orchestrator.sweep.paths import KeyPath, Located, Path, dotted, position, write
-from orchestrator.sweep.plan import Slot
+from orchestrator.sweep.plan import KeyTarget
 from orchestrator.trial.problem import problem
 from orchestrator.trial.trial import Trial
 
@@ -94,11 +94,11 @@ class Resolved:
         length = max(length for length in range(len(parts) + 1) if parts[:length] in self.origins)
         return Located((*self.origins[parts[:length]], *path[length:]), message, dotted(path))
 
-    def slot(self, path: KeyPath) -> Slot:
+    def target(self, path: KeyPath) -> KeyTarget:
         """Where the free key at ``path`` goes, nulls in the list of updates not counted."""
         if len(path) == 1:
-            return Slot(None, path[0])
-        return Slot(self._kept().index(int(path[1])), path[2])
+            return KeyTarget(None, path[0])
+        return KeyTarget(self._kept().index(int(path[1])), path[2])
 
     def column_value(self, name: str, trial: Trial) -> Any:
         """What the column of a key shows that is not varied here: its value in ``trial``, if it has one."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.sweep.plan import Combination, PlannedTrial, Slot, Structure
+from orchestrator.sweep.plan import Combination, KeyTarget, PlannedTrial, Structure
 
 
 def twins(structures: Sequence[Structure]) -> tuple[PlannedTrial, PlannedTrial] | None:
@@ -40,7 +40,7 @@ def _suspects(combinations: Sequence[Combination], first: int) -> Iterator[Plann
     alike: dict[tuple[Any, ...], int] = {}
     for combination in combinations:
         alike[_constants(combination)] = alike.get(_constants(combination), 0) + 1
-    comparable = len({combination.slots for combination in combinations}) == 1
+    comparable = len({combination.targets for combination in combinations}) == 1
     for combination in combinations:
         if not comparable or alike[_constants(combination)] > 1:
             yield from (combination.trial(i, first + i) for i in range(combination.count))
@@ -50,9 +50,9 @@ def _suspects(combinations: Sequence[Combination], first: int) -> Iterator[Plann
 def _constants(combination: Combination) -> tuple[Any, ...]:
     """The seed and the numbers that no axis varies."""
     trial = combination.template
-    values = {Slot(None, "seed"): trial.seed} | {
-        Slot(index, name): getattr(update, name)
+    values = {KeyTarget(None, "seed"): trial.seed} | {
+        KeyTarget(index, name): getattr(update, name)
         for index, update in enumerate(trial.updates)
         for name in update.number_names()
     }
-    return tuple(value for slot, value in values.items() if slot not in combination.slots)
+    return tuple(value for target, value in values.items() if target not in combination.targets)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from orchestrator.tables.schema import TABLES
 
 KeyType = Literal["int64", "float64", "string"]
+"""Type of a swept key's column."""
+
 KeyValue = int | float | str | None
 """Value of a swept key in one trial; None where the key is not swept in that trial's case."""
 

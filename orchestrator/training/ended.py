@@ -14,11 +14,13 @@ from orchestrator.models.base import Built
 from orchestrator.models.scores import Scores
 from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Pack
-from orchestrator.training.recorder import Columns
+from orchestrator.training.recorder import ColumnArrays
 from orchestrator.training.state import Totals
 
 
-def trial_rows(pack: Pack, status: str, totals: Totals, scores: Scores, certificate: float | None) -> Columns:
+def trial_rows(
+    pack: Pack, status: str, totals: Totals, scores: Scores, certificate: float | None
+) -> ColumnArrays:
     """The columns of ``trials`` that the training loop knows, for the R trials of a pack.
 
     Args:
@@ -63,14 +65,14 @@ def _joined(members: Mapping[str, str]) -> str:
     return "{" + ", ".join(f'"{name}": {members[name]}' for name in sorted(members)) + "}"
 
 
-def ended_rows(pack: Pack, status: str) -> Columns:
+def ended_rows(pack: Pack, status: str) -> ColumnArrays:
     """The rows of all trials of a pack that do not go on: what they did before is counted."""
     count = len(pack.trials)
     totals = Totals.start(count, np.nan) if pack.vectors is None else Totals.restore(pack.vectors)
     return trial_rows(pack, status, totals, untested(count), None)
 
 
-def parameter_rows(model: Built, ids: NDArray[np.str_], parameters: Array) -> Columns:
+def parameter_rows(model: Built, ids: NDArray[np.str_], parameters: Array) -> ColumnArrays:
     """The table ``parameters`` of R trials with ``parameters`` [R, P]."""
     groups = [group.name for group in model.groups for _ in range(group.start, group.stop)]
     return {

@@ -20,8 +20,8 @@ from orchestrator.training.batches import Batches
 from orchestrator.training.ended import trial_rows
 from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Pack
-from orchestrator.training.recorder import Columns, Recorder, Rows, Seconds, join_rows
-from orchestrator.training.state import State, Totals
+from orchestrator.training.recorder import ColumnArrays, Recorder, RowArrays, Seconds, join_rows
+from orchestrator.training.state import PackState, Totals
 from orchestrator.trial.pinned import Pinned, made_ready
 from orchestrator.updates.chain import Chain
 
@@ -58,7 +58,7 @@ class Chunk:
         loss: mean finite loss of the last step; NaN if there is none.
     """
 
-    rows: Rows
+    rows: RowArrays
     pack: Pack | None
     steps: int
     seconds: float
@@ -92,7 +92,7 @@ class Loop(ABC):
         seeds: uint64 [R] theirs.
     """
 
-    state: State
+    state: PackState
 
     def __init__(self, team: Team, pack: Pack) -> None:
         self._started = time.perf_counter()
@@ -103,7 +103,7 @@ class Loop(ABC):
         self.recorder = Recorder(self.problem, pack.template.record)
         self.chain = Chain.of([trial.updates for trial in pack.trials], self.problem.model.groups)
         self._index()
-        self._ended: list[Rows] = []
+        self._ended: list[RowArrays] = []
         self._steps = self._shards = 0
         self._compute, self._loss = 0.0, float("nan")
 
@@ -196,7 +196,7 @@ class Loop(ABC):
     def _leave(self, pack: Pack, status: str, totals: Totals, scores: Scores) -> None:
         self.keep("trials", trial_rows(pack, status, totals, scores, self.certificate))
 
-    def keep(self, table: str, columns: Columns) -> None:
+    def keep(self, table: str, columns: ColumnArrays) -> None:
         """Adds rows to a table."""
         self._ended.append({table: columns})
 

@@ -14,7 +14,7 @@ from orchestrator.training.evaluate import untested
 from orchestrator.training.loop import Loop, Team, all_finite
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
-from orchestrator.training.state import State
+from orchestrator.training.state import PackState
 from orchestrator.trial.problem import shard_bytes
 
 _CALL_BYTES = 128 << 20
@@ -29,9 +29,9 @@ class Probe(Loop):
     def __init__(self, team: Team, pack: Pack) -> None:
         super().__init__(team, pack)
         if pack.vectors is None:
-            self.state = State.start(np.zeros((len(self.ids), 0)), self.chain, time.time())
+            self.state = PackState.start(np.zeros((len(self.ids), 0)), self.chain, time.time())
         else:
-            self.state = State.restore(pack.vectors, self.chain, 0)
+            self.state = PackState.restore(pack.vectors, self.chain, 0)
         self._block = min(self._most_steps(), max(1, _FIRST_ROWS // len(self.ids)))
 
     def _most_steps(self) -> int:

@@ -16,8 +16,8 @@ from orchestrator.tables.statistics import Recorded, group_statistics, step_stat
 from orchestrator.trial.problem import Problem
 from orchestrator.trial.trial import Record
 
-Columns = dict[str, NDArray[Any]]
-Rows = dict[str, Columns]
+ColumnArrays = dict[str, NDArray[Any]]
+RowArrays = dict[str, ColumnArrays]
 _GATHER_BYTES = 4 << 20
 """Recorded steps are turned into statistics when they take this much memory, and are still in the cache."""
 
@@ -35,7 +35,7 @@ class Seconds:
 
 def step_columns(
     total: GradientSum, finite: NDArray[np.bool_], scores: Scores, learning_rate: Array, seconds: Seconds
-) -> Columns:
+) -> ColumnArrays:
     """The columns of ``steps`` that need no statistics."""
     rows, cost, noise = len(total.loss), total.cost, total.noise
     return {
@@ -86,7 +86,7 @@ class StepRows:
 
     trial: NDArray[np.str_]
     step: NDArray[np.int64]
-    columns: Columns
+    columns: ColumnArrays
     recorded: Recorded
 
     def take(self, keep: NDArray[np.bool_]) -> StepRows:
@@ -119,7 +119,7 @@ class Recorder:
         self._histogram = record.histogram
         self._waiting: list[StepRows] = []
         self._waiting_bytes = 0
-        self._done: list[Rows] = []
+        self._done: list[RowArrays] = []
         self.bytes = 0
 
     def add(self, rows: StepRows) -> None:
@@ -129,7 +129,7 @@ class Recorder:
         if self._waiting_bytes > _GATHER_BYTES:
             self._digest()
 
-    def rows(self) -> Rows:
+    def rows(self) -> RowArrays:
         """Everything recorded so far, by table."""
         self._digest()
         return join_rows(self._done)
@@ -143,11 +143,11 @@ class Recorder:
         self._done.append(tables)
         self.bytes += sum(column.nbytes for table in tables.values() for column in table.values())
 
-    def _step_rows(self, rows: StepRows) -> Columns:
+    def _step_rows(self, rows: StepRows) -> ColumnArrays:
         statistics = step_statistics(rows.recorded, self._dead, self._training_square)
         return {"trial": rows.trial, "step": rows.step, **rows.columns, **statistics}
 
-    def _gradient_rows(self, rows: StepRows) -> Columns:
+    def _gradient_rows(self, rows: StepRows) -> ColumnArrays:
         signals = () if rows.recorded.signal is None else self._signals
         groups = (*self._groups, *signals)
         count, names, kinds = len(rows.trial), [group.name for group in groups], [g.kind for g in groups]
@@ -178,12 +178,12 @@ def _join(values: list[Any]) -> Any:
     return np.concatenate(values) if isinstance(values[0], np.ndarray) else values[0]
 
 
-def join_columns(parts: list[Columns]) -> Columns:
+def join_columns(parts: list[ColumnArrays]) -> ColumnArrays:
     """Tables of equal columns, one below the other."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def join_rows(parts: list[Rows]) -> Rows:
+def join_rows(parts: list[RowArrays]) -> RowArrays:
     """Rows of several tables, one below the other; a table may be missing in some parts."""
     names: Mapping[str, None] = dict.fromkeys(name for part in parts for name in part)
     return {name: join_columns([part[name] for part in parts if name in part]) for name in names}

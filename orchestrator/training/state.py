@@ -40,7 +40,7 @@ class Totals:
 
     @classmethod
     def restore(cls, vectors: Array) -> Self:
-        """The totals at the end of what ``State.flatten`` made."""
+        """The totals at the end of what ``PackState.flatten`` made."""
         return cls(*np.ascontiguousarray(vectors[:, -len(fields(cls)) :].T))
 
     def after(self, total: GradientSum, ran: NDArray[np.bool_], compute: float, wait: float) -> Totals:
@@ -77,7 +77,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class State:
+class PackState:
     """R trials between two steps.
 
     Attributes:
@@ -93,13 +93,13 @@ class State:
     totals: Totals
 
     @classmethod
-    def start(cls, parameters: Array, chain: Chain, now: float) -> State:
+    def start(cls, parameters: Array, chain: Chain, now: float) -> PackState:
         """Before the first step, ``now`` seconds after 1970."""
         rows, count = parameters.shape
         return cls(parameters, np.full((rows, count), np.nan), chain.init(count), Totals.start(rows, now))
 
     @classmethod
-    def restore(cls, vectors: Array, chain: Chain, count: int) -> State:
+    def restore(cls, vectors: Array, chain: Chain, count: int) -> PackState:
         """The inverse of ``flatten``, for ``count`` parameters."""
         parameters, previous = (np.ascontiguousarray(vectors[:, k * count : (k + 1) * count]) for k in (0, 1))
         remembered = vectors[:, 2 * count : vectors.shape[1] - len(fields(Totals))]
@@ -110,8 +110,8 @@ class State:
         totals = np.stack(list(vars(self.totals).values()), axis=1)
         return np.concatenate([self.parameters, self.previous, chain.flatten(self.chain), totals], axis=1)
 
-    def take(self, rows: NDArray[np.intp]) -> State:
+    def take(self, rows: NDArray[np.intp]) -> PackState:
         """The state of some rows."""
-        return State(
+        return PackState(
             self.parameters[rows], self.previous[rows], self.chain.take(rows), self.totals.take(rows)
         )

@@ -17,7 +17,7 @@ from orchestrator.training.loop import Loop, Team, all_finite
 from orchestrator.training.losses import StepLosses
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import Seconds, StepRows, recorded, step_columns
-from orchestrator.training.state import State
+from orchestrator.training.state import PackState
 from orchestrator.updates.chain import Applied
 
 
@@ -29,9 +29,9 @@ class Training(Loop):
         model = self.problem.model
         if pack.vectors is None:
             parameters = model.initial(Streams(self.seeds, 0))
-            self.state = State.start(parameters, self.chain, time.time())
+            self.state = PackState.start(parameters, self.chain, time.time())
         else:
-            self.state = State.restore(pack.vectors, self.chain, model.parameters)
+            self.state = PackState.restore(pack.vectors, self.chain, model.parameters)
 
     def go(self, most: int | None) -> None:  # noqa: ARG002 - one step is the least anyone can ask for
         """One step of every trial."""
@@ -44,7 +44,7 @@ class Training(Loop):
         self._record(total, applied, finite, shards[0].axes, seconds)
         with np.errstate(all="ignore"):
             after = state.parameters - applied.update
-        self.state = State(after, total.gradient, applied.state, state.totals)
+        self.state = PackState(after, total.gradient, applied.state, state.totals)
         self.count(total, np.ones((len(finite), 1), bool), seconds)
         self.settle(finite)
 

@@ -8,15 +8,12 @@ from typing import Literal
 import numpy as np
 
 from orchestrator.config.base import Field, ValidationInfo, field_validator, refuse
-from orchestrator.groups import Array, Group
+from orchestrator.groups import Array, Blocks, Group
 from orchestrator.process import one_blas_thread
 from orchestrator.updates.base import Optimizer, State
 from orchestrator.updates.clips import shortened
 from orchestrator.updates.given import Form, Given, Needs
 from orchestrator.updates.optimizers import Adam, Momentum
-
-Blocks = tuple[tuple[int, int], ...]
-"""Slices [start, stop) of the parameter vector, inside which entries of the metric count."""
 
 
 class Natural(Optimizer):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 _NOTES = frozenset({"kind", "type_comment"})
 """Fields of the tree that say how something was written, not what it does."""
@@ -33,7 +33,7 @@ def syntax_digest(source: bytes) -> str:
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def on_a_stack_of_its_own(function: Callable[[], Result]) -> Result:
+def on_a_stack_of_its_own(function: Callable[[], T]) -> T:
     """What ``function`` returns or raises; how deep it may recurse does not depend on who calls."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(function).result()

@@ -15,10 +15,10 @@ from orchestrator.backends.batched.schedule import schedule
 from orchestrator.groups import Group
 from orchestrator.models.circuits.ansatz import ANSATZE
 from orchestrator.models.circuits.expression import Expression
-from orchestrator.models.circuits.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term
+from orchestrator.models.circuits.gates import GATE, NONE, Gate, Observable, Opcode, RotationAxis, Term
 from orchestrator.models.circuits.program import Program
 
-X, Y, Z, DRAWN = Axis.X, Axis.Y, Axis.Z, Axis.DRAWN
+X, Y, Z, DRAWN = RotationAxis.X, RotationAxis.Y, RotationAxis.Z, RotationAxis.DRAWN
 LAYOUTS = {
     "rows in lanes, states kept": {},
     "rows in lanes, states undone": {"KEPT_BYTES": 0},

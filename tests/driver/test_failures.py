@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.driver.failures import Failure, Kind
+from orchestrator.driver.failures import Failure, FailureClass
 from orchestrator.errors import CertificateError, ChangedFile, WorkerCrashed, WorkerLost, WorkerOutOfMemory
 from orchestrator.fleet.calls import attempt
 
@@ -14,15 +14,15 @@ from orchestrator.fleet.calls import attempt
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (WorkerLost("preempted"), Kind.LOST),
-        (WorkerOutOfMemory("killed"), Kind.MEMORY),
-        (MemoryError("1 TiB"), Kind.MEMORY),
-        (WorkerCrashed("SIGSEGV"), Kind.CRASH),
-        (ChangedFile("points.csv changed"), Kind.CHANGED),
-        (ZeroDivisionError("division by zero"), Kind.ERROR),
+        (WorkerLost("preempted"), FailureClass.LOST),
+        (WorkerOutOfMemory("killed"), FailureClass.MEMORY),
+        (MemoryError("1 TiB"), FailureClass.MEMORY),
+        (WorkerCrashed("SIGSEGV"), FailureClass.CRASH),
+        (ChangedFile("points.csv changed"), FailureClass.CHANGED),
+        (ZeroDivisionError("division by zero"), FailureClass.ERROR),
     ],
 )
-def test_class_follows_from_what_ended_the_task(error: BaseException, kind: Kind) -> None:
+def test_class_follows_from_what_ended_the_task(error: BaseException, kind: FailureClass) -> None:
     assert Failure.of(error, "Traceback").kind == kind
 
 

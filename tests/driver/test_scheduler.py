@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import plan
 
-from orchestrator.driver.failures import BUDGET, Failure, Kind
+from orchestrator.driver.failures import BUDGET, Failure, FailureClass
 from orchestrator.driver.packs import Packer, PlannedPack
 from orchestrator.driver.scheduler import Assignment, Scheduler, Work
 from orchestrator.training.pack import Pack
@@ -22,11 +22,11 @@ EXPENSIVE, CHEAP, THRESHOLD = 1.0, 0.001, 0.01
 SHORT, LONG = 0.05, 1.0
 """Seconds of a pack: twenty make a task, one does."""
 
-LOSSES = (Kind.LOST, Kind.MEMORY, Kind.CRASH)
+LOSSES = (FailureClass.LOST, FailureClass.MEMORY, FailureClass.CRASH)
 """Kinds of failure with which the worker goes, and with it all packs of its task."""
 
 
-def failure(kind: Kind, mark: str = "guilty") -> Failure:
+def failure(kind: FailureClass, mark: str = "guilty") -> Failure:
     return Failure(kind, "killed", mark)
 
 
@@ -57,7 +57,7 @@ class Bench:
     random: Random
     guilty: frozenset[str] = frozenset()
     leavers: frozenset[str] = frozenset()
-    crime: Kind = Kind.ERROR
+    crime: FailureClass = FailureClass.ERROR
     kills: int = 0
     step_by_step: bool = True
     out: list[Assignment] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Bench:
         works = self.out.pop(self.random.randrange(len(self.out))).works
         if self.kills and self.random.random() < 0.2:
             self.kills -= 1
-            self.lose(works, Kind.LOST)
+            self.lose(works, FailureClass.LOST)
         elif self.crime in LOSSES and any(self.is_guilty(work) for work in works):
             self.lose(works, self.crime)
         else:
@@ -105,7 +105,7 @@ class Bench:
     def is_guilty(self, work: Work) -> bool:
         return not self.guilty.isdisjoint(work.pack.ids)
 
-    def lose(self, works: Sequence[Work], kind: Kind) -> None:
+    def lose(self, works: Sequence[Work], kind: FailureClass) -> None:
         for work in works:
             failed = self.scheduler.failed(work, failure(kind))
             if failed is not None:
@@ -139,8 +139,8 @@ def check_company(assignment: Assignment) -> None:
     size=st.integers(1, 9),
     workers=st.integers(1, 6),
     shards=st.integers(1, 4),
-    crime=st.sampled_from(Kind),
-    kills=st.integers(0, BUDGET[Kind.LOST] - 1),
+    crime=st.sampled_from(FailureClass),
+    kills=st.integers(0, BUDGET[FailureClass.LOST] - 1),
     step_by_step=st.booleans(),
     random=st.randoms(use_true_random=False),
 )
@@ -150,7 +150,7 @@ def test_every_trial_ends_once_and_only_the_guilty_fail(
     size: int,
     workers: int,
     shards: int,
-    crime: Kind,
+    crime: FailureClass,
     kills: int,
     step_by_step: bool,
     random: Random,
@@ -189,7 +189,7 @@ def test_stopped_schedule_starts_nothing_and_waits_for_what_is_out(
     trials=st.integers(1, 24),
     size=st.integers(1, 9),
     workers=st.integers(1, 6),
-    kills=st.integers(0, BUDGET[Kind.LOST] - 1),
+    kills=st.integers(0, BUDGET[FailureClass.LOST] - 1),
     step_by_step=st.booleans(),
     random=st.randoms(use_true_random=False),
 )
@@ -244,7 +244,7 @@ def test_begun_pack_goes_on_before_a_new_one_starts() -> None:
     assert started(one)[0].pack == first.pack
 
 
-def fail_alone(one: Scheduler, *kinds: Kind) -> None:
+def fail_alone(one: Scheduler, *kinds: FailureClass) -> None:
     """Lets the only work that is there fail so, and be taken up again each time."""
     for kind in kinds:
         assert one.failed(started(one)[0], failure(kind)) is None
@@ -253,18 +253,18 @@ def fail_alone(one: Scheduler, *kinds: Kind) -> None:
 def test_attempts_count_what_was_handed_out_anew() -> None:
     one = scheduler(2, 2)
     (first,) = started(one)
-    assert one.failed(first, failure(Kind.CRASH)) is None
+    assert one.failed(first, failure(FailureClass.CRASH)) is None
     (second,) = started(one)
-    assert one.failed(second, failure(Kind.ERROR)) is None
+    assert one.failed(second, failure(FailureClass.ERROR)) is None
     (half,) = started(one)
-    failed = one.failed(half, failure(Kind.ERROR))
+    failed = one.failed(half, failure(FailureClass.ERROR))
     assert (first.attempts, second.attempts, half.attempts) == (1, 2, 3)
     assert failed is not None
     assert (failed.work.attempts, failed.error) == (3, "error: killed")
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_budget_starts_anew_with_every_step_forward(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", FailureClass)
+def test_budget_starts_anew_with_every_step_forward(kind: FailureClass) -> None:
     one, often = scheduler(1, 1), BUDGET[kind]
     for _ in range(3):
         fail_alone(one, *[kind] * (often - 1))
@@ -279,18 +279,18 @@ def test_budget_starts_anew_with_every_step_forward(kind: Kind) -> None:
 
 def test_every_kind_of_failure_has_a_budget_of_its_own() -> None:
     one = scheduler(1, 1)
-    fail_alone(one, *(kind for kind in Kind for _ in range(BUDGET[kind] - 1)))
-    assert one.failed(started(one)[0], failure(Kind.MEMORY)) is not None
+    fail_alone(one, *(kind for kind in FailureClass for _ in range(BUDGET[kind] - 1)))
+    assert one.failed(started(one)[0], failure(FailureClass.MEMORY)) is not None
 
 
 def test_halves_have_budgets_of_their_own() -> None:
-    one, often = scheduler(2, 2), BUDGET[Kind.CRASH]
-    fail_alone(one, *[Kind.CRASH] * often)
+    one, often = scheduler(2, 2), BUDGET[FailureClass.CRASH]
+    fail_alone(one, *[FailureClass.CRASH] * often)
     for _ in range(often - 1):
         (work,) = started(one)
         assert len(work.pack.ids) == 1
-        assert one.failed(work, failure(Kind.CRASH)) is None
-    assert one.failed(started(one)[0], failure(Kind.CRASH)) is not None
+        assert one.failed(work, failure(FailureClass.CRASH)) is None
+    assert one.failed(started(one)[0], failure(FailureClass.CRASH)) is not None
 
 
 def fail_all(marks: list[str], most_identical: int | None) -> Scheduler:
@@ -298,7 +298,7 @@ def fail_all(marks: list[str], most_identical: int | None) -> Scheduler:
     one = Scheduler(packs(len(marks), 1), THRESHOLD, most_identical)
     for mark in marks:
         for work in started(one):
-            one.failed(work, failure(Kind.ERROR, mark))
+            one.failed(work, failure(FailureClass.ERROR, mark))
     return one
 
 
@@ -311,7 +311,7 @@ def test_so_many_identical_failures_stop_the_sweep() -> None:
 def test_sweep_that_failures_have_stopped_waits_for_what_is_out() -> None:
     one = Scheduler(packs(3, 1), THRESHOLD, 1)
     first, second = started(one, 2)
-    assert one.failed(first, failure(Kind.ERROR)) is not None
+    assert one.failed(first, failure(FailureClass.ERROR)) is not None
     assert (one.finished, one.start(2, 2)) == (False, [])
     one.advanced(second, None, SHORT, CHEAP)
     assert one.finished
@@ -320,7 +320,7 @@ def test_sweep_that_failures_have_stopped_waits_for_what_is_out() -> None:
 def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
     one = scheduler(4, 4)
     (work,) = started(one)
-    failed = one.failed(work, Failure(Kind.ERROR, "the check says 1", "check", permanent=True))
+    failed = one.failed(work, Failure(FailureClass.ERROR, "the check says 1", "check", permanent=True))
     assert failed is not None
     assert failed.work.pack.ids == work.pack.ids
     one.start(1, 1)
@@ -462,15 +462,15 @@ def test_packs_of_a_lost_task_go_alone_until_they_get_further() -> None:
     (assignment,) = one.start(1, 1)
     assert len(assignment.works) == 20
     for work in assignment.works:
-        assert one.failed(work, failure(Kind.CRASH)) is None
+        assert one.failed(work, failure(FailureClass.CRASH)) is None
     again = [started(one) for _ in assignment.works]
     assert {work.number for (work,) in again} == {work.number for work in assignment.works}
-    assert [work.failures for (work,) in again] == 20 * [{Kind.CRASH: 1}]
+    assert [work.failures for (work,) in again] == 20 * [{FailureClass.CRASH: 1}]
 
 
 def test_halves_of_a_pack_that_failed_go_alone() -> None:
     one = scheduler(8, 2)
     one.advanced(started(one)[0], None, SHORT, CHEAP)
     for work in started(filled(one)):
-        one.failed(work, failure(Kind.ERROR))
+        one.failed(work, failure(FailureClass.ERROR))
     assert sizes(one.start(9, 1)) == 6 * [1]

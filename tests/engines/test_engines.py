@@ -43,7 +43,7 @@ from orchestrator.engines.measured.loss import fewest_shots
 from orchestrator.errors import InputError
 from orchestrator.models.circuits.ansatz import Drawing
 from orchestrator.models.circuits.circuit import Circuit
-from orchestrator.models.circuits.gates import NONE, Axis, Gate, Opcode
+from orchestrator.models.circuits.gates import NONE, Gate, Opcode, RotationAxis
 from orchestrator.models.circuits.observable import Operator
 from orchestrator.models.circuits.program import Program
 from orchestrator.models.circuits.reading import read
@@ -614,7 +614,7 @@ def test_noise_behind_gates_is_that_of_an_aer_noise_model(circuit: str):
         angle = gate.offset
         angle += gate.scale * parameters[0, gate.parameter] if gate.parameter != NONE else 0.0
         angle += gate.scale * shard.inputs[0, 0, gate.input] if gate.input != NONE else 0.0
-        axis = shard.axes[0, gate.axis - Axis.DRAWN] if gate.axis >= Axis.DRAWN else gate.axis
+        axis = shard.axes[0, gate.axis - RotationAxis.DRAWN] if gate.axis >= RotationAxis.DRAWN else gate.axis
         append(drawn, gate, *([(axis, angle)] if gate.opcode == Opcode.ROTATION else []))
     drawn.save_expectation_value(
         operator(program.observables[0].terms, program.qubits), range(program.qubits)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engines.measured.squared import Moments, of_signs, square_of_mean
+from orchestrator.engines.measured.squared import CentralMoments, of_signs, square_of_mean
 from orchestrator.groups import Array
 
 
@@ -86,7 +86,7 @@ def test_outcomes_of_more_than_two_values_are_taken_as_well() -> None:
     probability = chances[triples[first]].prod(-1) * weights[second]
     away = outcomes - outcomes.mean(-1, keepdims=True)
     own = of_signs(signs[second], np.array([0.5]))
-    moments = Moments(*(np.stack([(away**r).mean(-1), own[r - 2][:, 0]], axis=-1) for r in (2, 3, 4)))
+    moments = CentralMoments(*(np.stack([(away**r).mean(-1), own[r - 2][:, 0]], axis=-1) for r in (2, 3, 4)))
     mean = outcomes.mean(-1) + 0.5 * signs[second, 0]
     square, variance = square_of_mean(mean, moments, 4)
     truth = float((values * chances).sum() + 0.5 * (2 * 0.7 - 1)) ** 2

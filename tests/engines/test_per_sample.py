@@ -24,7 +24,7 @@ from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.base import Engine
 from orchestrator.engines.circuit_stage import CircuitStage
 from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
-from orchestrator.engines.per_sample import Moments, Norms, Sums
+from orchestrator.engines.per_sample import MomentCollector, Norms, Sums
 from orchestrator.groups import Array
 from orchestrator.models.base import Built, Model
 from orchestrator.models.circuits.ansatz import Drawing
@@ -292,7 +292,7 @@ def test_going_back_twice_gives_the_same_in_any_order() -> None:
 
     def moments() -> tuple[Any, Array]:
         sums = Sums.empty(built, 2, clipped=False).of(slot)
-        pull = stage.backward(parameters, tape, cotangent, Moments(weights, None, sums))
+        pull = stage.backward(parameters, tape, cotangent, MomentCollector(weights, None, sums))
         return sums[:4], pull()
 
     def norms() -> tuple[Any, Array]:

@@ -18,7 +18,7 @@ from orchestrator.models.base import Built
 from orchestrator.models.circuits import lightcone
 from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
 from orchestrator.models.circuits.circuit import Circuit
-from orchestrator.models.circuits.gates import NONE, Axis, Observable, Opcode, Term
+from orchestrator.models.circuits.gates import NONE, Observable, Opcode, RotationAxis, Term
 from orchestrator.models.circuits.observable import Operator
 from orchestrator.models.circuits.program import Program
 from orchestrator.models.circuits.reading import read
@@ -111,15 +111,15 @@ def test_angle_encoding_is_a_rotation_about_y_for_each_feature():
     gates = circuit().build(3, 2).gates
     encoding = gates[gates["input"] != NONE]
     assert encoding["qubit"].tolist() == encoding["input"].tolist() == [0, 1, 2]
-    assert set(encoding["axis"].tolist()) == {Axis.Y}
+    assert set(encoding["axis"].tolist()) == {RotationAxis.Y}
     assert np.all(gates["input"][3:] == NONE)
 
 
 def test_random_pauli_draws_an_axis_for_each_trainable_rotation():
     built = circuit(3, 5, ansatz="random-pauli", observable="Z0 Z1").build(0, 0)
-    drawn = built.gates[built.gates["axis"] >= Axis.DRAWN]
+    drawn = built.gates[built.gates["axis"] >= RotationAxis.DRAWN]
     assert built.axes == built.parameters == 15
-    assert (drawn["axis"] - Axis.DRAWN).tolist() == drawn["parameter"].tolist() == list(range(15))
+    assert (drawn["axis"] - RotationAxis.DRAWN).tolist() == drawn["parameter"].tolist() == list(range(15))
     assert np.count_nonzero(built.gates["opcode"] == Opcode.CZ) == 5 * 2
     assert built.gates["offset"][:3].tolist() == [math.pi / 4] * 3
 
@@ -201,7 +201,10 @@ def test_angle_is_read_as_scale_and_offset():
     drawn.rx(2 * THETA - 1, 0)
     drawn.rz((THETA + 1) * 3 - 2 * THETA, 0)
     gates = program_of(drawn, "Z").gates
-    assert [gate.item()[3:] for gate in gates] == [(Axis.X, 0, NONE, 2.0, -1.0), (Axis.Z, 0, NONE, 1.0, 3.0)]
+    assert [gate.item()[3:] for gate in gates] == [
+        (RotationAxis.X, 0, NONE, 2.0, -1.0),
+        (RotationAxis.Z, 0, NONE, 1.0, 3.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,9 @@ def test_gate_that_merely_bears_a_standard_name_is_read_by_its_definition():
     inner.rz(0.5, 0)
     drawn = QuantumCircuit(1)
     drawn.append(inner.to_gate(), [0])
-    assert [gate.item()[3:] for gate in program_of(drawn, "Z").gates] == [(Axis.Z, NONE, NONE, 0.0, 0.5)]
+    assert [gate.item()[3:] for gate in program_of(drawn, "Z").gates] == [
+        (RotationAxis.Z, NONE, NONE, 0.0, 0.5)
+    ]
 
 
 def test_configurations_are_found_without_heavy_imports():

@@ -26,7 +26,7 @@ from orchestrator.runs.digest import digest
 from orchestrator.runs.manifest import Commit, Complete, RunInfo
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage import markers
-from orchestrator.runs.storage.places import storage
+from orchestrator.runs.storage.opening import storage
 from orchestrator.tables.schema import TABLES
 
 INLINE = orchestrator.Where(inline=True)

@@ -22,7 +22,7 @@ from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import RunDirectoryError
 from orchestrator.runs.control import Control
-from orchestrator.runs.storage.places import storage
+from orchestrator.runs.storage.opening import storage
 from orchestrator.sweep.file import load
 
 INLINE = orchestrator.Where(inline=True)

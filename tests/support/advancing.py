@@ -14,7 +14,7 @@ from orchestrator.tables.schema import TABLES
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.loop import Chunk
 from orchestrator.training.pack import Pack
-from orchestrator.training.recorder import Columns, Rows, join_rows
+from orchestrator.training.recorder import ColumnArrays, RowArrays, join_rows
 
 NETWORK = """\
 name: trained
@@ -77,17 +77,17 @@ def chunks(pack: Pack, cuts: Sequence[int]) -> Iterator[Chunk]:
     assert rest is None
 
 
-def rows_of(pack: Pack, cuts: Sequence[int] = ()) -> Rows:
+def rows_of(pack: Pack, cuts: Sequence[int] = ()) -> RowArrays:
     return join_rows([chunk.rows for chunk in chunks(pack, cuts)])
 
 
-def bits_of(rows: Rows, trial: str) -> Bits:
+def bits_of(rows: RowArrays, trial: str) -> Bits:
     """The bits of one trial's rows, which come in order of their steps."""
     there = {table: columns for table, columns in rows.items() if trial in columns["trial"]}
     return {table: _bits(table, columns, trial) for table, columns in there.items()}
 
 
-def _bits(table: str, columns: Columns, trial: str) -> dict[str, bytes]:
+def _bits(table: str, columns: ColumnArrays, trial: str) -> dict[str, bytes]:
     named = {column.name for column in TABLES[table] if column.deterministic}
     mine = columns["trial"] == trial
     return {

@@ -19,7 +19,7 @@ from orchestrator.groups import Array, Group
 from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.layer import Layer, Position
 from orchestrator.models.quantum import Quantum
-from orchestrator.models.stages import Bools, Call, Circuits, Collector, DeadIn, Pull, Runnable, Stage
+from orchestrator.models.stages import Bools, CircuitCall, Circuits, Collector, DeadIn, Pull, Runnable, Stage
 from orchestrator.streams import Purpose, Streams
 
 
@@ -100,7 +100,7 @@ class EchoStage:
         kept, _ = self.circuit.working_bytes(rows * samples, 1)
         return 2 * kept, 8 * rows * samples * 6 * self.parameters
 
-    def calls(self, rows: int, samples: int) -> tuple[Call, ...]:
+    def calls(self, rows: int, samples: int) -> tuple[CircuitCall, ...]:
         """Two."""
         return self.circuit.calls(rows * samples, 1) * 2
 

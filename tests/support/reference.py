@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.models.circuits.expression import evaluate
-from orchestrator.models.circuits.gates import NONE, Axis, Observable, Opcode
+from orchestrator.models.circuits.gates import NONE, Observable, Opcode, RotationAxis
 from orchestrator.models.circuits.program import Program
 
 States = NDArray[np.complex128]
@@ -120,7 +120,7 @@ def angle(gate: np.void, samples: Samples) -> Reals:
 
 def pauli(gate: np.void, samples: Samples) -> States:
     """The Pauli matrix P [N, 2, 2] of a rotation: the same for all samples, or as drawn for each."""
-    drawn = gate["axis"] - Axis.DRAWN
+    drawn = gate["axis"] - RotationAxis.DRAWN
     axis = samples.axes[:, drawn] if drawn >= 0 else np.full(len(samples.inputs), gate["axis"])
     return np.stack([X, Y, Z])[axis]
 

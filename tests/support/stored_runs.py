@@ -15,7 +15,7 @@ from orchestrator.runs.digest import digest
 from orchestrator.runs.manifest import COMPLETE, Complete, RunInfo
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.base import FileRecord
-from orchestrator.runs.storage.places import storage
+from orchestrator.runs.storage.opening import storage
 from orchestrator.runs.writer import RunWriter
 from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState
 

@@ -19,7 +19,7 @@ from orchestrator.groups import Array
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.batches import Batches
 from orchestrator.training.pack import Pack
-from orchestrator.training.state import State
+from orchestrator.training.state import PackState
 from orchestrator.trial.problem import problem
 from orchestrator.updates.base import Optimizer
 from orchestrator.updates.chain import Chain
@@ -84,11 +84,11 @@ def searching(work: str, *items: str) -> Pack:
     return asking("search", pack_of(text, *items, overrides=overrides))
 
 
-def state_of(pack: Pack) -> State:
+def state_of(pack: Pack) -> PackState:
     """Where a pack stands that has been some steps on its way."""
     assert pack.vectors is not None
     chain = Chain.of([trial.updates for trial in pack.trials])
-    return State.restore(pack.vectors, chain, problem(pack.template).model.parameters)
+    return PackState.restore(pack.vectors, chain, problem(pack.template).model.parameters)
 
 
 def direct(pack: Pack, point: Array) -> Array:

@@ -37,8 +37,8 @@ from orchestrator.training.batches import Batches
 from orchestrator.training.evaluate import evaluate
 from orchestrator.training.pack import Pack
 from orchestrator.training.probe import until_first_false
-from orchestrator.training.recorder import Columns, Rows, join_rows
-from orchestrator.training.state import State, Totals
+from orchestrator.training.recorder import ColumnArrays, RowArrays, join_rows
+from orchestrator.training.state import PackState, Totals
 from orchestrator.trial.pinned import pin
 from orchestrator.trial.problem import problem
 from orchestrator.trial.trial import Batch
@@ -56,7 +56,7 @@ NATURAL = (
 )
 
 
-def steps_of(rows: Rows, table: str, column: str, trial: str) -> list[Any]:
+def steps_of(rows: RowArrays, table: str, column: str, trial: str) -> list[Any]:
     mine = rows[table]["trial"] == trial
     values: list[Any] = rows[table][column][mine].tolist()
     return values
@@ -105,7 +105,7 @@ def test_state_survives_being_a_vector(pack: Pack) -> None:
     if rest is not None and rest.vectors is not None:
         chain = Chain.of([trial.updates for trial in rest.trials])
         count = problem(rest.template).model.parameters if rest.template.mode == "train" else 0
-        again = State.restore(rest.vectors, chain, count).flatten(chain)
+        again = PackState.restore(rest.vectors, chain, count).flatten(chain)
         assert again.tobytes() == rest.vectors.tobytes()
 
 
@@ -302,7 +302,7 @@ PROBE = ("base.mode=probe", "base.updates=[]")
 EQUAL, UNEQUAL = [1.0] * 8, [1.0, 2.0, 1.0, 3.0, 0.0, 2.5, 1.0, 7.0]
 
 
-def of_file(folder: Path, weights: Sequence[float], size: int, *more: str) -> Columns:
+def of_file(folder: Path, weights: Sequence[float], size: int, *more: str) -> ColumnArrays:
     """The steps of a network on a weighted file, in order."""
     path = weighted_file(folder / "rows.csv", weights)
     return rows_of(pack_of(NETWORK, overrides=[*fitted(path, size), *more]))["steps"]
@@ -385,9 +385,9 @@ def with_changes(pack: Pack, **changes: Any) -> Pack:
     return replace(pack, trials=trials, pinned=pin(trials[0]))
 
 
-def brought_to_fail(pack: Pack, steps: int | None) -> tuple[list[Rows], int]:
+def brought_to_fail(pack: Pack, steps: int | None) -> tuple[list[RowArrays], int]:
     """The chunks of one trial until it raises or ends, and the step at which it stands."""
-    parts: list[Rows] = []
+    parts: list[RowArrays] = []
     rest: Pack | None = pack
     while rest is not None:
         pack = rest

@@ -24,7 +24,7 @@ from orchestrator.backends.aer.gates import append, operator, padded
 from orchestrator.backends.aer.simulator import run
 from orchestrator.backends.base import Part
 from orchestrator.groups import Array
-from orchestrator.models.circuits.gates import NONE, Axis, Gate, Observable, Opcode
+from orchestrator.models.circuits.gates import NONE, Gate, Observable, Opcode, RotationAxis
 from orchestrator.models.circuits.program import Point, Program
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class AerAdjoint:
                 angles = angles + gate.scale * parameters[gate.parameter]
             if gate.input != NONE:
                 angles = angles + gate.scale * filled[:, gate.input]
-            axis = int(axes[gate.axis - Axis.DRAWN]) if gate.axis >= Axis.DRAWN else gate.axis
+            axis = int(axes[gate.axis - RotationAxis.DRAWN]) if gate.axis >= RotationAxis.DRAWN else gate.axis
             turns.append(_Turn(gate, axis, angles))
         return turns
 
@@ -173,14 +173,14 @@ class AerAdjoint:
     def _read(self, circuit: QuantumCircuit, turn: _Turn, label: str) -> None:
         """Saves the probabilities of (ancilla, index, qubit in the basis of the axis), and turns back."""
         qubit = turn.gate.qubit
-        if turn.axis == Axis.X:
+        if turn.axis == RotationAxis.X:
             circuit.ry(-np.pi / 2, qubit)
-        elif turn.axis == Axis.Y:
+        elif turn.axis == RotationAxis.Y:
             circuit.rx(np.pi / 2, qubit)
         circuit.save_probabilities([qubit, *range(self.program.qubits, circuit.num_qubits)], label=label)
-        if turn.axis == Axis.X:
+        if turn.axis == RotationAxis.X:
             circuit.ry(np.pi / 2, qubit)
-        elif turn.axis == Axis.Y:
+        elif turn.axis == RotationAxis.Y:
             circuit.rx(-np.pi / 2, qubit)
 
     def _circuit(self, index: int, ancillas: int = 0) -> QuantumCircuit:

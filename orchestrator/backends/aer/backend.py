@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.backends.aer.noise import Noise
-from orchestrator.backends.base import Adjoint, Backend, Evaluator
+from orchestrator.backends.base import AdjointEvaluator, Backend, Evaluator
 from orchestrator.config.base import ValidationInfo, field_validator, refuse
 from orchestrator.config.text import show
 from orchestrator.errors import InputError
@@ -125,7 +125,7 @@ class Aer(Backend):
         """On ideal statevectors."""
         return self.method == "statevector" and self.noise == Noise()
 
-    def adjoint(self, program: Program) -> Adjoint:
+    def adjoint(self, program: Program) -> AdjointEvaluator:
         """The program, its samples on an index register, or for a GPU as bindings of one circuit."""
         from orchestrator.backends.aer.adjoint import AerAdjoint
         from orchestrator.backends.aer.bound import BoundAdjoint

@@ -27,7 +27,7 @@ from orchestrator.backends.aer.gates import append
 from orchestrator.backends.aer.simulator import run
 from orchestrator.backends.base import Part
 from orchestrator.groups import Array
-from orchestrator.models.circuits.gates import NONE, Axis, Gate, Opcode, Term
+from orchestrator.models.circuits.gates import NONE, Gate, Opcode, RotationAxis, Term
 from orchestrator.models.circuits.program import Point, Program
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class _Reading(NamedTuple):
 
     def counts(self, axes: NDArray[np.int8]) -> NDArray[np.bool_] | bool:
         """[N] where axes [N, A] make the gate a rotation about this one."""
-        if self.gate.axis < Axis.DRAWN:
+        if self.gate.axis < RotationAxis.DRAWN:
             return True
-        return axes[:, self.gate.axis - Axis.DRAWN] == self.axis
+        return axes[:, self.gate.axis - RotationAxis.DRAWN] == self.axis
 
 
 class BoundAdjoint(AerProgram):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from orchestrator.backends.aer.gates import append, begin, operator, padded, touched
 from orchestrator.backends.aer.simulator import run
 from orchestrator.groups import Array
-from orchestrator.models.circuits.gates import GATE, NONE, Axis, Gate, Opcode, Term
+from orchestrator.models.circuits.gates import GATE, NONE, Gate, Opcode, RotationAxis, Term
 from orchestrator.models.circuits.program import Point, Program
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BINDINGS = 1024
 """Bindings in a run, which keeps all their results."""
 
-_ALL_AXES = (int(Axis.X), int(Axis.Y), int(Axis.Z))
+_ALL_AXES = (int(RotationAxis.X), int(RotationAxis.Y), int(RotationAxis.Z))
 
 
 class AerProgram:
@@ -100,8 +100,8 @@ class AerProgram:
         by_row = gates["scale"][trained] * parameters[:, gates["parameter"][trained]]
         angles[..., trained] += by_row[:, None]
         angles[..., fed] += gates["scale"][fed] * inputs[..., gates["input"][fed]]
-        drawn = gates["axis"] >= Axis.DRAWN
-        chosen = axes[:, gates["axis"][drawn] - Axis.DRAWN]
+        drawn = gates["axis"] >= RotationAxis.DRAWN
+        chosen = axes[:, gates["axis"][drawn] - RotationAxis.DRAWN]
         angles[..., drawn] *= (chosen == np.resize(_ALL_AXES, drawn.sum()))[:, None]
         return angles
 
@@ -157,14 +157,14 @@ class AerProgram:
 
 
 def varies(gate: Gate) -> bool:
-    return gate.parameter != NONE or gate.input != NONE or gate.axis >= Axis.DRAWN
+    return gate.parameter != NONE or gate.input != NONE or gate.axis >= RotationAxis.DRAWN
 
 
 def axes_of(gate: Gate) -> tuple[int, ...]:
     """The rotations that stand for a gate: for a drawn axis all three, two of them by an angle of 0."""
     if gate.opcode != Opcode.ROTATION:
         return ()
-    return _ALL_AXES if gate.axis >= Axis.DRAWN else (gate.axis,)
+    return _ALL_AXES if gate.axis >= RotationAxis.DRAWN else (gate.axis,)
 
 
 def _weight(term: Term) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from orchestrator.backends.base import Adjoint, Backend, Precision
+from orchestrator.backends.base import AdjointEvaluator, Backend, Precision
 from orchestrator.config.base import refuse
 from orchestrator.models.circuits.program import Program
 
@@ -24,7 +24,7 @@ class Batched(Backend):
     kind: Literal["batched"]
     precision: Precision = "complex128"
 
-    def prepare(self, program: Program) -> Adjoint:
+    def prepare(self, program: Program) -> AdjointEvaluator:
         """The program on the batched kernel."""
         from orchestrator.backends.batched.differentiator import BatchedProgram
         from orchestrator.process import keep_freed_memory
@@ -45,7 +45,7 @@ class Batched(Backend):
         """Always."""
         return True
 
-    def adjoint(self, program: Program) -> Adjoint:
+    def adjoint(self, program: Program) -> AdjointEvaluator:
         """The same as ``prepare``."""
         return self.prepare(program)
 

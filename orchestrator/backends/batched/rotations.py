@@ -24,9 +24,9 @@ from orchestrator.backends.batched.lanes import (
     strips,
     turned,
 )
-from orchestrator.models.circuits.gates import NONE, Axis
+from orchestrator.models.circuits.gates import NONE, RotationAxis
 
-_DRAWN = int(Axis.DRAWN)
+_DRAWN = int(RotationAxis.DRAWN)
 
 LARGEST = float(1 << 19)
 """Half angles above this, in radians, go through the C library."""

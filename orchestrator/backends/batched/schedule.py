@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.models.circuits.gates import GATE, NONE, Axis, Opcode, Term
+from orchestrator.models.circuits.gates import GATE, NONE, Opcode, RotationAxis, Term
 from orchestrator.models.circuits.program import Program
 
 
@@ -37,7 +37,7 @@ class Pauli(NamedTuple):
         return Pauli((self.phase + first.phase + 2 * swaps) % 4, self.x ^ first.x, self.z ^ first.z)
 
 
-MIXED = int(Axis.DRAWN)
+MIXED = int(RotationAxis.DRAWN)
 """Axis of a turn whose rotations are not all about the same one, or about one that is drawn."""
 
 TURN = np.dtype(

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from orchestrator.models.circuits.gates import NONE, Axis, Opcode
+from orchestrator.models.circuits.gates import NONE, Opcode, RotationAxis
 
-_DRAWN, _X, _Y = int(Axis.DRAWN), int(Axis.X), int(Axis.Y)
+_DRAWN, _X, _Y = int(RotationAxis.DRAWN), int(RotationAxis.X), int(RotationAxis.Y)
 _ROTATION, _CX = int(Opcode.ROTATION), int(Opcode.CX)
 
 _NULL = 1e-24

@@ -26,7 +26,7 @@ def fewest_shots(loss: str, head: str) -> int:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class LossEstimate:
     """The loss of samples, its derivatives by the K expectation values, and what shots do to both.
 
     Attributes:
@@ -74,34 +74,36 @@ class MeasuredLoss:
     head: str
     classes: int
 
-    def of(self, measured: Measured, targets: Array) -> Estimate:
+    def of(self, measured: Measured, targets: Array) -> LossEstimate:
         """The loss at one setting: ``measured`` [1, R, B, K], ``targets`` [R, B]."""
         prediction, outcomes = measured.value[0], measured.outcomes
         if outcomes is None or measured.variance is None:
             loss, slope = self._loss(prediction, targets)
-            return Estimate(loss, None, slope, None)
+            return LossEstimate(loss, None, slope, None)
         if self.head == "softmax":
             return self._of_logits(prediction, measured.variance[0], targets)
         if self.name == "mse":
             return self._of_square(prediction, measured.variance[0], targets, outcomes)
         return self._of_first_order(prediction, measured.variance[0], targets, outcomes.shots)
 
-    def _of_square(self, prediction: Array, variance: Array, targets: Array, outcomes: Outcomes) -> Estimate:
+    def _of_square(
+        self, prediction: Array, variance: Array, targets: Array, outcomes: Outcomes
+    ) -> LossEstimate:
         _, slope = self._loss(prediction, targets)
         error = 0.5 * slope  # Ê - y
         value, its_variance = square_of_mean(error, outcomes.moments(0), outcomes.shots)
-        return Estimate(value[..., 0], its_variance[..., 0], slope, 2.0 * np.sqrt(variance)[..., None])
+        return LossEstimate(value[..., 0], its_variance[..., 0], slope, 2.0 * np.sqrt(variance)[..., None])
 
-    def _of_first_order(self, prediction: Array, variance: Array, targets: Array, shots: int) -> Estimate:
+    def _of_first_order(self, prediction: Array, variance: Array, targets: Array, shots: int) -> LossEstimate:
         entropy = self.name in _CROSS_ENTROPIES
         if entropy:
             prediction = prediction * (shots / (shots + 1))  # 2 (k + ½)/(shots + 1) - 1
         loss, slope = self._loss(prediction, targets)
         curvature = slope * slope if entropy else np.zeros_like(slope)
         first_order = (slope * slope * variance)[..., 0]
-        return Estimate(loss, first_order, slope, (curvature * np.sqrt(variance))[..., None])
+        return LossEstimate(loss, first_order, slope, (curvature * np.sqrt(variance))[..., None])
 
-    def _of_logits(self, prediction: Array, variance: Array, targets: Array) -> Estimate:
+    def _of_logits(self, prediction: Array, variance: Array, targets: Array) -> LossEstimate:
         loss, slope = self._loss(prediction, targets)
         deviation = np.sqrt(variance)
         spread = np.zeros((*slope.shape, slope.shape[-1]))
@@ -110,7 +112,7 @@ class MeasuredLoss:
             step[m] = _STEP
             above, below = (self._loss(prediction + by, targets)[1] for by in (step, -step))
             spread[..., m] = (above - below) / (2.0 * _STEP) * deviation[..., m, None]
-        return Estimate(loss, (slope * slope * variance).sum(-1), slope, spread)
+        return LossEstimate(loss, (slope * slope * variance).sum(-1), slope, spread)
 
     def _loss(self, prediction: Array, targets: Array) -> tuple[Array, Array]:
         return losses.value_and_slope(self.name, self.head, prediction, targets, self.classes)

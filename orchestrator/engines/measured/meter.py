@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.backends.base import Backend, Evaluator
 from orchestrator.engines.gradient import Cost, Shard
-from orchestrator.engines.measured.squared import Moments, of_signs
+from orchestrator.engines.measured.squared import CentralMoments, of_signs
 from orchestrator.groups import Array
 from orchestrator.models.circuits.gates import Observable
 from orchestrator.models.circuits.program import Program
@@ -45,7 +45,7 @@ class Outcomes:
         """Unbiased estimates of the variance of ``value``, [S, R, B, K]."""
         return _mixed(self.coefficients**2, (1.0 - self.mean * self.mean) / (self.shots - 1))
 
-    def moments(self, setting: int) -> Moments:
+    def moments(self, setting: int) -> CentralMoments:
         """Of what each string adds to each observable, [R, B, K, T]."""
         return of_signs(self.mean[setting][..., None, :], self.coefficients)
 

@@ -194,7 +194,7 @@ class ShiftDifferentiator:
 
 @dataclass(frozen=True, eq=False)
 class ShiftedProgram:
-    """A program made ready for exact derivatives by shifts; see ``backends.base.Adjoint``.
+    """A program made ready for exact derivatives by shifts; see ``backends.base.AdjointEvaluator``.
 
     Attributes:
         program: with parameters θ.

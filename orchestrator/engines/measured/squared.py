@@ -10,7 +10,7 @@ FEWEST = 4
 """Shots that the variance takes: it is of fourth order in the outcomes."""
 
 
-class Moments(NamedTuple):
+class CentralMoments(NamedTuple):
     """How the N outcomes z of T independent samples scatter: means over z of (z - z̄)^r.
 
     Attributes:
@@ -22,7 +22,7 @@ class Moments(NamedTuple):
     fourth: Array
 
 
-def of_signs(mean: Array, scale: Array) -> Moments:
+def of_signs(mean: Array, scale: Array) -> CentralMoments:
     """The moments of samples whose outcomes are ±1 times a number.
 
     Args:
@@ -31,14 +31,14 @@ def of_signs(mean: Array, scale: Array) -> Moments:
     """
     rest = 1.0 - mean * mean
     square = scale * scale
-    return Moments(
+    return CentralMoments(
         second=square * rest,
         third=-2.0 * square * scale * mean * rest,
         fourth=square * square * rest * (4.0 - 3.0 * rest),
     )
 
 
-def square_of_mean(mean: Array, moments: Moments, shots: int) -> tuple[Array, Array]:
+def square_of_mean(mean: Array, moments: CentralMoments, shots: int) -> tuple[Array, Array]:
     """Estimates μ² and the variance of that estimate, where a sum of T sample means estimates μ.
 
     Of one sample with sums S_r = Σ z^r, μ² is estimated by L = (S1² - S2)/(N(N-1)), the mean of z_i z_j over

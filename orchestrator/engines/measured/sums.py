@@ -14,7 +14,7 @@ from orchestrator.engines.gradient import (
     Shard,
     ShotNoise,
 )
-from orchestrator.engines.measured.loss import Estimate, MeasuredLoss
+from orchestrator.engines.measured.loss import LossEstimate, MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
 from orchestrator.engines.per_sample import ExplicitSums, weighted
 from orchestrator.groups import Array
@@ -23,7 +23,7 @@ from orchestrator.models.circuits.program import Program
 
 def summed(
     shard: Shard,
-    loss: Estimate,
+    loss: LossEstimate,
     derivative: Array,
     variance: Array | None,
     cost: Cost,

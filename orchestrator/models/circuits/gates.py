@@ -16,7 +16,7 @@ class Opcode(IntEnum):
     CZ = 2
 
 
-class Axis(IntEnum):
+class RotationAxis(IntEnum):
     """Axis of a rotation exp(-iθP/2); ``DRAWN + k`` stands for the row's k-th drawn axis."""
 
     X = 0
@@ -36,7 +36,7 @@ class Gate(NamedTuple):
         opcode: an ``Opcode``.
         qubit: the rotated qubit, the control of a CX, one end of a CZ.
         other: target of a CX, other end of a CZ, else ``NONE``.
-        axis: an ``Axis`` or ``Axis.DRAWN + k``, ``NONE`` for CX and CZ.
+        axis: an ``RotationAxis`` or ``RotationAxis.DRAWN + k``, ``NONE`` for CX and CZ.
         parameter: index of the trainable parameter or, behind those, of a computed angle; or ``NONE``.
         input: index of the feature or, behind those, of a computed one; or ``NONE``.
         scale: factor of the parameter or input.

@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.models.circuits.gates import NONE, Axis, Gate, Opcode, Term
+from orchestrator.models.circuits.gates import NONE, Gate, Opcode, RotationAxis, Term
 
 # A Pauli matrix is x + 2z (I 0, X 1, Z 2, Y 3), a set of them an integer with bit 1 << pauli.
 _I, _X, _Z, _Y = (1 << pauli for pauli in range(4))
@@ -97,7 +97,7 @@ class _Strings:
 
     def _rotate(self, gate: Gate) -> bool:
         bit = 1 << gate.qubit
-        if gate.axis >= Axis.DRAWN:
+        if gate.axis >= RotationAxis.DRAWN:
             moved = {(x, z) for x, z in self.strings if (x | z) & bit}
             rest = {(x & ~bit, z & ~bit) for x, z in moved}
             self.strings = self.strings | {(x | px, z | pz) for x, z in rest for px, pz in _paulis(bit)}
@@ -147,7 +147,7 @@ class _Letters:
 
 def _rotated(letters: int, axis: int, fixed: float | None) -> int | None:
     """The set after undoing a rotation, by ``fixed`` radians or any angle; None if it commutes."""
-    if axis >= Axis.DRAWN:
+    if axis >= RotationAxis.DRAWN:
         return None if letters == _I else letters | _X | _Y | _Z
     if not letters & ~(_I | _ABOUT[axis]):
         return None

@@ -22,7 +22,7 @@ from orchestrator.groups import Group
 from orchestrator.models.circuits.ansatz import Drawing
 from orchestrator.models.circuits.elementary import DRAWN, PATH, Elementary, elementary
 from orchestrator.models.circuits.expression import Expression, bound, read_expression, sample_point
-from orchestrator.models.circuits.gates import GATE, NONE, Axis, Gate, Observable, Opcode, Term
+from orchestrator.models.circuits.gates import GATE, NONE, Gate, Observable, Opcode, RotationAxis, Term
 from orchestrator.models.circuits.program import Program
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
 
-_X, _Y, _Z = Axis.X, Axis.Y, Axis.Z
+_X, _Y, _Z = RotationAxis.X, RotationAxis.Y, RotationAxis.Z
 
-_ROTATIONS: Mapping[str, Callable[..., tuple[tuple[Axis, Any], ...]]] = {
+_ROTATIONS: Mapping[str, Callable[..., tuple[tuple[RotationAxis, Any], ...]]] = {
     "id": lambda: (),
     "global_phase": lambda phase: (),  # noqa: ARG005
     "x": lambda: ((_X, math.pi),),
@@ -152,7 +152,7 @@ class _Reader:
         """What an elementary gate is read into."""
         if part.name == DRAWN:
             angle, axis = part.angles
-            yield from self._rotation(part.qubits[0], Axis.DRAWN + int(axis), angle, part.origin)
+            yield from self._rotation(part.qubits[0], RotationAxis.DRAWN + int(axis), angle, part.origin)
         elif part.name in _ENTANGLERS:
             yield Gate(_ENTANGLERS[part.name], *part.qubits)
         else:

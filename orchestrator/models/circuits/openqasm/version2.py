@@ -30,7 +30,7 @@ _DECLARING = ("gate", "opaque", "qreg", "creg")
 _LEVELS = (("+", "-"), ("*", "/"))
 """Signs between operands, those that bind least first."""
 
-Item = TypeVar("Item", bound=ast.QASMNode)
+NodeT = TypeVar("NodeT", bound=ast.QASMNode)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class _Parser:
         start = self._token
         return _at(start, operand())
 
-    def _listed(self, item: Callable[[], Item]) -> list[Item]:
+    def _listed(self, item: Callable[[], NodeT]) -> list[NodeT]:
         """Items in parentheses, none if there are no parentheses."""
         if not self._skip("(") or self._skip(")"):
             return []
@@ -263,12 +263,12 @@ class _Parser:
         found = f"'{token.text:.20}'" if token.text else "the end of the file"
         raise Refusal(token.line, token.column, f"{reason} {found}")
 
-    def _placed(self, read: Callable[[], Item]) -> Item:
+    def _placed(self, read: Callable[[], NodeT]) -> NodeT:
         start = self._token
         return _at(start, read())
 
 
-def _at(token: Token, node: Item) -> Item:
+def _at(token: Token, node: NodeT) -> NodeT:
     """The node, at the place where a token begins; there columns count from 0."""
     node.span = ast.Span(token.line, token.column - 1, token.line, token.column - 1)
     return node

@@ -1,4 +1,4 @@
-"""From the name of a run's place to its storage."""
+"""From the address of a run (a path or a URI) to its storage."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from orchestrator.runs.storage.base import Storage
 from orchestrator.runs.storage.folder import Folder
 
 
-def located(path: str | os.PathLike[str]) -> Path | str:
-    """``path`` to be shown and handed on; a ``Path`` would spoil a URI."""
+def address(path: str | os.PathLike[str]) -> Path | str:
+    """``path`` as it is printed and passed on: a ``Path``, or a URI as text (a ``Path`` would spoil it)."""
     return os.fspath(path) if is_uri(path) else Path(path)
 
 
