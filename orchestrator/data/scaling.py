@@ -11,7 +11,7 @@ from orchestrator.errors import InputError
 from orchestrator.groups import Array
 from orchestrator.process import one_blas_thread
 
-Indices = NDArray[np.int64]
+Powers = NDArray[np.int64]
 Parts = tuple[Array, Array]
 """Training and test inputs."""
 
@@ -48,7 +48,7 @@ def _standardised(parts: Parts) -> Parts:
     return _affine((train, test), train.mean(0), train.std(0))
 
 
-def exponents(values: Array) -> Indices:
+def exponents(values: Array) -> Powers:
     """Of each column the power of two that is next to its largest number; 0 where squares can be summed.
 
     Squares of numbers, and of their differences in the last bit, stay inside float64 between
@@ -59,7 +59,7 @@ def exponents(values: Array) -> Indices:
     return np.where(np.abs(exponents) > _MODERATE, exponents, 0)
 
 
-def times_power(values: Array, powers: Indices) -> Array:
+def times_power(values: Array, powers: Powers) -> Array:
     """values · 2**powers: exact but for what is negligible beside the largest number of its column."""
     return np.ldexp(values, powers) if powers.any() else values
 

@@ -12,7 +12,7 @@ _COMMIT_SECONDS = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 _TAGS = ("sweep",)
 
 
-class Progress(Protocol):
+class SweepCounts(Protocol):
     """How far a sweep is: numbers that only grow.
 
     Attributes:
@@ -51,7 +51,7 @@ class RayMetrics:
         self._commits, self._commit_seconds = 0, 0.0
         self._at = time.monotonic()
 
-    def report(self, counts: Progress) -> None:
+    def report(self, counts: SweepCounts) -> None:
         """Passes on what is new: commits at once, all else once a second."""
         self._note_commits(counts)
         now = time.monotonic()
@@ -60,7 +60,7 @@ class RayMetrics:
             self._at = now
             self.flush(counts)
 
-    def flush(self, counts: Progress) -> None:
+    def flush(self, counts: SweepCounts) -> None:
         """Passes on all counts as they are now."""
         now = {"done": counts.ended - counts.failed, "failed": counts.failed, "steps": counts.steps}
         counters = {"done": self._done, "failed": self._failed, "steps": self._steps}
@@ -69,7 +69,7 @@ class RayMetrics:
                 counter.inc(new)
         self._seen = now
 
-    def _note_commits(self, counts: Progress) -> None:
+    def _note_commits(self, counts: SweepCounts) -> None:
         if new := counts.commits - self._commits:
             self._commit.observe((counts.commit_seconds - self._commit_seconds) / new)
             self._commits, self._commit_seconds = counts.commits, counts.commit_seconds

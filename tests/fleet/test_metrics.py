@@ -11,7 +11,7 @@ from waiting import until
 
 
 @dataclass
-class Progress:
+class SweepCounts:
     """How far a sweep is."""
 
     ended: int = 0
@@ -37,7 +37,7 @@ def exported(sweep: str) -> dict[str, float]:
 def test_metrics_of_a_sweep_are_exported_by_ray() -> None:
     from orchestrator.fleet.metrics import RayMetrics
 
-    metrics, counts = RayMetrics("exported"), Progress()
+    metrics, counts = RayMetrics("exported"), SweepCounts()
     counts.ended, counts.failed, counts.steps = 5, 2, 70
     metrics.flush(counts)
     counts.ended, counts.steps, counts.commits, counts.commit_seconds = 9, 100, 2, 0.5
@@ -59,5 +59,5 @@ def test_rate_is_that_since_the_last_report(monkeypatch: pytest.MonkeyPatch) -> 
     metrics, rates = module.RayMetrics("paced"), []
     monkeypatch.setattr(metrics._rate, "set", rates.append)
     for now[0], steps in ((0.5, 10), (2.0, 100), (4.0, 500)):
-        metrics.report(Progress(steps=steps))
+        metrics.report(SweepCounts(steps=steps))
     assert rates == [50.0, 200.0]
