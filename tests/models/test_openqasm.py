@@ -21,7 +21,7 @@ from orchestrator.errors import CertificateError, InputError
 from orchestrator.models.circuits.openqasm.elaboration import MOST_GATES
 from orchestrator.models.circuits.openqasm.names import STDGATES
 from orchestrator.models.circuits.openqasm.reading import MOST_CHARACTERS, read
-from orchestrator.models.circuits.openqasm.second import Unevaluated, statevector
+from orchestrator.models.circuits.openqasm.simulation import Unevaluated, statevector
 from orchestrator.models.circuits.qasm_circuit import QasmCircuit
 from orchestrator.models.circuits.reading import read as read_drawing
 from orchestrator.streams import Streams

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.models.circuits.ansatz import ANSATZE
 from orchestrator.models.circuits.circuit import Entangler
-from orchestrator.models.circuits.elementary import elementary
+from orchestrator.models.circuits.elementary import decompose
 from orchestrator.models.circuits.encoding import ENCODINGS
 from orchestrator.models.circuits.reading import KNOWN
 from orchestrator.models.circuits.size import ansatz_gates, encoding_gates
@@ -28,7 +28,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 
 
 def taken_apart(circuit: Any) -> int:
-    return sum(1 for _ in elementary(circuit, KNOWN))
+    return sum(1 for _ in decompose(circuit, KNOWN))
 
 
 @pytest.mark.parametrize("ansatz", sorted(set(ANSATZE) - {"qaoa"}))

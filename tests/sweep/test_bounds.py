@@ -179,7 +179,7 @@ def doubling(times: int) -> QuantumCircuit:
 
 
 def apart(whole: QuantumCircuit) -> int:
-    return sum(1 for _ in elementary.elementary(whole, KNOWN))
+    return sum(1 for _ in elementary.decompose(whole, KNOWN))
 
 
 def test_definitions_that_double_are_taken_apart_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ class AnyCircuit(Model, Layer):
         return read_operators(self.observables or self.observable, self.readout, qubits)
 
     @property
-    def measured(self) -> str:
+    def observable_label(self) -> str:
         """The observables, as a message names them."""
         named = [str(observable) for observable in self.observables or (self.observable,) if observable]
         readout = f", readout {self.readout}" if self.readout else ""

@@ -94,7 +94,7 @@ class Circuit(AnyCircuit):
     def label(self) -> str:
         """What a message calls it."""
         shape = f"{self.ansatz} circuit of {self.qubits} qubits and {self.layers} layers"
-        return f"{shape}, observable {self.measured}"
+        return f"{shape}, observable {self.observable_label}"
 
     @property
     def summary(self) -> str:

@@ -30,7 +30,7 @@ _BASIS = ["rx", "ry", "rz", "u", "cx", "cz"]
 
 
 @dataclass(frozen=True)
-class Elementary:
+class ElementaryGate:
     """A gate that a circuit is made of.
 
     Attributes:
@@ -57,7 +57,7 @@ def rank(symbol: Any) -> tuple[str, int]:
     return (symbol.vector.name, symbol.index) if hasattr(symbol, "vector") else (symbol.name, -1)
 
 
-def elementary(circuit: QuantumCircuit, known: Container[str]) -> Iterator[Elementary]:
+def decompose(circuit: QuantumCircuit, known: Container[str]) -> Iterator[ElementaryGate]:
     """The gates of a circuit in its own order, measurements at its end left out.
 
     A reset of a qubit that no gate has touched leaves it in |0>, and is left out as well.
@@ -82,7 +82,7 @@ class _Takes:
         self._touched: set[int] = set()
         self._operations = 0
 
-    def apart(self, circuit: QuantumCircuit) -> Iterator[Elementary]:
+    def apart(self, circuit: QuantumCircuit) -> Iterator[ElementaryGate]:
         check_size(circuit.num_qubits, len(circuit.data))
         final = final_measurements(circuit)
         for number, item in enumerate(circuit.data):
@@ -92,7 +92,7 @@ class _Takes:
                 origin = f"gate {number} ({item.operation.name}{' on ' if on else ''}{on})"
                 yield from self.operation(item.operation, qubits, origin)
 
-    def operation(self, operation: Any, qubits: tuple[int, ...], origin: str) -> Iterator[Elementary]:
+    def operation(self, operation: Any, qubits: tuple[int, ...], origin: str) -> Iterator[ElementaryGate]:
         from qiskit.circuit import Barrier, Delay, Reset
 
         self._operations += 1
@@ -106,11 +106,11 @@ class _Takes:
         name = standard_name(operation)
         if name is not None and name in self._known:
             self._touched.update(qubits)
-            yield Elementary(name, tuple(operation.params), qubits, origin)
+            yield ElementaryGate(name, tuple(operation.params), qubits, origin)
             return
         definition = _definition(operation, origin)
         if definition.global_phase:  # it is felt where the operation is controlled
-            yield Elementary("global_phase", (definition.global_phase,), (), origin)
+            yield ElementaryGate("global_phase", (definition.global_phase,), (), origin)
         for item in definition.data:
             inner = tuple(qubits[definition.find_bit(qubit).index] for qubit in item.qubits)
             yield from self.operation(item.operation, inner, origin)
@@ -141,7 +141,7 @@ def final_measurements(circuit: QuantumCircuit) -> set[int]:
 
 
 def without_final_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
-    """A copy without them, and without classical bits. Raises InputError as ``elementary`` does."""
+    """A copy without them, and without classical bits. Raises InputError as ``decompose`` does."""
     from qiskit import QuantumCircuit
 
     final = final_measurements(circuit)

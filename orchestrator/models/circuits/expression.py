@@ -82,7 +82,7 @@ def sample_point(symbols: Iterable[Any]) -> dict[Any, float]:
     return {symbol: _POINT[k % 5] * 1.07 ** (k // 5) for k, symbol in enumerate(symbols)}
 
 
-def bound(value: Any, point: Mapping[Any, float]) -> complex:
+def value_at(value: Any, point: Mapping[Any, float]) -> complex:
     """Qiskit's own value of an expression at a point; NaN where it is undefined or infinite."""
     try:
         return complex(value.bind(point))
@@ -145,7 +145,7 @@ def _operand(operand: Any, symbols: Mapping[Any, Tree], left: list[Tree]) -> Tre
 def _check(tree: Tree, value: Any, symbols: Mapping[Any, Tree]) -> None:
     """Refuses a tree whose value at a point is not Qiskit's own."""
     point = sample_point(sorted(value.parameters, key=lambda symbol: symbols[symbol]))
-    expected = bound(value, point)
+    expected = value_at(value, point)
     values: dict[str, Array] = {}
     for kind in ("parameter", "input"):
         places = {symbols[symbol][1]: x for symbol, x in point.items() if symbols[symbol][0] == kind}

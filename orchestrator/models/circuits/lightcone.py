@@ -28,7 +28,7 @@ MOST_STRINGS = 256
 """As many as 4 qubits can have; following more would cost more than it saves."""
 
 
-def reached(
+def in_light_cone(
     gates: NDArray[np.void], qubits: int, observable: Iterable[Term], projector: bool = False
 ) -> NDArray[np.bool_]:
     """Whether each gate can change the expectation value.

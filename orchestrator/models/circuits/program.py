@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from orchestrator.groups import Array, Group
 from orchestrator.models.circuits.expression import Expression, evaluate
 from orchestrator.models.circuits.gates import NONE, Observable
-from orchestrator.models.circuits.lightcone import reached
+from orchestrator.models.circuits.lightcone import in_light_cone
 from orchestrator.models.samples import RowsAsSamples
 from orchestrator.streams import Purpose, Streams
 
@@ -92,7 +92,7 @@ class Program(RowsAsSamples):
         """[G] false where a gate can change no expectation value, whatever the angles."""
         terms = [term for observable in self.observables for term in observable.terms]
         projected = any(observable.projector for observable in self.observables)
-        return reached(self.gates, self.qubits, terms, projected)
+        return in_light_cone(self.gates, self.qubits, terms, projected)
 
     @cached_property
     def dead(self) -> NDArray[np.bool_]:

@@ -97,8 +97,8 @@ class QasmCircuit(UserCircuit):
 
     @property
     def state_at(self) -> StateAt:
-        """The circuit's state, read from the file a second time; see ``openqasm.second``."""
-        from orchestrator.models.circuits.openqasm.second import statevector
+        """The circuit's state, read from the file a second time; see ``openqasm.simulation``."""
+        from orchestrator.models.circuits.openqasm.simulation import statevector
 
         return partial(statevector, self._text())
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from orchestrator.errors import InputError
 from orchestrator.groups import Group
 from orchestrator.models.circuits.ansatz import Drawing
-from orchestrator.models.circuits.elementary import DRAWN, PATH, Elementary, elementary
-from orchestrator.models.circuits.expression import Expression, bound, read_expression, sample_point
+from orchestrator.models.circuits.elementary import DRAWN, PATH, ElementaryGate, decompose
+from orchestrator.models.circuits.expression import Expression, read_expression, sample_point, value_at
 from orchestrator.models.circuits.gates import GATE, NONE, Gate, Observable, Opcode, RotationAxis, Term
 from orchestrator.models.circuits.program import Program
 
@@ -68,7 +68,7 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
     drawing = redraw()
     reader = _Reader(drawing)
     index = {symbol: k for k, symbol in enumerate(symbol for layer in drawing.layers for symbol in layer)}
-    parts = elementary(drawing.circuit, KNOWN)
+    parts = decompose(drawing.circuit, KNOWN)
     gates = [tuple(gate) for part in parts for gate in reader.gates(part)]
     return Program(
         name=name,
@@ -94,7 +94,7 @@ def first_uses(circuit: QuantumCircuit) -> list[Parameter]:
     Raises:
         InputError: a gate is not unitary.
     """
-    return [symbol for part in elementary(circuit, KNOWN) for symbol in part.symbols]
+    return [symbol for part in decompose(circuit, KNOWN) for symbol in part.symbols]
 
 
 def terms(observable: SparsePauliOp) -> tuple[Term, ...]:
@@ -148,7 +148,7 @@ class _Reader:
         self.angles: dict[Expression, int] = {}
         self.features: dict[Expression, int] = {}
 
-    def gates(self, part: Elementary) -> Iterator[Gate]:
+    def gates(self, part: ElementaryGate) -> Iterator[Gate]:
         """What an elementary gate is read into."""
         if part.name == DRAWN:
             angle, axis = part.angles
@@ -183,7 +183,7 @@ class _Reader:
         scales = {symbol: _slope(value, symbol) for symbol in symbols}
         if None in scales.values():
             return [self._computed(value, place)]
-        offset = _real(bound(value, dict.fromkeys(symbols, 0)))
+        offset = _real(value_at(value, dict.fromkeys(symbols, 0)))
         if not _is_linear(value, scales, offset):
             return [self._computed(value, place)]
         parts = [replace(self._symbols[symbol], scale=scale) for symbol, scale in scales.items() if scale]
@@ -222,7 +222,7 @@ def _is_linear(value: Any, scales: Mapping[Any, Any], offset: float) -> bool:
     point = sample_point(scales)
     linear = math.fsum([offset, *(scale * point[symbol] for symbol, scale in scales.items())])
     size = max(1.0, abs(offset), *(abs(scale) for scale in scales.values()))
-    found = _real(bound(value, point))
+    found = _real(value_at(value, point))
     return not (math.isfinite(found) and math.isfinite(linear)) or abs(found - linear) <= 1e-9 * size
 
 

@@ -123,13 +123,13 @@ def _parts(name: str) -> int:
     from qiskit import QuantumCircuit
     from qiskit.circuit.library import get_standard_gate_name_mapping
 
-    from orchestrator.models.circuits.elementary import elementary
+    from orchestrator.models.circuits.elementary import decompose
     from orchestrator.models.circuits.reading import KNOWN
 
     gate = get_standard_gate_name_mapping()[name]
     circuit = QuantumCircuit(gate.num_qubits)
     circuit.append(gate, circuit.qubits)
-    return sum(1 for _ in elementary(circuit, KNOWN))
+    return sum(1 for _ in decompose(circuit, KNOWN))
 
 
 _ANSATZE: Mapping[str, Callable[..., int]] = MappingProxyType(

@@ -16,7 +16,7 @@ from openqasm3 import ast
 from orchestrator.models.circuits.openqasm.gates import Gates, Library
 from orchestrator.models.circuits.openqasm.names import Names
 from orchestrator.models.circuits.openqasm.refusal import Refusal
-from orchestrator.models.circuits.openqasm.scopes import PHYSICAL, Scope, physical, placed
+from orchestrator.models.circuits.openqasm.scopes import PHYSICAL, Scope, physical, with_span
 from orchestrator.models.circuits.size import MOST_GATES
 
 _UNREAD: Mapping[type, str] = {
@@ -124,7 +124,7 @@ class _Elaboration:
             case ast.ClassicalDeclaration(identifier=name, init_expression=value):
                 yield from self.names.classical(node)
                 if isinstance(value, ast.QuantumMeasurement):
-                    yield from self._measurement(node, value, placed(ast.Identifier(name.name), node))
+                    yield from self._measurement(node, value, with_span(ast.Identifier(name.name), node))
             case ast.ConstantDeclaration():
                 self.names.constant(node)
             case ast.IODeclaration():
@@ -137,7 +137,7 @@ class _Elaboration:
             case ast.QuantumReset(qubits=qubit):
                 for bit in self.names.scope.find(qubit, self.names.scope.qubits).bits:
                     self.names.scope.charge(node, 1)
-                    yield placed(ast.QuantumReset(bit.operand()), node)
+                    yield with_span(ast.QuantumReset(bit.operand()), node)
             case ast.QuantumMeasurementStatement(measure=measure, target=target):
                 yield from self._measurement(node, measure, target)
             case _:
@@ -156,7 +156,7 @@ class _Elaboration:
         for qubit, clbit in zip(qubits.bits, clbits.bits, strict=True):
             scope.charge(node, 1)
             measured = ast.QuantumMeasurement(qubit.operand())
-            yield placed(ast.QuantumMeasurementStatement(measured, clbit.operand()), node)
+            yield with_span(ast.QuantumMeasurementStatement(measured, clbit.operand()), node)
 
     def _loop(self, node: ast.ForInLoop, scope: Scope) -> Iterator[ast.Statement]:
         """A loop written out."""

@@ -11,7 +11,7 @@ from orchestrator.models.circuits.openqasm.modifiers import plain
 from orchestrator.models.circuits.openqasm.names import BUILTIN, STDGATES, Names
 from orchestrator.models.circuits.openqasm.phases import SUFFIX
 from orchestrator.models.circuits.openqasm.refusal import Refusal
-from orchestrator.models.circuits.openqasm.scopes import Bit, Bits, GateType, Scope, broadcast, placed
+from orchestrator.models.circuits.openqasm.scopes import Bit, Bits, GateType, Scope, broadcast, with_span
 from orchestrator.models.circuits.openqasm.values import Number, fold, literal
 from orchestrator.models.circuits.size import MOST_GATES
 
@@ -61,7 +61,7 @@ class Gates:
         cost = scope.weight + scope.leaves
         self.names.gates[name] = GateType(len(formals), len(qubits), max(scope.leaves, 1), max(cost, 1))
         names = [ast.Identifier(formal) for formal in scope.free.values()]
-        self._defined[name] = placed(ast.QuantumGateDefinition(node.name, names, node.qubits, body), node)
+        self._defined[name] = with_span(ast.QuantumGateDefinition(node.name, names, node.qubits, body), node)
         return self._defined[name]
 
     def call(self, node: ast.QuantumGate | ast.QuantumPhase, scope: Scope) -> Iterator[ast.Statement]:
@@ -91,7 +91,7 @@ class Gates:
                 if isinstance(node, ast.QuantumPhase)
                 else ast.QuantumGate(kept, ast.Identifier(name), arguments, operands)
             )
-            yield from [placed(made, node)] * repetitions
+            yield from [with_span(made, node)] * repetitions
 
     def _derived(self, name: str, modifiers: list[tuple[ast.QuantumGateModifier, int]]) -> str:
         """The name of a gate that is another one under modifiers, with a definition of its own.
@@ -110,7 +110,7 @@ class Gates:
         body: list[Any] = [_under(kept, controls, each) for each in origin.body[:: -1 if inverted else 1]]
         qubits = [*controls, *origin.qubits]
         definition = ast.QuantumGateDefinition(ast.Identifier(derived), origin.arguments, qubits, body)
-        self.before.append(self.definition(placed(definition, origin)))
+        self.before.append(self.definition(with_span(definition, origin)))
         return derived
 
     def _kind(self, node: ast.QuantumGate | ast.QuantumPhase) -> GateType:
@@ -167,7 +167,7 @@ class Gates:
             self.before.append(declared)
         if self.starts[name] != value:
             raise Refusal.at(argument, "changes from turn to turn of a loop, cannot be trained; write it out")
-        return placed(ast.Identifier(name), argument)
+        return with_span(ast.Identifier(name), argument)
 
 
 def _under(
@@ -183,4 +183,4 @@ def _under(
         made = ast.QuantumGate([*modifiers, *node.modifiers], name, arguments, [*controls, *node.qubits])
     else:
         raise TypeError(node)
-    return placed(made, node)
+    return with_span(made, node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from openqasm3 import ast
 
 from orchestrator.models.circuits.openqasm.refusal import Refusal
-from orchestrator.models.circuits.openqasm.scopes import MOST_BITS, Scope, placed
+from orchestrator.models.circuits.openqasm.scopes import MOST_BITS, Scope, with_span
 from orchestrator.models.circuits.openqasm.values import literal, number, whole
 
 
@@ -70,9 +70,9 @@ def _modifier(
         if power == int(power):
             return None, int(power)
         exponent = literal(power, node.argument)
-        return (placed(ast.QuantumGateModifier(node.modifier, exponent), node), 0), 1
+        return (with_span(ast.QuantumGateModifier(node.modifier, exponent), node), 0), 1
     controls = 1 if node.argument is None else whole(node.argument, scope.constants, scope.free)
     if not 0 < controls <= MOST_BITS:
         raise Refusal.at(node, f"adds {controls} controls (legal: 1 to {MOST_BITS})")
     count = ast.IntegerLiteral(controls)
-    return (placed(ast.QuantumGateModifier(node.modifier, count), node), controls), 1
+    return (with_span(ast.QuantumGateModifier(node.modifier, count), node), controls), 1

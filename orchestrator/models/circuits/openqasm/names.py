@@ -8,7 +8,15 @@ from types import MappingProxyType
 from openqasm3 import ast
 
 from orchestrator.models.circuits.openqasm.refusal import Refusal
-from orchestrator.models.circuits.openqasm.scopes import MOST_BITS, Bit, Bits, GateType, Scope, placed, root
+from orchestrator.models.circuits.openqasm.scopes import (
+    MOST_BITS,
+    Bit,
+    Bits,
+    GateType,
+    Scope,
+    root,
+    with_span,
+)
 from orchestrator.models.circuits.openqasm.values import CONSTANTS, number, whole
 
 STDGATES: Mapping[str, GateType] = MappingProxyType(
@@ -61,7 +69,7 @@ class Names:
         """A register of qubits, or a single one."""
         name = node.qubit.name
         self.scope.qubits[name] = self._register(node, name, node.size, self.scope.qubits)
-        yield placed(ast.QubitDeclaration(node.qubit, _size(self.scope.qubits[name])), node)
+        yield with_span(ast.QubitDeclaration(node.qubit, _size(self.scope.qubits[name])), node)
 
     def classical(self, node: ast.ClassicalDeclaration) -> Iterator[ast.Statement]:
         """A register of bits, or a single one."""
@@ -71,7 +79,9 @@ class Names:
         if value is not None and not isinstance(value, ast.QuantumMeasurement):
             raise Refusal.at(node, "bits cannot be set; leave out the value")
         self.clbits[name] = self._register(node, name, node.type.size, self.clbits)
-        yield placed(ast.ClassicalDeclaration(ast.BitType(_size(self.clbits[name])), node.identifier), node)
+        yield with_span(
+            ast.ClassicalDeclaration(ast.BitType(_size(self.clbits[name])), node.identifier), node
+        )
 
     def constant(self, node: ast.ConstantDeclaration) -> None:
         """A number."""
@@ -96,7 +106,7 @@ class Names:
             raise Refusal.at(node, f"input {kind} is not read (legal: input float, input angle)")
         self.declare(node, name)
         self.scope.free[name] = name
-        yield placed(ast.IODeclaration(node.io_identifier, ast.FloatType(), node.identifier), node)
+        yield with_span(ast.IODeclaration(node.io_identifier, ast.FloatType(), node.identifier), node)
 
     def alias(self, node: ast.AliasStatement) -> None:
         """A name for bits that are declared already."""

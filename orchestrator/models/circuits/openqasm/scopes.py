@@ -87,7 +87,7 @@ class Scope:
             case ast.Identifier(name=name):
                 raise Refusal.at(node, f"{name} is not declared here, or of another type", name)
             case ast.IndexedIdentifier(name=inner, indices=indices):
-                return self._indexed(node, self.find(placed(inner, node), names), indices)
+                return self._indexed(node, self.find(with_span(inner, node), names), indices)
             case ast.IndexExpression(collection=inner, index=index):
                 return self._indexed(node, self.find(inner, names), [index])
             case ast.Concatenation(lhs=left, rhs=right):
@@ -218,7 +218,7 @@ def root(node: ast.QASMNode) -> str:
     return ""
 
 
-def placed(node: Node, origin: ast.QASMNode) -> Node:
+def with_span(node: Node, origin: ast.QASMNode) -> Node:
     """The node, at the place of another (the parser takes a lone name's offset in the file for a column)."""
     node.span = origin.span
     return node
