@@ -172,8 +172,12 @@ def test_certificate_starts_from_the_data() -> None:
     ("options", "path", "message"),
     [
         ({"features": 9}, "model.qubits", "is 3, but encoding: amplitude needs 4 for the 9 features"),
-        ({"reupload": 2}, "model.reupload", "means nothing to encoding: amplitude"),
-        ({"encoding_repetitions": 2}, "model.encoding_repetitions", "means nothing to encoding: amplitude"),
+        ({"reupload": 2}, "model.reupload", "is not an option of encoding: amplitude"),
+        (
+            {"encoding_repetitions": 2},
+            "model.encoding_repetitions",
+            "is not an option of encoding: amplitude",
+        ),
     ],
 )
 def test_faults(options: dict[str, Any], path: str, message: str) -> None:

@@ -249,7 +249,7 @@ def test_faults_say_what_would_be_legal(
 
 
 def test_observable_and_observables_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match="move that into the list"):
+    with pytest.raises(ConfigError, match="move the observable into this list"):
         circuit(["Z0"], observable="Z1")
 
 

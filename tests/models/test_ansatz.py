@@ -276,11 +276,11 @@ def test_rotations_about_z_at_the_end_are_dead_under_the_projector():
         ({"Z0": "1"}, '"Z0" has coefficient "1", must be a finite number'),
         ({"Z0": math.inf}, "must be a finite number"),
         ({"Z0": True}, "must be a finite number"),
-        ({"Z0": 1.0, "Q": 1.0}, '"Q" is no Pauli string'),
+        ({"Z0": 1.0, "Q": 1.0}, '"Q" is not a Pauli string'),
         ({"I": 2.0}, "is a constant"),
         ({"Z0": 0.0}, "is a constant"),
         ("III", "is a constant"),
-        ("zero", "is no Pauli string"),
+        ("zero", "is not a Pauli string"),
     ],
 )
 def test_observable_without_meaning_is_refused(observable: object, fragment: str):
@@ -305,12 +305,12 @@ def test_option_of_another_ansatz_or_encoding_is_refused_with_its_owners():
     with pytest.raises(InputError) as error:
         wrong.build(4, 2)
     assert {fault.path: fault.message for fault in error.value.faults} == {
-        "model.rotations": "means nothing to ansatz: hardware-efficient (legal with: two-local)",
-        "model.ansatz_seed": "means nothing to ansatz: hardware-efficient (legal with: pauli-two-design)",
-        "model.encoding_paulis": "means nothing to encoding: angle (legal with: pauli)",
+        "model.rotations": "is not an option of ansatz: hardware-efficient (legal with: two-local)",
+        "model.ansatz_seed": "is not an option of ansatz: hardware-efficient (legal with: pauli-two-design)",
+        "model.encoding_paulis": "is not an option of encoding: angle (legal with: pauli)",
         "model.reupload": "is 3, more than the 2 layers",
         "model.qubits": "is 3, but encoding: angle needs a qubit for each of the 4 features; "
-        "use 4 or more, or no more than 3 of them",
+        "use at least 4 qubits, or at most 3 features",
     }
 
 

@@ -229,12 +229,12 @@ def test_gate_that_is_not_unitary_is_refused_with_its_place():
     measured = QuantumCircuit(2, 1)
     measured.measure(1, 0)
     measured.h(1)
-    with pytest.raises(InputError, match=r"gate 0 \(measure on q1\): measure is no unitary gate"):
+    with pytest.raises(InputError, match=r"gate 0 \(measure on q1\): measure is not a unitary gate"):
         program_of(measured)
     prepared = QuantumCircuit(2)
     prepared.h(0)
     prepared.initialize([0.6, 0.8], 0)
-    with pytest.raises(InputError, match=r"gate 1 \(initialize on q0\): reset is no unitary gate"):
+    with pytest.raises(InputError, match=r"gate 1 \(initialize on q0\): reset is not a unitary gate"):
         program_of(prepared)
 
 

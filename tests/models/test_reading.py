@@ -283,7 +283,7 @@ def test_reset_of_a_fresh_qubit_is_left_out_and_a_later_one_refused():
     assert value(found, [0.5]) == pytest.approx(0.6**2 - 0.8**2, abs=ROUNDING)
     assert certify(found, 0) < ROUNDING
     circuit.reset(0)
-    assert refusal(circuit).startswith("gate 4 (reset on q0): reset is no unitary gate")
+    assert refusal(circuit).startswith("gate 4 (reset on q0): reset is not a unitary gate")
 
 
 # What cannot be read is refused with gate and place.
@@ -312,9 +312,9 @@ def _variable(circuit: QuantumCircuit) -> None:
 UNREADABLE: dict[str, tuple[Callable[[QuantumCircuit], object], str]] = {
     "hamiltonian": (
         lambda c: c.append(HamiltonianGate(np.diag([1.0, -1.0]), T), [0]),
-        "gate 2 (hamiltonian on q0): hamiltonian cannot be written in other gates",
+        "gate 2 (hamiltonian on q0): hamiltonian cannot be decomposed into other gates",
     ),
-    "rv": (lambda c: c.rv(T, U, 0.1, 1), "gate 2 (rv on q1): rv cannot be written in other gates"),
+    "rv": (lambda c: c.rv(T, U, 0.1, 1), "gate 2 (rv on q1): rv cannot be decomposed into other gates"),
     "exact evolution": (
         lambda c: c.append(
             PauliEvolutionGate(SparsePauliOp(["XZ", "YI"]), T, synthesis=MatrixExponential()), [1, 0]
@@ -323,15 +323,15 @@ UNREADABLE: dict[str, tuple[Callable[[QuantumCircuit], object], str]] = {
     ),
     "opaque": (
         lambda c: c.append(Gate("mystery", 1, [T]), [0]),
-        "gate 2 (mystery on q0): mystery is no unitary gate: it has no definition",
+        "gate 2 (mystery on q0): mystery is not a unitary gate: it has no definition",
     ),
     "measured": (
         lambda c: (c.measure(0, 0), c.rx(T, 0)),
-        "gate 2 (measure on q0): measure is no unitary gate; only measurements at the end are left out",
+        "gate 2 (measure on q0): measure is not a unitary gate (legal: measurements at the end)",
     ),
-    "if": (_if, "gate 2 (measure on q0): measure is no unitary gate"),
-    "for": (_for, "gate 2 (for_loop on q1): for_loop is no unitary gate"),
-    "variable": (_variable, "gate 2 (store): store is no unitary gate"),
+    "if": (_if, "gate 2 (measure on q0): measure is not a unitary gate"),
+    "for": (_for, "gate 2 (for_loop on q1): for_loop is not a unitary gate"),
+    "variable": (_variable, "gate 2 (store): store is not a unitary gate"),
     "complex": (lambda c: c.rx(T * 1j, 0), "gate 2 (rx on q0): the angle is"),
     "kink": (lambda c: c.rx(T.abs() * T.sign(), 0), "gate 2 (rx on q0): the angle is"),
 }

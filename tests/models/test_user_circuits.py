@@ -220,7 +220,12 @@ def test_module_in_a_package_may_import_its_neighbours(folder: Path):
         ("nowhere:ladder", {}, "model.python", "there is no module nowhere in"),
         ("ladders:nothing", {}, "model.python", "ladders has no function nothing"),
         ("ladders:CONSTANT", {}, "model.python", "ladders has no function CONSTANT"),
-        ("ladders:number", {}, "model.python", "returned a int, must return a QuantumCircuit"),
+        (
+            "ladders:number",
+            {},
+            "model.python",
+            "returned an object of type int, must return a QuantumCircuit",
+        ),
         ("ladders:broken", {}, "model.arguments", "ladders:broken raised ValueError: no luck"),
         (
             "ladders:ladder",
@@ -304,8 +309,8 @@ def test_qasm_file_that_cannot_be_read_is_refused(tmp_path: Path, text: bytes | 
 # What cannot be differentiated.
 
 REFUSED = {
-    "measure": ("c[0] = measure q[0];\nh q[0];", r"gate 1 \(measure on q0\): measure is no unitary gate"),
-    "reset": ("reset q[0];", r"gate 1 \(reset on q0\): reset is no unitary gate"),
+    "measure": ("c[0] = measure q[0];\nh q[0];", r"gate 1 \(measure on q0\): measure is not a unitary gate"),
+    "reset": ("reset q[0];", r"gate 1 \(reset on q0\): reset is not a unitary gate"),
 }
 
 
@@ -329,7 +334,7 @@ def test_gate_without_a_definition_is_refused_by_name_and_place(folder: Path):
         "    circuit.append(Gate('mystery', 2, []), [2, 0])\n"
         "    return circuit\n"
     )
-    with pytest.raises(InputError, match=r"gate 1 \(mystery on q2, q0\): mystery is no unitary gate"):
+    with pytest.raises(InputError, match=r"gate 1 \(mystery on q2, q0\): mystery is not a unitary gate"):
         python(folder, "opaque:opaque", inputs=[]).build(0, 0)
 
 

@@ -139,11 +139,11 @@ def test_equal_circuits_are_scheduled_once() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("layers=100000", "circuit of 3 qubits and 100000 layers has some 800,000 gates, at most 100,000"),
+        ("layers=100000", "circuit of 3 qubits and 100000 layers has about 800,000 gates (legal: at"),
         ("layers=100000000", "layers: is 100000000, must be at most 100000"),
         ("qubits=100000", "qubits: is 100000, must be at most 4096"),
         ("{kind: circuit, qubits: 2, layers: 9, ansatz: identity-blocks, block_layers: 90000}", "8,100,002"),
-        ("{kind: circuit, qubits: 4000, layers: 1, ansatz: two-local}", "some 8,006,000 gates"),
+        ("{kind: circuit, qubits: 4000, layers: 1, ansatz: two-local}", "about 8,006,000 gates"),
         ("{kind: circuit, qubits: 9, layers: 9000, ansatz: qaoa, observable: {Z0 Z1: 1, X2: 1}}", "135,009"),
     ],
 )
@@ -190,13 +190,13 @@ def test_definitions_that_double_are_taken_apart_up_to_a_limit(monkeypatch: pyte
 
 
 def test_circuit_of_too_many_gates_or_qubits_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="has 5,000 qubits, at most 4,096 are read"):
+    with pytest.raises(InputError, match=r"has 5,000 qubits \(legal: at most 4,096\)"):
         apart(QuantumCircuit(5000))
     monkeypatch.setattr(elementary, "MOST_GATES", 3)
     many = QuantumCircuit(1)
     for _ in range(4):
         many.h(0)
-    with pytest.raises(InputError, match="has 4 gates, at most 3 are read"):
+    with pytest.raises(InputError, match=r"has 4 gates \(legal: at most 3\)"):
         apart(many)
 
 
@@ -209,7 +209,7 @@ def test_matrix_of_many_qubits_is_refused_before_it_is_decomposed(monkeypatch: p
     monkeypatch.setattr(UnitaryGate, "_define", define)
     whole = QuantumCircuit(9)
     whole.append(UnitaryGate(np.eye(512), check_input=False), range(9))
-    with pytest.raises(InputError, match="unitary is a matrix, which takes some 314,572 gates"):
+    with pytest.raises(InputError, match="unitary is a matrix that becomes about 314,572 gates"):
         apart(whole)
 
 

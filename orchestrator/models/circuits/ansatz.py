@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 Layers = tuple[tuple[Any, ...], ...]
 StateAt = Callable[[Mapping[str, float]], "NDArray[np.complex128] | None"]
-"""The state [2^n] at given values of a circuit's parameters, by name; None where it would be too large.
+"""Computes the state [2^n] for values of a circuit's parameters, by name; None if it would be too large.
 
-Raises ValueError where the user's text has a part that it does not know.
+Raises ValueError if the user's text has a part that the function does not support.
 """
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A parametrised circuit and what is measured at its end.
+    """A parametrised circuit and its observables.
 
     Attributes:
-        circuit: with all its parameters free.
-        operators: [K] what is measured.
+        circuit: has all its parameters free.
+        operators: [K] observables.
         inputs: [F] the circuit's parameters that are features, in the order of the data's columns.
-        layers: the trainable ones, in the order of the parameter vector, cut into layers.
-        names: of the layers; ``layer0``, ``layer1`` … if left out.
-        starts: pairs of a trainable parameter and the value that it starts from, where that is not drawn.
+        layers: the trainable parameters, in the order of the parameter vector, cut into layers.
         axes: A, number of drawn axes.
         twins: pairs of trainable parameters; the first starts with the value of the second.
-        amplitudes: whether the inputs are, normalised, the first amplitudes of the state that it starts from,
-            in place of |0…0>; then no gate turns by them.
+        amplitudes: whether the normalised inputs are the first amplitudes of the initial state, instead of
+            |0…0>. No gate depends on an input then.
+        names: names of the layers; ``layer0``, ``layer1`` … if left out.
+        starts: pairs of a trainable parameter and its initial value; the others start at random.
         state_at: computes the state from the user's text, without ``circuit``; None if there is no text.
     """
 
@@ -57,7 +57,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Trainable:
-    """An ansatz: its circuit, its parameters by layer, and its twins as in ``Drawing``."""
+    """An ansatz: its circuit, its parameters by layer, and its twins (see ``Drawing``)."""
 
     circuit: QuantumCircuit
     layers: Layers
@@ -70,28 +70,28 @@ class Trainable:
 
 
 def with_encoding(trainable: Trainable, encoding: QuantumCircuit, uploads: int) -> QuantumCircuit:
-    """The ansatz with the encoding in front, and again before each of its first ``uploads`` layers.
+    """Inserts the encoding at the front of the ansatz, and before its second to ``uploads``-th layer.
 
-    A layer begins with the first gate that turns by one of its parameters.
+    A layer begins with the first gate that depends on one of its parameters.
     """
     circuit = trainable.circuit.copy_empty_like()
     circuit.compose(encoding, range(encoding.num_qubits), inplace=True)
-    waiting = [set(layer) for layer in trainable.layers[1:uploads]]
+    pending = [set(layer) for layer in trainable.layers[1:uploads]]
     for item in trainable.circuit.data:
-        if waiting and not waiting[0].isdisjoint(_symbols(item.operation)):
-            waiting.pop(0)
+        if pending and not pending[0].isdisjoint(_symbols(item.operation)):
+            pending.pop(0)
             circuit.compose(encoding, range(encoding.num_qubits), inplace=True)
         circuit.append(item)
     return circuit
 
 
 def _symbols(operation: Any) -> set[Parameter]:
-    """The parameters of a gate's angles."""
+    """Returns the parameters of a gate's angles."""
     return {symbol for value in operation.params for symbol in getattr(value, "parameters", ())}
 
 
 def _hardware_efficient(qubits: int, layers: int) -> Trainable:
-    """Each layer: RY on all qubits, RZ on all qubits, CX 0-1, 1-2, …"""
+    """Draws layers of RY on all qubits, RZ on all qubits, and CX 0-1, 1-2, …"""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
@@ -108,14 +108,14 @@ def _hardware_efficient(qubits: int, layers: int) -> Trainable:
 
 
 def _real_amplitudes(qubits: int, layers: int, *, entanglement: str = "reverse_linear") -> Trainable:
-    """Qiskit's: RY, then CX, repeated; a last layer of RY."""
+    """Draws Qiskit's ``real_amplitudes``: RY, then CX, repeated; a last layer of RY."""
     from qiskit.circuit.library import real_amplitudes
 
     return _by_layer(real_amplitudes(qubits, entanglement, layers), qubits)
 
 
 def _efficient_su2(qubits: int, layers: int, *, entanglement: str = "reverse_linear") -> Trainable:
-    """Qiskit's: RY and RZ, then CX, repeated; a last layer of RY and RZ."""
+    """Draws Qiskit's ``efficient_su2``: RY and RZ, then CX, repeated; a last layer of RY and RZ."""
     from qiskit.circuit.library import efficient_su2
 
     return _by_layer(efficient_su2(qubits, entanglement=entanglement, reps=layers), 2 * qubits)
@@ -129,24 +129,30 @@ def _two_local(
     entangler: str = "cx",
     entanglement: str = "full",
 ) -> Trainable:
-    """Qiskit's: gates on each qubit, then a gate on pairs, repeated; a last layer without the pairs."""
+    """Draws Qiskit's ``n_local``: gates on qubits, then on pairs, repeated; a last layer without pairs."""
     from qiskit.circuit.library import n_local
 
     circuit = n_local(qubits, list(rotations), [entangler] if qubits > 1 else [], entanglement, layers)
-    turns = sum(name.startswith("r") or name == "p" for name in rotations)
-    last = qubits * turns
+    parameters = sum(name.startswith("r") or name == "p" for name in rotations)
+    last = qubits * parameters
     return _by_layer(circuit, (circuit.num_parameters - last) // layers)
 
 
 def _pauli_two_design(qubits: int, layers: int, *, ansatz_seed: int = 0) -> Trainable:
-    """Qiskit's: RY(π/4), then rotations about axes drawn once and CZ, repeated; a last layer of rotations."""
+    """Draws Qiskit's ``pauli_two_design``: RY(π/4), then rotations and CZ, repeated; last, rotations.
+
+    Each rotation has a fixed axis, drawn from the seed.
+    """
     from qiskit.circuit.library import pauli_two_design
 
     return _by_layer(pauli_two_design(qubits, layers, seed=ansatz_seed), qubits)
 
 
 def _qaoa(qubits: int, layers: int, *, cost: SparsePauliOp) -> Trainable:  # noqa: ARG001
-    """Qiskit's (Farhi et al. 2014): H, then exp(-iγC) and exp(-iβΣX), repeated; a layer is (γ, β)."""
+    """Draws Qiskit's ``qaoa_ansatz`` (Farhi et al. 2014): H, then exp(-iγC) and exp(-iβΣX), repeated.
+
+    A layer has the parameters (γ, β).
+    """
     from qiskit.circuit.library import qaoa_ansatz
 
     circuit = qaoa_ansatz(cost, layers)
@@ -155,11 +161,11 @@ def _qaoa(qubits: int, layers: int, *, cost: SparsePauliOp) -> Trainable:  # noq
 
 
 def _identity_blocks(qubits: int, layers: int, *, block_layers: int = 2) -> Trainable:
-    """Grant et al. 2019 (arXiv 1903.05076): RY(π/4), then ``layers`` blocks that start as the identity.
+    """Draws RY(π/4), then ``layers`` blocks that start as the identity (Grant et al. 2019, arXiv 1903.05076).
 
-    A block is some layers of ``hardware-efficient`` and their mirror image: the same gates in reverse,
-    their angles negated. All parameters are independent; those of the mirror image start as the layers'.
-    In a block of a single layer its CX and their mirror image meet and cancel, for good.
+    A block is ``block_layers`` layers of ``hardware-efficient`` and their mirror image: the same gates in
+    reverse, with negated angles. All parameters are independent; those of the mirror image start with the
+    layers' values. In a block of one layer, the CX and their mirror image are adjacent and always cancel.
     """
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
@@ -169,25 +175,25 @@ def _identity_blocks(qubits: int, layers: int, *, block_layers: int = 2) -> Trai
     half = _hardware_efficient(qubits, block_layers)
     block = half.circuit.copy()
     mirrored = _cut(ParameterVector("φ", half.circuit.num_parameters), 2 * qubits)
-    block.compose(half.circuit.inverse().assign_parameters(_paired(half.layers, mirrored)), inplace=True)
-    own = (*half.layers, *mirrored[::-1])
-    all_layers = _cut(ParameterVector("θ", 2 * qubits * len(own) * layers), 2 * qubits)
+    block.compose(half.circuit.inverse().assign_parameters(_pair(half.layers, mirrored)), inplace=True)
+    inside = (*half.layers, *mirrored[::-1])
+    all_layers = _cut(ParameterVector("θ", 2 * qubits * len(inside) * layers), 2 * qubits)
     twins: dict[Parameter, Parameter] = {}
-    for start in range(0, len(all_layers), len(own)):
-        these = all_layers[start : start + len(own)]
-        circuit.compose(block.assign_parameters(_paired(own, these)), inplace=True)
-        twins |= _paired(these[block_layers:], these[:block_layers][::-1])
+    for start in range(0, len(all_layers), len(inside)):
+        current = all_layers[start : start + len(inside)]
+        circuit.compose(block.assign_parameters(_pair(inside, current)), inplace=True)
+        twins |= _pair(current[block_layers:], current[:block_layers][::-1])
     return Trainable(circuit, all_layers, tuple(twins.items()))
 
 
-def _paired(keys: Layers, values: Layers) -> dict[Parameter, Parameter]:
-    """The parameters of some layers with those of others."""
+def _pair(keys: Layers, values: Layers) -> dict[Parameter, Parameter]:
+    """Maps the parameters of some layers to those of others."""
     pairs = zip(keys, values, strict=True)
-    return {key: value for these, those in pairs for key, value in zip(these, those, strict=True)}
+    return {key: value for first, second in pairs for key, value in zip(first, second, strict=True)}
 
 
 def _random_pauli(qubits: int, layers: int) -> Trainable:
-    """McClean et al. 2018: RY(π/4), then each layer rotations about drawn axes and CZ 0-1, 1-2, …"""
+    """Draws RY(π/4), then layers of rotations about drawn axes and CZ 0-1, 1-2, … (McClean et al. 2018)."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
@@ -210,9 +216,9 @@ def _by_layer(circuit: QuantumCircuit, size: int) -> Trainable:
 
 
 def _cut(parameters: Any, size: int) -> Layers:
-    """Consecutive slices of ``size`` parameters."""
-    everything = tuple(parameters)
-    return tuple(everything[start : start + size] for start in range(0, len(everything), size))
+    """Cuts parameters into consecutive slices of ``size``."""
+    symbols = tuple(parameters)
+    return tuple(symbols[start : start + size] for start in range(0, len(symbols), size))
 
 
 ANSATZE: Mapping[str, Callable[..., Trainable]] = MappingProxyType(
@@ -227,4 +233,4 @@ ANSATZE: Mapping[str, Callable[..., Trainable]] = MappingProxyType(
         "random-pauli": _random_pauli,
     }
 )
-"""By name: (qubits, layers, options as keywords) to a trainable circuit. ``cost`` is the observable."""
+"""Ansätze by name: functions of (qubits, layers, options as keywords). ``cost`` is the observable."""

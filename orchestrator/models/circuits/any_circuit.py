@@ -1,4 +1,4 @@
-"""What circuits have in common: how they are measured, and what that makes them to the loss."""
+"""The base class of circuits: observables, the readout, and how the loss takes the expectation values."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 class AnyCircuit(Model, Layer):
-    """What circuits have in common, wherever they come from.
+    """Base class of circuits, whether built by name or read from a file or a function.
 
     Attributes:
-        observable: what is measured: a Pauli string as Qiskit writes it (``ZIII``: Z on qubit 3) or sparse
-            (``Z0 Z1``), ``zero-projector`` (|0…0><0…0|), or a mapping of these to coefficients, their
-            weighted sum; Z on the last qubit if left out.
-        observables: several of them, in place of one.
-        readout: what several become: their ``mean``; ``parity``, their product (Z on all qubits if none is
-            named); ``linear``, a sum with trained weights and a trained bias; ``softmax``, the logits of as
-            many classes.
+        observable: a Pauli string as Qiskit writes it (``ZIII``: Z on qubit 3) or sparse (``Z0 Z1``),
+            ``zero-projector`` (|0…0><0…0|), or a mapping of these to coefficients, for their weighted sum.
+            Z on the last qubit if left out.
+        observables: several observables, instead of ``observable``.
+        readout: what several observables become. ``mean``: their mean. ``parity``: their product (Z on all
+            qubits if none is named). ``linear``: a sum with trained weights and a trained bias.
+            ``softmax``: logits, one observable per class.
     """
 
     observable: str | FrozenDict | None = None
@@ -52,11 +52,11 @@ class AnyCircuit(Model, Layer):
     @classmethod
     def _texts_or_mappings(cls, values: Any, info: ValidationInfo) -> Any:
         if info.data.get("observable") is not None and values:
-            raise refuse("cannot stand beside observable; move that into the list")
+            raise refuse("cannot be combined with observable; move the observable into this list")
         return [cls._text_or_mapping(value) for value in values] if isinstance(values, list) else values
 
-    def build(self, features: int, classes: int) -> Program | Layered:  # noqa: ARG002 - K, whatever the classes
-        """The circuit for data of ``features`` columns; nothing of size 2^qubits is allocated.
+    def build(self, features: int, classes: int) -> Program | Layered:  # noqa: ARG002 - K does not depend on classes
+        """Builds the circuit for data of ``features`` columns; allocates nothing of size 2^qubits.
 
         Raises:
             InputError: with every fault of the configuration, or the first gate that has no derivative.
@@ -74,11 +74,11 @@ class AnyCircuit(Model, Layer):
 
     @property
     def head(self) -> str:
-        """What its expectation values are to the loss."""
+        """How the loss takes the expectation values: as ``softmax`` logits, or as they are."""
         return "softmax" if self.readout == "softmax" else "expectation"
 
     def faults(self, position: Position) -> Iterator[Fault]:
-        """A readout that means nothing in the layer, or is missing."""
+        """Yields a fault if the readout is missing, or not legal in this position."""
         path = f"{position.path}.readout"
         if not position.last and self.readout in ("linear", "softmax"):
             yield Fault(path, f"is {self.readout}, legal in the last layer only")
@@ -89,19 +89,20 @@ class AnyCircuit(Model, Layer):
             yield Fault(path, f"{message} (legal in the last layer: mean, softmax, parity)")
 
     def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
-        """The circuit; the data are its inputs, other layers' outputs become parameters of it."""
+        """Returns one stage: the data are the circuit's inputs; another layer's outputs become parameters."""
         fed = width if position.index else 0
         try:
             program = self.program(width, fed=bool(fed))
         except InputError as error:
-            raise InputError(_below(position.path, fault) for fault in error.faults) from None
+            raise InputError(_layer_fault(position.path, fault) for fault in error.faults) from None
         return ((f"circuit{position.index}", Quantum(program, fed)),)
 
     def program(self, features: int, fed: bool = False) -> Program:
-        """The circuit alone, whose predictions are its expectation values.
+        """Reads the circuit without its readout: the predictions are the expectation values.
 
         Args:
-            fed: its inputs become parameters, behind the trained ones, as derivatives by them are wanted.
+            fed: whether another layer feeds the circuit. Its inputs then become parameters, after the
+                trained ones, because the backward pass needs derivatives by them.
 
         Raises:
             InputError: as ``build``.
@@ -121,39 +122,39 @@ class AnyCircuit(Model, Layer):
         return replace(drawing, inputs=(), layers=(*drawing.layers, drawing.inputs), names=names)
 
     def operators(self, qubits: int) -> tuple[Operator, ...]:
-        """What is measured on so many qubits; raises InputError with every fault."""
+        """Returns the observables on ``qubits`` qubits; raises InputError with every fault."""
         from orchestrator.models.circuits.observable import read_operators
 
         return read_operators(self.observables or self.observable, self.readout, qubits)
 
     @property
     def observable_label(self) -> str:
-        """The observables, as a message names them."""
-        named = [str(observable) for observable in self.observables or (self.observable,) if observable]
+        """The observables and the readout, as messages name them."""
+        labels = [str(observable) for observable in self.observables or (self.observable,) if observable]
         readout = f", readout {self.readout}" if self.readout else ""
-        return (", ".join(named) or "left out") + readout
+        return (", ".join(labels) or "left out") + readout
 
     @property
     def label(self) -> str:
-        """What a message calls it."""
+        """The circuit's name in messages."""
         raise NotImplementedError
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """The circuit in a few words."""
         return self.label
 
     def draw(self, features: int) -> Drawing:
-        """The circuit in Qiskit's terms."""
+        """Draws the circuit with Qiskit."""
         raise NotImplementedError
 
 
 def _with_linear_readout(program: Program) -> Layered:
-    """The circuit, then Σ_k w_k E_k + b, w and b trained."""
+    """Appends Σ_k w_k E_k + b to the circuit; w and b are trained."""
     circuit, readout = Quantum(program, signal="circuit.signal"), Affine(program.outputs, 1, "glorot")
     return Layered((("", circuit), ("readout", readout)), "linear")
 
 
-def _below(path: str, fault: Fault) -> Fault:
-    """A fault of a model as one of a layer, which has this path."""
+def _layer_fault(path: str, fault: Fault) -> Fault:
+    """Returns a fault of a model as a fault of the layer at ``path``."""
     return replace(fault, path=path + fault.path.removeprefix("model"))

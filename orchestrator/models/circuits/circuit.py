@@ -1,4 +1,4 @@
-"""A variational circuit, built by name."""
+"""A variational circuit, built from an ansatz and an encoding by name."""
 
 from __future__ import annotations
 
@@ -32,25 +32,24 @@ Entangler = Literal[
 class Circuit(AnyCircuit):
     """A feature map, an ansatz, and an observable whose expectation value is the prediction.
 
-    Trainable angles start uniform in [0, 2π). Groups are the ansatz's layers. Options that are left out
-    are those of the ansatz or the encoding, as documented there.
+    Trainable angles start uniform in [0, 2π). Groups are the ansatz's layers. An option that is left out
+    has the default of the ansatz or the encoding.
 
     Attributes:
         qubits: number of qubits.
         layers: repetitions of the ansatz.
-        ansatz: a name out of ``models.circuits.ansatz.ANSATZE``.
-        entanglement: ``real-amplitudes``, ``efficient-su2``, ``two-local``: Qiskit's pattern of pairs.
-        rotations: ``two-local``: gates on each qubit, in order.
-        entangler: ``two-local``: gate on each pair.
-        ansatz_seed: ``pauli-two-design``: the axes are drawn from it, once.
-        block_layers: ``identity-blocks``: layers in a block, before their mirror image.
-        encoding: a name out of ``models.circuits.encoding.ENCODINGS``, or ``amplitude``: the features,
-            normalised, are the first amplitudes of the state that the ansatz starts from; there is none
-            without data.
-        encoding_repetitions: of ``iqp``, ``zz`` and ``pauli``.
+        ansatz: a key of ``models.circuits.ansatz.ANSATZE``.
+        entanglement: Qiskit's pattern of pairs, for ``real-amplitudes``, ``efficient-su2`` and ``two-local``.
+        rotations: gates on each qubit, in order, for ``two-local``.
+        entangler: gate on each pair, for ``two-local``.
+        ansatz_seed: seed of the axes, which are drawn once, for ``pauli-two-design``.
+        block_layers: layers in a block, before their mirror image, for ``identity-blocks``.
+        encoding: a key of ``models.circuits.encoding.ENCODINGS``, or ``amplitude``: the normalised features
+            are the first amplitudes of the initial state. Without data there is no encoding.
+        encoding_repetitions: number of repetitions, for ``iqp``, ``zz`` and ``pauli``.
         encoding_entanglement: Qiskit's pattern of pairs, for ``zz`` and ``pauli``.
-        encoding_paulis: ``pauli``: strings such as ``Z`` and ``YY``.
-        reupload: before how many layers the encoding stands, from the first; true: before all.
+        encoding_paulis: Pauli strings such as ``Z`` and ``YY``, for ``pauli``.
+        reupload: the encoding stands before each of the first ``reupload`` layers; true: before all layers.
     """
 
     kind: Literal["circuit"]
@@ -70,21 +69,21 @@ class Circuit(AnyCircuit):
 
     @field_validator("reupload", mode="before")
     @classmethod
-    def _counted(cls, value: Any, info: ValidationInfo) -> Any:
+    def _layer_count(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool):
             return info.data.get("layers", 1) if value else 1
         return value
 
     @field_validator("rotations")
     @classmethod
-    def _turning(cls, rotations: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _parametrised(cls, rotations: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if rotations is not None and set(rotations) == {"h"}:
             raise refuse("has no parameter; add rx, ry, rz or p")
         return rotations
 
     @field_validator("encoding_paulis")
     @classmethod
-    def _letters(cls, paulis: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _pauli_letters(cls, paulis: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for text in paulis or ():
             if not text or set(text) - set("XYZ"):
                 raise refuse(f"has {show(text)}, must be strings of X, Y and Z")
@@ -92,20 +91,20 @@ class Circuit(AnyCircuit):
 
     @property
     def label(self) -> str:
-        """What a message calls it."""
+        """The circuit's name in messages."""
         shape = f"{self.ansatz} circuit of {self.qubits} qubits and {self.layers} layers"
         return f"{shape}, observable {self.observable_label}"
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """The circuit in a few words: ``circuit 4 qubits × 3``."""
         return f"circuit {self.qubits} qubits × {self.layers}"
 
     def draw(self, features: int) -> Drawing:
-        """The circuit in Qiskit's terms.
+        """Draws the circuit with Qiskit.
 
         Raises:
-            InputError: with every fault found.
+            InputError: with every fault.
         """
         operators = self._operators([*self._option_faults(), *self._feature_faults(features)])
         self._check_size(features, operators)
@@ -113,7 +112,7 @@ class Circuit(AnyCircuit):
         circuit, inputs = trainable.circuit, ()
         amplitudes = bool(features) and self.encoding == AMPLITUDE
         if amplitudes:
-            inputs = tuple(_amplitudes(features))
+            inputs = tuple(_amplitude_inputs(features))
         elif features:
             encoding = self._encoding(features)
             circuit, inputs = with_encoding(trainable, encoding, self.reupload), tuple(encoding.parameters)
@@ -121,7 +120,7 @@ class Circuit(AnyCircuit):
         return Drawing(circuit, operators, inputs, layers, axes, trainable.twins, amplitudes)
 
     def _operators(self, faults: list[Fault]) -> tuple[Operator, ...]:
-        """The operators, unless there are faults, their own among them."""
+        """Returns the operators; raises InputError with ``faults`` and the observables' own faults."""
         try:
             operators = self.operators(self.qubits)
         except InputError as error:
@@ -134,38 +133,40 @@ class Circuit(AnyCircuit):
         return operators
 
     def _check_size(self, features: int, operators: tuple[Operator, ...]) -> None:
-        """Refuses a circuit of too many gates before it is drawn."""
-        given = self._given(ANSATZE[self.ansatz], "")
+        """Raises InputError if the circuit would have too many gates, before it is drawn."""
+        options = self._set_options(ANSATZE[self.ansatz], "")
         if self.ansatz == "qaoa":
-            given["cost"] = operators[0].paulis.paulis.to_labels()
-        count = ansatz_gates(self.ansatz, self.qubits, self.layers, **given)
+            options["cost"] = operators[0].paulis.paulis.to_labels()
+        count = ansatz_gates(self.ansatz, self.qubits, self.layers, **options)
         if features and self.encoding != AMPLITUDE:
-            encoding = self._given(ENCODINGS[self.encoding], "encoding_")
+            encoding = self._set_options(ENCODINGS[self.encoding], "encoding_")
             count += self.reupload * encoding_gates(self.encoding, features, **encoding)
         if count > MOST_GATES:
-            message = f"circuit of {self.qubits} qubits and {self.layers} layers has some {count:,} gates"
-            raise InputError.at("model", f"{message}, at most {MOST_GATES:,} are read; take fewer of either")
+            message = f"circuit of {self.qubits} qubits and {self.layers} layers has about {count:,} gates"
+            legal = f"(legal: at most {MOST_GATES:,}); use fewer qubits or layers"
+            raise InputError.at("model", f"{message} {legal}")
 
     def _trainable(self, operators: tuple[Operator, ...]) -> Trainable:
         ansatz = ANSATZE[self.ansatz]
         cost = {"cost": operators[0].paulis} if "cost" in _options(ansatz) else {}
-        return ansatz(self.qubits, self.layers, **self._given(ansatz, ""), **cost)
+        return ansatz(self.qubits, self.layers, **self._set_options(ansatz, ""), **cost)
 
     def _encoding(self, features: int) -> QuantumCircuit:
         encoding = ENCODINGS[self.encoding]
-        return encoding(features, **self._given(encoding, "encoding_"))
+        return encoding(features, **self._set_options(encoding, "encoding_"))
 
-    def _given(self, function: Callable[..., Any], prefix: str) -> dict[str, Any]:
-        """The options of an ansatz or encoding that are not left out."""
-        named = {option: getattr(self, prefix + option, None) for option in _options(function)}
-        return {option: value for option, value in named.items() if value is not None}
+    def _set_options(self, function: Callable[..., Any], prefix: str) -> dict[str, Any]:
+        """Returns the options of an ansatz or encoding that are not left out."""
+        values = {option: getattr(self, prefix + option, None) for option in _options(function)}
+        return {option: value for option, value in values.items() if value is not None}
 
     def _option_faults(self) -> Iterator[Fault]:
-        """Options that the chosen ansatz or encoding does not have, and too many uploads."""
-        yield from _misplaced(self, "ansatz", ANSATZE, "")
-        yield from _misplaced(self, "encoding", ENCODINGS, "encoding_")
+        """Yields faults for options of another ansatz or encoding, and for too many uploads."""
+        yield from _foreign_options(self, "ansatz", ANSATZE, "")
+        yield from _foreign_options(self, "encoding", ENCODINGS, "encoding_")
         if self.reupload > 1 and self.encoding == AMPLITUDE:
-            yield Fault("model.reupload", "means nothing to encoding: amplitude, a state at the start")
+            message = "is not an option of encoding: amplitude, which prepares the initial state"
+            yield Fault("model.reupload", message)
         elif self.reupload > self.layers:
             message = f"is {self.reupload}, more than the {self.layers} layers"
             yield Fault("model.reupload", message)
@@ -177,7 +178,7 @@ class Circuit(AnyCircuit):
                 yield Fault("model.qubits", f"is {self.qubits}, but {needs}")
         elif features > self.qubits:
             needs = f"encoding: {self.encoding} needs a qubit for each of the {features} features"
-            hint = f"use {features} or more, or no more than {self.qubits} of them"
+            hint = f"use at least {features} qubits, or at most {self.qubits} features"
             yield Fault("model.qubits", f"is {self.qubits}, but {needs}; {hint}")
         for text in self.encoding_paulis or ():
             if features and len(text) > features:
@@ -188,24 +189,26 @@ class Circuit(AnyCircuit):
                 yield Fault("model.encoding_paulis", message)
 
 
-def _misplaced(
+def _foreign_options(
     config: Circuit, key: str, family: Mapping[str, Callable[..., Any]], prefix: str
 ) -> Iterator[Fault]:
+    """Yields a fault for each option in use that the chosen member of the family does not have."""
     chosen = getattr(config, key)
     for option in dict.fromkeys(option for function in family.values() for option in _options(function)):
-        given = getattr(config, prefix + option, None) is not None
-        if given and option not in (_options(family[chosen]) if chosen in family else ()):
+        in_use = getattr(config, prefix + option, None) is not None
+        if in_use and option not in (_options(family[chosen]) if chosen in family else ()):
             owners = ", ".join(name for name, function in family.items() if option in _options(function))
-            yield Fault(f"model.{prefix}{option}", f"means nothing to {key}: {chosen} (legal with: {owners})")
+            message = f"is not an option of {key}: {chosen} (legal with: {owners})"
+            yield Fault(f"model.{prefix}{option}", message)
 
 
-def _amplitudes(count: int) -> Any:
+def _amplitude_inputs(count: int) -> Any:
     from qiskit.circuit import ParameterVector
 
     return ParameterVector("x", count)
 
 
 def _options(function: Callable[..., Any]) -> list[str]:
-    """The keywords that an ansatz or an encoding takes."""
+    """Returns the names of the keywords that an ansatz or an encoding takes."""
     parameters = inspect.signature(function).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

@@ -1,4 +1,4 @@
-"""The gate whose axis is drawn anew for each row."""
+"""The rotation about an axis that is drawn anew for each row."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 def drawn_rotation(angle: Any, index: int) -> Any:
-    """A gate on one qubit, exp(-iθP/2), P the row's axis number ``index``; its parameters are θ and that."""
+    """Returns the one-qubit gate exp(-iθP/2), P the row's axis number ``index``; parameters: θ, ``index``."""
     return _gate()(angle, index)
 
 
 def is_drawn_rotation(operation: Any) -> bool:
-    """Whether an operation is such a gate."""
+    """Returns whether an operation is a ``drawn_rotation``."""
     return type(operation) is _gate()
 
 
 @cache
 def _gate() -> type:
-    """Its class, which Qiskit's must be loaded for."""
+    """Returns the gate's class, which is defined only when Qiskit is loaded."""
     from qiskit.circuit import Gate
 
     class DrawnRotation(Gate):

@@ -1,7 +1,7 @@
-"""A Qiskit circuit taken apart into Qiskit's standard gates.
+"""Decomposition of a Qiskit circuit into Qiskit's standard gates.
 
-An operation is known by its class, never by its name: names are the user's own. A standard gate is kept if
-the caller knows it; anything else is replaced by its definition, down to gates that are known.
+An operation is identified by its class, never by its name: users choose names freely. A standard gate is
+kept if the caller knows it. Any other operation is replaced by its definition, down to known gates.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 PATH = "model"
 
 DRAWN = "drawn"
-"""What ``standard_name`` calls a ``models.circuits.drawn.drawn_rotation``."""
+"""The name that ``standard_name`` gives to a ``models.circuits.drawn.drawn_rotation``."""
 
 _BASIS = ["rx", "ry", "rz", "u", "cx", "cz"]
 
 
 @dataclass(frozen=True)
 class ElementaryGate:
-    """A gate that a circuit is made of.
+    """A standard gate of a decomposed circuit.
 
     Attributes:
-        name: of the standard gate, in Qiskit's terms; or ``DRAWN``.
-        angles: its parameters.
+        name: Qiskit's name of the standard gate, or ``DRAWN``.
+        angles: the gate's parameters.
         qubits: indices in the whole circuit.
-        origin: the gate of the circuit that it comes from, as a message names it.
+        origin: the gate of the original circuit, as messages name it.
     """
 
     name: str
@@ -47,42 +47,43 @@ class ElementaryGate:
 
     @property
     def symbols(self) -> list[Parameter]:
-        """The free parameters, angle by angle; those of one angle in the order of their names."""
-        found = (getattr(angle, "parameters", ()) for angle in self.angles)
-        return [symbol for symbols in found for symbol in sorted(symbols, key=rank)]
+        """The free parameters, angle by angle; those of one angle are ordered by ``rank``."""
+        by_angle = (getattr(angle, "parameters", ()) for angle in self.angles)
+        return [symbol for symbols in by_angle for symbol in sorted(symbols, key=rank)]
 
 
 def rank(symbol: Any) -> tuple[str, int]:
-    """Sorts parameters by name, elements of a vector by their index."""
+    """Returns a key that sorts parameters by name, and elements of a vector by index."""
     return (symbol.vector.name, symbol.index) if hasattr(symbol, "vector") else (symbol.name, -1)
 
 
 def decompose(circuit: QuantumCircuit, known: Container[str]) -> Iterator[ElementaryGate]:
-    """The gates of a circuit in its own order, measurements at its end left out.
+    """Yields the gates of a circuit in order; measurements at its end are left out.
 
-    A reset of a qubit that no gate has touched leaves it in |0>, and is left out as well.
+    A reset of a qubit before its first gate leaves |0>, and is left out too.
 
     Args:
         known: names of standard gates that are kept.
 
     Raises:
-        InputError: at ``model``, an operation is not unitary or has no definition; it names gate and qubits.
+        InputError: at ``model``: an operation is not unitary or has no definition. The message names the
+            gate and its qubits.
     """
     try:
-        yield from _Takes(known).apart(circuit)
+        yield from _Decomposer(known).circuit(circuit)
     except RecursionError:
         raise InputError.at(PATH, "definitions of the circuit's gates are nested too deeply") from None
 
 
-class _Takes:
-    """Takes a circuit apart; remembers which qubits gates have touched, and counts the gates."""
+class _Decomposer:
+    """Decomposes a circuit; keeps the qubits that gates have touched and the number of operations."""
 
     def __init__(self, known: Container[str]) -> None:
         self._known = known
         self._touched: set[int] = set()
         self._operations = 0
 
-    def apart(self, circuit: QuantumCircuit) -> Iterator[ElementaryGate]:
+    def circuit(self, circuit: QuantumCircuit) -> Iterator[ElementaryGate]:
         check_size(circuit.num_qubits, len(circuit.data))
         final = final_measurements(circuit)
         for number, item in enumerate(circuit.data):
@@ -96,8 +97,8 @@ class _Takes:
         from qiskit.circuit import Barrier, Delay, Reset
 
         self._operations += 1
-        if self._operations > 2 * MOST_GATES:  # a gate with a definition counts, too, as that may be empty
-            message = f"has more than {2 * MOST_GATES:,} gates, and gates in definitions, up to {origin}"
+        if self._operations > 2 * MOST_GATES:  # gates in between count too: a definition may be empty
+            message = f"has more than {2 * MOST_GATES:,} gates and gates in definitions, up to {origin}"
             raise InputError.at(PATH, message)
         if isinstance(operation, Barrier | Delay):
             return
@@ -109,7 +110,7 @@ class _Takes:
             yield ElementaryGate(name, tuple(operation.params), qubits, origin)
             return
         definition = _definition(operation, origin)
-        if definition.global_phase:  # it is felt where the operation is controlled
+        if definition.global_phase:  # has an effect where the operation is controlled
             yield ElementaryGate("global_phase", (definition.global_phase,), (), origin)
         for item in definition.data:
             inner = tuple(qubits[definition.find_bit(qubit).index] for qubit in item.qubits)
@@ -117,15 +118,15 @@ class _Takes:
 
 
 def check_size(qubits: int, gates: int) -> None:
-    """Refuses a circuit by its number of qubits and of operations, as they stand in it."""
+    """Raises InputError if a circuit has too many qubits or operations, before it is decomposed."""
     if qubits > MOST_QUBITS:
-        raise InputError.at(PATH, f"has {qubits:,} qubits, at most {MOST_QUBITS:,} are read")
+        raise InputError.at(PATH, f"has {qubits:,} qubits (legal: at most {MOST_QUBITS:,})")
     if gates > MOST_GATES:
-        raise InputError.at(PATH, f"has {gates:,} gates, at most {MOST_GATES:,} are read")
+        raise InputError.at(PATH, f"has {gates:,} gates (legal: at most {MOST_GATES:,})")
 
 
 def final_measurements(circuit: QuantumCircuit) -> set[int]:
-    """Which items of a circuit are measurements that no other operation on the same qubit or bit follows."""
+    """Returns the positions of measurements that no operation on the same qubit or bit follows."""
     from qiskit.circuit import Barrier, Delay, Measure
 
     final: set[int] = set()
@@ -141,7 +142,7 @@ def final_measurements(circuit: QuantumCircuit) -> set[int]:
 
 
 def without_final_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
-    """A copy without them, and without classical bits. Raises InputError as ``decompose`` does."""
+    """Returns a copy without final measurements and classical bits; ``decompose`` refuses other ones."""
     from qiskit import QuantumCircuit
 
     final = final_measurements(circuit)
@@ -153,9 +154,9 @@ def without_final_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def standard_name(operation: Any) -> str | None:
-    """The name of Qiskit's standard gate that an operation is; None if it is none of them.
+    """Returns the name of an operation that is one of Qiskit's standard gates; None for any other.
 
-    A controlled gate that acts where a control is 0 is none.
+    A controlled gate that acts where a control is 0 is not a standard gate.
     """
     from orchestrator.models.circuits.drawn import is_drawn_rotation
 
@@ -181,59 +182,58 @@ def _standard_classes() -> dict[str, Any]:
 
 
 def _definition(operation: Any, origin: str) -> QuantumCircuit:
-    """The circuit that an operation stands for; raises InputError if there is none."""
+    """Returns the circuit that defines an operation; raises InputError if there is none."""
     from qiskit.circuit import ControlFlowOp, Reset
 
     if isinstance(operation, Reset):
-        raise _refused(
-            operation, origin, "is no unitary gate; only one before a qubit's first gate is left out"
-        )
+        reason = "is not a unitary gate (legal: a reset before a qubit's first gate)"
+        raise _refusal(operation, origin, reason)
     if isinstance(operation, ControlFlowOp):
-        raise _refused(operation, origin, "is no unitary gate; write the gates out")
+        raise _refusal(operation, origin, "is not a unitary gate; write its gates out")
     if getattr(operation, "num_clbits", 0):
-        raise _refused(operation, origin, "is no unitary gate; only measurements at the end are left out")
+        raise _refusal(operation, origin, "is not a unitary gate (legal: measurements at the end)")
     if (count := _matrix_gates(operation)) > MOST_GATES:
-        reason = f"is a matrix, which takes some {count:,} gates (legal: {MOST_GATES:,})"
-        raise _refused(operation, origin, reason)
+        reason = f"is a matrix that becomes about {count:,} gates (legal: at most {MOST_GATES:,})"
+        raise _refusal(operation, origin, reason)
     try:
         with explained(PATH, f"{origin}: the definition of {operation.name}"):
-            definition = _defined(operation, origin)
+            definition = _find_definition(operation, origin)
     except (InputError, RecursionError):
         raise
-    except Exception as error:  # a formula that needs numbers
+    except Exception as error:  # such as a formula that needs numbers
         reason = " ".join(str(error).split())[:200]
-        raise _refused(operation, origin, f"cannot be written in other gates: {reason}") from error
+        raise _refusal(operation, origin, f"cannot be decomposed into other gates: {reason}") from error
     if definition is None:
-        raise _refused(operation, origin, "is no unitary gate: it has no definition")
+        raise _refusal(operation, origin, "is not a unitary gate: it has no definition")
     return definition
 
 
 def _matrix_gates(operation: Any) -> int:
-    """Gates that Qiskit makes of a matrix, about (measured on random ones); 0 if an operation has none."""
+    """Estimates how many gates Qiskit makes of a matrix (measured on random ones); 0 without a matrix."""
     sizes = [value.size for value in getattr(operation, "params", ()) if isinstance(value, np.ndarray)]
     return int(1.2 * max(sizes, default=0))
 
 
-def _defined(operation: Any, origin: str) -> QuantumCircuit | None:
-    """A gate's own definition, or Qiskit's synthesis of a Clifford, a permutation, an annotated gate."""
+def _find_definition(operation: Any, origin: str) -> QuantumCircuit | None:
+    """Returns a gate's own definition, or Qiskit's synthesis of a Clifford, permutation or annotated gate."""
     from qiskit.circuit import AnnotatedOperation, ControlledGate, Gate, Instruction
 
     if type(operation) is ControlledGate and is_misnamed(operation.base_gate):
-        return _controlled(operation, origin)
+        return _control_each(operation, origin)
     definition: QuantumCircuit | None = getattr(operation, "definition", None)
     if definition is not None:
         return definition
     if isinstance(operation, AnnotatedOperation):
         base = _in_standard_gates(operation.base_op, origin).to_gate()
-        return _synthesised(AnnotatedOperation(base, operation.modifiers))
-    known = not isinstance(operation, Instruction) or (
+        return _synthesise(AnnotatedOperation(base, operation.modifiers))
+    synthesisable = not isinstance(operation, Instruction) or (
         isinstance(operation, Gate) and type(operation) is not Gate
     )
-    return _synthesised(operation) if known else None
+    return _synthesise(operation) if synthesisable else None
 
 
 def is_misnamed(operation: Any) -> bool:
-    """Whether an operation, or one in its definition, is called like a standard gate, and is another."""
+    """Returns whether an operation, or one in its definition, has a standard gate's name but is another."""
     name = standard_name(operation)
     if name is None and operation.name in _standard_classes():
         return True
@@ -241,17 +241,18 @@ def is_misnamed(operation: Any) -> bool:
     return definition is not None and any(is_misnamed(item.operation) for item in definition.data)
 
 
-def _controlled(operation: Any, origin: str) -> QuantumCircuit:
-    """Each standard gate of the base gate under control: Qiskit's own definition goes by the names in it.
+def _control_each(operation: Any, origin: str) -> QuantumCircuit:
+    """Controls each standard gate of the base gate, as Qiskit's own definition identifies gates by name.
 
-    Qiskit rebinds that definition when parameters are assigned, but not that of the base gate.
+    When parameters are assigned, Qiskit rebinds that definition, but not the base gate's. Such a gate is
+    refused.
     """
     from qiskit import QuantumCircuit
 
     controls, base = operation.num_ctrl_qubits, operation.base_gate
     if list(base.params) != list(base.definition.parameters):
-        reason = "controls what is called like Qiskit's own gate, and has other parameters now; rename that"
-        raise _refused(operation, origin, reason)
+        reason = "controls a gate that is called like Qiskit's own gate, and was assigned other parameters"
+        raise _refusal(operation, origin, f"{reason}; rename that gate")
     definition = QuantumCircuit(operation.num_qubits)
     inside = _in_standard_gates(base, origin)
     for item in inside.data:
@@ -262,16 +263,16 @@ def _controlled(operation: Any, origin: str) -> QuantumCircuit:
 
 
 def _in_standard_gates(operation: Any, origin: str) -> QuantumCircuit:
-    """An operation as a circuit of standard gates, global phases among them as gates."""
+    """Decomposes an operation into a circuit of standard gates; global phases become gates."""
     from qiskit import QuantumCircuit
 
     circuit, classes = QuantumCircuit(operation.num_qubits), _standard_classes()
-    for gate in _Takes(classes).operation(operation, tuple(range(operation.num_qubits)), origin):
+    for gate in _Decomposer(classes).operation(operation, tuple(range(operation.num_qubits)), origin):
         circuit.append(classes[gate.name](*gate.angles), gate.qubits)
     return circuit
 
 
-def _synthesised(operation: Any) -> QuantumCircuit:
+def _synthesise(operation: Any) -> QuantumCircuit:
     from qiskit import QuantumCircuit, transpile
 
     circuit = QuantumCircuit(operation.num_qubits)
@@ -279,5 +280,5 @@ def _synthesised(operation: Any) -> QuantumCircuit:
     return transpile(circuit, basis_gates=_BASIS, optimization_level=0)
 
 
-def _refused(operation: Any, origin: str, reason: str) -> InputError:
+def _refusal(operation: Any, origin: str, reason: str) -> InputError:
     return InputError.at(PATH, f"{origin}: {operation.name} {reason}")

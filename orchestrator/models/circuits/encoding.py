@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _angle(features: int) -> QuantumCircuit:
-    """RY(x_q) on qubit q."""
+    """Draws RY(x_q) on qubit q."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
@@ -23,7 +23,7 @@ def _angle(features: int) -> QuantumCircuit:
 
 
 def _basis(features: int) -> QuantumCircuit:
-    """RX(πx_q) on qubit q: the basis state |x> for features that are 0 or 1."""
+    """Draws RX(πx_q) on qubit q: the basis state |x> for features that are 0 or 1."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
@@ -34,7 +34,7 @@ def _basis(features: int) -> QuantumCircuit:
 
 
 def _iqp(features: int, *, repetitions: int = 1) -> QuantumCircuit:
-    """H on each qubit, RZ(x_q) on each, RZZ(x_q x_r) on each pair, repeated (Havlíček et al. 2019)."""
+    """Draws H on each qubit, RZ(x_q) on each, RZZ(x_q x_r) on each pair, repeated (Havlíček et al. 2019)."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
@@ -50,7 +50,7 @@ def _iqp(features: int, *, repetitions: int = 1) -> QuantumCircuit:
 
 
 def _zz(features: int, *, repetitions: int = 2, entanglement: str = "full") -> QuantumCircuit:
-    """Qiskit's: H and P(2x_q), then CX P(2(π - x_q)(π - x_r)) CX on pairs, repeated."""
+    """Draws Qiskit's ZZ feature map: H and P(2x_q), then CX P(2(π - x_q)(π - x_r)) CX on pairs, repeated."""
     return _pauli(features, repetitions=repetitions, entanglement=entanglement)
 
 
@@ -61,7 +61,10 @@ def _pauli(
     entanglement: str = "full",
     paulis: Sequence[str] = ("Z", "ZZ"),
 ) -> QuantumCircuit:
-    """Qiskit's: H, then exp(-iφ(x)P) with φ = x_q, or the product of all π - x_q, for each string P."""
+    """Draws Qiskit's Pauli feature map: H, then exp(-iφ(x)P) for each string P, repeated.
+
+    φ is x_q for a string on one qubit, else the product of all π - x_q.
+    """
     from qiskit.circuit.library import pauli_feature_map
 
     fitting = [letters for letters in paulis if len(letters) <= features]
@@ -69,9 +72,12 @@ def _pauli(
 
 
 AMPLITUDE = "amplitude"
-"""The encoding that is no circuit: the features, normalised, are the amplitudes of the state at the start."""
+"""The encoding without a circuit: the normalised features are the amplitudes of the initial state."""
 
 ENCODINGS: Mapping[str, Callable[..., QuantumCircuit]] = MappingProxyType(
     {"angle": _angle, "basis": _basis, "iqp": _iqp, "pauli": _pauli, "zz": _zz}
 )
-"""By name: (features, options as keywords) to a circuit of a qubit per feature, with inputs x[0], x[1], …"""
+"""Encodings by name: functions of (features, options as keywords).
+
+The circuit has a qubit for each feature, and inputs x[0], x[1], …
+"""

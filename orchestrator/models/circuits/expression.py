@@ -13,7 +13,7 @@ from orchestrator.groups import Array
 Tree = tuple[Any, ...]
 """("number", 2.0), ("parameter", k), ("input", k), or the name of a function and its arguments."""
 
-_OF_ONE: Mapping[str, Any] = {
+_UNARY: Mapping[str, Any] = {
     "SIN": np.sin,
     "COS": np.cos,
     "TAN": np.tan,
@@ -26,20 +26,20 @@ _OF_ONE: Mapping[str, Any] = {
     "SIGN": np.sign,
     "CONJ": np.conjugate,
 }
-_OF_TWO: Mapping[str, Any] = {
+_BINARY: Mapping[str, Any] = {
     "ADD": np.add,
     "SUB": np.subtract,
     "MUL": np.multiply,
     "DIV": np.divide,
     "POW": np.power,
 }
-_FUNCTIONS = {**_OF_ONE, **_OF_TWO}
-"""By Qiskit's names of operations on expressions."""
+_FUNCTIONS = {**_UNARY, **_BINARY}
+"""NumPy's functions, by Qiskit's names of operations on expressions."""
 
 _REVERSED = {"RSUB": "SUB", "RDIV": "DIV", "RPOW": "POW"}
 
-_POINT = (0.83, 1.27, 0.59, 1.71, 1.09)
-"""Where a tree is compared with Qiskit's own evaluation; repeated for more symbols, each 7 % larger."""
+_COORDINATES = (0.83, 1.27, 0.59, 1.71, 1.09)
+"""The point where a tree is compared with Qiskit's value; beyond five, they repeat, 7 % larger each time."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Expression:
 
     Attributes:
         value: the function.
-        slopes: pairs (k, derivative by parameter k), of the parameters that it depends on.
+        slopes: pairs (k, derivative by parameter k), for the parameters that the function depends on.
     """
 
     value: Tree
@@ -56,14 +56,14 @@ class Expression:
 
 
 def read_expression(value: Any, symbols: Mapping[Any, Tree]) -> Expression:
-    """What a Qiskit expression says; its derivatives are Qiskit's own.
+    """Reads a Qiskit expression; the derivatives are Qiskit's own.
 
     Args:
         value: a ``ParameterExpression``.
         symbols: ("parameter", k) or ("input", k) for each of its parameters.
 
     Raises:
-        ValueError: it is complex, or not differentiable by a parameter.
+        ValueError: the expression is complex, or not differentiable by a parameter.
     """
     order = sorted(value.parameters, key=lambda symbol: symbols[symbol])
     try:
@@ -78,22 +78,23 @@ def read_expression(value: Any, symbols: Mapping[Any, Tree]) -> Expression:
 
 
 def sample_point(symbols: Iterable[Any]) -> dict[Any, float]:
-    """A value for each symbol, where expressions are compared."""
-    return {symbol: _POINT[k % 5] * 1.07 ** (k // 5) for k, symbol in enumerate(symbols)}
+    """Returns a value for each symbol, at which expressions are compared."""
+    return {symbol: _COORDINATES[k % 5] * 1.07 ** (k // 5) for k, symbol in enumerate(symbols)}
 
 
 def value_at(value: Any, point: Mapping[Any, float]) -> complex:
-    """Qiskit's own value of an expression at a point; NaN where it is undefined or infinite."""
+    """Returns Qiskit's own value of an expression at a point; NaN where it is undefined or infinite."""
     try:
         return complex(value.bind(point))
-    except (RuntimeError, ZeroDivisionError):  # what Qiskit raises there
+    except (RuntimeError, ZeroDivisionError):  # where the value is undefined or infinite
         return complex("nan")
 
 
 def evaluate(tree: Tree, parameters: Array, inputs: Array) -> Array:
-    """The function at ``parameters`` [N, P] and ``inputs`` [N, F], float64 [N]; NaN where it is undefined.
+    """Evaluates a tree at ``parameters`` [N, P] and ``inputs`` [N, F].
 
-    A row's value does not depend on the other rows.
+    Returns:
+        float64 [N], NaN where the function is undefined. A row's value does not depend on the other rows.
     """
     with np.errstate(all="ignore"):
         return np.asarray(_evaluate(tree, parameters, inputs), np.float64)
@@ -110,7 +111,7 @@ def _evaluate(tree: Tree, parameters: Array, inputs: Array) -> Any:
 
 
 def _tree(value: Any, symbols: Mapping[Any, Tree]) -> Tree:
-    """An expression from the operations that made it, each of which takes what the ones before it left.
+    """Replays the operations that built an expression, on a stack of trees.
 
     Qiskit's printed form would be ambiguous: ``2*c/(-a*b)`` is printed as ``2*c/-a*b``.
     """
@@ -120,39 +121,39 @@ def _tree(value: Any, symbols: Mapping[Any, Tree]) -> Tree:
         return ("number", _number(value))
     if isinstance(value, Parameter):
         return symbols[value]
-    left: list[Tree] = []
+    stack: list[Tree] = []
     for step in value._qpy_replay:
         name = str(step.op).rpartition(".")[2]
-        if name in _OF_ONE:
-            left.append((name, _operand(step.lhs, symbols, left)))
+        if name in _UNARY:
+            stack.append((name, _operand(step.lhs, symbols, stack)))
             continue
-        second, first = _operand(step.rhs, symbols, left), _operand(step.lhs, symbols, left)
-        left.append((_REVERSED[name], second, first) if name in _REVERSED else (name, first, second))
-    if len(left) != 1:
-        raise ValueError("it is not understood")
-    _check(left[0], value, symbols)
-    return left[0]
+        second, first = _operand(step.rhs, symbols, stack), _operand(step.lhs, symbols, stack)
+        stack.append((_REVERSED[name], second, first) if name in _REVERSED else (name, first, second))
+    if len(stack) != 1:
+        raise ValueError("it cannot be read")
+    _check_value(stack[0], value, symbols)
+    return stack[0]
 
 
-def _operand(operand: Any, symbols: Mapping[Any, Tree], left: list[Tree]) -> Tree:
-    if operand is None and not left:
-        raise ValueError("it is not understood")
+def _operand(operand: Any, symbols: Mapping[Any, Tree], stack: list[Tree]) -> Tree:
+    if operand is None and not stack:
+        raise ValueError("it cannot be read")
     if operand is None:
-        return left.pop()
+        return stack.pop()
     return symbols[operand] if operand in symbols else ("number", _number(operand))
 
 
-def _check(tree: Tree, value: Any, symbols: Mapping[Any, Tree]) -> None:
-    """Refuses a tree whose value at a point is not Qiskit's own."""
+def _check_value(tree: Tree, value: Any, symbols: Mapping[Any, Tree]) -> None:
+    """Raises ValueError if a tree's value at the sample point is not Qiskit's own."""
     point = sample_point(sorted(value.parameters, key=lambda symbol: symbols[symbol]))
     expected = value_at(value, point)
     values: dict[str, Array] = {}
     for kind in ("parameter", "input"):
-        places = {symbols[symbol][1]: x for symbol, x in point.items() if symbols[symbol][0] == kind}
-        values[kind] = np.array([[places.get(k, 0.0) for k in range(max(places, default=-1) + 1)]])
-    found = evaluate(tree, values["parameter"], values["input"]).item()
-    if np.isfinite([found, expected]).all() and abs(found - expected) > 1e-9 * max(1.0, abs(expected)):
-        raise ValueError(f"it is understood as {found!r} where Qiskit has {expected!r}")
+        by_index = {symbols[symbol][1]: x for symbol, x in point.items() if symbols[symbol][0] == kind}
+        values[kind] = np.array([[by_index.get(k, 0.0) for k in range(max(by_index, default=-1) + 1)]])
+    actual = evaluate(tree, values["parameter"], values["input"]).item()
+    if np.isfinite([actual, expected]).all() and abs(actual - expected) > 1e-9 * max(1.0, abs(expected)):
+        raise ValueError(f"it is read as {actual!r} where Qiskit has {expected!r}")
 
 
 def _number(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""The gates that a circuit is read into, and the terms of an observable."""
+"""The gates of a program, and the terms of an observable."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class RotationAxis(IntEnum):
 
 
 NONE = -1
-"""In an array of indices: there is none."""
+"""Stands for a missing index in an array of indices."""
 
 
 class Gate(NamedTuple):
-    """One gate; the angle of a rotation is scale · (parameter or input) + offset, or the offset alone.
+    """One gate. The angle of a rotation is scale · (parameter or input) + offset, or the offset alone.
 
     Attributes:
         opcode: an ``Opcode``.
         qubit: the rotated qubit, the control of a CX, one end of a CZ.
         other: target of a CX, other end of a CZ, else ``NONE``.
         axis: an ``RotationAxis`` or ``RotationAxis.DRAWN + k``, ``NONE`` for CX and CZ.
-        parameter: index of the trainable parameter or, behind those, of a computed angle; or ``NONE``.
-        input: index of the feature or, behind those, of a computed one; or ``NONE``.
+        parameter: index of a trainable parameter (below P) or of a computed angle (from P on); or ``NONE``.
+        input: index of a feature (below F) or of a computed feature (from F on); or ``NONE``.
         scale: factor of the parameter or input.
         offset: radians.
     """
@@ -56,11 +56,11 @@ class Gate(NamedTuple):
 GATE = np.dtype(
     [(name, np.float64 if name in ("scale", "offset") else np.int64) for name in Gate._fields], align=True
 )
-"""The fields of ``Gate`` as a NumPy record."""
+"""NumPy's structured dtype with the fields of ``Gate``."""
 
 
 class Term(NamedTuple):
-    """coefficient · Pauli string; bit q of ``x`` and ``z`` says that X, Z (both: Y) acts on qubit q."""
+    """coefficient · Pauli string. Bit q of ``x`` stands for X on qubit q, of ``z`` for Z, and both for Y."""
 
     coefficient: float
     x: int

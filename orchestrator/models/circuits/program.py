@@ -1,4 +1,4 @@
-"""A circuit as data: rotations, CX and CZ gates in arrays, and the observable that is measured."""
+"""A circuit as data: an array of rotations, CX and CZ gates, and the observables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Point(NamedTuple):
-    """What the gates' angles are computed from: parameters [R, P], inputs [R, B, F], axes [R, A]."""
+    """Numbers that the gates' angles are computed from: parameters [R, P], inputs [R, B, F], axes [R, A]."""
 
     parameters: Array
     inputs: Array
@@ -35,23 +35,23 @@ class Program(RowsAsSamples):
     """A circuit that was read; implements ``models.base.Built``. No array depends on 2^n.
 
     Attributes:
-        name: what a message calls it.
+        name: the circuit's name in messages.
         qubits: n.
-        inputs: F, features that enter.
-        axes: A, axes that are drawn for each row.
-        gates: [G] records of ``GATE`` in order of application; read-only. A ``parameter`` of P and more is
-            an angle, an ``input`` of F and more a feature, that ``expand`` computes.
-        observables: [K] what is measured.
-        groups: one for each layer of the ansatz, vector of parameters, or parameter of the user's own.
+        inputs: F, number of features.
+        axes: A, number of axes that are drawn for each row.
+        gates: [G] of dtype ``GATE``, in order of application; read-only. A ``parameter`` from P on is an
+            angle, an ``input`` from F on a feature, that ``expand`` computes.
+        observables: [K] observables.
+        groups: one for each layer of the ansatz; of a user's circuit, for its vectors and single parameters.
         redraw: draws the circuit anew from what the user wrote, for checks that must not rely on ``gates``.
-        head: ``expectation``, or ``softmax``: what the K expectation values are to the loss.
+        head: how the loss takes the K expectation values: ``expectation`` or ``softmax``.
         twins: pairs of parameters; the first starts with the value of the second.
-        angles: functions of parameters, and perhaps inputs.
-        features: functions of inputs alone.
-        names: [P] of the parameters, as Qiskit has them; empty where gates turn by other numbers.
-        starts: pairs of a parameter and the value that it starts from; the others start uniform in [0, 2π).
-        amplitudes: whether the inputs, normalised by ``expand``, are the first amplitudes of the state that
-            the gates start from, the others 0; if not, that is |0…0>.
+        angles: computed angles: functions of parameters, and possibly of inputs.
+        features: computed features: functions of inputs alone.
+        names: [P] Qiskit's names of the parameters; empty if gates use other numbers than these.
+        starts: pairs of a parameter and its initial value; the others start uniform in [0, 2π).
+        amplitudes: whether the inputs, normalised by ``expand``, are the first amplitudes of the initial
+            state, the others 0; if not, the initial state is |0…0>.
     """
 
     name: str
@@ -74,17 +74,17 @@ class Program(RowsAsSamples):
 
     @property
     def parameters(self) -> int:
-        """P."""
+        """P, number of parameters."""
         return self.groups[-1].stop if self.groups else 0
 
     @property
     def outputs(self) -> int:
-        """K."""
+        """K, number of observables."""
         return len(self.observables)
 
     @property
     def circuits(self) -> tuple[Program, ...]:
-        """Itself, once."""
+        """The program itself, executed once."""
         return (self,)
 
     @cached_property
@@ -96,14 +96,14 @@ class Program(RowsAsSamples):
 
     @cached_property
     def dead(self) -> NDArray[np.bool_]:
-        """[P] true for parameters all of whose gates are outside the observables' light cone."""
+        """[P] true for parameters whose gates are all outside the observables' light cone."""
         return self.unused_by(self.live)
 
     def unused_by(self, gates: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """[P] true for parameters that none of some gates turns by, directly or through a computed angle.
+        """Returns [P], true for parameters that no chosen gate uses, directly or in a computed angle.
 
         Args:
-            gates: [G] true for those that count.
+            gates: [G] true for the chosen gates.
         """
         used = set(self.gates["parameter"][gates].tolist()) - {NONE}
         for index, angle in enumerate(self.angles, self.parameters):
@@ -112,28 +112,29 @@ class Program(RowsAsSamples):
         return np.array([k not in used for k in range(self.parameters)], np.bool_)
 
     def expand(self, point: Point) -> Point:
-        """The point with computed angles and features behind its own, amplitudes normalised.
+        """Appends computed angles and features to a point, and normalises amplitudes.
 
-        Angles that are computed may differ from sample to sample, so with them each sample becomes a row:
-        parameters [R·B, P + angles], inputs [R·B, 1, F + features], axes [R·B, A].
+        Computed angles may differ from sample to sample. With them, each sample becomes a row: parameters
+        [R·B, P + angles], inputs [R·B, 1, F + features], axes [R·B, A].
         """
         if self.amplitudes:
-            point = point._replace(inputs=_normalised(point.inputs))
+            point = point._replace(inputs=_normalise(point.inputs))
         if not self.angles and not self.features:
             return point
         rows, samples, width = point.inputs.shape
         flat = point.inputs.reshape(rows * samples, width)
-        each = np.repeat(point.parameters, samples, 0)
-        inputs = _beside(flat, self.features, each, flat)
+        repeated = np.repeat(point.parameters, samples, 0)
+        inputs = _append_computed(flat, self.features, repeated, flat)
         if not self.angles:
             return point._replace(inputs=inputs.reshape(rows, samples, -1))
-        angles = _beside(each, self.angles, each, flat)
+        angles = _append_computed(repeated, self.angles, repeated, flat)
         return Point(angles, inputs[:, None], np.repeat(point.axes, samples, 0))
 
     def chain(self, jacobian: Array, expanded: Point, span: slice, power: int = 1) -> Array:
-        """dE/dθ [N, P] of a span of samples, from derivatives [N, P + angles] by all that gates may name.
+        """Applies the chain rule to a span of samples: dE/dθ [N, P] from ``jacobian`` [N, P + angles].
 
-        With ``power`` 2, variances of the former from those of the latter.
+        The jacobian holds derivatives by parameters and by computed angles. With ``power`` 2 both hold
+        variances instead.
         """
         if not self.angles:
             return jacobian
@@ -145,7 +146,7 @@ class Program(RowsAsSamples):
         return total
 
     def initial(self, streams: Streams) -> NDArray[np.float64]:
-        """Uniform in [0, 2π) except for ``starts``, and twins, which are equal; float64 [R, P]."""
+        """Draws parameters uniform in [0, 2π), except for ``starts`` and for twins; float64 [R, P]."""
         values = 2.0 * math.pi * streams.uniform(Purpose.PARAMETERS, self.parameters)
         for k, start in self.starts:
             values[:, k] = start
@@ -154,13 +155,15 @@ class Program(RowsAsSamples):
         return values
 
 
-def _normalised(inputs: Array) -> Array:
-    """Every sample's numbers over their Euclidean norm; NaN where all are 0."""
+def _normalise(inputs: Array) -> Array:
+    """Divides every sample by its Euclidean norm; NaN where all numbers are 0."""
     with np.errstate(all="ignore"):
-        inputs = inputs / np.abs(inputs).max(-1, keepdims=True, initial=0.0)  # squares cannot overflow
+        inputs = inputs / np.abs(inputs).max(-1, keepdims=True, initial=0.0)  # else squares overflow
         return np.asarray(inputs / np.sqrt((inputs * inputs).sum(-1, keepdims=True)))
 
 
-def _beside(values: Array, functions: tuple[Expression, ...], parameters: Array, inputs: Array) -> Array:
-    """The columns of ``values``, then one for each function."""
+def _append_computed(
+    values: Array, functions: tuple[Expression, ...], parameters: Array, inputs: Array
+) -> Array:
+    """Appends a column for each function to the columns of ``values``."""
     return np.column_stack([values, *(evaluate(f.value, parameters, inputs) for f in functions)])

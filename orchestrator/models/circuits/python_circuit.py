@@ -1,4 +1,4 @@
-"""A circuit from a Python function of the user's own."""
+"""A circuit that a Python function of the user returns."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class PythonCircuit(UserCircuit):
-    """What a Python function returns: a ``QuantumCircuit``.
+    """The ``QuantumCircuit`` that a Python function returns.
 
-    The trial's id covers the syntax trees of the function's module and of what that imports from the folder.
-    Every machine that computes must find these files in the same folder, or the module in a package that is
-    trusted (``user_code``).
+    The trial's id covers the syntax trees of the function's module and of the modules that it imports from
+    ``folder``. Every machine that computes must find these files in the same folder, or the module in a
+    trusted package (``user_code``).
 
     Attributes:
         python: ``package.module:function``.
         arguments: the function's keyword arguments.
-        folder: where the module is; the sweep file's folder if left out.
+        folder: the module's folder; the sweep file's folder if left out.
     """
 
     variant: ClassVar[str] = "python"
@@ -50,10 +50,10 @@ class PythonCircuit(UserCircuit):
         return located(folder, info)
 
     def identity(self) -> dict[str, Any]:
-        """The configuration with the fingerprint of the files in the place of the module's name and folder.
+        """Returns the configuration with the files' fingerprint instead of the module's name and folder.
 
         Raises:
-            InputError: at ``model.python``, there is no such module, or a file cannot be read.
+            InputError: at ``model.python``: there is no such module, or a file cannot be read.
         """
         identity = super().identity()
         del identity["folder"]
@@ -61,24 +61,24 @@ class PythonCircuit(UserCircuit):
         return identity | {"python": f"sha256:{self.fingerprint()}:{function}"}
 
     def files(self) -> Iterator[Path]:
-        """The module and whatever it imports, as far as they are in ``folder``."""
+        """Yields the files of the module and of its imports, as far as they are in ``folder``."""
         yield from self._function.files()
 
     def calls(self) -> Iterator[tuple[str, Path]]:
-        """The function and its file."""
+        """Yields the function and its file."""
         yield self.python, self._function.file
 
     def fingerprint(self) -> str:
-        """SHA-256 over the syntax trees of the module and of what it imports from the folder."""
+        """Returns the SHA-256 of the syntax trees of the module and of its imports from ``folder``."""
         return self._function.fingerprint()
 
     def fingerprints(self) -> dict[str, str]:
-        """Those of the module and of what it imports from the folder."""
+        """Returns a hash of the module and of each of its imports from ``folder``, by path."""
         return self._function.fingerprints()
 
     @property
     def label(self) -> str:
-        """What a message calls it."""
+        """The circuit's name in messages."""
         return f"circuit of {self.python}"
 
     @property
@@ -86,17 +86,18 @@ class PythonCircuit(UserCircuit):
         return Function(self.python, self.folder, "model")
 
     def program(self, features: int, fed: bool = False) -> Program:
-        """See ``AnyCircuit.program``; what the function returns may hold code of the user's, too.
+        """Reads the circuit, as ``AnyCircuit.program`` does; faults name the function.
 
         Raises:
             InputError: with every fault.
         """
+        # The circuit may hold classes of the user's own, whose code runs while it is read.
         culprit = f"reading what {self.python} returns"
         with explained("model.python", culprit, self._function.file):
             return super().program(features, fed)
 
     def circuit(self) -> QuantumCircuit:
-        """What the function returns; the module is executed anew.
+        """Executes the module anew, calls the function, and returns its circuit.
 
         Raises:
             InputError: at ``model.python``, ``model.folder`` or ``model.arguments``.
@@ -106,6 +107,6 @@ class PythonCircuit(UserCircuit):
         circuit = self._function(self.arguments)
         if not isinstance(circuit, QuantumCircuit):
             kind = type(circuit).__name__
-            message = f"{self.python} returned a {kind}, must return a QuantumCircuit"
+            message = f"{self.python} returned an object of type {kind}, must return a QuantumCircuit"
             raise InputError.at("model.python", message)
         return circuit

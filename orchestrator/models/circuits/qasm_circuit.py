@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from orchestrator.models.circuits.openqasm.reading import Reading
 
 _MOST_FAULTS = 10
-"""Of a file, that are listed."""
-
+"""Faults of a file that are listed; the others are counted."""
 
 MOST_BYTES = 4 << 20
-"""Of a file; the parser takes ``reading.MOST_CHARACTERS`` of up to four bytes each."""
+"""Size limit of a file: ``reading.MOST_CHARACTERS`` characters of up to four bytes each."""
 
 
 class QasmCircuit(UserCircuit):
     """An OpenQASM 2 or 3 program; the ``input float`` and ``input angle`` variables of 3 are parameters.
 
     Attributes:
-        qasm: path of the file; a relative one starts at the sweep file's folder.
-        train: ``angles`` makes each constant angle of a gate a parameter as well, named ``line:column``
-            after its place, which starts at its value; angles in the definitions of gates stay constant.
+        qasm: path of the file; a relative path starts at the sweep file's folder.
+        train: ``angles`` makes each constant angle of a gate a parameter too. The parameter is named
+            ``line:column`` after the angle's position, and starts at its value. Angles in the definitions of
+            gates stay constant.
     """
 
     variant: ClassVar[str] = "qasm"
@@ -47,48 +47,48 @@ class QasmCircuit(UserCircuit):
         return located(qasm, info)
 
     def identity(self) -> dict[str, Any]:
-        """The configuration with the SHA-256 of the file's content in the place of its path.
+        """Returns the configuration with the SHA-256 of the file's content instead of its path.
 
         Raises:
-            InputError: at ``model.qasm``, the file cannot be read.
+            InputError: at ``model.qasm``: the file cannot be read.
         """
         return super().identity() | {"qasm": f"sha256:{self.fingerprint()}"}
 
     def files(self) -> Iterator[Path]:
-        """The program."""
+        """Yields the file."""
         yield Path(self.qasm)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file's content."""
+        """Returns the SHA-256 of the file's content."""
         return hashlib.sha256(self._text().encode()).hexdigest()
 
     def fingerprints(self) -> dict[str, str]:
-        """That of the file."""
+        """Returns the fingerprint of the file, by its path."""
         return {self.qasm: self.fingerprint()}
 
     @property
     def label(self) -> str:
-        """What a message calls it."""
+        """The circuit's name in messages."""
         return f"circuit {Path(self.qasm).name}"
 
     def circuit(self) -> QuantumCircuit:
-        """The circuit, as Qiskit's importer reads it.
+        """Returns the circuit, as Qiskit's importer reads it.
 
         Raises:
-            InputError: at ``model.qasm``, the file cannot be read, or has parts that are not read; at
-                ``model.train``, it is OpenQASM 2 and nothing is trained.
+            InputError: at ``model.qasm``: the file cannot be read, or has statements that are not supported;
+                at ``model.train``: the file is OpenQASM 2 and nothing is trained.
         """
         reading = self._reading()
         if reading.version == 2 and self.train is None:
             raise InputError.at(
                 "model.train",
                 f"is missing: {self.qasm} is OpenQASM 2, which has no parameters; "
-                "train: angles makes each angle of its gates one, which starts at its value",
+                "train: angles makes each angle of a gate a parameter that starts at the angle's value",
             )
         return reading.circuit.copy()
 
     def starts(self) -> Mapping[str, float]:
-        """By name of the parameter, the value that it starts from, where that is not drawn.
+        """Returns the initial values, by parameter, of the trained angles.
 
         Raises:
             InputError: as ``circuit``.
@@ -97,7 +97,7 @@ class QasmCircuit(UserCircuit):
 
     @property
     def state_at(self) -> StateAt:
-        """The circuit's state, read from the file a second time; see ``openqasm.simulation``."""
+        """The function that simulates a second reading of the file (``openqasm.simulation``)."""
         from orchestrator.models.circuits.openqasm.simulation import statevector
 
         return partial(statevector, self._text())
@@ -116,7 +116,7 @@ class QasmCircuit(UserCircuit):
     def _text(self) -> str:
         try:
             text = content(self.qasm, MOST_BYTES).decode("utf-8")
-            return text.replace("\r\n", "\n").replace("\r", "\n")  # one id, whatever ends its lines
+            return text.replace("\r\n", "\n").replace("\r", "\n")  # one id for all line endings
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError.at("model.qasm", f"{self.qasm} cannot be read: {reason}") from error

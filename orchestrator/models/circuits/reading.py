@@ -1,9 +1,9 @@
 """Reading a Qiskit circuit into a ``Program``.
 
-Single-qubit gates become rotations (up to a global phase, which no expectation value sees), two-qubit
-gates CX and CZ. Any other gate is taken apart down to these (``models.circuits.elementary``). A sum
-of parameters and inputs is a rotation for each; what is not linear in them becomes a function that gates
-refer to.
+Single-qubit gates become rotations, up to a global phase, which changes no expectation value. Two-qubit
+gates become CX and CZ. Any other gate is decomposed into these (``models.circuits.elementary``). A rotation
+by a sum of parameters and inputs becomes one rotation for each of them. An angle that is not linear in them
+becomes a function that gates refer to.
 """
 
 from __future__ import annotations
@@ -51,31 +51,31 @@ _ROTATIONS: Mapping[str, Callable[..., tuple[tuple[RotationAxis, Any], ...]]] = 
     "p": lambda theta: ((_Z, theta),),
     "u": lambda theta, phi, lam: ((_Z, lam), (_Y, theta), (_Z, phi)),
 }
-"""Axis and angle of the rotations that make up a gate, in order of application."""
+"""Axes and angles of the rotations that make up a gate, in order of application."""
 
 _ENTANGLERS = {"cx": Opcode.CX, "cz": Opcode.CZ}
 
 KNOWN = frozenset((*_ROTATIONS, *_ENTANGLERS, DRAWN))
-"""The gates that are read; all others are taken apart."""
+"""The gates that are read as they are; all others are decomposed."""
 
 
 def read(redraw: Callable[[], Drawing], name: str) -> Program:
-    """The program of the circuit that ``redraw`` draws.
+    """Reads the circuit that ``redraw`` draws into a program.
 
     Raises:
-        InputError: a gate is not unitary, or its angle is no differentiable function.
+        InputError: a gate is not unitary, or its angle is not a differentiable function.
     """
     drawing = redraw()
     reader = _Reader(drawing)
     index = {symbol: k for k, symbol in enumerate(symbol for layer in drawing.layers for symbol in layer)}
-    parts = decompose(drawing.circuit, KNOWN)
-    gates = [tuple(gate) for part in parts for gate in reader.gates(part)]
+    elementary_gates = decompose(drawing.circuit, KNOWN)
+    gates = [tuple(gate) for elementary_gate in elementary_gates for gate in reader.gates(elementary_gate)]
     return Program(
         name=name,
         qubits=drawing.circuit.num_qubits,
         inputs=len(drawing.inputs),
         axes=drawing.axes,
-        gates=_frozen(np.array(gates, GATE)),
+        gates=_freeze(np.array(gates, GATE)),
         observables=tuple(Observable(terms(o.paulis), o.projector) for o in drawing.operators),
         groups=_groups(drawing),
         names=tuple(symbol.name for symbol in index),
@@ -89,16 +89,16 @@ def read(redraw: Callable[[], Drawing], name: str) -> Program:
 
 
 def first_uses(circuit: QuantumCircuit) -> list[Parameter]:
-    """The parameters of a circuit in the order in which its gates turn by them, each as often as it is used.
+    """Returns the parameters of a circuit in the order in which its gates use them, with repetitions.
 
     Raises:
         InputError: a gate is not unitary.
     """
-    return [symbol for part in decompose(circuit, KNOWN) for symbol in part.symbols]
+    return [symbol for gate in decompose(circuit, KNOWN) for symbol in gate.symbols]
 
 
 def terms(observable: SparsePauliOp) -> tuple[Term, ...]:
-    """The Pauli strings of an observable whose coefficients are not 0."""
+    """Returns the Pauli strings of an observable whose coefficients are not 0."""
     return tuple(
         Term(float(coefficient.real), _mask(pauli.x), _mask(pauli.z))
         for pauli, coefficient in zip(observable.paulis, observable.coeffs, strict=True)
@@ -116,7 +116,7 @@ def _groups(drawing: Drawing) -> tuple[Group, ...]:
     return tuple(Group(names[depth], start, stop, depth) for depth, (start, stop) in enumerate(bounds))
 
 
-def _frozen(array: NDArray[np.void]) -> NDArray[np.void]:
+def _freeze(array: NDArray[np.void]) -> NDArray[np.void]:
     array.setflags(write=False)
     return array
 
@@ -132,10 +132,10 @@ class _Angle:
 
 
 class _Reader:
-    """Knows which of a circuit's parameters are trainable and which are inputs.
+    """Reads the gates of one circuit, whose parameters are trainable or inputs.
 
     Attributes:
-        angles, features: the expressions that were met, each with the index that gates know it by.
+        angles, features: the nonlinear expressions so far, each with the index that gates refer to it by.
     """
 
     def __init__(self, drawing: Drawing) -> None:
@@ -148,28 +148,28 @@ class _Reader:
         self.angles: dict[Expression, int] = {}
         self.features: dict[Expression, int] = {}
 
-    def gates(self, part: ElementaryGate) -> Iterator[Gate]:
-        """What an elementary gate is read into."""
-        if part.name == DRAWN:
-            angle, axis = part.angles
-            yield from self._rotation(part.qubits[0], RotationAxis.DRAWN + int(axis), angle, part.origin)
-        elif part.name in _ENTANGLERS:
-            yield Gate(_ENTANGLERS[part.name], *part.qubits)
+    def gates(self, gate: ElementaryGate) -> Iterator[Gate]:
+        """Yields the gates that an elementary gate becomes."""
+        if gate.name == DRAWN:
+            angle, axis = gate.angles
+            yield from self._rotations(gate.qubits[0], RotationAxis.DRAWN + int(axis), angle, gate.origin)
+        elif gate.name in _ENTANGLERS:
+            yield Gate(_ENTANGLERS[gate.name], *gate.qubits)
         else:
-            for axis, angle in _ROTATIONS[part.name](*part.angles):
-                yield from self._rotation(part.qubits[0], axis, angle, part.origin)
+            for axis, angle in _ROTATIONS[gate.name](*gate.angles):
+                yield from self._rotations(gate.qubits[0], axis, angle, gate.origin)
 
-    def _rotation(self, qubit: int, axis: int, value: Any, place: str) -> Iterator[Gate]:
-        """One rotation for each summand of the angle: they turn about the same axis."""
-        for angle in self._angles(value, place):
+    def _rotations(self, qubit: int, axis: int, value: Any, origin: str) -> Iterator[Gate]:
+        """Yields one rotation for each summand of the angle, as rotations about the same axis add up."""
+        for angle in self._angles(value, origin):
             if not math.isfinite(angle.scale) or not math.isfinite(angle.offset):
-                raise _refused(value, place, "it is not a finite number")
+                raise _refusal(value, origin, "it is not a finite number")
             yield Gate(
                 Opcode.ROTATION, qubit, NONE, axis, angle.parameter, angle.input, angle.scale, angle.offset
             )
 
-    def _angles(self, value: Any, place: str) -> list[_Angle]:
-        """The summands of an angle, in an order of their own (a Qiskit expression has none)."""
+    def _angles(self, value: Any, origin: str) -> list[_Angle]:
+        """Returns the summands of an angle in a fixed order, as a Qiskit expression has none."""
         from qiskit.circuit import Parameter
 
         symbols = getattr(value, "parameters", ())
@@ -179,23 +179,23 @@ class _Reader:
             return [self._symbols[value]]
         if unknown := symbols - self._symbols.keys():
             names = ", ".join(sorted(symbol.name for symbol in unknown))
-            raise _refused(value, place, f"{names} is neither a parameter nor an input")
+            raise _refusal(value, origin, f"{names} is neither a parameter nor an input")
         scales = {symbol: _slope(value, symbol) for symbol in symbols}
         if None in scales.values():
-            return [self._computed(value, place)]
+            return [self._computed_angle(value, origin)]
         offset = _real(value_at(value, dict.fromkeys(symbols, 0)))
         if not _is_linear(value, scales, offset):
-            return [self._computed(value, place)]
-        parts = [replace(self._symbols[symbol], scale=scale) for symbol, scale in scales.items() if scale]
-        first, *others = sorted(parts) or [_Angle()]
+            return [self._computed_angle(value, origin)]
+        summands = [replace(self._symbols[symbol], scale=scale) for symbol, scale in scales.items() if scale]
+        first, *others = sorted(summands) or [_Angle()]
         return [replace(first, offset=offset), *others]
 
-    def _computed(self, value: Any, place: str) -> _Angle:
-        """An angle that is not linear: a function of its own, which the gate refers to."""
+    def _computed_angle(self, value: Any, origin: str) -> _Angle:
+        """Adds a nonlinear angle to ``angles`` or ``features``; returns the reference for the gate."""
         try:
             expression = read_expression(value, self._leaves)
         except ValueError as error:
-            raise _refused(value, place, str(error)) from error
+            raise _refusal(value, origin, str(error)) from error
         if expression.slopes:
             index = self.angles.setdefault(expression, self._counts[0] + len(self.angles))
             return _Angle(parameter=index, scale=1.0)
@@ -203,13 +203,13 @@ class _Reader:
         return _Angle(input=index, scale=1.0)
 
 
-def _refused(value: Any, place: str, reason: str) -> InputError:
+def _refusal(value: Any, origin: str, reason: str) -> InputError:
     legal = "a real number, or a differentiable function of the circuit's parameters and inputs"
-    return InputError.at(PATH, f"{place}: the angle is {value}: {reason}; legal: {legal}")
+    return InputError.at(PATH, f"{origin}: the angle is {value}: {reason}; legal: {legal}")
 
 
 def _slope(expression: Any, symbol: Any) -> float | None:
-    """The derivative of an expression, if it is a number."""
+    """Returns the derivative of an expression if it is a number; else None."""
     try:
         slope = expression.gradient(symbol)
     except RuntimeError:  # Qiskit cannot differentiate everything
@@ -218,15 +218,15 @@ def _slope(expression: Any, symbol: Any) -> float | None:
 
 
 def _is_linear(value: Any, scales: Mapping[Any, Any], offset: float) -> bool:
-    """Whether an expression is this linear function; Qiskit rounds some slopes to constants."""
+    """Returns whether an expression is this linear function, as Qiskit rounds some slopes to constants."""
     point = sample_point(scales)
     linear = math.fsum([offset, *(scale * point[symbol] for symbol, scale in scales.items())])
     size = max(1.0, abs(offset), *(abs(scale) for scale in scales.values()))
-    found = _real(value_at(value, point))
-    return not (math.isfinite(found) and math.isfinite(linear)) or abs(found - linear) <= 1e-9 * size
+    actual = _real(value_at(value, point))
+    return not (math.isfinite(actual) and math.isfinite(linear)) or abs(actual - linear) <= 1e-9 * size
 
 
 def _real(value: Any) -> float:
-    """A number, or NaN where Qiskit has a complex one."""
+    """Returns a real number; NaN for a complex one."""
     number = complex(value)
     return number.real if number.imag == 0.0 else math.nan

@@ -1,4 +1,4 @@
-"""How large a circuit may be, and how many gates one has that is drawn by name: counted, not drawn."""
+"""Limits on circuits, and the number of gates of an ansatz or encoding, counted without drawing it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from functools import cache
 from types import MappingProxyType
 
 MOST_QUBITS = 4096
-"""Of a circuit. No machine holds the state of so many; what it does hold is checked for each trial."""
+"""Limit of a circuit. No machine holds such a state; each trial's need of memory is checked as well."""
 
 MOST_GATES = 100_000
-"""Of a circuit, taken apart down to rotations, CX and CZ: reading them takes some seconds."""
+"""Limit of a circuit, decomposed into rotations, CX and CZ: reading so many takes some seconds."""
 
 MOST_LAYERS = 1000
-"""Of a network: a row of the tables for each, and step."""
+"""Limit of a network: tables have a row for each layer and step."""
 
 MOST_LETTERS = 1 << 26
-"""Pauli strings of an observable times qubits: Qiskit has two bytes for each."""
+"""Limit of an observable, Pauli strings times qubits: Qiskit takes two bytes for each."""
 
 
 def ansatz_gates(ansatz: str, qubits: int, layers: int, **options: object) -> int:
-    """Gates of an ansatz, taken apart; for ``qaoa`` at most so many.
+    """Counts the gates of a decomposed ansatz; for ``qaoa`` an upper bound.
 
     Args:
-        options: as of the ansatz; the ``cost`` of ``qaoa`` is the Pauli strings of the observable.
+        options: options of the ansatz; the ``cost`` of ``qaoa`` is the observable's Pauli strings.
 
     Example:
         >>> ansatz_gates("hardware-efficient", qubits=4, layers=3)
@@ -34,7 +34,7 @@ def ansatz_gates(ansatz: str, qubits: int, layers: int, **options: object) -> in
 
 
 def encoding_gates(encoding: str, features: int, **options: object) -> int:
-    """Gates of an encoding, taken apart; for ``zz`` and ``pauli`` at most so many."""
+    """Counts the gates of a decomposed encoding; for ``zz`` and ``pauli`` an upper bound."""
     return _ENCODINGS[encoding](features, **options)
 
 
@@ -58,7 +58,7 @@ def _two_local(
     entangler: str = "cx",
     entanglement: str = "full",
 ) -> int:
-    pairs = _blocks(entanglement, qubits, 2) * _parts(entangler)
+    pairs = _blocks(entanglement, qubits, 2) * _decomposed_gates(entangler)
     return (layers + 1) * len(rotations) * qubits + layers * pairs
 
 
@@ -67,7 +67,7 @@ def _pauli_two_design(qubits: int, layers: int, *, ansatz_seed: int = 0) -> int:
 
 
 def _qaoa(qubits: int, layers: int, *, cost: Sequence[str] = ()) -> int:
-    return qubits + layers * (qubits + sum(map(_string, cost)))
+    return qubits + layers * (qubits + sum(map(_string_gates, cost)))
 
 
 def _identity_blocks(qubits: int, layers: int, *, block_layers: int = 2) -> int:
@@ -83,7 +83,7 @@ def _one_each(features: int) -> int:
 
 
 def _iqp(features: int, *, repetitions: int = 1) -> int:
-    return repetitions * (2 * features + math.comb(features, 2) * _parts("rzz"))
+    return repetitions * (2 * features + math.comb(features, 2) * _decomposed_gates("rzz"))
 
 
 def _zz(features: int, *, repetitions: int = 2, entanglement: str = "full") -> int:
@@ -97,18 +97,20 @@ def _pauli(
     entanglement: str = "full",
     paulis: Sequence[str] = ("Z", "ZZ"),
 ) -> int:
-    strings = sum(_blocks(entanglement, features, len(letters)) * _string(letters) for letters in paulis)
+    strings = sum(
+        _blocks(entanglement, features, len(letters)) * _string_gates(letters) for letters in paulis
+    )
     return repetitions * (features + strings)
 
 
-def _string(letters: str) -> int:
-    """Gates of exp(-iφP): a change of basis and back for X and Y, a chain of CX and back, a rotation."""
+def _string_gates(letters: str) -> int:
+    """Counts the gates of exp(-iφP): basis changes for X and Y, chains of CX before and after, a rotation."""
     weight = len(letters) - letters.count("I")
     return 2 * (weight - letters.count("Z")) + max(1, 2 * weight - 1)
 
 
 def _blocks(entanglement: str, qubits: int, size: int) -> int:
-    """How many blocks of ``size`` qubits Qiskit's pattern of that name has."""
+    """Counts the blocks of ``size`` qubits in Qiskit's pattern of that name."""
     if size > qubits:
         return 0
     if size == 1 or entanglement == "full":
@@ -118,8 +120,8 @@ def _blocks(entanglement: str, qubits: int, size: int) -> int:
 
 
 @cache
-def _parts(name: str) -> int:
-    """How many gates one of Qiskit's standard gates is taken apart into."""
+def _decomposed_gates(name: str) -> int:
+    """Counts the gates that one of Qiskit's standard gates decomposes into."""
     from qiskit import QuantumCircuit
     from qiskit.circuit.library import get_standard_gate_name_mapping
 

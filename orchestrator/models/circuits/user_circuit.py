@@ -1,4 +1,4 @@
-"""What circuits that the user brings have in common: which parameters are inputs, which are trained."""
+"""The base class of circuits that the user brings: which parameters are inputs, which are trained."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from qiskit.circuit import Parameter
 
 _FORMAT = 2
-"""Version of what the order of components and the names of groups mean; part of the id."""
+"""Version of the order of components and of the names of groups; part of the id."""
 
 
 class UserCircuit(AnyCircuit):
-    """A circuit of the user's own. Measurements at its end are left out.
+    """A circuit that the user brings. Measurements at its end are left out.
 
-    The parameters that are no inputs are trained, in the order of their first use in the circuit; vectors
-    of parameters stand whole, where the first of them is used. Those of one angle are taken in the order of
-    their names, as a Qiskit expression has no other. All start uniform in [0, 2π). Groups are the vectors
-    and the single parameters; neighbours whose names differ in numbers only (``t0``, ``t1`` …) are one group.
+    Parameters that are not inputs are trained, in the order of their first use in the circuit. A vector of
+    parameters stays together, at the first use of any of its elements. Parameters of one angle are ordered
+    by name, as a Qiskit expression has no order. All start uniform in [0, 2π), except for ``starts``.
+    Groups are the vectors and the single parameters; neighbours whose names differ only in numbers (``t0``,
+    ``t1`` …) form one group.
 
     Attributes:
         inputs: names of the parameters, or vectors of parameters, that are the data's columns, in order.
@@ -37,31 +38,31 @@ class UserCircuit(AnyCircuit):
     inputs: tuple[str, ...] = Field(default=(), strict=False)
 
     def identity(self) -> dict[str, Any]:
-        """The configuration and the version of its meaning."""
+        """Adds the format version to the configuration."""
         return super().identity() | {"format": _FORMAT}
 
     def circuit(self) -> QuantumCircuit:
-        """The circuit with all its parameters free.
+        """Returns the circuit with all its parameters free.
 
         Raises:
-            InputError: it cannot be had.
+            InputError: the circuit cannot be read.
         """
         raise NotImplementedError
 
     def starts(self) -> Mapping[str, float]:
-        """By name of the parameter, the value that it starts from, where that is not drawn."""
+        """Returns initial values by parameter name; parameters without one start at random."""
         return {}
 
     @property
     def state_at(self) -> StateAt | None:
-        """See ``Drawing.state_at``."""
+        """The function that computes the state from the user's text; None if there is no text."""
         return None
 
     def draw(self, features: int) -> Drawing:
-        """The circuit in Qiskit's terms.
+        """Draws the circuit with Qiskit.
 
         Raises:
-            InputError: it cannot be had, or does not go with the observable or the data.
+            InputError: the circuit cannot be read, or does not fit the observable or the data.
         """
         from orchestrator.models.circuits.elementary import check_size, without_final_measurements
         from orchestrator.models.circuits.reading import first_uses
@@ -73,24 +74,24 @@ class UserCircuit(AnyCircuit):
         if len(inputs) != features:
             message = f"names {len(inputs)} parameters of the circuit, but the data have {features} features"
             raise InputError.at("model.inputs", message)
-        trained = [symbol for symbol in _whole(first_uses(circuit), circuit) if symbol not in inputs]
+        trained = [symbol for symbol in _ordered(first_uses(circuit), circuit) if symbol not in inputs]
         if not trained:
-            raise InputError.at("model", f"{self.label} {self._untrained(circuit)}")
-        runs = [(key, tuple(run)) for key, run in groupby(trained, _family)]
+            raise InputError.at("model", f"{self.label} {self._why_untrained(circuit)}")
+        groups = [tuple(group) for _, group in groupby(trained, _group_key)]
         starts = self.starts()
         return Drawing(
             circuit=without_final_measurements(circuit),
             operators=self.operators(circuit.num_qubits),
             inputs=inputs,
-            layers=tuple(run for _, run in runs),
+            layers=tuple(groups),
             axes=0,
-            names=_distinct([_name(run) for _, run in runs]),
+            names=_unique([_group_name(group) for group in groups]),
             starts=tuple((symbol, starts[symbol.name]) for symbol in trained if symbol.name in starts),
             state_at=self.state_at,
         )
 
-    def _untrained(self, circuit: QuantumCircuit) -> str:
-        """Why no parameter is trained, and what to do."""
+    def _why_untrained(self, circuit: QuantumCircuit) -> str:
+        """Returns why no parameter is trained, and what to do."""
         if circuit.parameters:
             return "has no parameter that is trained: all of them are inputs; leave one out of model.inputs"
         return "has no free parameter, so there is no gradient; give its gates parameters"
@@ -105,46 +106,46 @@ class UserCircuit(AnyCircuit):
         ]
         if faults:
             raise InputError(faults)
-        found = [symbol for name in self.inputs for symbol in circuit.parameters if _bears(symbol, name)]
-        if len(set(found)) < len(found):
+        inputs = [symbol for name in self.inputs for symbol in circuit.parameters if _matches(symbol, name)]
+        if len(set(inputs)) < len(inputs):
             raise InputError.at("model.inputs", "names a parameter twice")
-        return tuple(found)
+        return tuple(inputs)
 
 
-def _bears(symbol: Parameter, name: str) -> bool:
+def _matches(symbol: Parameter, name: str) -> bool:
     return name in (symbol.name, _vector(symbol))
 
 
 def _vector(symbol: Any) -> str:
-    """The name of the vector that a parameter belongs to; empty if to none."""
+    """Returns the name of the vector that a parameter belongs to; empty if there is none."""
     return symbol.vector.name if hasattr(symbol, "vector") else ""
 
 
-def _whole(used: list[Parameter], circuit: QuantumCircuit) -> list[Parameter]:
-    """Every parameter of a circuit once, in the order of ``used``, but vectors whole; unused ones last."""
-    named = set(circuit.parameters)
-    found = [
+def _ordered(used: list[Parameter], circuit: QuantumCircuit) -> list[Parameter]:
+    """Returns each parameter once, in the order of ``used``; vectors stay together, unused ones come last."""
+    free = set(circuit.parameters)
+    symbols = [
         symbol
-        for first in dict.fromkeys([*(symbol for symbol in used if symbol in named), *circuit.parameters])
+        for first in dict.fromkeys([*(symbol for symbol in used if symbol in free), *circuit.parameters])
         for symbol in (circuit.parameters if _vector(first) else [first])
         if _vector(symbol) == _vector(first)
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(symbols))
 
 
-def _family(symbol: Parameter) -> tuple[str, str]:
-    """What the parameters of a group have in common: their vector, or their names but for the numbers."""
+def _group_key(symbol: Parameter) -> tuple[str, str]:
+    """Returns what the parameters of a group share: their vector, or their names with # for numbers."""
     return (_vector(symbol), "") if _vector(symbol) else ("", re.sub("[0-9]+", "#", symbol.name))
 
 
-def _name(run: tuple[Parameter, ...]) -> str:
-    """The vector's, the only parameter's, or that of the first and the last one: ``t0..t9``."""
-    names = list(dict.fromkeys(_vector(symbol) or symbol.name for symbol in run))
+def _group_name(group: tuple[Parameter, ...]) -> str:
+    """Returns the name of the vector or of the only parameter, or the first and last names: ``t0..t9``."""
+    names = list(dict.fromkeys(_vector(symbol) or symbol.name for symbol in group))
     return names[0] if len(names) == 1 else f"{names[0]}..{names[-1]}"
 
 
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The names; one that was there before has its position behind it."""
+def _unique(names: list[str]) -> tuple[str, ...]:
+    """Returns the names; a repeated name gets its position appended: ``w#1``."""
     return tuple(
         name if name not in names[:position] else f"{name}#{position}" for position, name in enumerate(names)
     )
