@@ -153,13 +153,13 @@ def test_ansatz_is_drawn_alike_every_time(name: str):
 
 
 def encoded(features: int, **options: object) -> Program:
-    """An encoding alone, all angles of the ansatz behind it zero, so that a CX chain is left."""
+    """An encoding alone, with all angles of the ansatz at zero, so that only its CX chain follows."""
     qubits = max(features, 2)
     return circuit(qubits, 1, observable="Y" + "X" * (qubits - 1), **options).build(features, 0)
 
 
 def iqp_by_hand(features: int) -> QuantumCircuit:
-    """diag exp(-i/2 (Σ x_q Z_q + Σ x_q x_r Z_q Z_r)) behind H, from its definition."""
+    """diag exp(-i/2 (Σ x_q Z_q + Σ x_q x_r Z_q Z_r)) after H, from its definition."""
     from qiskit.circuit import ParameterVector
 
     drawn, x = QuantumCircuit(features), ParameterVector("x", features)
@@ -204,7 +204,7 @@ def test_basis_encoding_prepares_the_bits():
     program = circuit(3, 1, encoding="basis", observable={"Z0": 1.0, "Z1": 10.0, "Z2": 100.0}).build(3, 2)
     bits = np.array(list(np.ndindex(2, 2, 2)), float)[None]
     value = expectation(program, np.zeros((1, program.parameters)), bits)
-    first, second, third = (1 - 2 * (np.cumsum(bits, -1) % 2)).transpose(2, 0, 1)  # behind the chain of CX
+    first, second, third = (1 - 2 * (np.cumsum(bits, -1) % 2)).transpose(2, 0, 1)  # after the chain of CX
     np.testing.assert_allclose(value, first + 10 * second + 100 * third, atol=100 * ROUNDING)
 
 

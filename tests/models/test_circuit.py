@@ -43,7 +43,7 @@ def test_circuit_is_a_built_model_with_one_expectation_value():
     assert (built.head, built.outputs, built.signals, built.axes) == ("expectation", 1, (), 0)
 
 
-def test_circuit_refuses_what_is_no_circuit():
+def test_circuit_refuses_illegal_options():
     with pytest.raises(ConfigError):
         circuit(qubits=0)
     with pytest.raises(ConfigError):
@@ -124,7 +124,7 @@ def test_random_pauli_draws_an_axis_for_each_trainable_rotation():
     assert built.gates["offset"][:3].tolist() == [math.pi / 4] * 3
 
 
-def test_initial_parameters_are_angles_and_do_not_depend_on_the_company():
+def test_initial_parameters_are_angles_and_do_not_depend_on_other_trials():
     built = circuit().build(0, 0)
     together = built.initial(Streams(range(50), 0))
     assert together.shape == (50, 24)
@@ -152,7 +152,7 @@ def test_gates_of_a_program_cannot_be_written():
         circuit().build(0, 0).gates["scale"] = 0.0
 
 
-# What is dead.
+# Dead parameters.
 
 
 def test_thirteen_of_24_parameters_are_dead_under_z0():
@@ -166,7 +166,7 @@ def test_last_rz_are_dead_under_a_diagonal_observable():
         assert dead[-4:].all()
 
 
-def test_product_circuit_is_dead_where_the_observable_is_not():
+def test_product_circuit_is_dead_outside_the_observables_support():
     drawn = QuantumCircuit(2)
     drawn.rx(THETA, 0)
     drawn.rx(PHI, 1)
@@ -174,7 +174,7 @@ def test_product_circuit_is_dead_where_the_observable_is_not():
     assert program_of(drawn, "ZX").dead.tolist() == [True, False]
 
 
-def test_fixed_clifford_turns_the_letters_exactly():
+def test_fixed_clifford_permutes_the_letters_exactly():
     drawn = QuantumCircuit(1)
     drawn.rz(THETA, 0)
     drawn.h(0)
@@ -217,7 +217,7 @@ def test_angle_is_read_as_scale_and_offset():
         (Parameter("other") + THETA, "other is neither a parameter nor an input"),
     ],
 )
-def test_angle_that_has_no_derivative_is_refused_with_its_place(angle: object, reason: str):
+def test_angle_that_has_no_derivative_is_refused_with_its_gate(angle: object, reason: str):
     drawn = QuantumCircuit(2)
     drawn.h(0)
     drawn.append(RXGate(angle), [1])
@@ -225,7 +225,7 @@ def test_angle_that_has_no_derivative_is_refused_with_its_place(angle: object, r
         program_of(drawn)
 
 
-def test_gate_that_is_not_unitary_is_refused_with_its_place():
+def test_gate_that_is_not_unitary_is_refused_with_its_position():
     measured = QuantumCircuit(2, 1)
     measured.measure(1, 0)
     measured.h(1)
@@ -239,7 +239,7 @@ def test_gate_that_is_not_unitary_is_refused_with_its_place():
 
 
 def test_sum_of_parameters_is_read_in_one_order():
-    """Controlled U turns by sums of its angles, and Qiskit's sets of parameters have no order."""
+    """A controlled U rotates by sums of its angles, and Qiskit's sets of parameters have no order."""
 
     def gates() -> bytes:
         angles = tuple(Parameter(name) for name in "θφλγ")
@@ -251,7 +251,7 @@ def test_sum_of_parameters_is_read_in_one_order():
     assert len({gates() for _ in range(20)}) == 1
 
 
-def test_gate_that_merely_bears_a_standard_name_is_read_by_its_definition():
+def test_gate_that_only_has_a_standard_name_is_read_by_its_definition():
     inner = QuantumCircuit(1, name="rx")
     inner.rz(0.5, 0)
     drawn = QuantumCircuit(1)

@@ -1,4 +1,4 @@
-"""Every Qiskit that the package admits reads angles rightly; each is installed beside the others."""
+"""Angles are read correctly with every Qiskit that the package admits, each installed in its own folder."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def _admitted() -> list[str]:
     """The released versions within the bound of pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     bounds = (Requirement(text) for text in project["dependencies"])
-    bound = next(found for found in bounds if found.name == "qiskit")
+    bound = next(requirement for requirement in bounds if requirement.name == "qiskit")
     listed = re.search(r"Available versions: (.*)", _pip("index", "versions", "qiskit"))
     assert listed is not None
     return [version for version in listed[1].split(", ") if version in bound.specifier]
@@ -36,14 +36,14 @@ def test_angles_of_every_admitted_qiskit_are_right(tmp_path: Path):
         folder = tmp_path / version
         _pip("install", "--quiet", "--no-deps", "--target", str(folder), f"qiskit=={version}")
         environment = {**os.environ, "PYTHONPATH": str(folder)}
-        told = subprocess.run(
+        printed = subprocess.run(
             [sys.executable, "-c", "import qiskit; print(qiskit.__version__)"],
             env=environment,
             check=True,
             capture_output=True,
             text=True,
         )
-        assert told.stdout.strip() == version
+        assert printed.stdout.strip() == version
         command = [sys.executable, "-m", "pytest", "tests/models/test_qiskit_expressions.py"]
         ended = subprocess.run(
             command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True

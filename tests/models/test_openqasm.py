@@ -1,4 +1,4 @@
-"""OpenQASM files: what is read, against evaluations of their own; what is refused, with its place."""
+"""OpenQASM files: what is read, against independent evaluations; what is refused, with its position."""
 
 import math
 import random
@@ -53,7 +53,7 @@ def faults(folder: Path, text: str | bytes, **options: object) -> list[str]:
 
 
 def reason(text: str, train: bool = False) -> str:
-    """The first thing that is refused."""
+    """The message of the first refusal."""
     with pytest.raises(ExceptionGroup) as error:
         read(text, train)
     return str(error.value.exceptions[0])
@@ -82,7 +82,7 @@ def read_twice(text: str, seed: int = 0, train: bool = False) -> tuple[np.ndarra
 # Formal parameters, whose order by name is not their order.
 
 
-def test_gate_whose_parameters_are_not_in_alphabetical_order_is_bound_rightly(tmp_path: Path):
+def test_gate_whose_parameters_are_not_in_alphabetical_order_is_bound_correctly(tmp_path: Path):
     program = circuit_of(tmp_path, ROT, observable="Z0").build(0, 0)
     tilts = np.linspace(-3.0, 3.0, 7)[:, None]
     inputs, axes = np.zeros((7, 1, 0)), np.zeros((7, 0), np.int8)
@@ -92,7 +92,7 @@ def test_gate_whose_parameters_are_not_in_alphabetical_order_is_bound_rightly(tm
     assert first.derivative[0, 0] == pytest.approx(-math.sin(tilts[0, 0]), abs=ROUNDING)
 
 
-def test_export_of_qiskit_with_more_than_ten_parameters_is_bound_rightly():
+def test_export_of_qiskit_with_more_than_ten_parameters_is_bound_correctly():
     weights = ParameterVector("w", 12)
     block = QuantumCircuit(2)
     for index, weight in enumerate(weights):
@@ -168,7 +168,7 @@ def test_random_definitions_nested_and_modified_are_what_numpy_makes_of_the_tree
 
 
 def test_second_reading_has_the_matrices_of_the_standard_gates():
-    """u2 and u3 are compared where their own phase, which Qiskit's gates lack, is left out."""
+    """u2 and u3 have a global phase that Qiskit's gates lack."""
     library = get_standard_gate_name_mapping()
     known = {"phase": "p", "cphase": "cp", "CX": "cx"}
     for name, kind in STDGATES.items():
@@ -187,7 +187,7 @@ def test_second_reading_has_the_matrices_of_the_standard_gates():
 
 
 def controlled(call: str) -> np.ndarray:
-    """The state behind a controlled gate on |+>|0>; the control is qubit 0."""
+    """The state after a controlled gate on |+>|0>; the control is qubit 0."""
     text = f"{HEAD}input float θ; input float φ; input float λ; qubit[2] q; h q[0]; ctrl @ {call} q[0], q[1];"
     first, second = read(text).circuit, statevector(text, POINT)
     found = by_qiskit(first, POINT)
@@ -198,14 +198,14 @@ def controlled(call: str) -> np.ndarray:
 POINT = {"θ": 0.9, "φ": 0.4, "λ": -1.3}
 
 
-def test_phase_of_u_is_seen_under_a_control():
+def test_phase_of_u_has_an_effect_under_a_control():
     """U|0> = ½(1 + e^(iθ)) |0> + …: version 3.0 of the specification."""
     expected = 0.5 * (1 + np.exp(1j * POINT["θ"])) / math.sqrt(2)
     assert controlled("U(θ, φ, λ)")[1] == pytest.approx(expected, abs=ROUNDING)
 
 
 @pytest.mark.parametrize(("call", "theta"), [("u3(θ, φ, λ)", POINT["θ"]), ("u2(φ, λ)", math.pi / 2)])
-def test_phase_of_u2_and_u3_is_seen_under_a_control(call: str, theta: float):
+def test_phase_of_u2_and_u3_has_an_effect_under_a_control(call: str, theta: float):
     expected = np.exp(-0.5j * (POINT["φ"] + POINT["λ"])) * math.cos(theta / 2) / math.sqrt(2)
     assert controlled(call)[1] == pytest.approx(expected, abs=ROUNDING)
 
@@ -229,7 +229,7 @@ def test_second_reading_is_none_above_ten_qubits():
         "OPENQASM 2.0; qreg q[1]; creg c[1]; measure q -> c; U(1,2,3) q[0];",
     ],
 )
-def test_what_the_second_reading_does_not_know_is_said(text: str):
+def test_what_the_second_reading_does_not_support_is_unevaluated(text: str):
     with pytest.raises(Unevaluated):
         statevector(text, {})
 
@@ -321,46 +321,52 @@ REFUSED = {
     ),
     "name twice": ("qubit q;\nqubit q;", "line 5, column 1: the name q is taken by line 4"),
     "name of a number": ("qubit pi;", "the name pi is taken by OpenQASM itself"),
-    "input int": ("input int n; qubit q;", "input int is not read (legal: input float, input angle)"),
-    "input bool": ("input bool n; qubit q;", "input bool is not read"),
-    "input array": ("input array[float, 3] n; qubit q;", "input array is not read"),
-    "output": ("output float n; qubit q;", "output is not read"),
-    "variable": ("float n = 1.0; qubit q;", "variables are not read"),
-    "if": ("bit c; qubit q;\nif (c) { x q; }", "line 5, column 1: if is not read"),
-    "while": ("bit c; qubit q;\nwhile (c) { x q; }", "line 5, column 1: while is not read"),
+    "input int": ("input int n; qubit q;", "input int is not supported (legal: input float, input angle)"),
+    "input bool": ("input bool n; qubit q;", "input bool is not supported"),
+    "input array": ("input array[float, 3] n; qubit q;", "input array is not supported"),
+    "output": ("output float n; qubit q;", "output is not supported"),
+    "variable": ("float n = 1.0; qubit q;", "variables are not supported"),
+    "if": ("bit c; qubit q;\nif (c) { x q; }", "line 5, column 1: if is not supported"),
+    "while": ("bit c; qubit q;\nwhile (c) { x q; }", "line 5, column 1: while is not supported"),
     "loop without end": ("qubit q;\nfor int i in [0:1000000000000] { x q; }", "too many gates"),
     "loops": ("for int i in [0:99999] { for int j in [0:99999] { } } qubit q;", "too many gates"),
     "loop over nothing known": ("bit[3] c; qubit q;\nfor bit b in c { x q; }", "a loop goes over a range"),
-    "def": ("def f(qubit q) { x q; }", "line 4, column 1: def is not read"),
-    "defcal": ("defcal f $0 { play }", "line 4, column 1: defcal is not read"),
-    "pragma": ("#pragma fast\nqubit q;", "line 4, column 1: pragmas are not read"),
-    "box": ("qubit q; box { x q; }", "box is not read"),
-    "include": ('include "mine.inc"; qubit q;', "the file mine.inc is not included (legal: stdgates.inc)"),
-    "gate": ("qubit q;\nfoo q;", "line 5, column 1: foo is no gate that is defined above"),
-    "recursion": ("gate f a { f a; }\nqubit q;", "line 4, column 12: f is no gate that is defined above"),
+    "def": ("def f(qubit q) { x q; }", "line 4, column 1: def is not supported"),
+    "defcal": ("defcal f $0 { play }", "line 4, column 1: defcal is not supported"),
+    "pragma": ("#pragma fast\nqubit q;", "line 4, column 1: pragmas are not supported"),
+    "box": ("qubit q; box { x q; }", "box is not supported"),
+    "include": ('include "mine.inc"; qubit q;', "the file mine.inc cannot be included (legal: stdgates.inc)"),
+    "gate": ("qubit q;\nfoo q;", "line 5, column 1: foo is not a gate that is defined above"),
+    "recursion": ("gate f a { f a; }\nqubit q;", "line 4, column 12: f is not a gate that is defined above"),
     "angles": ("qubit q;\nrx(1, 2) q;", "line 5, column 1: rx takes 1 angles, has 2"),
     "qubits": ("qubit[3] q;\nctrl @ x q[0];", "line 5, column 1: acts on 2 qubits, has 1"),
     "controls": ("qubit q;\nctrl(100000000) @ x q;", "adds 100000000 controls"),
     "twice": ("qubit[3] q;\ncx q[0], q[0];", "line 5, column 1: names a qubit twice"),
-    "lengths": ("qubit[3] q; qubit[2] r;\ncx q, r;", "takes registers of different lengths (2, 3) at once"),
-    "unknown": ("qubit q;\nrx(tlit) q;", "line 5, column 4: tlit is no constant, parameter or input"),
-    "input in a body": ("gate f a { rx(tilt) a; } qubit q;", "tilt is no constant, parameter or input"),
+    "lengths": ("qubit[3] q; qubit[2] r;\ncx q, r;", "takes registers of different lengths (2, 3)"),
+    "unknown": (
+        "qubit q;\nrx(tlit) q;",
+        "line 5, column 4: tlit is not a known constant, parameter or input",
+    ),
+    "input in a body": (
+        "gate f a { rx(tilt) a; } qubit q;",
+        "tilt is not a known constant, parameter or input",
+    ),
     "function": (
         "qubit q;\nrx(sin(tilt)) q;",
-        "line 5, column 4: sin of a parameter cannot be read (legal: + - * /)",
+        "line 5, column 4: sin of a parameter is not supported (legal: + - * /)",
     ),
     "power": (
         "qubit q;\nrx(tilt**2) q;",
-        "line 5, column 4: ** of a parameter cannot be read (legal: + - * /)",
+        "line 5, column 4: ** of a parameter is not supported (legal: + - * /)",
     ),
-    "root": ("qubit q;\nrx((-1)**0.5) q;", "is no number"),
-    "large": ("qubit q;\nrx(10**10**10) q;", "is no number"),
+    "root": ("qubit q;\nrx((-1)**0.5) q;", "is not a number"),
+    "large": ("qubit q;\nrx(10**10**10) q;", "is not a number"),
     "product of angles": ("gate f(a, b) q { rx(a*b) q; } qubit q;", "a product of angles"),
     "power of a rotation": (
         "qubit q;\npow(0.5) @ rx(tilt) q;",
-        "a power that is not whole, of a gate with angles",
+        "a fractional power of a gate with angles",
     ),
-    "powers": ("qubit q;\npow(0.5) @ pow(2) @ x q;", "a power that is not whole, of a whole power"),
+    "powers": ("qubit q;\npow(0.5) @ pow(2) @ x q;", "a fractional power of a whole power"),
     "measurement": ("qubit q;\nmeasure q;", "line 5, column 1: a measurement needs a bit"),
     "text": ("qubit q; \x00", "is not OpenQASM"),
     "end": ("qubit q", "line 4, column 8: ';' is missing before the end of the file"),
@@ -395,10 +401,10 @@ def test_every_fault_of_a_file_is_listed(tmp_path: Path):
         (" \n\t\n", "is empty"),
         ("OPENQASM 4.0; qubit q;", "is OpenQASM 4.0 (legal: 2.0, 3.0, 3.1)"),
         ("\nOPENQASM 1.0; qreg q[1];", "line 2, column 1: is OpenQASM 1.0"),
-        ("x" * (MOST_CHARACTERS + 1), f"at most {MOST_CHARACTERS} are read"),
+        ("x" * (MOST_CHARACTERS + 1), f"(legal: at most {MOST_CHARACTERS})"),
         (
             "qubit q;\nU(" + "(" * 5000 + "1" + ")" * 5000 + ", 0, 0) q;",
-            "line 2, column 1: has more than 50 brackets",
+            "line 2, column 1: has more than 50 nested brackets",
         ),
         ("".join(map(chr, range(256))), "is not OpenQASM"),
     ],
@@ -412,7 +418,7 @@ def test_definitions_that_double_are_refused_before_they_are_built(version: int)
     head = f"{HEAD}qubit q;" if version == 3 else f"{HEAD2}qreg q[1];"
     gates = "".join(f"gate d{k + 1}(w) q {{ d{k}(w) q; d{k}(w/2) q; }}\n" for k in range(30))
     message = reason(f"{head} gate d0(w) q {{ rx(w) q; }}\n{gates} d30(0.1) q;")
-    assert f"too many gates, written out (legal: {MOST_GATES})" in message
+    assert f"too many gates, written out (legal: at most {MOST_GATES})" in message
 
 
 def test_angle_that_is_a_division_by_zero_in_a_call_is_refused():
@@ -451,7 +457,7 @@ def test_trained_angles_of_openqasm_2_are_read_as_qiskit_reads_other_numbers_the
     assert same_state(*read_twice(TWO, 1, train=True))
 
 
-def test_openqasm_2_without_train_is_called_so_and_told_the_way(tmp_path: Path):
+def test_openqasm_2_without_train_is_refused_with_the_missing_option(tmp_path: Path):
     with pytest.raises(InputError) as error:
         circuit_of(tmp_path, TWO).circuit()
     (fault,) = error.value.faults
@@ -493,11 +499,11 @@ def test_gates_and_names_of_public_collections_are_those_of_qiskits_reader(name:
         ("qreg q[2]\nx q[0];", "line 4, column 1: ';' is missing before 'x'"),
         ("qreg q[2];\nx q[2];", "line 4, column 5: index 2 is out of range"),
         ("qreg q[2];\nrx(1/0) q[0];", "line 4, column 4: is a division by zero"),
-        ("qreg q[2];\nrx(ln(-1)) q[0];", "line 4, column 4: is no number"),
+        ("qreg q[2];\nrx(ln(-1)) q[0];", "line 4, column 4: is not a number"),
         ("qreg q[1000000000];", "q has 1000000000 bits"),
-        ("qreg q[1];\nopaque g a;", "line 4, column 1: extern and opaque are not read"),
-        ("qreg q[1]; creg c[1];\nif (c==1) x q[0];", "line 4, column 1: if is not read"),
-        ('include "mine.inc"; qreg q[1];', "the file mine.inc is not included (legal: qelib1.inc)"),
+        ("qreg q[1];\nopaque g a;", "line 4, column 1: extern and opaque are not supported"),
+        ("qreg q[1]; creg c[1];\nif (c==1) x q[0];", "line 4, column 1: if is not supported"),
+        ('include "mine.inc"; qreg q[1];', "the file mine.inc cannot be included (legal: qelib1.inc)"),
         ("qreg q[1];\ngate x a { }", "line 4, column 1: 'x' is already defined"),
         ("qreg q[1];\nrx(?) q;", "line 4, column 4: '?' is not OpenQASM 2"),
         ("qreg q[1];\nrx(0.1 q;", "line 4, column 8: ')' is missing before 'q'"),
@@ -507,7 +513,7 @@ def test_gates_and_names_of_public_collections_are_those_of_qiskits_reader(name:
     ],
 )
 @pytest.mark.parametrize("train", [False, True])
-def test_openqasm_2_that_is_not_read_is_refused_with_its_place(text: str, expected: str, train: bool):
+def test_openqasm_2_that_is_not_read_is_refused_with_its_position(text: str, expected: str, train: bool):
     assert expected in reason(HEAD2 + text, train)
 
 
@@ -521,7 +527,7 @@ def test_gate_of_qelib1_without_its_include_is_refused():
 # train: angles.
 
 
-def test_angles_of_openqasm_3_are_trained_beside_its_inputs(tmp_path: Path):
+def test_angles_of_openqasm_3_are_trained_together_with_its_inputs(tmp_path: Path):
     gates = "rx(v) q[0];\nry(c*pi) q;\ncrz(0.2) q[0], q[1];\n"
     text = f"{HEAD}input float v; qubit[2] q;\nconst float c = 0.5;\n{gates}"
     circuit = circuit_of(tmp_path, text, train="angles", inputs=["v"])
@@ -536,9 +542,9 @@ def test_angle_in_a_definition_stays_as_it_is():
     assert dict(read(text, True).starts) == {"4:3": 0.2}
 
 
-def test_angle_that_differs_from_turn_to_turn_is_refused():
+def test_angle_that_differs_between_iterations_is_refused():
     text = f"{HEAD}qubit[3] q;\nfor int i in [0:2] {{ rx(i*0.5) q[i]; }}"
-    assert "line 4, column 25: changes from turn to turn of a loop" in reason(text, True)
+    assert "line 4, column 25: differs between iterations of a loop" in reason(text, True)
     assert dict(read(text.replace("i*0.5", "0.5"), True).starts) == {"4:25": 0.5}
 
 
@@ -588,10 +594,10 @@ def mutated(generator: random.Random) -> str:
     """A valid file in which some words were replaced by others, or by pieces."""
     words = re.findall(r"\w+|.", generator.choice(VALID), re.DOTALL)
     for _ in range(generator.randint(1, 3)):
-        place, start = generator.randrange(len(words)), generator.randrange(len(words))
+        position, start = generator.randrange(len(words)), generator.randrange(len(words))
         some = words[start : start + generator.randint(0, 4)]
         new = generator.choice([[words[start]], [words[start]], some, [generator.choice(PIECES)], []])
-        words[place : place + generator.choice([0, 1, 1, 1, len(new)])] = new
+        words[position : position + generator.choice([0, 1, 1, 1, len(new)])] = new
     return "".join(words)
 
 
@@ -612,7 +618,7 @@ def test_any_mutation_of_a_file_ends_in_a_circuit_or_in_a_fault(
     assert min(ends.values()) > 20
 
 
-# The certificate begins at the file; training begins at the values.
+# The certificate starts from the file; training starts from its values.
 
 
 def test_certificate_finds_a_circuit_that_was_read_wrongly(tmp_path: Path):
@@ -643,7 +649,7 @@ def test_trained_angles_start_at_their_values_for_all_seeds(tmp_path: Path):
     assert certify(program, 0) < ROUNDING
 
 
-def test_inputs_of_openqasm_3_start_at_random_beside_trained_angles(tmp_path: Path):
+def test_inputs_of_openqasm_3_start_at_random_next_to_trained_angles(tmp_path: Path):
     text = f"{HEAD}input float a;\nqubit q;\nry(a) q;\nrx(0.25) q;\n"
     program = circuit_of(tmp_path, text, train="angles").build(0, 0)
     found = program.initial(Streams([3, 4], 0))

@@ -1,4 +1,4 @@
-"""Angles are what Qiskit means, and so are their derivatives: every operation that its expressions have."""
+"""Angles and their derivatives are those of Qiskit's expressions, for every operation that these have."""
 # ruff: noqa: ARG005 - in the table, functions take the same arguments
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ OPERATIONS = {
         lambda u, v: 6 * u * v,
     ),
 }
-"""By the name that ``ParameterExpression`` has for it."""
+"""Operations by their names in ``ParameterExpression``."""
 
 REFUSED = {"sign"}
-"""Operations that Qiskit does not differentiate; of inputs they are read."""
+"""Operations that Qiskit does not differentiate; they are read for inputs only."""
 
 NO_OPERATION = {
     *("bind_all", "is_real", "is_symbol", "name", "num_parameters", "numeric", "parameters", "simplify"),
@@ -122,7 +122,7 @@ def test_operation_has_the_value_and_the_derivatives_of_its_formula(operation: O
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_operation_inside_others_has_the_derivatives_of_the_chain_rule(operation: Operation):
-    """2 f(ab, b) - b."""
+    """The angle is 2 f(ab, b) - b."""
     value, slopes = sines(2 * operation.symbolic(A * B, B) - B)
     for row, (a, b) in enumerate(POINTS.tolist()):
         angle, u, v = (2 * operation.number(a * b, b) - b), operation.by_u(a * b, b), operation.by_v(a * b, b)
@@ -152,7 +152,7 @@ def test_angle_that_is_undefined_at_some_points_is_read(angle: ParameterExpressi
     assert value.shape == (2, 1)
 
 
-def _bent(a: Parameter, b: Parameter) -> list:
+def _nonlinear(a: Parameter, b: Parameter) -> list:
     """Thirty expressions; Qiskit below 2.5.2 reads ten of them wrongly (issues 16259, 16260, 16262)."""
     return [
         *((2 * a) ** 3, 2 ** (3 * a), (a + b) ** 2, a**2 - b**2, a**2 + b**2, (2 / a) / (3 / b)),
@@ -164,8 +164,8 @@ def _bent(a: Parameter, b: Parameter) -> list:
     ]
 
 
-def _bent_by_floats(a: float, b: float) -> list[float]:
-    """The same by Python's own arithmetic: independent of Qiskit."""
+def _nonlinear_by_floats(a: float, b: float) -> list[float]:
+    """The same in Python's own arithmetic, independent of Qiskit."""
     return [
         *((2 * a) ** 3, 2 ** (3 * a), (a + b) ** 2, a**2 - b**2, a**2 + b**2, (2 / a) / (3 / b)),
         *((2 * a) / (3 / b), (2 / a) / (3 * b), (a * b) ** 0.5, (-a) ** 2, -(a**2), a ** (b - 2)),
@@ -177,7 +177,7 @@ def _bent_by_floats(a: float, b: float) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("bent", "expected"),
+    ("symbolic", "expected"),
     [
         (lambda a, b: 2 * a / (-a * b), lambda a, b: 2 * a / (-a * b)),
         (lambda a, b: 1 / (-a * b), lambda a, b: 1 / (-a * b)),
@@ -188,9 +188,9 @@ def _bent_by_floats(a: float, b: float) -> list[float]:
         (lambda a, b: a**1e-20 + 0 * b, lambda a, b: a**1e-20 + 0 * b),
     ],
 )
-def test_angle_is_what_was_computed_not_what_is_printed(bent: Callable, expected: Callable):
+def test_angle_is_what_was_computed_not_what_is_printed(symbolic: Callable, expected: Callable):
     """Qiskit prints 2*a/(-a*b) as 2*a/-a*b, and takes the slope of a**1e-20 for a constant."""
-    value, _ = sines(bent(A, B))
+    value, _ = sines(symbolic(A, B))
     numbers = [math.sin(expected(*point)) for point in POINTS.tolist()]
     np.testing.assert_allclose(value, numbers, rtol=0.0, atol=ROUNDING)
 
@@ -198,9 +198,9 @@ def test_angle_is_what_was_computed_not_what_is_printed(bent: Callable, expected
 @pytest.mark.parametrize("kind", range(30))
 def test_angle_and_gradient_of_an_expression_are_those_of_pythons_arithmetic(kind: int):
     def energy(a: float, b: float) -> float:
-        return math.sin(_bent_by_floats(a, b)[kind])
+        return math.sin(_nonlinear_by_floats(a, b)[kind])
 
-    (value, slopes), h = sines(_bent(A, B)[kind]), 1e-5
+    (value, slopes), h = sines(_nonlinear(A, B)[kind]), 1e-5
     for row, (a, b) in enumerate(POINTS.tolist()):
         assert value[row] == pytest.approx(energy(a, b), abs=ROUNDING)
         by_a = (energy(a + h, b) - energy(a - h, b)) / (2 * h)

@@ -1,4 +1,4 @@
-"""Reading circuits of the user's own: which gate is which, which parameter is which, and what is refused."""
+"""Reading a user's circuit: its gates, the order of its parameters, and what is refused."""
 
 import inspect
 import itertools
@@ -73,10 +73,10 @@ def refusal(circuit: QuantumCircuit) -> str:
     return fault.message
 
 
-# Which parameter is which.
+# The order of parameters.
 
 
-def test_component_0_is_the_parameter_used_first_on_whatever_qubit():
+def test_component_0_is_the_parameter_used_first_on_any_qubit():
     first, second = Parameter("zeta"), Parameter("alpha")
     circuit = QuantumCircuit(2)
     circuit.ry(first, 1)
@@ -106,7 +106,7 @@ def test_angles_of_one_gate_count_in_their_order_and_sums_by_name():
     assert program(circuit).names == ("d", "c", "a", "b")
 
 
-def test_vectors_stand_whole_and_neighbours_that_differ_in_numbers_are_a_group():
+def test_vectors_stay_together_and_neighbours_that_differ_in_numbers_are_a_group():
     w, tilt = ParameterVector("w", 11), Parameter("tilt")
     singles = [Parameter(f"t{index}") for index in range(11)]
     circuit = QuantumCircuit(1)
@@ -118,7 +118,7 @@ def test_vectors_stand_whole_and_neighbours_that_differ_in_numbers_are_a_group()
     assert spans == [("w", 0, 11, 0), ("t0..t10", 11, 22, 1), ("tilt", 22, 23, 2)]
 
 
-def test_groups_of_one_name_are_told_apart():
+def test_second_group_of_a_name_gets_a_suffix():
     w, single = ParameterVector("w", 2), Parameter("w")
     circuit = QuantumCircuit(1)
     for angle in (single, *w):
@@ -145,7 +145,7 @@ def test_circuit_without_a_trained_parameter_is_refused():
         program(circuit, inputs=("x",))
 
 
-# Gates are known by what they are.
+# Gates are identified by their class.
 
 NAMES = [
     *("barrier", "delay", "u", "p", "r", "h", "x", "rx", "id", "cx", "cz", "swap", "snapshot", "measure"),
@@ -286,7 +286,7 @@ def test_reset_of_a_fresh_qubit_is_left_out_and_a_later_one_refused():
     assert refusal(circuit).startswith("gate 4 (reset on q0): reset is not a unitary gate")
 
 
-# What cannot be read is refused with gate and place.
+# What cannot be read is refused with its gate and qubits.
 
 T, U = Parameter("dwell"), Parameter("lean")
 
@@ -337,9 +337,9 @@ UNREADABLE: dict[str, tuple[Callable[[QuantumCircuit], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", UNREADABLE)
-def test_gate_that_cannot_be_read_is_refused_with_its_place(what: str):
-    make, expected = UNREADABLE[what]
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_gate_that_cannot_be_read_is_refused_with_its_position(name: str):
+    make, expected = UNREADABLE[name]
     circuit = QuantumCircuit(2, 2)
     circuit.ry(0.3, 0)
     circuit.cx(0, 1)
@@ -347,7 +347,7 @@ def test_gate_that_cannot_be_read_is_refused_with_its_place(what: str):
     assert expected in refusal(circuit)
 
 
-# Everything in Qiskit's library, and what becomes of it under mutations, ends in a program or in a fault.
+# Every circuit of Qiskit's library, and every mutation of one, ends in a program or in a fault.
 
 
 def _library() -> dict[str, Callable[[], QuantumCircuit]]:
@@ -372,7 +372,7 @@ def _library() -> dict[str, Callable[[], QuantumCircuit]]:
 
 
 def _mutated(circuit: QuantumCircuit, how: random.Random) -> QuantumCircuit:
-    """The circuit, or it inverted, repeated, controlled, wrapped, measured in the middle."""
+    """The circuit inverted, repeated, controlled, wrapped, reversed or decomposed."""
     change = how.choice(
         [
             lambda c: c.inverse(),
@@ -421,7 +421,7 @@ def test_any_circuit_of_qiskits_library_ends_in_a_program_or_a_fault():
     assert read > 100 and refused > 3
 
 
-def test_every_standard_gate_is_read_or_taken_apart():
+def test_every_standard_gate_is_read_or_decomposed():
     for name, gate in get_standard_gate_name_mapping().items():
         if not isinstance(gate, Gate) or name == "global_phase":
             continue

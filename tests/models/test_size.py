@@ -27,7 +27,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def taken_apart(circuit: Any) -> int:
+def decomposed_gates(circuit: Any) -> int:
     return sum(1 for _ in decompose(circuit, KNOWN))
 
 
@@ -35,7 +35,7 @@ def taken_apart(circuit: Any) -> int:
 def test_gates_of_an_ansatz_are_counted_as_they_are_drawn(ansatz: str) -> None:
     for qubits, layers, options in product((1, 2, 3, 5), (1, 4), OPTIONS.get(ansatz, [{}])):
         drawn = ANSATZE[ansatz](qubits, layers, **options).circuit
-        assert ansatz_gates(ansatz, qubits, layers, **options) == taken_apart(drawn), (
+        assert ansatz_gates(ansatz, qubits, layers, **options) == decomposed_gates(drawn), (
             qubits,
             layers,
             options,
@@ -50,7 +50,7 @@ def test_gates_of_qaoa_are_at_most_twice_what_is_drawn(terms: dict[str, float]) 
 
     padded = {"I" * (3 - len(text)) + text: value for text, value in terms.items()}
     cost = SparsePauliOp.from_list(list(padded.items()))
-    drawn = taken_apart(ANSATZE["qaoa"](3, 4, cost=cost).circuit)
+    drawn = decomposed_gates(ANSATZE["qaoa"](3, 4, cost=cost).circuit)
     assert drawn <= ansatz_gates("qaoa", 3, 4, cost=list(padded)) <= 2 * drawn
 
 
@@ -62,5 +62,5 @@ def test_gates_of_an_encoding_are_at_most_twice_what_is_drawn(encoding: str) -> 
     if encoding == "pauli":
         own += [{"paulis": ("X", "YY")}, {"paulis": ("ZZZ",), "repetitions": 3}]
     for features, options in product((1, 2, 3, 5), own):
-        drawn = taken_apart(ENCODINGS[encoding](features, **options))
+        drawn = decomposed_gates(ENCODINGS[encoding](features, **options))
         assert drawn <= encoding_gates(encoding, features, **options) <= 2 * drawn, (features, options)

@@ -103,7 +103,7 @@ def value(program: Program, parameters: list[float], inputs: list[float]) -> flo
     )
 
 
-# Which configuration it is.
+# Which variant it is.
 
 
 def trial(model: dict[str, object], folder: Path) -> Trial:
@@ -125,7 +125,7 @@ def trial(model: dict[str, object], folder: Path) -> Trial:
         ({"qasm": "own.qasm"}, QasmCircuit),
     ],
 )
-def test_kind_circuit_is_told_apart_by_its_keys(model: dict, expected: type[Config], folder: Path):
+def test_variant_of_kind_circuit_follows_from_its_keys(model: dict, expected: type[Config], folder: Path):
     found = trial({"kind": "circuit", **model}, folder)
     assert type(found.model) is expected
     assert Trial.parse(found.model_dump()) == found
@@ -177,7 +177,7 @@ def test_single_elements_of_a_vector_may_be_inputs(folder: Path):
     assert program.parameters == 3
 
 
-def test_id_of_a_python_circuit_covers_the_source_and_not_the_place(folder: Path, tmp_path: Path):
+def test_id_of_a_python_circuit_covers_the_source_and_not_the_path(folder: Path, tmp_path: Path):
     first = python(folder).identity()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -239,7 +239,7 @@ def test_module_in_a_package_may_import_its_neighbours(folder: Path):
         ("ladders:ladder", {"observable": "ZZZ"}, "model.observable", "has 3 letters for 2 qubits"),
     ],
 )
-def test_python_circuit_that_cannot_be_had_is_refused(
+def test_python_circuit_that_cannot_be_built_is_refused(
     folder: Path, function: str, options: dict, path: str, fragment: str
 ):
     with pytest.raises(InputError) as error:
@@ -267,7 +267,7 @@ def test_name_that_is_no_function_of_a_module_is_refused(folder: Path, name: str
 def test_qasm_circuit_is_what_the_file_says(folder: Path):
     program = qasm(folder, observable="ZZ").build(1, 2)
     x, theta, phi = 0.4, 0.9, 1.7
-    # By hand: amplitudes behind RY(x) on q0, RX(2θ) on q1, CX, CRZ(φ), H on q1.
+    # By hand: amplitudes after RY(x) on q0, RX(2θ) on q1, CX, CRZ(φ), H on q1.
     c, s = math.cos(x / 2), math.sin(x / 2)
     zero, one = math.cos(theta), -1j * math.sin(theta)
     state = np.array(
@@ -293,7 +293,7 @@ def test_id_of_a_qasm_circuit_covers_the_content_and_not_the_path(folder: Path):
     [
         (None, "cannot be read: No such file"),
         (b"\xff\xfe", "cannot be read: 'utf-8' codec"),
-        (b"OPENQASM 3.0; qubit q; nonsense q;", "line 1, column 24: nonsense is no gate"),
+        (b"OPENQASM 3.0; qubit q; nonsense q;", "line 1, column 24: nonsense is not a gate"),
     ],
 )
 def test_qasm_file_that_cannot_be_read_is_refused(tmp_path: Path, text: bytes | None, fragment: str):
@@ -315,7 +315,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_derivative_is_refused_by_name_and_place(tmp_path: Path, name: str):
+def test_what_has_no_derivative_is_refused_by_name_and_position(tmp_path: Path, name: str):
     statement, message = REFUSED[name]
     head = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float a;\nqubit[2] q;\nbit[2] c;\nrx(a) q[0];\n'
     (tmp_path / "own.qasm").write_text(f"{head}{statement}\n")
@@ -324,7 +324,7 @@ def test_what_has_no_derivative_is_refused_by_name_and_place(tmp_path: Path, nam
     assert [fault.path for fault in error.value.faults] == ["model"]
 
 
-def test_gate_without_a_definition_is_refused_by_name_and_place(folder: Path):
+def test_gate_without_a_definition_is_refused_by_name_and_position(folder: Path):
     (folder / "opaque.py").write_text(
         "from qiskit import QuantumCircuit\n"
         "from qiskit.circuit import Gate\n"
@@ -391,7 +391,7 @@ def test_trained_values_go_back_into_the_circuit_by_name(folder: Path):
 
 
 @pytest.mark.parametrize(
-    ("model", "place", "fragment"),
+    ("model", "path", "fragment"),
     [
         ('{kind: circuit, python: "nowhere:f"}', "model.python", "there is no module nowhere"),
         ("{kind: circuit, qasm: none.qasm}", "model.qasm", "No such file"),
@@ -399,15 +399,15 @@ def test_trained_values_go_back_into_the_circuit_by_name(folder: Path):
         ("{kind: circuit, python: 3}", "model.python", "must be text"),
     ],
 )
-def test_plan_names_the_line_of_what_is_wrong(folder: Path, model: str, place: str, fragment: str):
+def test_plan_names_the_line_of_what_is_wrong(folder: Path, model: str, path: str, fragment: str):
     with pytest.raises(InputError) as error:
         load(write(folder, model))
     (fault,) = [fault for fault in error.value.faults if fault.path.startswith("model")]
-    assert (fault.path, fault.line) == (place, 4)
+    assert (fault.path, fault.line) == (path, 4)
     assert fragment in fault.message
 
 
-def test_component_by_a_name_that_is_not_there_is_refused_with_what_is_near(folder: Path):
+def test_component_of_an_unknown_name_is_refused_with_the_nearest_name(folder: Path):
     path = write(folder, '{kind: circuit, python: "ladders:ladder", inputs: [x]}')
     with pytest.raises(InputError) as error:
         load(path, ["base.record={components: ['a[0]', 'a[7]']}"])

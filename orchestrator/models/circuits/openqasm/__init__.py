@@ -1,5 +1,5 @@
 """OpenQASM files, read into Qiskit circuits.
 
 text ── parsing (3) or version2 (2) ──> syntax tree ── elaboration ──> plain tree ── importing ──> circuit
-text ── simulation ──> state vector, for the certificate: shares only the parsers of others with the above
+text ── simulation ──> state vector, for the certificate; shares only third-party parsers with the above
 """

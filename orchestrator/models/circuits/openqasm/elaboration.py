@@ -1,9 +1,8 @@
-"""From any syntax tree to a plain one, which Qiskit's importer reads rightly.
+"""From any syntax tree to a plain one, which Qiskit's importer reads correctly.
 
-In the plain tree constants are numbers, loops are written out, each gate acts on single qubits, whole
-powers are repetitions, barriers and delays are left out, and the formal parameters of gates have names
-whose order by name is their order: ``qiskit_qasm3_import`` 0.6 binds arguments to the formal parameters
-sorted by name.
+In the plain tree, constants are numbers and loops are written out. Each gate acts on single qubits. Whole
+powers are repetitions; barriers and delays are left out. The formal parameters of gates are renamed, so
+that sorting by name keeps their order: ``qiskit_qasm3_import`` 0.6 binds arguments in the sorted order.
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ from openqasm3 import ast
 from orchestrator.models.circuits.openqasm.gates import Gates, Library
 from orchestrator.models.circuits.openqasm.names import Names
 from orchestrator.models.circuits.openqasm.refusal import Refusal
-from orchestrator.models.circuits.openqasm.scopes import PHYSICAL, Scope, physical, with_span
+from orchestrator.models.circuits.openqasm.scopes import PHYSICAL, Scope, count_physical, with_span
 from orchestrator.models.circuits.size import MOST_GATES
 
-_UNREAD: Mapping[type, str] = {
-    ast.BranchingStatement: "if is not read; a circuit has gates only",
-    ast.WhileLoop: "while is not read; a circuit has gates only",
-    ast.SwitchStatement: "switch is not read; a circuit has gates only",
-    ast.SubroutineDefinition: "def is not read; define a gate, or write the gates out",
-    ast.ExternDeclaration: "extern and opaque are not read; give a definition",
-    ast.CalibrationDefinition: "defcal is not read",
-    ast.CalibrationStatement: "cal is not read",
-    ast.CalibrationGrammarDeclaration: "defcalgrammar is not read",
-    ast.Pragma: "pragmas are not read",
-    ast.Box: "box is not read; leave it out",
-    ast.EndStatement: "end is not read; leave out what follows it",
-    ast.ClassicalAssignment: "assignments are not read; declare a const",
+_UNSUPPORTED: Mapping[type, str] = {
+    ast.BranchingStatement: "if is not supported; a circuit has gates only",
+    ast.WhileLoop: "while is not supported; a circuit has gates only",
+    ast.SwitchStatement: "switch is not supported; a circuit has gates only",
+    ast.SubroutineDefinition: "def is not supported; define a gate, or write the gates out",
+    ast.ExternDeclaration: "extern and opaque are not supported; give a definition",
+    ast.CalibrationDefinition: "defcal is not supported",
+    ast.CalibrationStatement: "cal is not supported",
+    ast.CalibrationGrammarDeclaration: "defcalgrammar is not supported",
+    ast.Pragma: "pragmas are not supported",
+    ast.Box: "box is not supported; leave it out",
+    ast.EndStatement: "end is not supported; leave it out, and the statements after it",
+    ast.ClassicalAssignment: "assignments are not supported; declare a const",
     ast.ExpressionStatement: "this is an expression, not a statement",
-    ast.CompoundStatement: "a block of its own is not read; leave out its braces",
+    ast.CompoundStatement: "a block by itself is not supported; leave out its braces",
 }
 
 
@@ -43,7 +42,7 @@ class Elaborated:
 
     Attributes:
         program: statements that Qiskit's importer reads.
-        starts: by name, the angles that became parameters, with the values that they had.
+        starts: initial values, by name, of the angles that became parameters.
     """
 
     program: ast.Program
@@ -51,42 +50,42 @@ class Elaborated:
 
 
 def elaborate(program: ast.Program, library: Library, train: bool) -> Elaborated:
-    """The plain tree of a program.
+    """Elaborates a program into a plain tree.
 
     Args:
-        program: is left as it is.
-        library: definitions of gates that are known without being defined in the program.
-        train: whether each constant angle of a gate, outside definitions, becomes a parameter; it is named
-            after the line and column where it stands.
+        program: is not changed.
+        library: definitions of gates that the program may use without defining them.
+        train: whether each constant angle of a gate, outside definitions, becomes a parameter. Its name is
+            the angle's ``line:column``.
 
     Raises:
-        ExceptionGroup: of all Refusals.
+        ExceptionGroup: all Refusals.
     """
     elaboration = _Elaboration(library, train)
     body: list[ast.Statement | ast.Pragma] = []
     refusals: list[Refusal] = []
-    spoiled: set[str] = set()
+    undeclared: set[str] = set()  # by statements that were refused
     for statement in program.statements:
         try:
-            made = list(elaboration.statement(statement, elaboration.names.scope))
-            body += [*elaboration.gates.before, *made]
-            elaboration.gates.before.clear()
+            plain = list(elaboration.statement(statement, elaboration.names.scope))
+            body += [*elaboration.gates.pending, *plain]
+            elaboration.gates.pending.clear()
         except Refusal as refusal:
-            refusals += [] if refusal.unknown in spoiled else [refusal]
-            spoiled |= _declared(statement)
+            refusals += [] if refusal.unknown in undeclared else [refusal]
+            undeclared |= _declared(statement)
         if elaboration.names.scope.weight > MOST_GATES:
             break
-    if not refusals and not elaboration.names.scope.qubits and not physical(body):
+    if not refusals and not elaboration.names.scope.qubits and not count_physical(body):
         refusals = [Refusal(0, 0, "declares no qubit")]
     if refusals:
         raise ExceptionGroup("cannot be read", refusals)
-    if count := physical(body):
+    if count := count_physical(body):
         body.insert(0, ast.QubitDeclaration(ast.Identifier(PHYSICAL), ast.IntegerLiteral(count)))
     return Elaborated(ast.Program(body, "3.0"), elaboration.gates.starts)
 
 
 def _declared(statement: ast.QASMNode) -> set[str]:
-    """The name that a statement would have declared."""
+    """Returns the name that a statement declares, if any."""
     for field in ("name", "qubit", "identifier", "target"):
         if isinstance(name := getattr(statement, field, None), ast.Identifier):
             return {name.name}
@@ -94,14 +93,14 @@ def _declared(statement: ast.QASMNode) -> set[str]:
 
 
 class _Elaboration:
-    """What is known so far: what the program declares, and the gates."""
+    """Elaborates statements one by one; keeps the names and gates that are declared so far."""
 
     def __init__(self, library: Library, train: bool) -> None:
         self.names = Names()
         self.gates = Gates(self.names, library, train, self.statement)
 
     def statement(self, node: ast.QASMNode, scope: Scope) -> Iterator[ast.Statement]:
-        """What stands for a statement in the plain tree."""
+        """Yields the plain statements for a statement."""
         match node:
             case ast.QuantumGate() | ast.QuantumPhase():
                 yield from self.gates.call(node, scope)
@@ -111,7 +110,9 @@ class _Elaboration:
             case ast.ForInLoop():
                 yield from self._loop(node, scope)
             case _ if scope.gate:
-                raise Refusal.at(node, _UNREAD.get(type(node), "is not legal in the definition of a gate"))
+                raise Refusal.at(
+                    node, _UNSUPPORTED.get(type(node), "is not legal in the definition of a gate")
+                )
             case _:
                 yield from self._global(node)
 
@@ -141,7 +142,9 @@ class _Elaboration:
             case ast.QuantumMeasurementStatement(measure=measure, target=target):
                 yield from self._measurement(node, measure, target)
             case _:
-                raise Refusal.at(node, _UNREAD.get(type(node), "statements of this kind are not read"))
+                raise Refusal.at(
+                    node, _UNSUPPORTED.get(type(node), "statements of this kind are not supported")
+                )
 
     def _measurement(
         self, node: ast.QASMNode, measure: ast.QuantumMeasurement, target: ast.QASMNode | None
@@ -159,19 +162,19 @@ class _Elaboration:
             yield with_span(ast.QuantumMeasurementStatement(measured, clbit.operand()), node)
 
     def _loop(self, node: ast.ForInLoop, scope: Scope) -> Iterator[ast.Statement]:
-        """A loop written out."""
-        name, turns = node.identifier.name, scope.turns(node.set_declaration)
+        """Writes a loop out."""
+        name, values = node.identifier.name, scope.loop_values(node.set_declaration)
         if not isinstance(node.type, ast.IntType | ast.UintType):
             raise Refusal.at(node, "the variable of a loop must be int or uint")
         if name in scope.constants or name in scope.free or name in scope.qubits:
             raise Refusal.at(node, f"the variable {name} of the loop hides another name; rename it")
-        scope.charge(node, len(turns))
+        scope.charge(node, len(values))
         try:
-            for turn in turns:
-                scope.constants[name] = turn
+            for value in values:
+                scope.constants[name] = value
                 for statement in node.block:
                     if not isinstance(statement, ast.QuantumStatement | ast.ForInLoop):
-                        raise Refusal.at(statement, "is not read in a loop (legal: gates, loops)")
+                        raise Refusal.at(statement, "is not supported in a loop (legal: gates, loops)")
                     yield from self.statement(statement, scope)
         finally:
             scope.constants.pop(name, None)

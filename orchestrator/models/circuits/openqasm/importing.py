@@ -13,28 +13,28 @@ from qiskit_qasm3_import.converter import ConvertVisitor
 from orchestrator.models.circuits.openqasm.refusal import Refusal
 
 
-def imported(program: ast.Program) -> QuantumCircuit:
-    """The circuit.
+def to_circuit(program: ast.Program) -> QuantumCircuit:
+    """Converts a plain tree with Qiskit's importer.
 
     Raises:
-        Refusal: a statement that Qiskit's importer cannot read.
+        Refusal: at a statement that the importer cannot read.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Qiskit 2.3 on its own Gate.control
-        return _Placing().convert(program).circuit
+        return _LocatingVisitor().convert(program).circuit
 
 
 _REASONS = {
-    "type error": "a product of angles, or a number over an angle, is no angle in OpenQASM 3",
+    "type error": "a product of angles, or a number over an angle, is not an angle in OpenQASM 3",
     "Parameter expression with unbound parameters {} is not numeric.": (
-        "an angle does not depend on a parameter that stands in it; write it without that"
+        "an angle contains a parameter that it does not depend on; leave that parameter out"
     ),
 }
-"""By the importer's or Qiskit's reason, a plainer one."""
+"""Plainer words for some reasons of the importer and of Qiskit."""
 
 
-class _Placing(ConvertVisitor):
-    """Knows the place of the statement that cannot be read, whatever the importer raises."""
+class _LocatingVisitor(ConvertVisitor):
+    """Turns whatever the importer raises into a Refusal at the statement."""
 
     def visit_Program(self, node: ast.Program, context: Any) -> Any:  # noqa: N802 - the visitor's name
         for statement in node.statements:
@@ -48,7 +48,7 @@ class _Placing(ConvertVisitor):
 
 
 def _reason(error: Exception) -> str:
-    """The error's text without the place that the importer puts in front."""
+    """Returns the error's text without the position that the importer puts in front."""
     if isinstance(error, ZeroDivisionError):
         return "is a division by zero"
     text = " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,6 @@
 """The gates of OpenQASM 3 as NumPy matrices, from the language's own definitions.
 
-Cross et al. 2022 (arXiv 2104.14722) and version 3.0 of the specification, which gives U a phase of its own.
+Sources: Cross et al. 2022 (arXiv 2104.14722); version 3.0 of the specification, where U has a phase.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ gate u3(t, f, l) q { gphase(-(f + l + t)/2); U(t, f, l) q; }
 
 @cache
 def stdgates() -> dict[str, ast.QuantumGateDefinition]:
-    """The definitions of ``stdgates.inc``, by name."""
-    found = parsing.parse(_STDGATES).statements
-    return {node.name.name: node for node in found if isinstance(node, ast.QuantumGateDefinition)}
+    """Returns the definitions of ``stdgates.inc``, by name."""
+    statements = parsing.parse(_STDGATES).statements
+    return {node.name.name: node for node in statements if isinstance(node, ast.QuantumGateDefinition)}
 
 
 def u(theta: float, phi: float, lam: float) -> Complex:
-    """The built-in gate; its phase e^(iθ/2) is seen when it is controlled."""
+    """Returns the matrix of the built-in gate U; its phase e^(iθ/2) has an effect under a control."""
     plus, minus = 1 + np.exp(1j * theta), 1 - np.exp(1j * theta)
     first, second = np.exp(1j * phi), np.exp(1j * lam)
     matrix = [[plus, -1j * second * minus], [1j * first * minus, first * second * plus]]
@@ -69,7 +69,7 @@ def u(theta: float, phi: float, lam: float) -> Complex:
 
 
 def power(matrix: Complex, exponent: float) -> Complex:
-    """A whole power, or the principal one, whose eigenvalues have angles in (-π, π] before."""
+    """Returns a power of a unitary; if fractional, the principal one, with eigenvalue angles in (-π, π]."""
     if exponent == int(exponent):
         return np.linalg.matrix_power(matrix, int(exponent))
     values, vectors = np.linalg.eig(matrix)
@@ -80,13 +80,13 @@ def power(matrix: Complex, exponent: float) -> Complex:
     return np.asarray((vectors * np.exp(1j * exponent * angles)) @ vectors.conj().T, np.complex128)
 
 
-def on(state: Complex, matrix: Complex, qubits: Sequence[int]) -> Complex:
-    """The state [2^n, columns] behind a gate, the first of whose qubits is its highest bit."""
+def apply(state: Complex, matrix: Complex, qubits: Sequence[int]) -> Complex:
+    """Applies a gate to a state [2^n, columns]; the first of the gate's qubits is its highest bit."""
     if not qubits:
         return matrix[0, 0] * state
-    count, among = len(state).bit_length() - 1, len(qubits)
+    count, size = len(state).bit_length() - 1, len(qubits)
     axes = [count - 1 - qubit for qubit in qubits]
     tensor = state.reshape((2,) * count + state.shape[1:])
-    gate = matrix.reshape((2,) * (2 * among))
-    behind = np.tensordot(gate, tensor, (range(among, 2 * among), axes))
-    return np.moveaxis(behind, range(among), axes).reshape(state.shape)
+    gate = matrix.reshape((2,) * (2 * size))
+    product = np.tensordot(gate, tensor, (range(size, 2 * size), axes))
+    return np.moveaxis(product, range(size), axes).reshape(state.shape)

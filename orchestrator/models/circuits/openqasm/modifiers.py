@@ -9,44 +9,44 @@ from orchestrator.models.circuits.openqasm.scopes import MOST_BITS, Scope, with_
 from orchestrator.models.circuits.openqasm.values import literal, number, whole
 
 
-def plain(
+def simplify(
     node: ast.QuantumGate | ast.QuantumPhase, scope: Scope, most: int
 ) -> tuple[list[tuple[ast.QuantumGateModifier, int]], int]:
-    """The modifiers without whole powers, and how often the gate is to be repeated in their place.
+    """Returns a gate's modifiers without whole powers, and how often the gate is repeated instead.
 
-    A whole power goes past controls and inversions, so that all of them make one number of repetitions.
+    Whole powers commute with controls and inversions, so that all of them make one number of repetitions.
 
     Args:
-        most: repetitions that are legal.
+        most: largest legal number of repetitions.
 
     Returns:
         The modifiers, each with the number of controls that it adds; the repetitions.
 
     Raises:
-        Refusal: a power of a power that is not whole, or numbers that are out of range.
+        Refusal: a fractional power of a whole power, or a number that is out of range.
     """
     kept: list[tuple[ast.QuantumGateModifier, int]] = []
     exponent = 1
     for modifier in reversed(node.modifiers):
-        made, power = _modifier(modifier, scope)
-        if made and made[0].modifier.name == "pow" and exponent != 1:
-            raise Refusal.at(modifier, "a power that is not whole, of a whole power, is not read")
+        plain, power = _modifier(modifier, scope)
+        if plain and plain[0].modifier.name == "pow" and exponent != 1:
+            raise Refusal.at(modifier, "a fractional power of a whole power is not supported")
         exponent *= power
         if abs(exponent) > most:
             raise Refusal.at(modifier, f"repeats a gate more than {most} times")
-        if made and made[0].modifier.name == "inv":
+        if plain and plain[0].modifier.name == "inv":
             _invert(kept)
-        elif made:
-            kept.append(made)
+        elif plain:
+            kept.append(plain)
     if exponent < 0:
         _invert(kept)
     return kept[::-1], abs(exponent)
 
 
 def _invert(kept: list[tuple[ast.QuantumGateModifier, int]]) -> None:
-    """Inverts a gate under its controls, or takes such an inversion away; the innermost modifier is first.
+    """Inverts a gate under its controls, or removes such an inversion; the innermost modifier is first.
 
-    Qiskit's inverse of a controlled CU is wrong; its controlled inverse is right, and the same.
+    Qiskit's inverse of a controlled CU is wrong. The equivalent controlled inverse is right.
     """
     index = len(kept)
     while index and kept[index - 1][1]:
@@ -60,7 +60,7 @@ def _invert(kept: list[tuple[ast.QuantumGateModifier, int]]) -> None:
 def _modifier(
     node: ast.QuantumGateModifier, scope: Scope
 ) -> tuple[tuple[ast.QuantumGateModifier, int] | None, int]:
-    """The modifier with the controls that it adds, or None for a whole power, and that power."""
+    """Returns the modifier with the number of controls that it adds, or None and a whole power."""
     if node.modifier.name == "inv":
         return (node, 0), 1
     if node.modifier.name == "pow":

@@ -1,4 +1,4 @@
-"""What a program declares: registers, constants, inputs, and the names that are taken."""
+"""The names that a program declares: registers, constants and inputs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ STDGATES: Mapping[str, GateType] = MappingProxyType(
     | {name: GateType(0, 3) for name in ("ccx", "cswap")}
     | {"cu": GateType(4, 2), "u2": GateType(2, 1), "u3": GateType(3, 1)}
 )
-"""What ``stdgates.inc`` declares."""
-
+"""The gates of ``stdgates.inc``."""
 
 BUILTIN = GateType(3, 1)
-"""U, which needs no include."""
+"""The built-in gate U, which needs no include."""
 
 
 class Names:
@@ -40,7 +39,7 @@ class Names:
     Attributes:
         scope: constants, parameters and qubits.
         clbits: classical bits and registers.
-        gates: how each gate is called.
+        gates: the type of each gate.
     """
 
     def __init__(self) -> None:
@@ -49,16 +48,18 @@ class Names:
         self.gates = {"U": BUILTIN}
         self._taken = dict.fromkeys([*CONSTANTS, "U"], "OpenQASM itself")
 
-    def declare(self, node: ast.QASMNode, name: str, by: str = "") -> None:
-        """Takes a name; Refusal if it is taken."""
+    def declare(self, node: ast.QASMNode, name: str, owner: str = "") -> None:
+        """Reserves a name; Refusal if it is taken."""
         if name in self._taken:
             raise Refusal.at(node, f"the name {name} is taken by {self._taken[name]}")
-        self._taken[name] = by or (f"line {node.span.start_line}" if node.span else "the program")
+        self._taken[name] = owner or (f"line {node.span.start_line}" if node.span else "the program")
 
     def include(self, node: ast.Include) -> Iterator[ast.Statement]:
-        """The gates of ``stdgates.inc``, the only file that is included."""
+        """Declares the gates of ``stdgates.inc``, the only file that can be included."""
         if node.filename != "stdgates.inc":
-            message = f"the file {node.filename} is not included (legal: stdgates.inc); paste its text here"
+            message = (
+                f"the file {node.filename} cannot be included (legal: stdgates.inc); paste its text here"
+            )
             raise Refusal.at(node, message)
         for name in STDGATES:
             self.declare(node, name, "a gate of stdgates.inc")
@@ -66,25 +67,27 @@ class Names:
         yield node
 
     def qubits(self, node: ast.QubitDeclaration) -> Iterator[ast.Statement]:
-        """A register of qubits, or a single one."""
+        """Declares a register of qubits, or a single qubit."""
         name = node.qubit.name
         self.scope.qubits[name] = self._register(node, name, node.size, self.scope.qubits)
         yield with_span(ast.QubitDeclaration(node.qubit, _size(self.scope.qubits[name])), node)
 
     def classical(self, node: ast.ClassicalDeclaration) -> Iterator[ast.Statement]:
-        """A register of bits, or a single one."""
+        """Declares a register of classical bits, or a single bit."""
         if not isinstance(node.type, ast.BitType):
-            raise Refusal.at(node, "variables are not read (legal: bit, const, input float, input angle)")
+            raise Refusal.at(
+                node, "variables are not supported (legal: bit, const, input float, input angle)"
+            )
         name, value = node.identifier.name, node.init_expression
         if value is not None and not isinstance(value, ast.QuantumMeasurement):
-            raise Refusal.at(node, "bits cannot be set; leave out the value")
+            raise Refusal.at(node, "bits cannot be initialised; leave out the value")
         self.clbits[name] = self._register(node, name, node.type.size, self.clbits)
         yield with_span(
             ast.ClassicalDeclaration(ast.BitType(_size(self.clbits[name])), node.identifier), node
         )
 
     def constant(self, node: ast.ConstantDeclaration) -> None:
-        """A number."""
+        """Declares a constant."""
         name, scope = node.identifier.name, self.scope
         match node.type:
             case ast.FloatType() | ast.AngleType():
@@ -92,24 +95,26 @@ class Names:
             case ast.IntType() | ast.UintType():
                 value = whole(node.init_expression, scope.constants, scope.free)
             case _:
-                raise Refusal.at(node, "constants of this type are not read (legal: float, angle, int, uint)")
+                raise Refusal.at(
+                    node, "constants of this type are not supported (legal: float, angle, int, uint)"
+                )
         self.declare(node, name)
         scope.constants[name] = value
 
     def input(self, node: ast.IODeclaration) -> Iterator[ast.Statement]:
-        """A parameter."""
+        """Declares a parameter."""
         name = node.identifier.name
         if node.io_identifier.name != "input":
-            raise Refusal.at(node, "output is not read; what is measured is the observable")
+            raise Refusal.at(node, "output is not supported; the observable is what is measured")
         if not isinstance(node.type, ast.FloatType | ast.AngleType):
             kind = type(node.type).__name__.removesuffix("Type").lower()
-            raise Refusal.at(node, f"input {kind} is not read (legal: input float, input angle)")
+            raise Refusal.at(node, f"input {kind} is not supported (legal: input float, input angle)")
         self.declare(node, name)
         self.scope.free[name] = name
         yield with_span(ast.IODeclaration(node.io_identifier, ast.FloatType(), node.identifier), node)
 
     def alias(self, node: ast.AliasStatement) -> None:
-        """A name for bits that are declared already."""
+        """Declares a name for bits that are already declared."""
         names = self.clbits if root(node.value) in self.clbits else self.scope.qubits
         bits = self.scope.find(node.value, names)
         self.declare(node, node.target.name)

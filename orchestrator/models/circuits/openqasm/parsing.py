@@ -16,37 +16,37 @@ from orchestrator.models.circuits.openqasm.refusal import Refusal
 if TYPE_CHECKING:
     from openqasm3 import ast
 
-_PLACE = re.compile(r"L(?P<line>\d+):C(?P<column>\d+): (?P<reason>.*)", re.DOTALL)
+_POSITION = re.compile(r"L(?P<line>\d+):C(?P<column>\d+): (?P<reason>.*)", re.DOTALL)
 _MOST_EXPECTED = 4
-"""Of more legal continuations, none is named."""
+"""Limit of legal continuations that a message lists; with more, it lists none."""
 
 
 def parse(text: str) -> ast.Program:
-    """The syntax tree of an OpenQASM 3 program.
+    """Parses an OpenQASM 3 program.
 
     Raises:
-        Refusal: the first place that is not OpenQASM 3.
+        Refusal: at the first position that is not OpenQASM 3.
     """
-    parser = qasm3Parser(CommonTokenStream(_listened(qasm3Lexer(InputStream(text)))))
+    parser = qasm3Parser(CommonTokenStream(_raising(qasm3Lexer(InputStream(text)))))
     try:
         return QASMNodeVisitor().visitProgram(  # type: ignore[no-untyped-call]
-            _listened(parser).program()
+            _raising(parser).program()
         )
     except QASM3ParsingError as error:
-        place = _PLACE.match(str(error))
-        if not place:
+        match = _POSITION.match(str(error))
+        if not match:
             raise Refusal(0, 0, str(error)) from error
-        raise Refusal(int(place["line"]), int(place["column"]) + 1, place["reason"]) from error
+        raise Refusal(int(match["line"]), int(match["column"]) + 1, match["reason"]) from error
 
 
-def _listened(recognizer: Any) -> Any:
-    """A lexer or parser that raises at the first error, and prints nothing."""
+def _raising(recognizer: Any) -> Any:
+    """Makes a lexer or parser raise at the first error, and print nothing."""
     recognizer.removeErrorListeners()
-    recognizer.addErrorListener(_Raising())
+    recognizer.addErrorListener(_RaisingListener())
     return recognizer
 
 
-class _Raising(ErrorListener):
+class _RaisingListener(ErrorListener):
     def syntaxError(  # noqa: N802 - ANTLR's name
         self,
         recognizer: Any,  # noqa: ARG002
@@ -60,12 +60,12 @@ class _Raising(ErrorListener):
 
 
 def _reason(token: Any, message: str) -> str:
-    """ANTLR's message in plain words."""
+    """Rewrites ANTLR's message in plain words."""
     if token is None:  # the lexer's: token recognition error at: 'x'
         return f"{message.partition(' at: ')[2]!s:.20} is not OpenQASM".replace("\n", " ")
-    found = "the end of the file" if token.text == "<EOF>" else repr(token.text)
+    here = "the end of the file" if token.text == "<EOF>" else repr(token.text)
     if message.startswith("missing "):
-        return f"{message.removeprefix('missing ').partition(' at ')[0]} is missing before {found}"
+        return f"{message.removeprefix('missing ').partition(' at ')[0]} is missing before {here}"
     expected = message.partition(" expecting ")[2].strip("{}").split(", ")
     legal = f" (legal: {', '.join(expected)})" if expected != [""] and len(expected) <= _MOST_EXPECTED else ""
-    return f"{found} is not legal here{legal}"
+    return f"{here} is not legal here{legal}"

@@ -1,4 +1,4 @@
-"""The gates that ``qelib1.inc`` has, as published and in Qiskit's version, and ``stdgates.inc`` has not."""
+"""The gates of ``qelib1.inc``, as published and in Qiskit's version, that ``stdgates.inc`` lacks."""
 
 QELIB1 = """
 gate u(theta,phi,lambda) q { U(theta,phi,lambda) q; }
@@ -28,4 +28,4 @@ gate c4x a,b,c,d,e {
   h e; cp(pi/2) d,e; c3x a,b,c,d; cp(-pi/2) d,e; c3x a,b,c,d; cccp_(pi/2) a,b,c,e; h e;
 }
 """
-"""In OpenQASM 2. Where the published text leaves a phase open, Qiskit's gate is meant."""
+"""OpenQASM 2. Where the published text leaves a phase open, the definition follows Qiskit's gate."""

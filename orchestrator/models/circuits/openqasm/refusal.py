@@ -1,4 +1,4 @@
-"""What cannot be read, with its place in the file."""
+"""Refusals: why a part of a file cannot be read, with its position."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 class Refusal(Exception):  # noqa: N818 - becomes a fault of an InputError
-    """One thing that cannot be read.
+    """A part of a file that cannot be read.
 
     Attributes:
-        line: counted from 1; 0 where there is none.
+        line: counted from 1; 0 if the whole file is refused.
         column: counted from 1.
-        reason: what is wrong, and what would be legal.
-        unknown: the name that is not declared, if that is what is wrong.
+        reason: what is wrong, and what is legal.
+        unknown: the undeclared name, if that is the reason.
     """
 
     def __init__(self, line: int, column: int, reason: str, unknown: str = "") -> None:
@@ -24,7 +24,7 @@ class Refusal(Exception):  # noqa: N818 - becomes a fault of an InputError
 
     @classmethod
     def at(cls, node: ast.QASMNode, reason: str, unknown: str = "") -> Refusal:
-        """The refusal of a node of the syntax tree, whose columns count from 0."""
+        """Returns the refusal of a node of the syntax tree, whose columns count from 0."""
         if node.span is None:
             return cls(0, 0, reason, unknown)
         return cls(node.span.start_line, node.span.start_column + 1, reason, unknown)

@@ -1,4 +1,4 @@
-"""What names stand for while a syntax tree is elaborated, and which bits an operand is."""
+"""Scopes of names while a syntax tree is elaborated, and the bits that an operand names."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ Node = TypeVar("Node", bound=ast.QASMNode)
 Operand = ast.Identifier | ast.IndexedIdentifier
 
 MOST_BITS = MOST_QUBITS
-"""Qubits, and classical bits, of a program."""
+"""Limit of the qubits, and of the classical bits, of a program."""
 
 PHYSICAL = "$"
-"""Name of the register that the qubits $0, $1, … are put into."""
+"""Name of the register of the qubits $0, $1, …"""
 
 
 @dataclass(frozen=True)
 class Bit:
-    """A qubit or classical bit: of a register, or (index None) alone."""
+    """A qubit or classical bit, in a register or (index None) by itself."""
 
     register: str
     index: int | None
 
     def operand(self) -> Operand:
-        """The bit as OpenQASM names it."""
+        """Returns the bit as an operand in OpenQASM."""
         name = ast.Identifier(self.register)
         return name if self.index is None else ast.IndexedIdentifier(name, [[ast.IntegerLiteral(self.index)]])
 
 
 @dataclass(frozen=True)
 class Bits:
-    """What an operand is: one bit, or a list of them, over which a gate is repeated."""
+    """The bits of an operand: a single one, or several, over which a gate is repeated."""
 
     bits: tuple[Bit, ...]
     single: bool = False
@@ -46,7 +46,14 @@ class Bits:
 
 @dataclass(frozen=True)
 class GateType:
-    """How a gate is called, how many gates it is when written out, and how much work it is to read."""
+    """The type of a gate.
+
+    Attributes:
+        arguments: number of angles.
+        qubits: number of qubits.
+        leaves: number of gates when it is written out.
+        weight: work to read it.
+    """
 
     arguments: int
     qubits: int
@@ -59,11 +66,11 @@ class Scope:
     """The names of the program, or of the body of a gate's definition.
 
     Attributes:
-        constants: names of numbers, the variables of loops among them.
-        free: names of parameters, each with the name that it gets.
-        qubits: names of qubits and registers.
-        gate: name of the gate whose body it is, if it is one.
-        leaves, weight: of the gates so far, as in ``GateType``.
+        constants: numbers by name, the variables of loops included.
+        free: the parameters' names in the plain tree, by their names in the program.
+        qubits: bits by name of the qubit or register.
+        gate: name of the gate that is defined; empty outside definitions.
+        leaves, weight: sums over the gates so far, as in ``GateType``.
     """
 
     constants: dict[str, Number] = field(default_factory=dict)
@@ -74,16 +81,16 @@ class Scope:
     weight: int = 0
 
     def find(self, node: ast.QASMNode, names: Mapping[str, Bits]) -> Bits:
-        """The bits that an operand names, among those of ``names``.
+        """Returns the bits that an operand names, among those of ``names``.
 
         Raises:
-            Refusal: it names none, or an index is out of range.
+            Refusal: the name is unknown, or an index is out of range.
         """
         match node:
             case ast.Identifier(name=name) if name in names:
                 return names[name]
             case ast.Identifier(name=name) if names is self.qubits and _is_physical(name) and not self.gate:
-                return _physical(node, name)
+                return _physical_qubit(node, name)
             case ast.Identifier(name=name):
                 raise Refusal.at(node, f"{name} is not declared here, or of another type", name)
             case ast.IndexedIdentifier(name=inner, indices=indices):
@@ -98,20 +105,20 @@ class Scope:
         for index in indices:
             if bits.single:
                 raise Refusal.at(node, "a single bit has no index")
-            bits = self._chosen(node, bits.bits, index)
+            bits = self._select(node, bits.bits, index)
         return bits
 
-    def _chosen(self, node: ast.QASMNode, bits: tuple[Bit, ...], index: ast.IndexElement) -> Bits:
+    def _select(self, node: ast.QASMNode, bits: tuple[Bit, ...], index: ast.IndexElement) -> Bits:
         if isinstance(index, ast.DiscreteSet):
             return Bits(tuple(bits[self._position(value, len(bits))] for value in index.values))
         if len(index) != 1:
-            raise Refusal.at(node, "has several indices at once, must have one")
+            raise Refusal.at(node, "has several indices, must have one")
         if isinstance(index[0], ast.RangeDefinition):
             return Bits(tuple(bits[k] for k in self._range(index[0], len(bits))))
         return Bits((bits[self._position(index[0], len(bits))],), single=True)
 
     def _position(self, node: ast.QASMNode, size: int) -> int:
-        """An index, counted from the end if negative."""
+        """Returns an index; a negative one counts from the end."""
         index = whole(node, self.constants, self.free)
         if not -size <= index < size:
             raise Refusal.at(node, f"index {index} is out of range (legal: 0 to {size - 1})")
@@ -123,13 +130,13 @@ class Scope:
             raise Refusal.at(node, "the step of a range is 0")
         ends = (0, size - 1) if step > 0 else (size - 1, 0)
         start, end = (
-            default if given is None else self._position(given, size)
-            for given, default in zip((node.start, node.end), ends, strict=True)
+            default if bound is None else self._position(bound, size)
+            for bound, default in zip((node.start, node.end), ends, strict=True)
         )
         return range(start, end + (1 if step > 0 else -1), step)
 
-    def turns(self, node: ast.QASMNode) -> Sequence[int]:
-        """The values that the variable of a loop takes."""
+    def loop_values(self, node: ast.QASMNode) -> Sequence[int]:
+        """Returns the values of a loop's variable."""
         if isinstance(node, ast.DiscreteSet):
             return [whole(value, self.constants, self.free) for value in node.values]
         if not isinstance(node, ast.RangeDefinition) or node.start is None or node.end is None:
@@ -141,20 +148,20 @@ class Scope:
         return range(start, end + (1 if step > 0 else -1), step)
 
     def charge(self, node: ast.QASMNode, weight: int) -> None:
-        """Counts the work; Refusal where it is too much.
+        """Adds to the scope's weight; Refusal if it is too large.
 
-        A gate in the definition of a gate counts once more, and so on: Qiskit binds the arguments of nested
+        A gate inside a definition counts once more for each level. Qiskit binds the arguments of nested
         definitions level by level, at some 0.1 ms for a gate and level.
         """
         self.weight += weight
         if self.weight > MOST_GATES:
             raise Refusal.at(
-                node, f"with this, the program has too many gates, written out (legal: {MOST_GATES})"
+                node, f"with this, the program has too many gates, written out (legal: at most {MOST_GATES})"
             )
 
 
 def broadcast(node: ast.QASMNode, operands: Sequence[Bits]) -> Iterator[tuple[Bit, ...]]:
-    """The bits of each gate that a statement stands for: single bits are repeated, registers run along.
+    """Yields the bits of each gate of a statement: single bits are repeated, registers are iterated over.
 
     Raises:
         Refusal: registers of different lengths, or a bit twice in one gate.
@@ -162,20 +169,20 @@ def broadcast(node: ast.QASMNode, operands: Sequence[Bits]) -> Iterator[tuple[Bi
     sizes = {len(operand.bits) for operand in operands if not operand.single}
     if len(sizes) > 1:
         lengths = ", ".join(map(str, sorted(sizes)))
-        raise Refusal.at(node, f"takes registers of different lengths ({lengths}) at once")
-    for turn in range(max(sizes, default=1)):
-        bits = tuple(operand.bits[0 if operand.single else turn] for operand in operands)
+        raise Refusal.at(node, f"takes registers of different lengths ({lengths})")
+    for index in range(max(sizes, default=1)):
+        bits = tuple(operand.bits[0 if operand.single else index] for operand in operands)
         if len(set(bits)) < len(bits):
             raise Refusal.at(node, "names a qubit twice")
         yield bits
 
 
-def physical(statements: Sequence[ast.QASMNode]) -> int:
-    """How many qubits $0, $1, … elaborated statements name."""
-    return max(chain.from_iterable(_physicals(statement) for statement in statements), default=-1) + 1
+def count_physical(statements: Sequence[ast.QASMNode]) -> int:
+    """Counts the qubits $0, $1, … up to the last one in elaborated statements."""
+    return max(chain.from_iterable(_physical_indices(statement) for statement in statements), default=-1) + 1
 
 
-def _physicals(statement: ast.QASMNode) -> Iterator[int]:
+def _physical_indices(statement: ast.QASMNode) -> Iterator[int]:
     for operand in _operands(statement):
         match operand:
             case ast.IndexedIdentifier(
@@ -199,7 +206,7 @@ def _is_physical(name: str) -> bool:
     return name.startswith("$")
 
 
-def _physical(node: ast.QASMNode, name: str) -> Bits:
+def _physical_qubit(node: ast.QASMNode, name: str) -> Bits:
     digits = name.removeprefix("$")
     if len(digits) > len(str(MOST_BITS)) or int(digits) >= MOST_BITS:
         raise Refusal.at(node, f"qubit {name:.20} is out of range (legal: $0 to ${MOST_BITS - 1})")
@@ -207,7 +214,7 @@ def _physical(node: ast.QASMNode, name: str) -> Bits:
 
 
 def root(node: ast.QASMNode) -> str:
-    """The name of the first register of an operand."""
+    """Returns the name of the first register of an operand."""
     match node:
         case ast.Identifier(name=name):
             return name
@@ -219,6 +226,6 @@ def root(node: ast.QASMNode) -> str:
 
 
 def with_span(node: Node, origin: ast.QASMNode) -> Node:
-    """The node, at the place of another (the parser takes a lone name's offset in the file for a column)."""
+    """Gives a node another's span (the parser takes a single name's offset in the file for a column)."""
     node.span = origin.span
     return node

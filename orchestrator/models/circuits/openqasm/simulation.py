@@ -1,8 +1,8 @@
 """A second reading of OpenQASM files, for the certificate: the state vector at one point.
 
-OpenQASM 3 is evaluated from the syntax tree by NumPy alone, with the gates' definitions of the language
-(Cross et al. 2022, arXiv 2104.14722) written out here. Nothing but the parser is shared with the first
-reading. OpenQASM 2 is read by Qiskit, with the point's numbers in the places of the trained angles.
+OpenQASM 3 is simulated from the syntax tree by NumPy alone, with the language's own definitions of gates
+(Cross et al. 2022, arXiv 2104.14722; see ``matrices``). Only the parser is shared with the first reading.
+OpenQASM 2 is read by Qiskit, with the point's numbers instead of the trained angles.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 from openqasm3 import ast
 
 from orchestrator.models.circuits.openqasm import parsing
-from orchestrator.models.circuits.openqasm.matrices import Complex, on, power, stdgates, u
+from orchestrator.models.circuits.openqasm.matrices import Complex, apply, power, stdgates, u
 from orchestrator.models.circuits.openqasm.reading import language
 from orchestrator.models.circuits.openqasm.refusal import Refusal
-from orchestrator.models.circuits.openqasm.substitution import replaced, state_by_qiskit
+from orchestrator.models.circuits.openqasm.substitution import state_by_qiskit, substitute
 
 MOST_QUBITS = 10
-"""Above, there is no second reading."""
+"""Limit of the second reading."""
 
 _SIGNS: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -47,8 +47,8 @@ _FUNCTIONS: Mapping[str, Callable[..., float]] = {
 }
 
 
-class Unevaluated(ValueError):  # noqa: N818 - the caller's word: not certified
-    """The second reading does not know what a program means; the first may."""
+class Unevaluated(ValueError):  # noqa: N818 - no error: not certified
+    """The second reading does not support a part of the program; the first reading may."""
 
 
 class _TooLarge(Exception):  # noqa: N818 - leads to None
@@ -56,17 +56,17 @@ class _TooLarge(Exception):  # noqa: N818 - leads to None
 
 
 def statevector(text: str, values: Mapping[str, float]) -> Complex | None:
-    """The state that a program leaves |0…0> in; measurements at its end are left out.
+    """Simulates a program from |0…0>; measurements at its end are left out.
 
     Args:
-        text: of an OpenQASM 2 or 3 file.
-        values: of its inputs by name, and of its trained angles by ``line:column``.
+        text: an OpenQASM 2 or 3 program.
+        values: the values of inputs by name, and of trained angles by ``line:column``.
 
     Returns:
         complex128 [2^n], qubit 0 the lowest bit, up to a global phase; None above ``MOST_QUBITS`` qubits.
 
     Raises:
-        Unevaluated: the program has a part that this reading does not know.
+        Unevaluated: the program has a part that this reading does not support.
 
     Example:
         >>> abs(statevector("input float a; qubit q; U(a, 0, 0) q;", {"a": math.pi})).round(3).tolist()
@@ -75,32 +75,32 @@ def statevector(text: str, values: Mapping[str, float]) -> Complex | None:
     text = text.removeprefix("\ufeff")
     try:
         if language(text) == 2:
-            return state_by_qiskit(replaced(text, values), MOST_QUBITS)
-        machine = _Machine(dict(values))
+            return state_by_qiskit(substitute(text, values), MOST_QUBITS)
+        simulator = _Simulator(dict(values))
         for statement in parsing.parse(text).statements:
-            machine.run(statement)
+            simulator.run(statement)
     except _TooLarge:
         return None
     except (Refusal, RecursionError, ArithmeticError, ValueError, LookupError, TypeError) as error:
         raise Unevaluated(f"{type(error).__name__}: {error}") from error
-    return machine.state.reshape(-1)
+    return simulator.state.reshape(-1)
 
 
 # OpenQASM 3.
 
 
 @dataclass
-class _Machine:
-    """A program's state [2^n, columns], and what its names stand for.
+class _Simulator:
+    """A program's state [2^n, columns], and the values of its names.
 
     Attributes:
-        names: numbers.
-        bits: qubits of each name: an index, or a list of them.
-        gates: definitions.
-        inside: whether it runs the body of a gate.
+        names: numbers by name.
+        bits: qubits by name: an index, or a list of indices.
+        gates: definitions by name.
+        inside: whether the body of a gate is simulated.
         used: qubits that a gate has acted on.
-        ended: qubits that were measured.
-        matrices: those that were computed, by gate and angles.
+        measured: qubits that were measured.
+        matrices: cache, by gate and angles.
     """
 
     names: dict[str, Any]
@@ -109,16 +109,16 @@ class _Machine:
     state: Complex = field(default_factory=lambda: np.ones((1, 1), np.complex128))
     inside: bool = False
     used: set[int] = field(default_factory=set)
-    ended: set[int] = field(default_factory=set)
+    measured: set[int] = field(default_factory=set)
     matrices: dict[Any, Complex] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
-        """n."""
+        """n, number of qubits."""
         return len(self.state).bit_length() - 1
 
     def run(self, node: ast.QASMNode) -> None:
-        """Runs a statement."""
+        """Simulates a statement."""
         match node:
             case ast.QuantumGate() | ast.QuantumPhase():
                 self._apply(node)
@@ -137,27 +137,27 @@ class _Machine:
             case ast.AliasStatement(target=name, value=value):
                 self.bits[name.name] = self._qubits(value)
             case ast.IODeclaration(identifier=name):
-                self.names[name.name]  # its value must be given
+                self.names[name.name]  # KeyError without a value
             case ast.ForInLoop(identifier=name, set_declaration=values, block=block):
-                for turn in list(self._turns(values)):
-                    self.names[name.name] = turn
+                for current in list(self._loop_values(values)):
+                    self.names[name.name] = current
                     for statement in block:
                         self.run(statement)
             case _:
                 self._run_without_effect(node)
 
     def _run_without_effect(self, node: ast.QASMNode) -> None:
-        """Barriers and the like, and what is legal at the begin or the end only."""
+        """Handles statements without effect, and those legal only at the beginning or the end."""
         match node:
             case ast.QuantumBarrier() | ast.DelayInstruction():
                 pass
             case ast.ClassicalDeclaration(type=ast.BitType(), init_expression=value):
                 if isinstance(value, ast.QuantumMeasurement):
-                    self.ended.update(_flat(self._qubits(value.qubit)))
+                    self.measured.update(_flat(self._qubits(value.qubit)))
             case ast.QuantumMeasurementStatement(measure=measure):
-                self.ended.update(_flat(self._qubits(measure.qubit)))
+                self.measured.update(_flat(self._qubits(measure.qubit)))
             case ast.QuantumReset(qubits=qubits):
-                if self.used.union(self.ended).intersection(_flat(self._qubits(qubits))):
+                if self.used.union(self.measured).intersection(_flat(self._qubits(qubits))):
                     raise Unevaluated("a reset that is not at the beginning")
             case _:
                 raise Unevaluated(f"a statement of the kind {type(node).__name__}")
@@ -172,20 +172,20 @@ class _Machine:
     # Gates.
 
     def _apply(self, node: ast.QuantumGate | ast.QuantumPhase) -> None:
-        given = [node.argument] if isinstance(node, ast.QuantumPhase) else node.arguments
-        matrix = self._gate(node, [self._angle(argument) for argument in given])
+        angles = [node.argument] if isinstance(node, ast.QuantumPhase) else node.arguments
+        matrix = self._gate(node, [self._angle(angle) for angle in angles])
         for modifier in reversed(node.modifiers):
-            matrix = self._modified(matrix, modifier)
+            matrix = self._modify(matrix, modifier)
         operands = [self._qubits(qubit) for qubit in node.qubits]
         lists = [operand for operand in operands if isinstance(operand, list)]
-        for turn in range(len(lists[0]) if lists else 1):
-            qubits = [operand[turn] if isinstance(operand, list) else operand for operand in operands]
-            if any(len(each) != len(lists[0]) for each in lists) or len(set(qubits)) < len(qubits):
+        for index in range(len(lists[0]) if lists else 1):
+            qubits = [operand[index] if isinstance(operand, list) else operand for operand in operands]
+            if any(len(operand) != len(lists[0]) for operand in lists) or len(set(qubits)) < len(qubits):
                 raise Unevaluated("a gate on registers of different lengths, or twice on a qubit")
-            if self.ended.intersection(qubits):
-                raise Unevaluated("a gate behind a measurement")
+            if self.measured.intersection(qubits):
+                raise Unevaluated("a gate after a measurement")
             self.used.update(qubits)
-            self.state = on(self.state, matrix, qubits)
+            self.state = apply(self.state, matrix, qubits)
 
     def _gate(self, node: ast.QuantumGate | ast.QuantumPhase, angles: list[float]) -> Complex:
         if isinstance(node, ast.QuantumPhase):
@@ -195,22 +195,22 @@ class _Machine:
             return u(*angles)
         key = (name, *angles)
         if key not in self.matrices:
-            self.matrices[key] = self._defined(self.gates[name], angles)
+            self.matrices[key] = self._matrix(self.gates[name], angles)
         return self.matrices[key]
 
-    def _defined(self, gate: ast.QuantumGateDefinition, angles: list[float]) -> Complex:
-        """The matrix of a gate: its body, on each basis state; its first qubit is the highest bit."""
+    def _matrix(self, gate: ast.QuantumGateDefinition, angles: list[float]) -> Complex:
+        """Simulates a gate's body on each basis state; its first qubit is the highest bit."""
         count = len(gate.qubits)
         names = {key: value for key, value in self.names.items() if key not in {q.name for q in gate.qubits}}
         names |= {formal.name: angle for formal, angle in zip(gate.arguments, angles, strict=True)}
         bits = {qubit.name: count - 1 - index for index, qubit in enumerate(gate.qubits)}
-        body = _Machine(names, bits, self.gates, np.eye(2**count, dtype=np.complex128), True)
+        body = _Simulator(names, bits, self.gates, np.eye(2**count, dtype=np.complex128), True)
         body.matrices = self.matrices
         for statement in gate.body:
             body.run(statement)
         return body.state
 
-    def _modified(self, matrix: Complex, modifier: ast.QuantumGateModifier) -> Complex:
+    def _modify(self, matrix: Complex, modifier: ast.QuantumGateModifier) -> Complex:
         name = modifier.modifier.name
         if name == "inv":
             return matrix.conj().T
@@ -229,10 +229,10 @@ class _Machine:
     # Numbers and qubits.
 
     def _angle(self, node: ast.Expression) -> float:
-        """The value of an angle; that of a trained one is given."""
-        place = f"{node.span.start_line}:{node.span.start_column + 1}" if node.span else ""
-        if not self.inside and place in self.names:
-            return float(self.names[place])
+        """Returns the value of an angle; a trained one is looked up by its position."""
+        position = f"{node.span.start_line}:{node.span.start_column + 1}" if node.span else ""
+        if not self.inside and position in self.names:
+            return float(self.names[position])
         return float(self._value(node))
 
     def _value(self, node: ast.QASMNode) -> Any:
@@ -244,14 +244,14 @@ class _Machine:
             case ast.UnaryExpression(op=op, expression=inner) if op.name == "-":
                 return -self._value(inner)
             case ast.BinaryExpression(op=op, lhs=left, rhs=right):
-                return _computed(op.name, self._value(left), self._value(right))
+                return _compute(op.name, self._value(left), self._value(right))
             case ast.FunctionCall(name=name, arguments=arguments):
                 return _FUNCTIONS[name.name](*(self._value(argument) for argument in arguments))
             case ast.Cast(type=ast.FloatType() | ast.AngleType(), argument=inner):
                 return float(self._value(inner))
         raise Unevaluated(f"an expression of the kind {type(node).__name__}")
 
-    def _turns(self, node: ast.QASMNode) -> Sequence[int]:
+    def _loop_values(self, node: ast.QASMNode) -> Sequence[int]:
         if isinstance(node, ast.DiscreteSet):
             return [self._value(value) for value in node.values]
         if not isinstance(node, ast.RangeDefinition) or node.start is None or node.end is None:
@@ -261,7 +261,7 @@ class _Machine:
         return range(start, end + (1 if step > 0 else -1), step)
 
     def _qubits(self, node: ast.QASMNode) -> Any:
-        """The index of a qubit, or a list of them."""
+        """Returns the index of a qubit, or a list of indices."""
         match node:
             case ast.Identifier(name=name) if name.startswith("$"):
                 self._grow(int(name[1:]) + 1)
@@ -287,14 +287,14 @@ class _Machine:
         start = low if index.start is None else self._value(index.start) % len(qubits)
         end = high if index.end is None else self._value(index.end) % len(qubits)
         return [
-            qubits[k] for k in range(len(qubits))[:: 1 if step > 0 else -1] if _meets(k, start, end, step)
+            qubits[k] for k in range(len(qubits))[:: 1 if step > 0 else -1] if _in_range(k, start, end, step)
         ]
 
 
-def _meets(index: int, start: int, end: int, step: int) -> bool:
-    """Whether a range with both its ends, which counts by ``step`` from ``start``, has an index."""
-    turns = (index - start) / step
-    return turns >= 0 and turns == int(turns) and turns <= (end - start) / step
+def _in_range(index: int, start: int, end: int, step: int) -> bool:
+    """Returns whether an index is in a range by ``step`` from ``start`` to ``end``, both included."""
+    steps = (index - start) / step
+    return steps >= 0 and steps == int(steps) and steps <= (end - start) / step
 
 
 def _constant(name: str) -> float:
@@ -302,7 +302,7 @@ def _constant(name: str) -> float:
     return values[name]
 
 
-def _computed(sign: str, left: Any, right: Any) -> Any:
+def _compute(sign: str, left: Any, right: Any) -> Any:
     if sign != "/":
         return _SIGNS[sign](left, right)
     if isinstance(left, int) and isinstance(right, int):

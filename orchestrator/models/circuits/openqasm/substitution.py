@@ -1,4 +1,4 @@
-"""The second reading of OpenQASM 2: by Qiskit, with numbers in the places of the trained angles."""
+"""The second reading of OpenQASM 2: by Qiskit, with numbers instead of the trained angles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.models.circuits.openqasm import version2
-from orchestrator.models.circuits.openqasm.reading import qiskits_circuit
+from orchestrator.models.circuits.openqasm.reading import load_with_qiskit
 
 
-def replaced(text: str, values: Mapping[str, float]) -> str:
-    """The text with numbers in the places of the angles that begin at the given ones."""
+def substitute(text: str, values: Mapping[str, float]) -> str:
+    """Replaces angles by numbers, which ``values`` has by ``line:column`` of the angle's first token."""
     pieces, done = [], 0
     for start, end in _angles(text, values):
         pieces += [text[done : start.offset], repr(values[f"{start.line}:{start.column}"])]
@@ -20,28 +20,28 @@ def replaced(text: str, values: Mapping[str, float]) -> str:
     return "".join([*pieces, text[done:]])
 
 
-def _angles(text: str, places: Mapping[str, float]) -> Iterator[tuple[version2.Token, version2.Token]]:
-    """The first token of each angle, and the comma or parenthesis after it."""
-    begun: version2.Token | None = None
+def _angles(text: str, positions: Mapping[str, float]) -> Iterator[tuple[version2.Token, version2.Token]]:
+    """Yields the first token of each angle, and the comma or parenthesis after the angle."""
+    first: version2.Token | None = None
     depth = 0
     for token in version2.tokens(text):
-        if begun is None and f"{token.line}:{token.column}" in places:
-            begun, depth = token, 0
-        if begun and depth == 0 and token.text in (",", ")"):
-            yield begun, token
-            begun = None
+        if first is None and f"{token.line}:{token.column}" in positions:
+            first, depth = token, 0
+        if first and depth == 0 and token.text in (",", ")"):
+            yield first, token
+            first = None
         depth += (token.text == "(") - (token.text == ")")
 
 
 def state_by_qiskit(text: str, most_qubits: int) -> NDArray[np.complex128] | None:
-    """What Qiskit's reader and Qiskit's simulator make of a program; None above so many qubits.
+    """Simulates a program with Qiskit's reader and simulator; None above ``most_qubits`` qubits.
 
     Raises:
-        ValueError: it measures or resets in the middle.
+        ValueError: the program measures or resets a qubit in the middle.
     """
     from qiskit.quantum_info import Statevector
 
-    circuit = qiskits_circuit(text)
+    circuit = load_with_qiskit(text)
     if circuit.num_qubits > most_qubits:
         return None
     unitary, touched = circuit.copy_empty_like(), set()

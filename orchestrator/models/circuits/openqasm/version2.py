@@ -24,18 +24,18 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _FUNCTIONS = {"ln": "log", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
-"""OpenQASM 3's names of functions, where they differ."""
+"""Functions that have another name in OpenQASM 3."""
 
 _DECLARING = ("gate", "opaque", "qreg", "creg")
 _LEVELS = (("+", "-"), ("*", "/"))
-"""Signs between operands, those that bind least first."""
+"""Signs between operands, from lowest to highest precedence."""
 
 NodeT = TypeVar("NodeT", bound=ast.QASMNode)
 
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of text; line and column count from 1, the offset from 0; empty at the end of the file."""
+    """A piece of text, empty at the end of the file. Line and column count from 1, the offset from 0."""
 
     kind: str
     text: str
@@ -45,51 +45,52 @@ class Token:
 
 
 def parse(text: str, reserved: Container[str] = ()) -> ast.Program:
-    """The syntax tree of an OpenQASM 2 program.
+    """Parses an OpenQASM 2 program.
 
     Args:
-        reserved: a gate or register of such a name gets ``_`` behind its name.
+        reserved: names that no gate or register may have; such a name gets ``_`` appended.
 
     Raises:
-        Refusal: the first place that is not OpenQASM 2.
+        Refusal: at the first position that is not OpenQASM 2.
     """
     return _Parser(text, reserved).program()
 
 
 @cache
 def library() -> dict[str, ast.QuantumGateDefinition]:
-    """The gates of ``qelib1.inc`` that ``stdgates.inc`` lacks, by name."""
+    """Returns the gates of ``qelib1.inc`` that ``stdgates.inc`` lacks, by name."""
     definitions = [node for node in parse(QELIB1).statements if isinstance(node, ast.QuantumGateDefinition)]
     return {node.name.name: node for node in definitions}
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The pieces of a text without blanks and comments, and one of kind ``end``."""
+    """Yields the tokens of a text without blanks and comments, then one of kind ``end``."""
     position, line, begin = 0, 1, 0
     while position < len(text):
-        found = _TOKEN.match(text, position)
-        if not found:
+        match = _TOKEN.match(text, position)
+        if not match:
             raise Refusal(line, position - begin + 1, f"{text[position]!r} is not OpenQASM 2")
-        if found.lastgroup != "blank":
-            yield Token(str(found.lastgroup), found[0], line, position - begin + 1, position)
-        elif "\n" in found[0]:
-            line += found[0].count("\n")
-            begin = position + found[0].rindex("\n") + 1
-        position = found.end()
+        if match.lastgroup != "blank":
+            yield Token(str(match.lastgroup), match[0], line, position - begin + 1, position)
+        elif "\n" in match[0]:
+            line += match[0].count("\n")
+            begin = position + match[0].rindex("\n") + 1
+        position = match.end()
     yield Token("end", "", line, position - begin + 1, position)
 
 
 def declared(text: str) -> set[str]:
-    """The names that a program gives to gates and registers."""
-    found = list(tokens(text))
-    return {name.text for keyword, name in pairwise(found) if keyword.text in _DECLARING}
+    """Returns the names that a program gives to gates and registers."""
+    every_token = list(tokens(text))
+    return {name.text for keyword, name in pairwise(every_token) if keyword.text in _DECLARING}
 
 
 class _Parser:
     def __init__(self, text: str, reserved: Container[str]) -> None:
-        own = {name for name in declared(text) if name in reserved}
+        clashing = {name for name in declared(text) if name in reserved}
         self._tokens = [
-            replace(token, text=f"{token.text}_") if token.text in own else token for token in tokens(text)
+            replace(token, text=f"{token.text}_") if token.text in clashing else token
+            for token in tokens(text)
         ]
         self._next = 0
 
@@ -100,7 +101,7 @@ class _Parser:
             self._expect(";")
         while self._token.kind != "end":
             if not self._skip(";"):
-                statements.append(self._placed(self._statement))
+                statements.append(self._with_span(self._statement))
         return ast.Program(statements, "2.0")
 
     # Statements.
@@ -108,12 +109,12 @@ class _Parser:
     def _statement(self) -> ast.Statement:
         match self._take("name").text:
             case "include":
-                return self._ended(ast.Include(self._take("string").text.strip('"')))
+                return self._end(ast.Include(self._take("string").text.strip('"')))
             case "qreg":
-                return self._ended(ast.QubitDeclaration(self._name(), self._size()))
+                return self._end(ast.QubitDeclaration(self._name(), self._size()))
             case "creg":
                 name = self._name()
-                return self._ended(ast.ClassicalDeclaration(ast.BitType(self._size()), name, None))
+                return self._end(ast.ClassicalDeclaration(ast.BitType(self._size()), name, None))
             case "gate":
                 return self._definition()
             case "opaque":
@@ -121,29 +122,29 @@ class _Parser:
             case "measure":
                 measure = ast.QuantumMeasurement(self._operand())
                 self._expect("->")
-                return self._ended(ast.QuantumMeasurementStatement(measure, self._operand()))
+                return self._end(ast.QuantumMeasurementStatement(measure, self._operand()))
             case "if":
                 return self._conditional()
             case "reset":
-                return self._ended(ast.QuantumReset(self._operand()))
+                return self._end(ast.QuantumReset(self._operand()))
             case name:
-                return self._applied(name)
+                return self._gate_call(name)
 
     def _definition(self) -> ast.Statement:
         name, formals, qubits = self._signature()
         self._expect("{")
         body: list[Any] = []
         while not self._skip("}"):
-            body.append(self._placed(lambda: self._applied(self._take("name").text)))
+            body.append(self._with_span(lambda: self._gate_call(self._take("name").text)))
         return ast.QuantumGateDefinition(name, formals, qubits, body)
 
     def _opaque(self) -> ast.Statement:
         name, _, _ = self._signature()
-        return self._ended(ast.ExternDeclaration(name, []))
+        return self._end(ast.ExternDeclaration(name, []))
 
     def _signature(self) -> tuple[ast.Identifier, list[ast.Identifier], list[ast.Identifier]]:
         name = self._name()
-        return name, self._listed(self._name), self._several(self._name)
+        return name, self._parenthesised(self._name), self._comma_separated(self._name)
 
     def _conditional(self) -> ast.Statement:
         self._expect("(")
@@ -153,25 +154,27 @@ class _Parser:
         self._expect(")")
         return ast.BranchingStatement(name, [self._statement()], [])
 
-    def _applied(self, name: str) -> ast.Statement:
-        """A gate, or a barrier."""
+    def _gate_call(self, name: str) -> ast.Statement:
+        """Parses the call of a gate, or a barrier."""
         if name == "barrier":
-            return self._ended(ast.QuantumBarrier(self._several(self._operand)))
-        arguments = self._listed(self._expression)
-        return self._ended(ast.QuantumGate([], ast.Identifier(name), arguments, self._several(self._operand)))
+            return self._end(ast.QuantumBarrier(self._comma_separated(self._operand)))
+        arguments = self._parenthesised(self._expression)
+        return self._end(
+            ast.QuantumGate([], ast.Identifier(name), arguments, self._comma_separated(self._operand))
+        )
 
-    def _ended(self, statement: ast.Statement) -> ast.Statement:
+    def _end(self, statement: ast.Statement) -> ast.Statement:
         self._expect(";")
         return statement
 
     # Names and operands.
 
     def _name(self) -> ast.Identifier:
-        return self._placed(lambda: ast.Identifier(self._take("name").text))
+        return self._with_span(lambda: ast.Identifier(self._take("name").text))
 
     def _size(self) -> ast.Expression:
         self._expect("[")
-        size = self._placed(lambda: ast.IntegerLiteral(self._whole()))
+        size = self._with_span(lambda: ast.IntegerLiteral(self._whole()))
         self._expect("]")
         return size
 
@@ -189,15 +192,15 @@ class _Parser:
         start = self._token
         return _at(start, operand())
 
-    def _listed(self, item: Callable[[], NodeT]) -> list[NodeT]:
-        """Items in parentheses, none if there are no parentheses."""
+    def _parenthesised(self, item: Callable[[], NodeT]) -> list[NodeT]:
+        """Parses items in parentheses; none if there are no parentheses."""
         if not self._skip("(") or self._skip(")"):
             return []
-        items = self._several(item)
+        items = self._comma_separated(item)
         self._expect(")")
         return items
 
-    def _several(self, item: Callable[[], Any]) -> list[Any]:
+    def _comma_separated(self, item: Callable[[], Any]) -> list[Any]:
         items = [item()]
         while self._skip(","):
             items.append(item())
@@ -220,7 +223,7 @@ class _Parser:
             return _at(start, ast.UnaryExpression(ast.UnaryOperator["-"], self._negative()))
         if self._skip("+"):
             return self._negative()
-        base = self._placed(self._atom)
+        base = self._with_span(self._atom)
         if self._skip("^"):
             return _at(start, ast.BinaryExpression(ast.BinaryOperator["**"], base, self._negative()))
         return base
@@ -235,7 +238,9 @@ class _Parser:
         name = self._take("name").text
         if self._token.text != "(":
             return ast.Identifier(name)
-        return ast.FunctionCall(ast.Identifier(_FUNCTIONS.get(name, name)), self._listed(self._expression))
+        return ast.FunctionCall(
+            ast.Identifier(_FUNCTIONS.get(name, name)), self._parenthesised(self._expression)
+        )
 
     # Tokens.
 
@@ -244,9 +249,9 @@ class _Parser:
         return self._tokens[self._next]
 
     def _skip(self, text: str) -> bool:
-        found = self._token.text == text
-        self._next += found
-        return found
+        matches = self._token.text == text
+        self._next += matches
+        return matches
 
     def _expect(self, text: str) -> None:
         if not self._skip(text):
@@ -260,15 +265,15 @@ class _Parser:
 
     def _refuse(self, reason: str) -> None:
         token = self._token
-        found = f"'{token.text:.20}'" if token.text else "the end of the file"
-        raise Refusal(token.line, token.column, f"{reason} {found}")
+        here = f"'{token.text:.20}'" if token.text else "the end of the file"
+        raise Refusal(token.line, token.column, f"{reason} {here}")
 
-    def _placed(self, read: Callable[[], NodeT]) -> NodeT:
+    def _with_span(self, read: Callable[[], NodeT]) -> NodeT:
         start = self._token
         return _at(start, read())
 
 
 def _at(token: Token, node: NodeT) -> NodeT:
-    """The node, at the place where a token begins; there columns count from 0."""
+    """Gives a node the position of a token; in the tree, columns count from 0."""
     node.span = ast.Span(token.line, token.column - 1, token.line, token.column - 1)
     return node
