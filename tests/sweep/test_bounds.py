@@ -185,7 +185,7 @@ def apart(whole: QuantumCircuit) -> int:
 def test_definitions_that_double_are_taken_apart_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert apart(doubling(5)) == 33
     monkeypatch.setattr(elementary, "MOST_GATES", 500)
-    with pytest.raises(InputError, match=r"has more than 1,000 gates, .* up to gate 1 \(twice on q0\)"):
+    with pytest.raises(InputError, match=r"has more than 1,000 gates and .* up to gate 1 \(twice on q0\)"):
         apart(doubling(30))
 
 

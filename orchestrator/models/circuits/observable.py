@@ -85,7 +85,7 @@ def _product(operators: Sequence[Operator]) -> Operator:
         raise InputError.at(f"{_PATH}s", f"multiply to {count:,} Pauli strings, too many for readout: parity")
     product = reduce(matmul, (operator.paulis for operator in operators)).simplify()
     if abs(product.coeffs.imag).max() > 0.0:
-        raise InputError.at(f"{_PATH}s", "do not commute, so their product, readout: parity, has no value")
+        raise InputError.at(f"{_PATH}s", "do not commute, so readout: parity, their product, has no value")
     return _refuse_constant(Operator(product))
 
 

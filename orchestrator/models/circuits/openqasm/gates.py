@@ -65,7 +65,7 @@ class Gates:
         return self._defined[name]
 
     def call(self, node: ast.QuantumGate | ast.QuantumPhase, scope: Scope) -> Iterator[ast.Statement]:
-        """Yields the calls on single qubits for a call."""
+        """Yields the calls on single qubits that stand for a gate's call."""
         kind = self._gate_type(node)
         modifiers, repetitions = simplify(node, scope, MOST_GATES)
         controls = sum(count for _, count in modifiers)
