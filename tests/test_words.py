@@ -81,11 +81,13 @@ def paragraphs(text: str) -> Iterator[str]:
 
 def sentences(text: str) -> Iterator[str]:
     for paragraph in paragraphs(text):
-        yield from re.split(r"(?<=[.!?])[\"”)]?\s+(?=[A-Z`*\"(])", paragraph)
+        yield from re.split(r"(?<=[.!?])(?:[\"”)]|\*\*)?\s+(?=[A-Z`*\"(])", paragraph)
 
 
 def pages() -> Iterator[Text]:
-    return ((str(page.relative_to(ROOT)), page.read_text()) for page in PAGES)
+    """The prose of the pages; a line indented by four is code."""
+    for page in PAGES:
+        yield str(page.relative_to(ROOT)), re.sub("^    .*$", "", page.read_text(), flags=re.MULTILINE)
 
 
 def test_no_name_has_an_old_word_in_it() -> None:
