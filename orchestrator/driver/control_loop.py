@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from orchestrator.driver.driver import Progress
-from orchestrator.runs.control import Standing
+from orchestrator.runs.control import SavedProgress
 
 _POLL_S = 1.0
 
@@ -20,7 +20,7 @@ class Requests(Protocol):
     @property
     def stopped(self) -> frozenset[str]: ...
     def forget_cancel(self) -> None: ...
-    def write(self, standing: Standing) -> None: ...
+    def write(self, progress: SavedProgress) -> None: ...
 
 
 class Driven(Protocol):
@@ -31,7 +31,7 @@ class Driven(Protocol):
 
 
 class ControlLoop:
-    """Looks for requests every second; writes the standing at the start and with every commit.
+    """Looks for requests every second; writes the progress at the start and with every commit.
 
     A request to stop that was there before is forgotten: it was meant for another driver. Requests to end
     trials hold until the sweep is finished.
@@ -65,4 +65,6 @@ class ControlLoop:
     def _write(self, progress: Progress) -> None:
         ended = progress.kept + progress.ended
         times = self._started_at, time.time()
-        self._requests.write(Standing(progress.trials, ended, progress.steps, progress.steps_left, *times))
+        self._requests.write(
+            SavedProgress(progress.trials, ended, progress.steps, progress.steps_left, *times)
+        )

@@ -61,18 +61,18 @@ def status(path: str | os.PathLike[str], all_trials: bool = False) -> Status:
     with explained(folder.root, "name the directory of a run"):
         driver = folder.owner()
     try:
-        standing, unreadable = Control(folder).standing(), ""
+        progress, unreadable = Control(folder).progress(), ""
     except RunDirectoryError as error:  # all else is known without it
-        standing, unreadable = None, str(error)
-    if standing is None:
+        progress, unreadable = None, str(error)
+    if progress is None:
         return Status(ended, others, None, None, None, driver, run.finished, unreadable)
-    seconds = standing.written_at - standing.started_at
+    seconds = progress.written_at - progress.started_at
     return Status(
         ended,
         others,
-        left=standing.trials - standing.ended,
-        rate=standing.steps / seconds if standing.steps and seconds > 0 else None,
-        committed_s=max(0.0, time.time() - standing.written_at),
+        left=progress.trials - progress.ended,
+        rate=progress.steps / seconds if progress.steps and seconds > 0 else None,
+        committed_s=max(0.0, time.time() - progress.written_at),
         driver=driver,
         finished=run.finished,
     )

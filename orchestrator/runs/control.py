@@ -26,7 +26,7 @@ _STOP = re.compile(r"stop-([0-9a-f]{16})")
 
 
 @dataclass(frozen=True)
-class Standing:
+class SavedProgress:
     """How far a sweep was at its last commit.
 
     Attributes:
@@ -102,11 +102,11 @@ class Control:
         """Removes all requests."""
         self._delete(CONTROL)
 
-    def write(self, standing: Standing) -> None:
+    def write(self, progress: SavedProgress) -> None:
         """Says how far the sweep is."""
-        self._put(PROGRESS, (json.dumps(asdict(standing), indent=1) + "\n").encode())
+        self._put(PROGRESS, (json.dumps(asdict(progress), indent=1) + "\n").encode())
 
-    def standing(self) -> Standing | None:
+    def progress(self) -> SavedProgress | None:
         """How far the sweep was; None if nothing was written yet.
 
         Raises:
@@ -117,7 +117,7 @@ class Control:
         if text is None:
             return None
         try:
-            return Standing.read(text)
+            return SavedProgress.read(text)
         except (ValueError, TypeError, KeyError, RecursionError):
             raise RunDirectoryError(
                 f"{self._folder.path(PROGRESS)} is damaged or of another version; a driver writes it anew"

@@ -35,10 +35,10 @@ def sweep(tmp_path: Path) -> Path:
 
 def left(out: Path) -> tuple[int, int]:
     """Steps and trials that are left by what the run says of itself."""
-    standing = Control(Folder(out)).standing()
-    assert standing
-    assert status(out).left == standing.trials - standing.ended
-    return standing.steps_left, standing.trials - standing.ended
+    progress = Control(Folder(out)).progress()
+    assert progress
+    assert status(out).left == progress.trials - progress.ended
+    return progress.steps_left, progress.trials - progress.ended
 
 
 def test_diverged_trials_leave_no_steps_to_be_done(sweep: Path, tmp_path: Path) -> None:

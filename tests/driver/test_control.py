@@ -23,7 +23,7 @@ from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import InputError, OrchestratorError, RunDirectoryError
 from orchestrator.reports.status import status
-from orchestrator.runs.control import Control, Standing
+from orchestrator.runs.control import Control, SavedProgress
 from orchestrator.runs.digest import digest
 from orchestrator.runs.storage.folder import Folder
 
@@ -179,16 +179,16 @@ def test_every_word_that_is_no_trial_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_standing_is_of_the_last_commit(sweep: Path, tmp_path: Path) -> None:
+def test_saved_progress_is_of_the_last_commit(sweep: Path, tmp_path: Path) -> None:
     before = time.time()
     orchestrator.run(sweep, tmp_path / "run", where=INLINE)
-    standing = Control(Folder(tmp_path / "run")).standing()
-    assert standing is not None
-    assert (standing.trials, standing.ended, standing.steps, standing.steps_left) == (6, 6, 72, 0)
-    assert before <= standing.started_at <= standing.written_at <= time.time()
+    progress = Control(Folder(tmp_path / "run")).progress()
+    assert progress is not None
+    assert (progress.trials, progress.ended, progress.steps, progress.steps_left) == (6, 6, 72, 0)
+    assert before <= progress.started_at <= progress.written_at <= time.time()
 
 
-def test_disk_that_fails_under_requests_and_standing_is_told_in_one_line(
+def test_disk_that_fails_under_requests_and_progress_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -198,11 +198,11 @@ def test_disk_that_fails_under_requests_and_standing_is_told_in_one_line(
     for operation in ("create", "delete", "names", "read"):
         monkeypatch.setattr(Folder, operation, full)
     calls = (
-        lambda: control.write(Standing(1, 0, 0, 1, 0.0, 0.0)),
+        lambda: control.write(SavedProgress(1, 0, 0, 1, 0.0, 0.0)),
         control.cancel,
         control.forget_cancel,
         lambda: control.stopped,
-        control.standing,
+        control.progress,
     )
     for call in calls:
         with pytest.raises(
@@ -236,7 +236,7 @@ def test_status_says_what_it_knows_where_progress_is_damaged(
     assert "finished" in said.output
 
 
-def test_standing_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:
-    standing = Standing(6, 2, 10, 20, 1.0, 2.5)
-    text = json.dumps({**asdict(standing), "more": "x"})
-    assert Standing.read(text.encode()) == standing
+def test_saved_progress_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:
+    progress = SavedProgress(6, 2, 10, 20, 1.0, 2.5)
+    text = json.dumps({**asdict(progress), "more": "x"})
+    assert SavedProgress.read(text.encode()) == progress

@@ -17,7 +17,7 @@ from orchestrator.reports.overhead import overhead
 from orchestrator.reports.query import Frame, QueryError
 from orchestrator.reports.status import status
 from orchestrator.reports.summary import summary
-from orchestrator.runs.control import Control, Standing
+from orchestrator.runs.control import Control, SavedProgress
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.folder import Folder
 from orchestrator.runs.writer import RunWriter
@@ -144,8 +144,10 @@ def test_status_is_that_of_the_last_commit(
     steps: int, rate: float | None, lines: list[str], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.reports.status.time", SimpleNamespace(time=lambda: 200.0))
-    standing = Standing(trials=9, ended=5, steps=steps, steps_left=900, started_at=100.0, written_at=160.0)
-    Control(Folder(out)).write(standing)
+    progress = SavedProgress(
+        trials=9, ended=5, steps=steps, steps_left=900, started_at=100.0, written_at=160.0
+    )
+    Control(Folder(out)).write(progress)
     found = status(out)
     assert (found.left, found.rate, found.committed_s, found.finished) == (4, rate, 40.0, False)
     assert found.ended == {"done": 3, "diverged": 1, "failed": 1}

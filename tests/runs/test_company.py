@@ -16,7 +16,7 @@ import orchestrator
 from orchestrator.api.running import Watcher
 from orchestrator.driver.driver import Progress
 from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
-from orchestrator.runs.control import Control, Standing
+from orchestrator.runs.control import Control, SavedProgress
 from orchestrator.runs.digest import digest
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.folder import Folder
@@ -55,8 +55,8 @@ def test_link_in_the_place_of_a_small_file_is_replaced_by_the_file(
     (tmp_path / "run" / name).symlink_to(victim)
     control = Control(Folder(tmp_path / "run"))
     control.cancel()
-    control.write(Standing(1, 0, 0, 1, 0.0, 0.0))
-    assert (control.cancelled, control.standing()) == (True, Standing(1, 0, 0, 1, 0.0, 0.0))
+    control.write(SavedProgress(1, 0, 0, 1, 0.0, 0.0))
+    assert (control.cancelled, control.progress()) == (True, SavedProgress(1, 0, 0, 1, 0.0, 0.0))
     assert victim.read_text() == "precious"
 
 
