@@ -1,4 +1,4 @@
-"""What can befall a running sweep, each as a function of the scene and the commits to wait for."""
+"""Faults of a running sweep, each a function of the scene and of the number of commits to wait for."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import Any
 from waiting import end
 
 _MOMENT_S = 0.3
-"""A fault comes up to so long after its commit: between two commits, or inside one."""
+"""Longest delay of a fault after its commit, so that it strikes between two commits or inside one."""
 
 _STARTUP_S = 4.0
-"""With no commit to wait for it comes up to so long after the start: in Ray, in the plan, in the lock."""
+"""Longest delay after the start if there is no commit to wait for: inside Ray, the plan or the lock."""
 
 _WITHIN_S = 120.0
 
@@ -35,7 +35,7 @@ class Nodes:
     @classmethod
     @contextmanager
     def up(cls) -> Iterator[Nodes]:
-        """The cluster, for the time of ``with``."""
+        """Starts the cluster; shuts it down when the context ends."""
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 1, "include_dashboard": False}
@@ -51,18 +51,18 @@ class Nodes:
         return str(self.cluster.address)
 
     def lose_one(self) -> None:
-        """Kills the second node with all that runs there; a new one joins."""
+        """Kills the second node with all processes on it; a new node joins."""
         self.cluster.remove_node(self.second, allow_graceful=False)
         self.second = self.cluster.add_node(num_cpus=1)
 
     def workers(self) -> list[int]:
-        """Processes of actors that are up on any node."""
+        """Returns the process ids of running actors on any node."""
         raylets = {node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes()}
         return [pid for pid, parent, title in _processes() if parent in raylets and "ray::Worker" in title]
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:
-    """Number, parent and command line of every process."""
+    """Yields id, parent's id and command line of every process."""
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
@@ -74,7 +74,7 @@ class Scene:
     """A run directory, the command that fills it, and the process of that command while there is one.
 
     Attributes:
-        printed: by all processes so far.
+        printed: output of all processes so far.
     """
 
     out: Path
@@ -85,7 +85,7 @@ class Scene:
     printed: list[str] = field(default_factory=list)
 
     def reach(self, commits: int) -> bool:
-        """Starts the command if it does not run; waits for so many commits more. False if it has ended."""
+        """Starts the command unless it runs; waits for ``commits`` more commits. False if it has ended."""
         if self.process is None:
             self._start()
         first, moment = self._newest(), self.random.uniform(0, _MOMENT_S if commits else _STARTUP_S)
@@ -95,9 +95,9 @@ class Scene:
         return not self.ended
 
     def _start(self) -> None:
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed where its process ends
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed where its process ends
         self.process = subprocess.Popen(
-            self.command, stdout=self._said, stderr=subprocess.STDOUT, start_new_session=True
+            self.command, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
         )
 
     @property
@@ -105,12 +105,12 @@ class Scene:
         """Whether the command has ended by itself."""
         return self.process is not None and self.process.poll() is not None
 
-    def has_said(self, text: str) -> bool:
+    def has_printed(self, text: str) -> bool:
         """Whether the running command has printed ``text``."""
-        return text in os.pread(self._said.fileno(), 1 << 20, 0).decode()
+        return text in os.pread(self._output.fileno(), 1 << 20, 0).decode()
 
     def wait(self, condition: Callable[[], bool], within_s: float = _WITHIN_S) -> None:
-        """Waits for a condition, but not for ever."""
+        """Waits for a condition, at most ``within_s`` seconds."""
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, "it hangs"
@@ -132,26 +132,26 @@ class Scene:
         self._take()
 
     def _take(self) -> str:
-        self._said.seek(0)
-        with self._said:
-            self.printed.append(self._said.read())
+        self._output.seek(0)
+        with self._output:
+            self.printed.append(self._output.read())
         self.process = None
         return self.printed[-1]
 
     def finish(self, within_s: float) -> None:
-        """Runs the command to its end, which must be a good one."""
+        """Runs the command to its end; its exit code must be 0."""
         if self.process is None:
             self._start()
         self.leave(0, within_s=within_s)
 
     def clear(self) -> None:
-        """Ends what still runs."""
+        """Ends the process if it still runs."""
         if self.process is not None:
             end(self.process)
             self._take()
 
     def commits(self) -> list[Path]:
-        """Folders of the complete commits, oldest first."""
+        """Returns the folders of the complete commits, oldest first."""
         return sorted(path.parent for path in self.out.glob("commits/*/complete.json"))
 
     def _newest(self) -> int:
@@ -189,7 +189,7 @@ def driver(scene: Scene, commits: int) -> bool:
 def compaction(scene: Scene, _: int) -> bool:
     """SIGKILL to the driver while it finishes the tables."""
     scene.reach(0)
-    scene.wait(lambda: scene.ended or scene.has_said("finishing the tables"))
+    scene.wait(lambda: scene.ended or scene.has_printed("finishing the tables"))
     if scene.ended:
         return _over(scene)
     time.sleep(scene.random.uniform(0, 0.15))
@@ -198,17 +198,17 @@ def compaction(scene: Scene, _: int) -> bool:
 
 
 def _has_finished(out: Path) -> bool:
-    """Whether a compaction came to its end."""
+    """Returns whether a compaction has ended."""
     return (out / "complete.json").exists() and not (out / "commits").exists()
 
 
 def interrupt(scene: Scene, commits: int) -> bool:
-    """SIGINT to the driver, as Ctrl-C does: it commits what is under way and leaves."""
+    """SIGINT to the driver, as from Ctrl-C: it commits the work in flight and ends."""
     return _signal(scene, commits, signal.SIGINT)
 
 
 def terminate(scene: Scene, commits: int) -> bool:
-    """SIGTERM to the driver, as a batch system does."""
+    """SIGTERM to the driver, as from a batch system."""
     return _signal(scene, commits, signal.SIGTERM)
 
 
@@ -217,12 +217,12 @@ def _signal(scene: Scene, commits: int, number: signal.Signals) -> bool:
         return _over(scene)
     assert scene.process
     scene.process.send_signal(number)
-    scene.leave(0, 128 + number, -number)  # 0: it was done; the last: before or behind the sweep itself
+    scene.leave(0, 128 + number, -number)  # 0: the sweep was done; the last: before or after the sweep itself
     return True
 
 
 def disk(scene: Scene, commits: int) -> bool:
-    """The disk is full until the driver has given up."""
+    """The disk is full until the driver has ended."""
     if os.geteuid():
         return False
     if not scene.reach(commits):
@@ -231,22 +231,22 @@ def disk(scene: Scene, commits: int) -> bool:
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1 << 16))
-    scene.leave(0, 2)  # 0: all that was left to write has fitted in what it freed itself
+    scene.leave(0, 2)  # 0: the last rows fitted in the space that the driver itself had freed
     filler.unlink()
     return "No space left" in scene.printed[-1]
 
 
 def truncate(scene: Scene, commits: int) -> bool:
-    """The driver dies, and a file of the newest commit loses its end."""
+    """The driver dies, and a file of the newest commit is truncated."""
     return _damage(scene, commits, lambda content: content[: scene.random.randrange(len(content))])
 
 
 def flip(scene: Scene, commits: int) -> bool:
-    """The driver dies, and bits of one byte of the newest commit are turned over."""
+    """The driver dies, and bits of one byte of the newest commit are flipped."""
 
     def flipped(content: bytes) -> bytes:
-        place, bits = scene.random.randrange(len(content)), scene.random.randrange(1, 256)
-        return content[:place] + bytes([content[place] ^ bits]) + content[place + 1 :]
+        position, bits = scene.random.randrange(len(content)), scene.random.randrange(1, 256)
+        return content[:position] + bytes([content[position] ^ bits]) + content[position + 1 :]
 
     return _damage(scene, commits, flipped)
 
@@ -263,12 +263,12 @@ def _damage(scene: Scene, commits: int, change: Callable[[bytes], bytes]) -> boo
 
 
 def _has_listed_parts(out: Path) -> bool:
-    """Whether the finished tables count already, and the commits are left-overs."""
+    """Returns whether the finished tables count already, so that the commits are left-overs."""
     return (out / "complete.json").exists()
 
 
 def _over(scene: Scene) -> bool:
-    """The sweep was finished before the fault could come."""
+    """Returns False, as the sweep has finished before the fault."""
     scene.leave(0)
     return False
 
@@ -277,4 +277,4 @@ FAULTS: dict[str, Callable[[Scene, int], bool]] = {
     fault.__name__: fault
     for fault in (worker, node, driver, compaction, interrupt, terminate, disk, truncate, flip)
 }
-"""By name: a function that returns whether there was something to strike."""
+"""Name -> fault; each returns whether it has struck."""

@@ -1,10 +1,11 @@
-"""Damages runs at random and looks at what comes of it: the same results, or a fault that names a file.
+"""Damages runs at random. Reading them must give the same results, or an error that names a file.
 
     python tests/support/fuzz_runs.py ROUNDS [SEED]
 
-Each round copies a run, finished or not, damages one or two of its files (bits flipped, cut, removed,
-doubled, swapped with another one) and uses it. A reader ends with the rows that were written (with some of
-them, if the run is unfinished) or with a RunDirectoryError; so does `run`, after which all rows are there.
+Each round copies a run, finished or not, damages one or two of its files (flips bits, truncates, removes,
+copies or swaps them), then uses the copy. A reader must return the rows that were written (or some of them,
+if the run is unfinished) or raise RunDirectoryError. `run` must complete all rows, or raise
+RunDirectoryError.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def remove(file: Path, _: random.Random) -> None:
 
 
 def double(file: Path, chance: random.Random) -> None:
-    """A copy under the name of another file, or a new one."""
+    """Copies a file over another one, or to a new name."""
     others = [other for other in files(run_of(file)) if other != file]
     shutil.copy(file, chance.choice([*others, file.with_name(f"copy-{file.name}")]))
 
@@ -92,7 +93,7 @@ def files(run: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written to a run."""
+    """A run and the rows that were written to it."""
 
     path: Path
     finished: bool
@@ -100,7 +101,7 @@ class Written:
 
 
 def rows(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """All rows by table, by Arrow and by DuckDB, in order; status is asked as well."""
+    """Reads all rows of each table with Arrow, in order; checks their numbers with DuckDB; calls status."""
     status(path)
     run = Run(path)
     found = {table: run.read(table).to_pylist() for table in TABLES}
@@ -110,7 +111,7 @@ def rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def written(folder: Path) -> list[Written]:
-    """Runs in every state, and what all of them are to become."""
+    """Writes runs in several states. The first is finished, as all of them are in the end."""
     small.finish(folder / "finished", TRIALS)
     for name, begun in (("unfinished", 0), ("growing", 2)):
         if begun:
@@ -129,15 +130,15 @@ def part_of(found: list[Any], whole: list[Any]) -> bool:
     return all(row in whole for row in found)
 
 
-def one_round(run: Written, whole: str, place: Path, chance: random.Random) -> str:
-    """Damages a copy, uses it, says how that ended. Raises AssertionError if anything else was read."""
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(run.path, place)
+def one_round(run: Written, whole: str, copy: Path, chance: random.Random) -> str:
+    """Damages a copy, uses it, returns how that ended. Raises AssertionError if it read other rows."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(run.path, copy)
     for _ in range(chance.choice([1, 1, 2])):
-        chance.choice(DAMAGES)(chance.choice(files(place)), chance)
+        chance.choice(DAMAGES)(chance.choice(files(copy)), chance)
     ended = []
     try:
-        found = rows(place)
+        found = rows(copy)
         same = found == run.tables
         assert same or not run.finished, "a finished run reads otherwise"
         assert all(part_of(found[table], run.tables[table]) for table in TABLES), "rows that nobody wrote"
@@ -145,9 +146,9 @@ def one_round(run: Written, whole: str, place: Path, chance: random.Random) -> s
     except RunDirectoryError:
         ended.append("refused")
     try:
-        Run(place).check_files()
-        small.finish(place, TRIALS)
-        total = digest(Run(place)).total
+        Run(copy).check_files()
+        small.finish(copy, TRIALS)
+        total = digest(Run(copy)).total
         assert total == whole, "other results"
         ended.append("same results")
     except RunDirectoryError:
@@ -156,10 +157,10 @@ def one_round(run: Written, whole: str, place: Path, chance: random.Random) -> s
 
 
 def fuzz(rounds: int, seed: int) -> Counter[str]:
-    """How so many rounds ended.
+    """Runs ``rounds`` rounds and counts how they ended.
 
     Raises:
-        AssertionError: something was read that was not written; the message says in which round.
+        AssertionError: a reader returned rows that were not written; the message names the round.
     """
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
@@ -178,6 +179,6 @@ def fuzz(rounds: int, seed: int) -> Counter[str]:
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    os.fsync = int  # does nothing: no machine is going to fail here
+    os.fsync = int  # does nothing: no machine fails here
     for end, count in fuzz(int(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 0).most_common():
         print(f"{count:7,}  {end}")

@@ -1,4 +1,4 @@
-"""Lets a node join a cluster and leave it, and prints how many workers a growing fleet has each time."""
+"""Adds a node to a cluster and removes it; prints the size of a growing fleet after each change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.fleet import ray as fleets
 
 
 def nothing() -> None:
-    """Prepares nothing."""
+    """Stands for the preparation of a worker; does nothing."""
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def work(fleet: fleets.RayFleet) -> None:
-    """Hands out tasks until the workers of the lost node have been found out."""
+    """Submits tasks until the fleet has noticed the loss of the workers on the lost node."""
 
     def settled() -> bool:
         for _ in range(fleet.idle()):

@@ -1,4 +1,4 @@
-"""An S3 server on loopback: moto's, with a hand on its door."""
+"""An S3 server on loopback: that of moto, with a gate that injects faults and kills drivers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import pytest
 
 BUCKET = "bucket"
 DENIED = "nobody"
-"""Access key of somebody who may do nothing."""
+"""Access key of a user without any permission."""
 
 
 def mortal(point: int) -> str:
-    """An access key: whoever uses it, a process of this number, dies at its change number ``point``."""
+    """Returns an access key for this process: the server kills the process at its change number ``point``."""
     return f"driver.{os.getpid()}.{point}"
 
 
 def faulty(status: int, every: int) -> str:
-    """An access key: of its user's requests each ``every``-th is answered with ``status``.
+    """Returns an access key with faults: every ``every``-th request is answered with ``status``.
 
-    403 and 404 come to what only reads: what is refused to be written is so for good. 500 and 503 take turns.
+    403 and 404 are for reads only, as clients do not retry refused writes. 500 alternates with 503.
     """
     return f"faulty.{status}.{every}"
 
@@ -36,10 +36,10 @@ _FAULTS = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "Sl
 
 
 class Door:
-    """Passes requests on to the store. Kills a driver when its time has come.
+    """Forwards requests to the store, injects faults, and kills drivers.
 
-    Changes are uploads and deletions, counted from 0. At an even number the driver dies before the store
-    hears of it, at an odd one after it has obeyed.
+    Changes are uploads and deletions, counted from 0. At an even number the driver is killed before the store
+    gets the request, at an odd number after the store has executed it.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Door:
         return answer
 
     def _fault(self, key: str, method: str) -> int:
-        """How this request is to fail; 0: it is not."""
+        """Returns the status with which this request fails; 0: it does not fail."""
         status, every = map(int, key.split(".")[1:])
         if status < 500 and method not in ("GET", "HEAD"):
             return 0
@@ -95,7 +95,7 @@ class Door:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The address of a store with an empty bucket ``BUCKET``."""
+    """Serves a store with an empty bucket ``BUCKET``; yields its address."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Silent(WSGIRequestHandler):
@@ -118,7 +118,7 @@ def served() -> Iterator[str]:
 
 
 def environment(url: str) -> dict[str, str]:
-    """What a user of the store sets."""
+    """Returns the environment variables that a user of the store sets."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "anybody",
@@ -130,14 +130,14 @@ def environment(url: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def store_url() -> Iterator[str]:
-    """One store for all tests."""
+    """Address of one store for all tests."""
     with served() as url:
         yield url
 
 
 @pytest.fixture
 def bucket(store_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """URI of a folder of its own for each test; the environment leads to the store."""
+    """URI of a separate folder for each test; the environment has the address of the store."""
     for name, value in environment(store_url).items():
         monkeypatch.setenv(name, value)
     name = re.sub(r"\W+", "-", request.node.name)
