@@ -1,4 +1,8 @@
-"""Rows as Arrow tables: the schema's columns; finished tables have the swept keys beside the trial's id."""
+"""Rows as Arrow tables.
+
+Their columns are those of ``tables.schema``. Finished tables also have the swept keys, next to the trial's
+id.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from orchestrator.tables.rows import KeyColumn, Rows, SavedState
 from orchestrator.tables.schema import SORT, TABLES
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
-"""Arrow type of trial ids and of swept keys that are text: few values, many rows."""
+"""Arrow type of trial ids and of text swept keys: a dictionary, as few values fill many rows."""
 
 _ID = re.compile("[0-9a-f]{16}")
 
@@ -27,14 +31,14 @@ TYPES = {
     "bool": pa.bool_(),
     "int64 list": pa.list_(pa.int64()),
 }
-"""Arrow type of each type of a column."""
+"""Arrow type of each column type."""
 
 STATE = pa.schema([("trial", pa.string()), ("step", pa.int64()), ("vector", pa.list_(pa.float64()))])
-"""Schema of the states of unfinished trials."""
+"""Schema of the table of saved states of unfinished trials."""
 
 
 def table_schema(table: str, keys: Iterable[KeyColumn] = ()) -> pa.Schema:
-    """Schema of ``table``: trial, swept keys, the other columns in the order of ``TABLES``."""
+    """Returns the schema of ``table``: trial, swept keys, other columns in the order of ``TABLES``."""
     types = {**TYPES, "string": TEXT}
     swept = [(name, types[key.type]) for key in keys if (name := key.column(table))]
     own = [(column.name, TYPES[column.type]) for column in TABLES[table] if column.name != "trial"]
@@ -42,33 +46,33 @@ def table_schema(table: str, keys: Iterable[KeyColumn] = ()) -> pa.Schema:
 
 
 def to_arrow(table: str, rows: Rows) -> pa.Table:
-    """The rows of one table, without swept keys.
+    """Returns the rows of one table as an Arrow table, without swept keys.
 
     Raises:
-        ValueError: a column that the table does not have, one of its sort key left out, or an id that
-            is not 16 hexadecimal digits.
+        ValueError: the table has no such column, a column of its sort key is missing, or a trial's id is
+            not 16 hexadecimal digits.
     """
-    given = rows[table]
-    unknown = given.keys() - {column.name for column in TABLES[table]}
-    if unknown or not given.keys() >= set(SORT[table]):
+    columns = rows[table]
+    unknown = columns.keys() - {column.name for column in TABLES[table]}
+    if unknown or not columns.keys() >= set(SORT[table]):
         raise ValueError(f"{table}: unknown columns {sorted(unknown)}, or not all of {SORT[table]} given")
-    trials = _array(given["trial"], "string").dictionary_encode()
-    names = trials.dictionary.to_pylist()
-    if trials.null_count or not all(map(_ID.fullmatch, names)):
+    trials = _array(columns["trial"], "string").dictionary_encode()
+    ids = trials.dictionary.to_pylist()
+    if trials.null_count or not all(map(_ID.fullmatch, ids)):
         raise ValueError(f"{table}: a trial's id must be 16 hexadecimal digits")
-    arrays = {c.name: _array(given[c.name], c.type) for c in TABLES[table] if c.name in given}
+    arrays = {c.name: _array(columns[c.name], c.type) for c in TABLES[table] if c.name in columns}
     return conform(pa.table({**arrays, "trial": trials}), table_schema(table))
 
 
 def states_to_arrow(states: Mapping[str, SavedState]) -> pa.Table:
-    """States as a table of schema ``STATE``."""
+    """Returns saved states as a table of schema ``STATE``."""
     vectors = [np.asarray(state.vector, np.float64) for state in states.values()]
     steps = [state.step for state in states.values()]
     return pa.table([list(states), steps, pa.array(vectors, STATE.field("vector").type)], schema=STATE)
 
 
 def conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
-    """``data`` with the columns and types of ``schema``; what it lacks is null."""
+    """Returns ``data`` with the columns and types of ``schema``; missing columns are null."""
     if data.schema.equals(schema):
         return data
     present = set(data.column_names)
@@ -81,19 +85,19 @@ def conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def put(data: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """``data`` with other values in one of its columns."""
+def replace_column(data: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Returns ``data`` with the column ``name`` replaced by ``column``."""
     index = data.column_names.index(name)
     return data.set_column(index, data.schema.field(name), column)
 
 
-def plain(schema: pa.Schema) -> pa.Schema:
-    """``schema`` with text in place of dictionaries of text."""
+def plain_text(schema: pa.Schema) -> pa.Schema:
+    """Returns ``schema`` with plain text instead of dictionaries of text."""
     return pa.schema([field.with_type(pa.string()) if field.type == TEXT else field for field in schema])
 
 
 def trial_numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
-    """Trial ids as numbers, uint64 [rows]: their order is that of the ids."""
+    """Returns trial ids as numbers, uint64 [rows]. They sort in the same order as the ids."""
     if isinstance(column, pa.ChunkedArray):
         chunks = [trial_numbers(chunk) for chunk in column.chunks]
         return np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
@@ -105,7 +109,7 @@ def trial_numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 def order_by(data: pa.Table, names: Sequence[str]) -> pa.Array:
-    """Positions of the rows of ``data`` in the order of the columns ``names``."""
+    """Returns the indices that sort the rows of ``data`` by the columns ``names``."""
     columns = {
         name: trial_numbers(data.column(name)) if name == "trial" else data.column(name) for name in names
     }
@@ -117,20 +121,23 @@ def _array(values: NDArray[Any] | Sequence[Any], type_: str) -> pa.Array:
         offsets = np.arange(len(values) + 1, dtype=np.int32) * np.int32(values.shape[1])
         return pa.ListArray.from_arrays(offsets, pa.array(values.ravel(), pa.int64()))
     if isinstance(values, np.ndarray) and values.dtype.kind in "SU":
-        return _texts(values)
+        return _text_array(values)
     return pa.array(values, TYPES[type_], from_pandas=True)
 
 
-def _texts(values: NDArray[np.str_] | NDArray[np.bytes_]) -> pa.Array:
-    """Text of NumPy, which fills each place with zeros: all at once, as Arrow goes letter by letter."""
+def _text_array(values: NDArray[np.str_] | NDArray[np.bytes_]) -> pa.Array:
+    """Converts NumPy text, whose items are padded with zeros, in whole-array steps.
+
+    Arrow's own conversion goes letter by letter.
+    """
     unit = np.dtype(np.uint8 if values.dtype.kind == "S" else np.uint32)
-    letters = np.ascontiguousarray(values).view(unit).reshape(len(values), values.itemsize // unit.itemsize)
-    if unit != np.uint8 and letters.size and letters.max() > 127:
-        return _texts(np.char.encode(values.astype(np.str_), "utf-8"))
+    codes = np.ascontiguousarray(values).view(unit).reshape(len(values), values.itemsize // unit.itemsize)
+    if unit != np.uint8 and codes.size and codes.max() > 127:
+        return _text_array(np.char.encode(values.astype(np.str_), "utf-8"))
     stops = np.cumsum(np.strings.str_len(values), dtype=np.int32)
     offsets = np.concatenate([np.zeros(1, np.int32), stops])
-    used = letters[letters != 0].astype(np.uint8)
-    if len(used) != (stops[-1] if len(stops) else 0):  # zeros inside a text
+    used = codes[codes != 0].astype(np.uint8)
+    if len(used) != (stops[-1] if len(stops) else 0):  # a text with zeros inside
         return pa.array(values.astype(np.str_), pa.string())
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(used))
 
@@ -139,7 +146,7 @@ def _convert(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
     if column.type == type_:
         return column
     if type_ in (TEXT, pa.string()) and pa.types.is_primitive(column.type):
-        key = KeyColumn("", "string")  # a number, from a time when all values of this key were numbers
+        key = KeyColumn("", "string")  # numbers written when all values of this key were numbers
         texts = [key.convert(value) for value in column.to_pylist()]
         column = pa.chunked_array([pa.array(texts, pa.string())])
     return column.dictionary_encode() if type_ == TEXT else column.cast(type_)

@@ -1,8 +1,8 @@
-"""Finishing a run: its rows sorted into parts, with the swept keys of the whole sweep attached.
+"""Compaction: sorts the rows of a run into finished parts and attaches the swept keys of the sweep.
 
-An external sort by ranges of trial ids. Ids are hashes, so equal ranges hold about equally many rows;
-a range that does not fit in memory is cut again. A row is read and written once per cut and once for
-its part, however large the run.
+This is an external sort by ranges of trial ids. Ids are hashes, so ranges of equal width hold about equally
+many rows. A range that does not fit in memory is cut again. However large the run is, a row is read and
+written once per cut and once for its part.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.runs import rowfiles
-from orchestrator.runs.arrow import conform, order_by, plain, put, table_schema, trial_numbers
+from orchestrator.runs.arrow import conform, order_by, plain_text, replace_column, table_schema, trial_numbers
 from orchestrator.runs.commits import NO_TRIALS
-from orchestrator.runs.keys import KEYS, Swept, key_schema, key_table
+from orchestrator.runs.keys import KEYS, SweptKeys, key_schema, key_table
 from orchestrator.runs.manifest import COMPLETE, SCRATCH, Complete, RunInfo, Snapshot
 from orchestrator.runs.parts import PART_BYTES, write_parts
 from orchestrator.runs.storage.base import RowFile, Storage
@@ -28,22 +28,25 @@ from orchestrator.tables.rows import KeyColumn, KeyValue
 from orchestrator.tables.schema import SORT, TABLES
 
 MEMORY_BYTES = 4 << 20
-"""What the rows of one table in one range may take; sorting them takes about four times that."""
+"""Most memory for the rows of one table in one range; sorting them needs about four times as much."""
 
-_PLANNED = 1 << 12
-"""Trials of the plan that are held as Python objects at once."""
+_PLAN_ROWS = 1 << 12
+"""Trials of the plan that are in memory as Python objects at the same time."""
 
-PIECES = 64
-"""Pieces of one cut, at most: so many files are open at once."""
+MAX_PIECES = 64
+"""Most pieces per cut, and so most files that are open at the same time."""
 
 _INDEX = "index in the plan"
-"""Column of these: the trial's index; null if the plan does not name the trial. No swept key has a name with
-spaces."""
+"""Scratch column: index of the trial in the plan; null if the plan does not name the trial.
+
+No swept key has a name with spaces, so none collides with this one.
+"""
 
 PlannedKeys = Iterable[tuple[str, Sequence[KeyValue]]]
-"""Every trial of the sweep with the values of its swept keys."""
+"""Each trial of the sweep with the values of its swept keys."""
 
 Files = Mapping[str, Sequence[RowFile]]
+"""Table -> its files."""
 
 
 def compact(
@@ -54,28 +57,29 @@ def compact(
     plan: PlannedKeys,
     memory_bytes: int = MEMORY_BYTES,
     part_bytes: int = PART_BYTES,
-    gone: NDArray[np.uint64] = NO_TRIALS,
+    dropped: NDArray[np.uint64] = NO_TRIALS,
     tables: Sequence[str] = tuple(TABLES),
 ) -> Complete:
-    """Sorts all rows of ended trials into a new generation of parts and lists it.
+    """Sorts all rows of ended trials into a new generation of parts and lists these parts.
 
-    Rows of a trial without a row in ``trials`` are left out: its state goes with the commits, so it
-    would start again from step 0. A trial that ``plan`` does not name keeps the swept keys that it has, and
-    is no longer current.
+    Rows of a trial without a row in `trials` are left out. The state of such a trial is removed with the
+    commits, so the trial would start again from step 0. A trial that ``plan`` does not name keeps its swept
+    keys and is no longer current.
 
     Args:
-        sweep: SHA-256 of the sweep file whose swept keys are attached to all tables then.
-        part_bytes: size of a file of a finished table, about.
-        gone: numbers of ended trials whose rows are left out as well.
-        tables: that get new parts, `trials` among them; the others keep those they have.
+        sweep: SHA-256 of the sweep file whose swept keys all tables have afterwards.
+        memory_bytes: most memory for the rows of one table in one range.
+        part_bytes: approximate size of a file of a finished table.
+        dropped: numbers of ended trials whose rows are left out as well.
+        tables: the tables that get new parts, `trials` among them; the others keep their parts.
     """
-    compaction = _Compaction(folder, info.keys, gone, memory_bytes, tables)
-    _give_back()
+    compaction = _Compaction(folder, info.keys, dropped, memory_bytes, tables)
+    _release_memory()
     folder.delete(SCRATCH)
     try:
         return _write(folder, run, info, sweep, compaction.rows(run, plan), part_bytes, tables)
     except OSError:
-        with suppress(OSError):  # the next try begins anew, but a full disk needs the room
+        with suppress(OSError):  # the next attempt starts over, but a full disk needs the space
             folder.delete(SCRATCH)
         raise
 
@@ -92,7 +96,9 @@ def _write(
     generation = run.complete.generation + 1 if run.complete else 1
     schemas = {table: table_schema(table, info.keys) for table in tables}
     conforming = ((table, conform(data, schemas[table])) for table, data in rows)
-    kept = {name: record for name, record in run.parts.items() if PurePath(name).parts[0] not in tables}
+    kept = {
+        name: fingerprint for name, fingerprint in run.parts.items() if PurePath(name).parts[0] not in tables
+    }
     written = write_parts(folder, generation, schemas, conforming, part_bytes)
     complete = Complete(generation, run.last, sweep, kept | written)
     folder.replace(COMPLETE, complete.dump(info))
@@ -103,28 +109,28 @@ def _write(
 class _Compaction:
     folder: Storage
     keys: tuple[KeyColumn, ...]
-    gone: NDArray[np.uint64]
+    dropped: NDArray[np.uint64]
     memory_bytes: int
     tables: Sequence[str]
 
     def rows(self, run: Snapshot, plan: PlannedKeys) -> Iterator[tuple[str, pa.Table]]:
-        """The rows of each table in order, in portions that fit in memory."""
+        """Yields the sorted rows of each table, in portions that fit in memory."""
         files = {table: run.files(table) for table in self.tables}
-        files[KEYS] = [self.write_keys(plan), *run.files(KEYS)]  # of a trial in both, the plan's row counts
+        files[KEYS] = [self.write_keys(plan), *run.files(KEYS)]  # the plan comes first: its keys win
         for piece in self.ranges(files, 0, 1 << 64):
             yield from self._sorted_piece(piece)
-            _give_back()
+            _release_memory()
 
     def write_keys(self, plan: PlannedKeys) -> RowFile:
-        """Streams the plan's swept keys into a file, so that they need not fit in memory either."""
+        """Streams the swept keys of the plan into a scratch file, as they may not fit in memory."""
         name = f"{SCRATCH}/{KEYS}{rowfiles.ARROW}"
         rowfiles.write(self.folder, name, self._schema(KEYS), self._key_tables(plan))
         return RowFile(name)
 
     def ranges(self, files: Files, low: int, width: int) -> Iterator[Files]:
-        """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory, in order.
+        """Cuts the rows of trials low … low + width - 1 into ranges that fit in memory; yields them in order.
 
-        One trial is never cut, and ranges where none has ended are left out.
+        The rows of one trial always stay together. Ranges without ended trials are left out.
         """
         size = max(rowfiles.memory(self.folder, names) for names in files.values())
         trials = rowfiles.count(self.folder, files["trials"])
@@ -134,7 +140,7 @@ class _Compaction:
             yield from self._cut(files, low, width, size)
 
     def _cut(self, files: Files, low: int, width: int, size: int) -> Iterator[Files]:
-        pieces = min(PIECES, 1 + 2 * size // self.memory_bytes)  # half full: ids scatter
+        pieces = min(MAX_PIECES, 1 + 2 * size // self.memory_bytes)  # about half full, as ids scatter
         step = -(-width // pieces)
         folder_name = f"{SCRATCH}/{low:016x}-{width:x}"
         for table, names in files.items():
@@ -144,16 +150,16 @@ class _Compaction:
         self.folder.delete(folder_name)
 
     def _sorted_piece(self, files: Files) -> Iterator[tuple[str, pa.Table]]:
-        swept = Swept.of(self._read(files, KEYS))
-        ended = np.setdiff1d(trial_numbers(self._read(files, "trials")["trial"]), self.gone)
+        swept = SweptKeys.of(self._read(files, KEYS))
+        ended = np.setdiff1d(trial_numbers(self._read(files, "trials")["trial"]), self.dropped)
         for table in self.tables:
             yield table, self._sorted(table, self._read(files, table), swept, ended)
 
-    def _sorted(self, table: str, data: pa.Table, swept: Swept, ended: NDArray[np.uint64]) -> pa.Table:
+    def _sorted(self, table: str, data: pa.Table, swept: SweptKeys, ended: NDArray[np.uint64]) -> pa.Table:
         order = order_by(data, SORT[table]).to_numpy()
-        counted = np.isin(trial_numbers(data["trial"]), ended)
-        rows = swept.attach(table, self.keys, data.take(order[counted[order]]))
-        return _marked(rows, swept) if table == "trials" else rows
+        kept = np.isin(trial_numbers(data["trial"]), ended)
+        rows = swept.attach(table, self.keys, data.take(order[kept[order]]))
+        return _mark(rows, swept) if table == "trials" else rows
 
     def _scatter(self, table: str, names: Sequence[RowFile], low: int, step: int, folder_name: str) -> None:
         schema = self._schema(table)
@@ -167,7 +173,7 @@ class _Compaction:
                         name = f"{folder_name}/{piece:02d}/{table}{rowfiles.ARROW}"
                         files[piece], _ = stack.enter_context(rowfiles.writer(self.folder, name, schema))
                     rowfiles.append(files[piece], data)
-                _give_back()
+                _release_memory()
 
     def _pieces(self, folder_name: str, piece: int) -> Files:
         present = self.folder.names(f"{folder_name}/{piece:02d}")
@@ -179,7 +185,7 @@ class _Compaction:
 
     def _key_tables(self, plan: PlannedKeys) -> Iterator[pa.Table]:
         trials, first = iter(plan), 0
-        while chunk := list(islice(trials, _PLANNED)):
+        while chunk := list(islice(trials, _PLAN_ROWS)):
             swept = key_table(self.keys[: len(chunk[0][1])], chunk)
             indices = pa.array(range(first, first + len(chunk)))
             yield conform(swept.append_column(_INDEX, indices), self._schema(KEYS))
@@ -190,16 +196,16 @@ class _Compaction:
         return pa.concat_tables([schema.empty_table(), *rowfiles.read(self.folder, files[table], schema)])
 
     def _schema(self, table: str) -> pa.Schema:
-        # Dictionaries would be written in full with every piece of a table: plain text until the end.
+        # Plain text in scratch files: each piece of a table would repeat its dictionary in full.
         if table == KEYS:
             return key_schema(self.keys).append(pa.field(_INDEX, pa.int64()))
-        return plain(table_schema(table, self.keys))
+        return plain_text(table_schema(table, self.keys))
 
 
-def _marked(trials: pa.Table, swept: Swept) -> pa.Table:
-    """Rows of `trials` with what the plan says of each: its index, and whether it is current."""
+def _mark(trials: pa.Table, swept: SweptKeys) -> pa.Table:
+    """Sets ``index`` and ``current`` in rows of `trials`, as the plan has them."""
     index = swept.table[_INDEX].take(swept.find(trials["trial"]))
-    return put(put(trials, "index", index), "current", index.is_valid())
+    return replace_column(replace_column(trials, "index", index), "current", index.is_valid())
 
 
 def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa.Table]]:
@@ -210,6 +216,6 @@ def _split(data: pa.Table, pieces: NDArray[np.uint64]) -> Iterator[tuple[int, pa
         yield int(piece), data.slice(start, stop - start)
 
 
-def _give_back() -> None:
-    """Arrow's allocator would keep what it no longer needs, some 50 MB."""
+def _release_memory() -> None:
+    """Returns unused memory to the system; Arrow's allocator would keep some 50 MB."""
     pa.default_memory_pool().release_unused()

@@ -1,4 +1,4 @@
-"""Whether rows that were computed again have the bits of those that a run holds."""
+"""Compares rows that were computed again with those in a run, bit by bit."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from orchestrator.tables.rows import Rows
 from orchestrator.tables.schema import SORT, TABLES
 
 _ORDER = ("steps", "gradients", "parameters", "trials")
-"""What differs first in time is named first; of one step, the whole gradient before its groups."""
+"""Order of the tables among differences in one step: the whole gradient before its groups."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first value of a trial that is not the same.
+    """The first value of a trial that differs.
 
     Attributes:
-        position: the row in its table, e.g. ``step 3, group layer0``; "" for the one row of `trials`.
-        column: its name; "rows" if one side has rows that the other has not.
-        committed, computed: the value in the run, and now.
+        position: the row in its table, e.g. ``step 3, group layer0``; "" for the single row of `trials`.
+        column: name of the column; "rows" if one side has more rows than the other.
+        committed, computed: the value in the run, and the value computed now.
     """
 
     trial: str
@@ -43,7 +43,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Mismatch:
     row: int
     step: float
     column: str
@@ -51,14 +51,14 @@ class _Found:
 
 
 def committed(run: Run, trials: Sequence[str]) -> dict[str, pa.Table]:
-    """All that a run holds of these trials, by table; nothing else is fetched.
+    """Returns all rows of these trials in a run, by table; keeps no other rows in memory.
 
-    A column that a version before this one did not record is left out.
+    Columns that an older version did not write are left out.
     """
-    return {table: _kept(run, table, run.of_trials(table, trials)) for table in TABLES}
+    return {table: _recorded_columns(run, table, run.of_trials(table, trials)) for table in TABLES}
 
 
-def _kept(run: Run, table: str, rows: pa.Table) -> pa.Table:
+def _recorded_columns(run: Run, table: str, rows: pa.Table) -> pa.Table:
     kept = run.columns(table) or frozenset(rows.column_names)
     return rows.select([name for name in rows.column_names if name in kept])
 
@@ -67,27 +67,27 @@ def first_difference(trial: str, held: Mapping[str, pa.Table], rows: Rows) -> Di
     """Compares the deterministic columns of one trial bit by bit.
 
     Args:
-        held: as ``committed`` returns it.
-        rows: of the same trial, computed again.
+        held: tables of the run, as ``committed`` returns them.
+        rows: rows of the same trial, computed again.
 
     Returns:
-        The difference in the earliest step; of that, the first table and column. None if all is equal.
+        The difference in the earliest step, there in the first table and column. None if all bits are equal.
     """
-    found = []
+    differences = []
     for rank, table in enumerate(_ORDER):
         old = held[table].filter(pc.equal(held[table]["trial"].cast(pa.string()), trial))
-        old = _sorted(table, conform(old, _part(table_schema(table), old.column_names)))
+        old = _sorted(table, conform(old, _subschema(table_schema(table), old.column_names)))
         new = _sorted(table, _computed(table, rows))
-        if (first := _first(table, old, new)) is not None:
+        if (first := _first_mismatch(table, old, new)) is not None:
             longer = old if old.num_rows > new.num_rows else new
-            found.append((first.step, rank, table, _position(table, longer, first.row), first))
-    if not found:
+            differences.append((first.step, rank, table, _position(table, longer, first.row), first))
+    if not differences:
         return None
-    _, _, table, position, first = min(found, key=lambda entry: entry[:2])
-    return Difference(trial, table, position, first.column, *map(_shown, first.values))
+    _, _, table, position, first = min(differences, key=lambda entry: entry[:2])
+    return Difference(trial, table, position, first.column, *map(_text, first.values))
 
 
-def _part(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+def _subschema(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     return pa.schema([field for field in schema if field.name in names])
 
 
@@ -99,14 +99,16 @@ def _sorted(table: str, data: pa.Table) -> pa.Table:
     return data.take(order_by(data, SORT[table]))
 
 
-def _first(table: str, old: pa.Table, new: pa.Table) -> _Found | None:
-    """The difference in the first row that has one."""
+def _first_mismatch(table: str, old: pa.Table, new: pa.Table) -> _Mismatch | None:
+    """Returns the mismatch in the first row that has one; None if both tables are equal."""
     common = min(old.num_rows, new.num_rows)
     row, column = common, ""
     promised = (column.name for column in TABLES[table] if column.deterministic)
     for name in (name for name in promised if name in old.column_names):
-        one, other = _bits(old[name])[:row], _bits(new[name])[:row]
-        position = next((k for k, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), row)
+        old_bits, new_bits = _bits(old[name])[:row], _bits(new[name])[:row]
+        position = next(
+            (k for k, pair in enumerate(zip(old_bits, new_bits, strict=True)) if pair[0] != pair[1]), row
+        )
         if position < row:
             row, column = position, name
     if column:
@@ -117,16 +119,16 @@ def _first(table: str, old: pa.Table, new: pa.Table) -> _Found | None:
         return None
     longer = old if old.num_rows > new.num_rows else new
     step = longer["step"][row].as_py() if "step" in longer.column_names else math.inf
-    return _Found(row, step, column, values)
+    return _Mismatch(row, step, column, values)
 
 
 def _bits(column: pa.ChunkedArray) -> list[Any]:
-    """Values that are equal where the bits are: numbers by their pattern, so that -0.0 is not 0.0."""
+    """Returns values that are equal if their bits are: floats as bit patterns, so -0.0 is not 0.0."""
     if not pa.types.is_floating(column.type):
         return list(column.to_pylist())
     present = column.is_valid().to_numpy()
     patterns = column.fill_null(0.0).to_numpy().view(np.int64)
-    return [bits if there else None for bits, there in zip(patterns.tolist(), present, strict=True)]
+    return [bits if valid else None for bits, valid in zip(patterns.tolist(), present, strict=True)]
 
 
 def _position(table: str, data: pa.Table, row: int) -> str:
@@ -134,5 +136,5 @@ def _position(table: str, data: pa.Table, row: int) -> str:
     return ", ".join(f"{name} {data[name][row].as_py()}" for name in named)
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return "null" if value is None else repr(value)

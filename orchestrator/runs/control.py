@@ -1,11 +1,11 @@
-"""What goes between the driver of a run and whoever looks at it: requests in, its standing out.
+"""Requests to the driver of a run, and the progress that it reports.
 
-    control/cancel       commit what is under way, then stop
+    control/cancel       commit the work in flight, then stop
     control/stop-<id>    end this trial
-    progress.json        how far the sweep is; written with every commit
+    progress.json        progress of the sweep; written with every commit
 
-All are small files that are written in one step. Only the driver removes requests. What the disk or the store
-refuses is a RunDirectoryError.
+All are small files, each written in one step. Only the driver removes requests. An operation that the disk
+or the store refuses raises RunDirectoryError.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.runs.storage.base import SAFE, Storage, explained
+from orchestrator.runs.storage.base import RESUME, Storage, explained
 
 CONTROL = "control"
 PROGRESS = "progress.json"
@@ -27,15 +27,15 @@ _STOP = re.compile(r"stop-([0-9a-f]{16})")
 
 @dataclass(frozen=True)
 class SavedProgress:
-    """How far a sweep was at its last commit.
+    """Progress of a sweep at its last commit.
 
     Attributes:
-        trials: of the sweep.
-        ended: trials of the sweep that need nothing more.
-        steps: trial-steps since ``started_at``.
+        trials: number of trials of the sweep.
+        ended: number of its trials that need no more steps.
+        steps: trial-steps done since ``started_at``.
         steps_left: trial-steps still to be done.
-        started_at: when this driver began, in seconds since 1970.
-        written_at: when this was written, likewise.
+        started_at: when this driver started, in seconds since 1970.
+        written_at: when this progress was written, in seconds since 1970.
     """
 
     trials: int
@@ -47,15 +47,15 @@ class SavedProgress:
 
     @classmethod
     def read(cls, text: bytes) -> Self:
-        """From what ``Control.write`` has written.
+        """Parses what ``Control.write`` has written.
 
         Raises:
-            ValueError, TypeError, KeyError: it is anything else.
+            ValueError, TypeError, KeyError: the text is something else.
         """
         values = json.loads(text)
         kinds = {field.name: int if field.type == "int" else (int, float) for field in fields(cls)}
-        if odd := [name for name, kind in kinds.items() if not _is_number(values[name], kind)]:
-            raise ValueError(odd[0])
+        if wrong := [name for name, kind in kinds.items() if not _is_number(values[name], kind)]:
+            raise ValueError(wrong[0])
         return cls(**{name: values[name] for name in kinds})
 
 
@@ -64,7 +64,7 @@ def _is_number(value: Any, kind: Any) -> bool:
 
 
 class Control:
-    """The requests in a run, and its standing.
+    """The requests in a run directory, and its progress file.
 
     Example::
 
@@ -76,23 +76,23 @@ class Control:
 
     def cancel(self) -> None:
         """Asks the driver to commit and stop."""
-        self._put(f"{CONTROL}/{_CANCEL}", b"")
+        self._replace(f"{CONTROL}/{_CANCEL}", b"")
 
     def stop(self, trials: Iterable[str]) -> None:
-        """Asks the driver to end these trials."""
+        """Asks the driver to end single trials."""
         for trial in trials:
-            self._put(f"{CONTROL}/stop-{trial}", b"")
+            self._replace(f"{CONTROL}/stop-{trial}", b"")
 
     @property
     def cancelled(self) -> bool:
-        """Whether the driver is asked to stop."""
+        """Whether there is a request to stop the sweep."""
         return _CANCEL in self._names()
 
     @property
     def stopped(self) -> frozenset[str]:
-        """The trials that are to end."""
-        found = (_STOP.fullmatch(name) for name in self._names())
-        return frozenset(match[1] for match in found if match)
+        """Ids of the trials with a request to end."""
+        matches = (_STOP.fullmatch(name) for name in self._names())
+        return frozenset(match[1] for match in matches if match)
 
     def forget_cancel(self) -> None:
         """Removes the request to stop."""
@@ -103,16 +103,16 @@ class Control:
         self._delete(CONTROL)
 
     def write(self, progress: SavedProgress) -> None:
-        """Says how far the sweep is."""
-        self._put(PROGRESS, (json.dumps(asdict(progress), indent=1) + "\n").encode())
+        """Writes the progress of the sweep."""
+        self._replace(PROGRESS, (json.dumps(asdict(progress), indent=1) + "\n").encode())
 
     def progress(self) -> SavedProgress | None:
-        """How far the sweep was; None if nothing was written yet.
+        """Reads the progress of the sweep; None if none was written yet.
 
         Raises:
-            RunDirectoryError: what was written is damaged, or of another version.
+            RunDirectoryError: the file is damaged, or of another version.
         """
-        with explained(self._folder.root, SAFE):
+        with explained(self._folder.root, RESUME):
             text = self._folder.read(PROGRESS)
         if text is None:
             return None
@@ -120,17 +120,17 @@ class Control:
             return SavedProgress.read(text)
         except (ValueError, TypeError, KeyError, RecursionError):
             raise RunDirectoryError(
-                f"{self._folder.path(PROGRESS)} is damaged or of another version; a driver writes it anew"
+                f"{self._folder.path(PROGRESS)} is damaged or of another version; a driver rewrites it"
             ) from None
 
     def _names(self) -> list[str]:
-        with explained(self._folder.root, SAFE):
+        with explained(self._folder.root, RESUME):
             return self._folder.names(CONTROL)
 
-    def _put(self, name: str, content: bytes) -> None:
-        with explained(self._folder.root, SAFE):
+    def _replace(self, name: str, content: bytes) -> None:
+        with explained(self._folder.root, RESUME):
             self._folder.replace(name, content)
 
     def _delete(self, name: str) -> None:
-        with explained(self._folder.root, SAFE):
+        with explained(self._folder.root, RESUME):
             self._folder.delete(name)

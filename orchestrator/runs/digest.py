@@ -1,4 +1,4 @@
-"""The digest of a run: equal for equal results, however they were computed and stored."""
+"""The digest of a run: equal results have equal digests, however they were computed and stored."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from orchestrator.runs.arrow import order_by, trial_numbers
 from orchestrator.runs.reader import Run
 from orchestrator.tables.schema import SORT, TABLES
 
-_ROWS = 1 << 16  # hashed at a time; part of the definition, as each piece begins with what is null
+_ROWS = 1 << 16
+"""Rows hashed per block. Part of the definition of the digest, as each block begins with its null mask."""
 
-_LARGE = {pa.string(): pa.large_string(), pa.list_(pa.int64()): pa.large_list(pa.int64())}  # beyond 2 GiB
+_LARGE = {pa.string(): pa.large_string(), pa.list_(pa.int64()): pa.large_list(pa.int64())}
+"""Types with 64-bit offsets, for columns of more than 2 GiB."""
 
 
 @dataclass(frozen=True)
 class Digest:
-    """SHA-256, hexadecimal, over the deterministic columns.
+    """SHA-256 over the deterministic columns, hexadecimal.
 
     Attributes:
         tables: table -> digest of its swept keys and deterministic columns.
-        total: digest of those.
+        total: digest of the digests of all tables.
     """
 
     tables: dict[str, str]
@@ -34,23 +36,23 @@ class Digest:
 
 
 def digest(run: Run) -> Digest:
-    """Digest of values, sorted by each table's sort key; one column at a time is in memory.
+    """Computes the digest of a run from its values, with the rows of each table in order of its sort key.
 
-    Neither the order of rows and columns nor files, row groups and dictionaries take part, nor any row of a
-    trial that has ended and is not repeatable.
+    The order of rows and columns does not affect the digest, nor do files, row groups and dictionaries. Rows
+    of ended trials that are not repeatable are left out. One column at a time is in memory.
     """
     ended = run.read("trials", ["trial", "repeatable"])
-    others = trial_numbers(ended.filter(pc.invert(ended["repeatable"]))["trial"])
-    tables = {table: _table(run, table, others) for table in TABLES}
+    unrepeatable = trial_numbers(ended.filter(pc.invert(ended["repeatable"]))["trial"])
+    tables = {table: _table(run, table, unrepeatable) for table in TABLES}
     return Digest(tables, hashlib.sha256("".join(tables.values()).encode()).hexdigest())
 
 
-def _table(run: Run, table: str, others: NDArray[np.uint64]) -> str:
-    """That of one table, without the rows of these trials."""
+def _table(run: Run, table: str, unrepeatable: NDArray[np.uint64]) -> str:
+    """Computes the digest of one table without the rows of unrepeatable trials."""
     left_out = {column.name for column in TABLES[table] if not column.deterministic}
     keys = run.read(table, SORT[table])
     order = order_by(keys, SORT[table])
-    order = order.filter(pa.array(~np.isin(trial_numbers(keys["trial"]), others)).take(order))
+    order = order.filter(pa.array(~np.isin(trial_numbers(keys["trial"]), unrepeatable)).take(order))
     sha = hashlib.sha256()
     for name in sorted(set(run.schema(table).names) - left_out):
         column = run.read(table, [name])[name]
@@ -64,7 +66,7 @@ def _table(run: Run, table: str, others: NDArray[np.uint64]) -> str:
 
 
 def _bytes(column: pa.Array) -> Iterator[bytes]:
-    """A column's content, little-endian: which values are there, how long they are, what they are."""
+    """Yields the bytes of a column, little-endian: which values are valid, their lengths, the values."""
     yield column.is_valid().cast(pa.uint8()).to_numpy().tobytes()
     if pa.types.is_large_list(column.type):
         yield _numbers(pc.list_value_length(column))

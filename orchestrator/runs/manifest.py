@@ -1,13 +1,15 @@
-"""What a run says about itself: its marker, the markers of its commits, the list of its finished parts.
+"""The markers of a run: of the run itself, of its commits, and of its finished parts.
 
-    run.json                     whose run this is; written first, a folder without it is no run
-    commits/000042/complete.json this commit's files; written last, a commit without it does not exist
-    complete.json                the parts of the finished tables and the last commit that went into them
+    run.json                     identity of the run; written first, a folder without it is not a run
+    commits/000042/complete.json files of this commit; written last, a commit without it does not exist
+    complete.json                parts of the finished tables, and the last commit that they contain
 
-Every commit says which one it follows. The commits that count are the chain from the finished part's
-last commit on: a merged commit stands where those stood that it replaces, and what comes after a
-missing or damaged commit is not reached, so that rows and states always fit together. Markers carry a hash of
-their own content: a damaged ``run.json`` or list is refused, the marker of a commit counts as none.
+Each commit names the commit that it follows. The commits that count form a chain, which starts after the last
+commit in the finished parts. A merged commit follows the commit that the first of its originals followed. The
+chain ends before a missing or damaged commit, so rows and states always fit together.
+
+Markers carry a hash of their own content. A damaged ``run.json`` or list of parts is refused. A commit with a
+damaged marker counts as unmarked.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from typing import Any, Self, TypeVar, cast, get_args
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.runs.storage import markers
-from orchestrator.runs.storage.base import FileRecord, RowFile, Storage
+from orchestrator.runs.storage.base import Fingerprint, RowFile, Storage
 from orchestrator.tables.rows import KeyColumn, KeyType
 
 FORMAT, UNHASHED = 3, 1
-"""Version of the layout of a run directory; and the first one, whose markers and pages carry no hashes. Up to
-format 2 each row of a commit carried the swept keys of its trial, and commits had no table of keys."""
+"""Current version of the layout of a run directory, and the first version.
+
+In format 1 markers and pages have no hashes. Up to format 2 each row of a commit had the swept keys of its
+trial, and commits had no table of keys.
+"""
 
 RUN = "run.json"
 SWEEP = "sweep.yaml"
@@ -32,10 +37,13 @@ COMPLETE = "complete.json"
 COMMITS = "commits"
 SCRATCH = "compacting"
 FANOUT = 16
-"""So many commits of one level are merged into one of the next: each row is rewritten log16 n times."""
+"""Number of commits of one level that are merged into one of the next level.
+
+With n commits, each row is rewritten log16 n times.
+"""
 
 UNNUMBERED = 0
-"""In the place of a commit's number, which markers of format 1 do not say."""
+"""Number of a commit whose marker has none, as in format 1."""
 
 Parsed = TypeVar("Parsed")
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
@@ -43,12 +51,13 @@ _MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Whose run a directory holds.
+    """Identity of the run in a directory.
 
     Attributes:
-        record: what the traces keep, canonical JSON.
-        versions: of the package and of the libraries that compute.
-        keys: the swept keys, also those of earlier sweeps of this name.
+        name: name of the sweep.
+        record: what the traces keep, as canonical JSON.
+        versions: versions of the package and of the libraries that compute.
+        keys: the swept keys, including those of earlier sweeps of this name.
         format: version of the layout.
     """
 
@@ -59,7 +68,7 @@ class RunInfo:
     format: int = FORMAT
 
     def dump(self) -> bytes:
-        """The content of ``run.json``."""
+        """Returns the content of ``run.json``."""
         return markers.dump(asdict(self))
 
     @classmethod
@@ -67,7 +76,7 @@ class RunInfo:
         """Reads ``run.json``; None if there is none.
 
         Raises:
-            RunDirectoryError: it is damaged, or written by a later format.
+            RunDirectoryError: the file is damaged, or of a later format.
         """
         if (text := folder.read(RUN)) is None:
             return None
@@ -85,25 +94,25 @@ class Complete:
     """The finished parts of a run.
 
     Attributes:
-        through: number of the last commit that is inside; commits up to it are left-overs.
-        sweep: SHA-256 of the sweep file whose swept keys are attached.
+        generation: number of the newest generation of parts.
+        through: number of the last commit in the parts; commits up to this number are left-overs.
+        sweep: SHA-256 of the sweep file whose swept keys the parts have.
         files: ``<table>/part-….parquet`` -> size and hashes.
     """
 
     generation: int
     through: int
     sweep: str
-    files: dict[str, FileRecord]
+    files: dict[str, Fingerprint]
 
     def dump(self, info: RunInfo) -> bytes:
-        """The content of the top-level ``complete.json``."""
+        """Returns the content of the top-level ``complete.json``."""
         return markers.dump({"format": FORMAT, **asdict(self), "run": asdict(info)})
 
     @property
     def hashed(self) -> bool:
-        """Whether the pages of all parts carry checksums; those of format 1 have none, and no hash of
-        their footers."""
-        return all(record.footer for record in self.files.values())
+        """Whether all parts have page checksums and a footer hash; parts of format 1 have neither."""
+        return all(fingerprint.footer for fingerprint in self.files.values())
 
     @classmethod
     def load(cls, folder: Storage) -> Self | None:
@@ -114,8 +123,8 @@ class Complete:
 
     @classmethod
     def _build(cls, fields: dict[str, Any]) -> Self:
-        numbers = _whole(fields["generation"]), _whole(fields["through"])
-        return cls(*numbers, _text(fields["sweep"]), _records(fields))
+        numbers = _integer(fields["generation"]), _integer(fields["through"])
+        return cls(*numbers, _text(fields["sweep"]), _fingerprints(fields))
 
 
 @dataclass(frozen=True)
@@ -123,10 +132,10 @@ class Commit:
     """The marker of one commit.
 
     Attributes:
-        number: the name of its folder under ``commits/``.
-        follows: number of the commit before it when it was made; of those before what it replaces.
-        level: how often its rows were merged.
-        replaces: numbers of the commits that were merged into it.
+        number: number of the commit, which also names its folder under ``commits/``.
+        follows: number of the commit before this one; before the first replaced one, if this is a merge.
+        level: number of merges that its rows have been through.
+        replaces: numbers of the commits that were merged into this one.
         files: ``<table>.arrow``, ``keys.arrow`` and ``state.arrow`` -> size and hash.
     """
 
@@ -134,25 +143,25 @@ class Commit:
     follows: int
     level: int
     replaces: tuple[int, ...]
-    files: dict[str, FileRecord]
+    files: dict[str, Fingerprint]
 
     @property
     def folder(self) -> str:
-        """Its folder, relative to the run's."""
+        """Folder of the commit, relative to that of the run."""
         return f"{COMMITS}/{self.number:06d}"
 
     @property
-    def listed(self) -> list[RowFile]:
-        """Its files, by their names in the run."""
-        return [RowFile(f"{self.folder}/{name}", record) for name, record in self.files.items()]
+    def row_files(self) -> list[RowFile]:
+        """Files of the commit, by their names in the run."""
+        return [RowFile(f"{self.folder}/{name}", fingerprint) for name, fingerprint in self.files.items()]
 
     def dump(self) -> bytes:
-        """The content of its ``complete.json``."""
+        """Returns the content of the commit's ``complete.json``."""
         return markers.dump({"format": FORMAT, **asdict(self)})
 
     @classmethod
     def load(cls, folder: Storage, number: int) -> Self | None:
-        """Reads a commit's marker; None if it has none, a damaged one, or that of another commit."""
+        """Reads the marker of a commit; None if it is missing, damaged, or that of another commit."""
         path = f"{COMMITS}/{number:06d}/{COMPLETE}"
         try:
             commit = _parse(folder.read(path) or b"", folder.path(path), cls._build)
@@ -164,29 +173,29 @@ class Commit:
 
     @classmethod
     def _build(cls, fields: dict[str, Any]) -> Self:
-        number, follows = _whole(fields.get("number", UNNUMBERED)), _whole(fields["follows"])
-        replaces = tuple(map(_whole, fields["replaces"]))
-        return cls(number, follows, _whole(fields["level"]), replaces, _records(fields))
+        number, follows = _integer(fields.get("number", UNNUMBERED)), _integer(fields["follows"])
+        replaces = tuple(map(_integer, fields["replaces"]))
+        return cls(number, follows, _integer(fields["level"]), replaces, _fingerprints(fields))
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a run held at one moment: the list of finished parts and the commits that count, in order."""
+    """Content of a run at one moment: the list of finished parts and the commits that count, in order."""
 
     complete: Complete | None
     commits: tuple[Commit, ...]
 
     def files(self, table: str) -> list[RowFile]:
-        """The files of a table (or ``keys``, ``state``), finished parts first, then commits in order."""
+        """Returns the files of a table (or of ``keys``, ``state``): finished parts, then commits in order."""
         parts = [
             RowFile(name, self.parts[name]) for name in sorted(self.parts) if name.startswith(f"{table}/")
         ]
-        committed = [file for commit in self.commits for file in commit.listed]
+        committed = [file for commit in self.commits for file in commit.row_files]
         return parts + [file for file in committed if PurePath(file.name).stem == table]
 
     @property
-    def parts(self) -> dict[str, FileRecord]:
-        """The finished parts, all tables."""
+    def parts(self) -> dict[str, Fingerprint]:
+        """The finished parts of all tables."""
         return self.complete.files if self.complete else {}
 
     @property
@@ -197,7 +206,7 @@ class Snapshot:
 
 
 def chain(commits: Iterable[Commit], through: int) -> tuple[Commit, ...]:
-    """The commits that count, in order, from the one that follows ``through``."""
+    """Returns the commits that count, in order: the chain that starts after commit number ``through``."""
     following = {commit.follows: commit for commit in sorted(commits, key=lambda commit: commit.number)}
     counted: list[Commit] = []
     while (commit := following.get(through)) and commit.number > through:
@@ -206,36 +215,36 @@ def chain(commits: Iterable[Commit], through: int) -> tuple[Commit, ...]:
     return tuple(counted)
 
 
-def due(commits: tuple[Commit, ...]) -> tuple[Commit, ...]:
-    """The commits that are to be merged now: the last sixteen, if they are of one level."""
+def due_for_merge(commits: tuple[Commit, ...]) -> tuple[Commit, ...]:
+    """Returns the commits to merge now: the last sixteen, if they are of one level; else none."""
     tail = commits[-FANOUT:]
     return tail if len(tail) == FANOUT and len({commit.level for commit in tail}) == 1 else ()
 
 
 FileCheck = Callable[[Storage, RowFile], bool]
-"""Whether a file is what its marker says."""
+"""A check whether a file is what its marker says."""
 
 
 def same_size(folder: Storage, file: RowFile) -> bool:
-    """Whether the file is there in full; what readers check first."""
-    return file.record is not None and folder.size(file.name) == file.record.size
+    """Returns whether the file has the size in its marker: the check of readers."""
+    return file.fingerprint is not None and folder.size(file.name) == file.fingerprint.size
 
 
 def same_content(folder: Storage, file: RowFile) -> bool:
-    """Whether the file has the hash that its marker says; what the writer checks."""
-    return folder.record(file.name) == file.record
+    """Returns whether the file has the hash in its marker: the check of the writer."""
+    return folder.fingerprint(file.name) == file.fingerprint
 
 
 def commit_numbers(folder: Storage) -> list[int]:
-    """Numbers of all folders under ``commits/``, marked or not."""
+    """Returns the numbers of all folders under ``commits/``, marked or not."""
     return sorted(int(name) for name in folder.names(COMMITS) if name.isdecimal())
 
 
 def snapshot(folder: Storage, check: FileCheck = same_size) -> Snapshot:
-    """Reads the lists of a run, also while its driver merges and compacts.
+    """Reads the markers of a run, also while its driver merges and compacts.
 
-    Folders are listed before and after: a merge or a compaction marks its result before it removes
-    what that replaces, so if neither list has changed, nothing that counts was missed.
+    A merge or a compaction marks its result before it removes what the result replaces. So the lists are read
+    before and after. If neither has changed, nothing that counts was missed.
     """
     while True:
         before = folder.read(COMPLETE), commit_numbers(folder)
@@ -247,48 +256,48 @@ def snapshot(folder: Storage, check: FileCheck = same_size) -> Snapshot:
 
 
 def _intact(folder: Storage, commit: Commit, check: FileCheck) -> bool:
-    return all(check(folder, file) for file in commit.listed)
+    return all(check(folder, file) for file in commit.row_files)
 
 
 def _parse(text: bytes, path: str, build: Callable[[dict[str, Any]], Parsed]) -> Parsed:
-    """What a marker says. One of format 1 has no hash, later ones must have theirs."""
+    """Parses a marker. Markers of format 1 have no hash, later ones must have one."""
     try:
         fields, hashed = markers.parse(text)
-        written = fields["format"]
-        if written in range(UNHASHED, FORMAT + 1):
-            if hashed == (written == UNHASHED):
-                raise markers.DamagedMarkerError("its hash has gone")
+        version = fields["format"]
+        if version in range(UNHASHED, FORMAT + 1):
+            if hashed == (version == UNHASHED):
+                raise markers.DamagedMarkerError("its hash is missing, or its format has none")
             return build(fields)
     except _MALFORMED:
         raise RunDirectoryError(
             f"{path} is damaged: restore it from a copy, or use another directory"
         ) from None
     raise RunDirectoryError(
-        f"{path} is of format {written}, this version knows {UNHASHED} to {FORMAT}: "
+        f"{path} is of format {version}, but this version reads {UNHASHED} to {FORMAT}: "
         "use the version that wrote it"
     )
 
 
-def _records(fields: dict[str, Any]) -> dict[str, FileRecord]:
+def _fingerprints(fields: dict[str, Any]) -> dict[str, Fingerprint]:
     return {
-        name: FileRecord(_whole(record["size"]), _text(record["sha256"]), _text(record.get("footer", "")))
-        for name, record in fields["files"].items()
+        name: Fingerprint(_integer(entry["size"]), _text(entry["sha256"]), _text(entry.get("footer", "")))
+        for name, entry in fields["files"].items()
     }
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if type(value) is not int:
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{value!r} is not an integer")
     return value
 
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not text")
     return value
 
 
 def _key_type(value: Any) -> KeyType:
     if value not in get_args(KeyType):
-        raise TypeError(f"{value!r} is no type of a swept key")
+        raise TypeError(f"{value!r} is not a type of a swept key")
     return cast(KeyType, value)

@@ -1,4 +1,4 @@
-"""What a directory holds when it is opened: whether a driver may go on there, and what a killed one left."""
+"""Opening a run directory: whether a driver may use it, and cleaning up after a killed driver."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from orchestrator.runs.manifest import (
 from orchestrator.runs.rowfiles import PARQUET
 from orchestrator.runs.storage.base import RowFile, Storage
 from orchestrator.runs.storage.claims import CLAIMS
-from orchestrator.runs.storage.lock import NAME as LOCK
+from orchestrator.runs.storage.lock import LOCK
 from orchestrator.tables.schema import TABLES
 
 
-def examine(folder: Storage, wanted: RunInfo, mixed_versions: bool) -> RunInfo | None:
-    """Whose run the directory holds; None if it is new or empty. Changes nothing.
+def examine(folder: Storage, requested: RunInfo, mixed_versions: bool) -> RunInfo | None:
+    """Returns the identity of the run in the directory; None if it is new or empty. Changes nothing.
 
     Raises:
-        RunDirectoryError: it cannot be used for the run ``wanted``.
+        RunDirectoryError: the directory cannot be used for the run ``requested``.
     """
     folder.check_usable()
     old = RunInfo.load(folder)
@@ -36,7 +36,7 @@ def examine(folder: Storage, wanted: RunInfo, mixed_versions: bool) -> RunInfo |
         _check_empty(folder)
     else:
         _check_format(folder, old)
-        _check_same(folder.root, old, wanted, mixed_versions)
+        _check_same(folder.root, old, requested, mixed_versions)
     return old
 
 
@@ -44,12 +44,15 @@ def _check_empty(folder: Storage) -> None:
     foreign = [name for name in folder.names() if name not in (LOCK, CLAIMS, f"{RUN}.tmp")]
     if foreign:
         raise RunDirectoryError(
-            f"{folder.root} holds {foreign[0]!r} and is no run (it has no {RUN}); name an empty directory"
+            f"{folder.root} holds {foreign[0]!r} and is not a run (it has no {RUN}); name an empty directory"
         )
 
 
 def _check_format(folder: Storage, old: RunInfo) -> None:
-    """An older run is gone on with only if it is finished: finished tables are the same in all formats."""
+    """Raises RunDirectoryError for an unfinished run of an older format.
+
+    Finished runs of any format can grow, as finished tables are the same in all formats.
+    """
     if old.format == FORMAT:
         return
     run = snapshot(folder)
@@ -61,19 +64,19 @@ def _check_format(folder: Storage, old: RunInfo) -> None:
         )
 
 
-def _check_same(root: object, old: RunInfo, wanted: RunInfo, mixed_versions: bool) -> None:
-    if old.name != wanted.name:
+def _check_same(root: object, old: RunInfo, requested: RunInfo, mixed_versions: bool) -> None:
+    if old.name != requested.name:
         raise RunDirectoryError(
-            f"{root} holds the sweep {old.name!r}, not {wanted.name!r}; name another directory"
+            f"{root} holds the sweep {old.name!r}, not {requested.name!r}; name another directory"
         )
-    if old.record != wanted.record:
+    if old.record != requested.record:
         raise RunDirectoryError(
-            f"{root} was recorded with {old.record}, not {wanted.record}; "
+            f"{root} was recorded with {old.record}, not {requested.record}; "
             f"set `record` back, or name another directory"
         )
-    if old.versions != wanted.versions and not mixed_versions:
+    if old.versions != requested.versions and not mixed_versions:
         raise RunDirectoryError(
-            f"{root} was computed with {_difference(old.versions, wanted.versions)}; "
+            f"{root} was computed with {_difference(old.versions, requested.versions)}; "
             f"install those versions, or give --mixed-versions"
         )
 
@@ -84,31 +87,37 @@ def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 
 def check_list(folder: Storage, run: Snapshot) -> None:
-    """Raises RunDirectoryError if there are finished parts and no list of them: all of them would be ignored.
+    """Raises RunDirectoryError if there are finished parts without a list: all of them would be ignored.
 
-    Parts that are being written have no list yet either; scratch files lie beside these from before the first
-    to after the last.
+    While a first compaction writes parts, there is no list yet. Scratch files exist during that whole time,
+    so a run with scratch files is accepted.
     """
     if run.complete or not any(name.endswith(PARQUET) for table in TABLES for name in folder.names(table)):
         return
     if SCRATCH not in folder.names() and folder.read(COMPLETE) is None:
         raise RunDirectoryError(
-            f"{folder.root} holds finished tables without {COMPLETE}, the list of their files: restore that "
-            f"from a copy, or remove {', '.join(TABLES)} to have all trials run anew"
+            f"{folder.root} holds finished tables without {COMPLETE}, the list of their files: restore this "
+            f"list from a copy, or remove {', '.join(TABLES)} to run all trials again"
         )
 
 
 def check_parts(folder: Storage, run: Snapshot) -> None:
-    """Raises RunDirectoryError if a finished part is not what the list says: it cannot be computed again."""
-    for name, record in run.parts.items():
-        if not same_content(folder, RowFile(name, record)):
+    """Raises RunDirectoryError if a finished part differs from its entry in the list.
+
+    Unlike a commit, a finished part cannot be computed again.
+    """
+    for name, fingerprint in run.parts.items():
+        if not same_content(folder, RowFile(name, fingerprint)):
             raise RunDirectoryError(
                 f"{folder.path(name)} is missing or damaged; restore it from a copy or start a new run"
             )
 
 
 def lost_commits(folder: Storage, run: Snapshot) -> tuple[int, ...]:
-    """Numbers of the marked commits that do not count because they, or one before them, are damaged."""
+    """Returns the numbers of the marked commits that do not count.
+
+    Either such a commit is damaged itself, or one before it is.
+    """
     counted = {number for commit in run.commits for number in (commit.number, *commit.replaces)}
     through = run.complete.through if run.complete else 0
     return tuple(
@@ -121,8 +130,7 @@ def lost_commits(folder: Storage, run: Snapshot) -> tuple[int, ...]:
 
 
 def tidy(folder: Storage, run: Snapshot) -> None:
-    """Removes what does not count: parts that are not listed, then scratch files, and commits outside the
-    chain."""
+    """Removes what does not count: unlisted parts, then scratch files, then commits outside the chain."""
     for table in TABLES:
         for name in folder.names(table):
             if name.endswith(PARQUET) and f"{table}/{name}" not in run.parts:

@@ -1,4 +1,4 @@
-"""The files of a finished table: few, and of a size that other tools like, however small the portions are."""
+"""Writes the files of finished tables: few, of a size that suits other tools, however small the portions."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.runs.rowfiles import PARQUET
-from orchestrator.runs.storage.base import FileRecord, Sink, Storage
+from orchestrator.runs.storage.base import Fingerprint, Sink, Storage
 
 PART_BYTES = 128 << 20
-"""A file takes no further rows once it has this size."""
+"""A file of this size or more takes no further rows."""
 
 _GROUP_BYTES = 8 << 20
-"""In memory, of the rows that wait to become a row group."""
+"""Waiting rows are written as a row group when they have this size in memory."""
 
 _GROUP_ROWS = 1 << 20
-"""A row group has no more."""
+"""Most rows per row group."""
 
 _LEVEL = -3
-"""Of zstd: statistics hardly compress; level 1 saves 6 % and takes a quarter longer."""
+"""Compression level of zstd. Statistics hardly compress: level 1 saves 6 % and takes a quarter longer."""
 
 
 def write_parts(
@@ -32,19 +32,19 @@ def write_parts(
     schemas: Mapping[str, pa.Schema],
     rows: Iterable[tuple[str, pa.Table]],
     part_bytes: int = PART_BYTES,
-) -> dict[str, FileRecord]:
+) -> dict[str, Fingerprint]:
     """Writes the files of one generation.
 
     Args:
-        schemas: of each table; a table without a row gets an empty file, but for `parameters`.
-        rows: a table's name and its next rows, in its schema.
-        part_bytes: size of a file, about.
+        schemas: schema of each table; a table without rows gets an empty file, except `parameters`.
+        rows: pairs of a table's name and its next rows, which have the table's schema.
+        part_bytes: approximate size of a file.
 
     Returns:
-        The files by name.
+        The fingerprints of the files, by name.
 
     Raises:
-        OSError: none of the files is left behind then, as far as the disk allows.
+        OSError: writing failed; the files of this generation are removed, as far as the disk allows.
     """
     try:
         with ExitStack() as stack:
@@ -61,7 +61,7 @@ def write_parts(
         with suppress(OSError):
             _delete(folder, schemas, _prefix(generation))
         raise
-    return {name: record for table in parts.values() for name, record in table.listed.items()}
+    return {name: fingerprint for table in parts.values() for name, fingerprint in table.finished.items()}
 
 
 def _prefix(generation: int) -> str:
@@ -76,10 +76,10 @@ def _delete(folder: Storage, tables: Iterable[str], prefix: str) -> None:
 
 
 class _Parts:
-    """Takes the rows of one table, in order; a context manager, which finishes the last file.
+    """Writes the rows of one table, in order, into files. Leaving the context finishes the last file.
 
     Attributes:
-        listed: the files that are finished, by name.
+        finished: fingerprints of the finished files, by name.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class _Parts:
         self._waiting: list[pa.Table] = []
         self._open: tuple[str, pq.ParquetWriter, Sink] | None = None
         self._stack = ExitStack()
-        self.listed: dict[str, FileRecord] = {}
+        self.finished: dict[str, Fingerprint] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +105,7 @@ class _Parts:
             self._stack.__exit__(kind, error, trace)
 
     def add(self, rows: pa.Table) -> None:
-        """Adds rows; an empty table makes a file, too, if there is none."""
+        """Adds rows. An empty table creates a file as well, if there is none yet."""
         self._waiting.append(rows)
         if sum(table.nbytes for table in self._waiting) >= _GROUP_BYTES:
             self._write()
@@ -114,12 +114,12 @@ class _Parts:
         if not self._waiting:
             return
         if self._open is None:
-            name = f"{self._prefix}{len(self.listed):05d}{PARQUET}"
+            name = f"{self._prefix}{len(self.finished):05d}{PARQUET}"
             self._open = name, *self._stack.enter_context(_writer(self._folder, name, self._schema))
         _, file, sink = self._open
         file.write_table(pa.concat_tables(self._waiting).unify_dictionaries(), row_group_size=_GROUP_ROWS)
         self._waiting = []
-        if sink.record().size >= self._part_bytes:
+        if sink.fingerprint().size >= self._part_bytes:
             self._finish()
 
     def _finish(self) -> None:
@@ -127,18 +127,18 @@ class _Parts:
             name, _, sink = self._open
             sink.begin_footer()
             self._stack.close()
-            self.listed[name], self._open = sink.record(), None
+            self.finished[name], self._open = sink.fingerprint(), None
 
 
 @contextmanager
 def _writer(folder: Storage, name: str, schema: pa.Schema) -> Iterator[tuple[pq.ParquetWriter, Sink]]:
-    """A new Parquet file to be written piece by piece; each piece is a row group."""
-    repeating = [field.name for field in schema if field.type != pa.float64()]  # a statistic rarely does
+    """Opens a new Parquet file that is written in pieces, each of them a row group."""
+    repeating = [field.name for field in schema if field.type != pa.float64()]  # statistics rarely repeat
     options = {
         "compression": "zstd",
         "compression_level": _LEVEL,
         "use_dictionary": repeating,
-        "write_page_checksum": True,  # the footer's hash stands in the list of parts
+        "write_page_checksum": True,  # the hash of the footer is in the list of parts
     }
     with folder.create(name) as sink, pq.ParquetWriter(sink, schema, **options) as file:
         yield file, sink

@@ -1,4 +1,4 @@
-"""Reading a run, finished or not, also beside the driver that writes it."""
+"""Reads a run, finished or not, also while a driver writes it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pyarrow.dataset import Dataset
 
 from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
 from orchestrator.runs import rowfiles
-from orchestrator.runs.arrow import conform, plain, put, table_schema
+from orchestrator.runs.arrow import conform, plain_text, replace_column, table_schema
 from orchestrator.runs.commits import read_ended
-from orchestrator.runs.keys import KEYS, Swept, committed_keys, key_schema, read_keyed
-from orchestrator.runs.listed import Checked, check_listed
+from orchestrator.runs.integrity import CheckedFiles, check_listed
+from orchestrator.runs.keys import KEYS, SweptKeys, committed_keys, key_schema, read_with_keys
 from orchestrator.runs.manifest import RUN, SWEEP, UNHASHED, RunInfo, Snapshot, snapshot
 from orchestrator.runs.opening import check_list
 from orchestrator.runs.storage.base import RowFile, explained
@@ -27,15 +27,15 @@ from orchestrator.tables.rows import KeyColumn
 
 Loaded = TypeVar("Loaded")
 
-_AGAIN = "remove the cause, then read it again"
+_REMEDY = "remove the cause, then read the run again"
 
 
 class Run:
-    """A run directory, read through its lists: what is not marked or listed is not seen.
+    """A run directory, read through its markers: unmarked commits and unlisted parts are ignored.
 
-    Tables are read anew each time; while a run goes on they hold the rows of unfinished trials as well.
-    Finished parts are sorted; rows of commits follow in the order in which they came. They are whole: trials
-    that the sweep no longer names are in them, with false in the column ``current`` of ``trials``.
+    Tables are read again at each access. While a run goes on, they include the rows of unfinished trials.
+    Finished parts are sorted. Rows of commits follow, in the order of the commits. Tables also include trials
+    that the sweep no longer names; the column ``current`` of ``trials`` is false for these.
 
     Args:
         path: the directory, or the URI of a folder on an object store.
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def trials(self) -> pa.Table:
-        """One row per trial that has ended; ``current`` says whether the sweep still names it."""
+        """One row per ended trial; ``current`` tells whether the sweep still names the trial."""
         return self.read("trials")
 
     @property
@@ -75,12 +75,12 @@ class Run:
 
     @property
     def parameters(self) -> pa.Table:
-        """One row per trial and component of its trained parameters, where they were recorded."""
+        """One row per trial and component of its trained parameters, where the trial recorded them."""
         return self.read("parameters")
 
     @property
     def keys(self) -> tuple[KeyColumn, ...]:
-        """The swept keys, in the order of the sweep file; a column each in every table."""
+        """The swept keys, in the order of the sweep file. Each is a column of every table."""
         return self._info().keys
 
     @property
@@ -90,69 +90,69 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all rows are in the finished parts, so that their folders may be read directly."""
+        """Whether all rows are in finished parts, so that other tools may read the folders directly."""
         run = self._snapshot()
         return run.complete is not None and not run.commits
 
     def assign(self, circuit: Any, trial: str | None = None) -> Any:
-        """A copy of a circuit with trained values in the place of its parameters; see ``trained.assign``."""
+        """Returns a copy of a circuit with trained values for its parameters; see ``trained.assign``."""
         from orchestrator.runs.trained import assign
 
         return assign(self, circuit, trial)
 
     def count(self, status: str) -> int:
-        """Number of current trials that ended in this way."""
+        """Counts the current trials that ended with this status."""
         trials = self.read("trials", ["status", "current"])
         ended = pc.and_(pc.equal(trials["status"], status), trials["current"])
         return int(pc.sum(ended, min_count=0).as_py())
 
     def ended(self) -> NDArray[np.uint64]:
-        """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
-        return self._loaded("trials", lambda run: read_ended(self._folder, run.files("trials")))
+        """Returns the ids of the ended trials as sorted numbers (``int(trial, 16)``): uint64 [trials]."""
+        return self._load("trials", lambda run: read_ended(self._folder, run.files("trials")))
 
     def others(self, most: int) -> list[str]:
-        """Configurations, as JSON, of at most so many trials that are not current."""
-        chosen = (
-            ~pc.field("current") & pc.field("configuration").is_valid()
-        )  # null: before there was this column
+        """Returns the configurations, as JSON, of at most ``most`` trials that are not current."""
+        # rows of older versions have no value in `current` and are not chosen
+        chosen = ~pc.field("current") & pc.field("configuration").is_valid()
 
         def load(run: Snapshot) -> list[str]:
             rows = self._dataset("trials", run).scanner(["configuration"], filter=chosen).head(most)
             return [str(text) for text in rows["configuration"].to_pylist()]
 
-        return self._loaded("trials", load)
+        return self._load("trials", load)
 
     @property
     def local(self) -> bool:
-        """Whether the files are in a directory, where any tool opens them by their paths."""
+        """Whether the run is in a local directory, where any tool can open its files by path."""
         return self._folder.filesystem is None
 
     def files(self, table: str) -> list[str]:
-        """Paths, or URIs, of the files that hold ``table`` now: finished Parquet, then commits in Arrow."""
+        """Returns paths or URIs of the current files of ``table``: finished Parquet, then Arrow commits."""
         return [self._folder.path(file.name) for file in self._snapshot().files(table)]
 
     def dataset(self, table: str) -> tuple[Dataset, pa.Table]:
-        """The files of ``table`` as they are now, as an Arrow dataset: only what is asked for is fetched.
+        """Opens the current files of ``table`` as an Arrow dataset, which reads only what a query needs.
 
-        It checks the pages that it reads. Text has no dictionaries there.
+        The dataset checks the pages that it reads. Its text columns have no dictionaries.
 
         Returns:
-            The dataset, in which rows of commits have null for the swept keys; and the swept keys of all
-            trials that have rows in commits, each under the key's own name.
+            The dataset, and a table of swept keys. In the dataset, rows of commits have null swept keys. The
+            table has the swept keys of all trials with rows in commits, each under the key's own name.
         """
         keys = self.keys
-        return self._loaded(
+        return self._load(
             table, lambda run: (self._dataset(table, run), committed_keys(self._folder, run, keys))
         )
 
     def schema(self, table: str) -> pa.Schema:
-        """Arrow schema of ``table``, swept keys included."""
+        """Returns the Arrow schema of ``table``, swept keys included."""
         return table_schema(table, self._info().keys)
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of ``table``; all columns, or those named.
+        """Reads the rows of ``table``: all columns, or ``columns``.
 
-        A merge or a compaction may remove a file that was just listed: its rows are then in the new list.
+        A merge or a compaction may remove a listed file in the meantime. The table is then read again, from
+        the new files.
         """
         keys = self.keys
         schema = table_schema(table, keys)
@@ -160,41 +160,44 @@ class Run:
             schema = pa.schema([schema.field(name) for name in columns])
 
         def load(run: Snapshot) -> pa.Table:
-            pieces = list(read_keyed(self._folder, run, table, keys, schema))
+            pieces = list(read_with_keys(self._folder, run, table, keys, schema))
             return pa.concat_tables([schema.empty_table(), *pieces]).unify_dictionaries()
 
-        return _true_where_unsaid(self._loaded(table, load))
+        return _fill_flags(self._load(table, load))
 
     def of_trials(self, table: str, trials: Sequence[str]) -> pa.Table:
-        """The rows of ``table`` that belong to these trials; no others are kept in memory."""
+        """Reads the rows of ``table`` that belong to these trials; keeps no other rows in memory."""
         chosen, keys = pc.field("trial").isin(list(trials)), self.keys
         schema = table_schema(table, keys)
 
         def load(run: Snapshot) -> pa.Table:
-            rows = conform(self._dataset(table, run).to_table(filter=chosen), plain(schema))
-            return Swept.of(committed_keys(self._folder, run, keys)).attach(table, keys, rows)
+            rows = conform(self._dataset(table, run).to_table(filter=chosen), plain_text(schema))
+            return SweptKeys.of(committed_keys(self._folder, run, keys)).attach(table, keys, rows)
 
-        return _true_where_unsaid(conform(self._loaded(table, load), schema))
+        return _fill_flags(conform(self._load(table, load), schema))
 
     def columns(self, table: str) -> frozenset[str]:
-        """Columns that all files of ``table`` have: older versions have fewer, commits no swept keys."""
-        return self._loaded(table, lambda run: rowfiles.columns(self._folder, run.files(table)))
+        """Returns the columns that all files of ``table`` have.
+
+        Files of older versions have fewer columns, and files of commits have no swept keys.
+        """
+        return self._load(table, lambda run: rowfiles.columns(self._folder, run.files(table)))
 
     def check(self, table: str) -> None:
-        """Reads all files of ``table``, and the swept keys, to find what is wrong where a reader has failed.
+        """Reads all files of ``table``, and the swept keys, to find the file that made a reader fail.
 
         Raises:
             RunDirectoryError: a file is missing or damaged; the message names it.
         """
-        self._loaded(table, lambda run: self._check(table, run))
+        self._load(table, lambda run: self._check(table, run))
 
-    def check_files(self) -> Checked:
+    def check_files(self) -> CheckedFiles:
         """Hashes every file that the run lists, finished or not.
 
         Raises:
             RunDirectoryError: ``run.json`` or the list of finished parts is damaged.
         """
-        with explained(self._folder.root, _AGAIN):
+        with explained(self._folder.root, _REMEDY):
             return check_listed(self._folder)
 
     def _check(self, table: str, run: Snapshot) -> None:
@@ -202,8 +205,8 @@ class Run:
         rowfiles.check(self._folder, run.files(table), table_schema(table, keys))
         rowfiles.check(self._folder, run.files(KEYS), key_schema(keys))
 
-    def _loaded(self, table: str, load: Callable[[Snapshot], Loaded]) -> Loaded:
-        with explained(self._folder.root, _AGAIN):
+    def _load(self, table: str, load: Callable[[Snapshot], Loaded]) -> Loaded:
+        with explained(self._folder.root, _REMEDY):
             while True:
                 run = self._snapshot()
                 try:
@@ -215,13 +218,13 @@ class Run:
                         raise
                     self._check(table, run)
                     reason = str(error).splitlines()[0]
-                    raise RunDirectoryError(f"{self._folder.path(table)}: {reason}; {_AGAIN}") from error
+                    raise RunDirectoryError(f"{self._folder.path(table)}: {reason}; {_REMEDY}") from error
 
     def _dataset(self, table: str, run: Snapshot) -> Dataset:
-        return rowfiles.joined(self._folder, run.files(table), plain(self.schema(table)))
+        return rowfiles.as_dataset(self._folder, run.files(table), plain_text(self.schema(table)))
 
     def _snapshot(self) -> Snapshot:
-        with explained(self._folder.root, _AGAIN):
+        with explained(self._folder.root, _REMEDY):
             run = snapshot(self._folder)
             check_list(self._folder, run)
             return run
@@ -232,18 +235,18 @@ class Run:
         if info is None:
             missing = self.local and not self._folder.root.exists()
             reason = "there is no such directory" if missing else f"there is no {RUN} in it"
-            raise RunDirectoryError(f"{self._folder.root} is no run: {reason}")
+            raise RunDirectoryError(f"{self._folder.root} is not a run: {reason}")
         return info
 
 
 def _files(table: str, run: Snapshot) -> list[RowFile]:
-    """What reading a table needs."""
+    """Returns the files that are needed to read a table."""
     return run.files(table) + run.files(KEYS)
 
 
-def _true_where_unsaid(rows: pa.Table) -> pa.Table:
-    """Rows of any table; in those of `trials` from before there were these columns, they are true."""
+def _fill_flags(rows: pa.Table) -> pa.Table:
+    """Fills ``current`` and ``repeatable`` with true where an older version wrote no such column."""
     for name in ("current", "repeatable"):
         if name in rows.column_names:
-            rows = put(rows, name, rows[name].fill_null(True))
+            rows = replace_column(rows, name, rows[name].fill_null(True))
     return rows

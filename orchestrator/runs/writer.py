@@ -1,4 +1,4 @@
-"""The writer of a run: one driver holds it, and what it commits is kept whole or not at all."""
+"""The writer of a run: one driver at a time holds the run, and each of its commits is atomic."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from orchestrator.runs.commits import is_marked, merge, read_ended, read_states,
 from orchestrator.runs.compaction import PlannedKeys, compact
 from orchestrator.runs.control import Control
 from orchestrator.runs.keys import KEYS, key_table
-from orchestrator.runs.manifest import RUN, SWEEP, RunInfo, Snapshot, due, same_content, snapshot
+from orchestrator.runs.manifest import RUN, SWEEP, RunInfo, Snapshot, due_for_merge, same_content, snapshot
 from orchestrator.runs.opening import check_list, check_parts, examine, lost_commits, tidy
-from orchestrator.runs.storage.base import SAFE, Hold, Storage, explained
+from orchestrator.runs.storage.base import RESUME, Hold, Storage, explained
 from orchestrator.runs.storage.opening import storage
 from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState, unite
 from orchestrator.tables.schema import TABLES
 
 
 class RunWriter:
-    """The one writer of a run directory.
+    """The only writer of a run directory.
 
     Attributes:
-        lost: numbers of the commits that were found damaged, or that came after a damaged one; they were
-            swept away, and their trials go on from their last intact state.
+        lost: numbers of the commits that were damaged, or that followed a damaged one. They were removed, and
+            their trials go on from their last intact state.
 
     Example::
 
@@ -45,7 +45,7 @@ class RunWriter:
     """
 
     def __init__(self, folder: Storage, lock: Hold, info: RunInfo, keys: int, sweep: str) -> None:
-        """Use ``open``."""
+        """Cleans up the run and updates its markers; callers use ``open``."""
         self._folder = folder
         self._lock = lock
         self._info = info
@@ -72,33 +72,33 @@ class RunWriter:
         versions: Mapping[str, str],
         mixed_versions: bool = False,
     ) -> Self:
-        """Takes hold of the run at ``path`` (directory or URI): a new one, or one to be completed or grown.
+        """Opens the run at ``path`` (directory or URI) for writing: a new run, or one to complete or grow.
 
-        Finishes what a killed driver left: damaged or unmarked commits and unlisted parts are removed.
+        Cleans up after a killed driver: removes damaged or unmarked commits and unlisted parts.
 
         Args:
-            name: of the sweep.
+            name: name of the sweep.
             sweep: text of the sweep file, as resolved.
             record: what the traces keep, as canonical JSON.
-            keys: the swept keys; the values of a trial come in this order.
-            versions: of the package and of the libraries that compute.
+            keys: the swept keys; ``commit`` takes the values of a trial in this order.
+            versions: versions of the package and of the libraries that compute.
             mixed_versions: whether the run may hold results of other versions.
 
         Raises:
             RunDirectoryError: the directory cannot be used, or is in use; nothing was changed.
         """
         folder = storage(path)
-        wanted = RunInfo(name, record, dict(versions), tuple(keys))
+        requested = RunInfo(name, record, dict(versions), tuple(keys))
         with explained(folder.root, "make it usable, or name another directory"):
-            examine(folder, wanted, mixed_versions)
+            examine(folder, requested, mixed_versions)
             folder.make()
             lock = folder.hold()
             try:
-                old = examine(folder, wanted, mixed_versions)  # again: it may have changed before we held it
+                old = examine(folder, requested, mixed_versions)  # again: the run was not locked before
                 for caution in folder.cautions():
                     warnings.warn(caution, RunDirectoryWarning, stacklevel=2)
-                info = replace(wanted, keys=unite(wanted.keys, old.keys if old else ()))
-                return cls(folder, lock, info, len(wanted.keys), sweep)
+                info = replace(requested, keys=unite(requested.keys, old.keys if old else ()))
+                return cls(folder, lock, info, len(requested.keys), sweep)
             except BaseException:
                 lock.release()
                 raise
@@ -112,35 +112,35 @@ class RunWriter:
 
     @property
     def control(self) -> Control:
-        """Where the driver finds requests and says how far it is."""
+        """Requests to the driver, and its progress file."""
         return Control(self._folder)
 
     def ended(self) -> NDArray[np.uint64]:
-        """Sorted ids, as numbers (``int(trial, 16)``), of the trials that have ended: uint64 [trials]."""
+        """Returns the ids of the ended trials as sorted numbers (``int(trial, 16)``): uint64 [trials]."""
         return read_ended(self._folder, self._run.files("trials"))
 
     def failed(self) -> NDArray[np.uint64]:
-        """Sorted numbers of those of them that failed, uint64 [trials]."""
+        """Returns the ids of the failed trials as sorted numbers: uint64 [trials]."""
         return read_ended(self._folder, self._run.files("trials"), "failed")
 
     def states(self) -> dict[str, SavedState]:
-        """The last state of each trial that has begun and not ended, by id."""
+        """Returns the last state of each unfinished trial that has one, by id."""
         return read_states(self._folder, self._run)
 
     def commit(
         self, rows: Rows, keys: Mapping[str, Sequence[KeyValue]], states: Mapping[str, SavedState]
     ) -> None:
-        """Adds rows and the states that go with them, durably: all of it is there afterwards, or none.
+        """Commits rows and the states after them, atomically and durably.
 
         Args:
-            rows: of some steps; a row of ``trials`` ends its trial.
-            keys: values of the swept keys of every trial of which the run holds no rows yet.
-            states: of every trial in ``rows`` that has not ended.
+            rows: rows of some steps; a row of ``trials`` ends its trial.
+            keys: values of the swept keys of each trial that has no rows in the run yet.
+            states: states of all trials in ``rows`` that have not ended.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
-            ValueError: rows of a trial that neither ends nor has a state, which would come twice after a
-                restart; or columns that do not fit the tables.
+            ValueError: a trial with rows neither ends nor has a state, so a restart would write its rows
+                twice; or columns do not fit the tables.
         """
         tables = _tables(rows)
         _check_resumable(tables, states)
@@ -148,73 +148,74 @@ class RunWriter:
             tables[KEYS] = key_table(self._keys, keys.items())
         if not (tables or states):
             return
-        with explained(self._folder.root, SAFE):
+        with explained(self._folder.root, RESUME):
             self._lock.check()
             commit = write_commit(self._folder, self._run.last, tables, states)
             self._run = replace(self._run, commits=(*self._run.commits, commit))
             self._merge()
 
     def take_back(self, trials: Sequence[str], plan: PlannedKeys) -> None:
-        """Removes all rows of trials that have ended, so that they can be run again.
+        """Removes all rows of ended trials, so that these trials can be run again.
 
-        Commits and finished parts change one after the other, each in one step: where this is interrupted,
-        some trials may be gone already, each of them wholly.
+        Changes the commits first, then the finished parts, each in one step. After an interruption in
+        between, some of the trials are removed, each of them completely.
 
         Args:
-            plan: as for ``compact``.
+            trials: ids of the ended trials.
+            plan: all trials of the sweep, as for ``compact``.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
         """
         if not trials:
             return
-        gone = np.array([int(trial, 16) for trial in trials], np.uint64)
-        with explained(self._folder.root, SAFE):
+        dropped = np.array([int(trial, 16) for trial in trials], np.uint64)
+        with explained(self._folder.root, RESUME):
             self._lock.check()
             if self._run.commits:
-                merged = merge(self._folder, self._run.commits, self._info.keys, gone)
+                merged = merge(self._folder, self._run.commits, self._info.keys, dropped)
                 self._run = replace(self._run, commits=(merged,))
             if self._run.complete:
                 parts = replace(self._run, commits=())
-                complete = compact(self._folder, parts, self._info, self._sweep, plan, gone=gone)
+                complete = compact(self._folder, parts, self._info, self._sweep, plan, dropped=dropped)
                 self._run = replace(self._run, complete=complete)
                 tidy(self._folder, self._run)
 
-    def mark(self, others: NDArray[np.uint64], plan: PlannedKeys) -> None:
-        """Says in `trials` which ended trials the plan names, where the rows do not say so yet.
+    def mark(self, not_current: NDArray[np.uint64], plan: PlannedKeys) -> None:
+        """Updates the column ``current`` of `trials`, which tells whether the plan names an ended trial.
 
-        Finished parts and commits change one after the other, each in one step. Of what is finished only
-        `trials` is written anew (all tables if their pages have no checksums yet), of commits all that they
-        hold.
+        Changes the finished parts first, then the commits, each in one step and only if they need it. Of the
+        finished tables only `trials` is rewritten, or all of them if their pages have no checksums yet.
+        Commits are rewritten as a whole.
 
         Args:
-            others: sorted numbers of the ended trials that the plan does not name.
-            plan: as for ``compact``; not gone through where the rows are right.
+            not_current: sorted numbers of the ended trials that the plan does not name, uint64 [trials].
+            plan: all trials of the sweep, as for ``compact``; read only if the finished parts change.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
         """
-        with explained(self._folder.root, SAFE):
+        with explained(self._folder.root, RESUME):
             self._lock.check()
             parts = replace(self._run, commits=())
-            if parts.complete and not is_marked(self._folder, parts, others):
-                sweep = parts.complete.sweep  # its swept keys are still those of the other tables
+            if parts.complete and not is_marked(self._folder, parts, not_current):
+                sweep = parts.complete.sweep  # the other tables keep the swept keys of that sweep
                 tables = ("trials",) if parts.complete.hashed else tuple(TABLES)
                 complete = compact(self._folder, parts, self._info, sweep, plan, tables=tables)
                 self._run = replace(self._run, complete=complete)
                 tidy(self._folder, self._run)
             commits = replace(self._run, complete=None)
-            if not is_marked(self._folder, commits, others):
-                merged = merge(self._folder, commits.commits, self._info.keys, others=others)
+            if not is_marked(self._folder, commits, not_current):
+                merged = merge(self._folder, commits.commits, self._info.keys, not_current=not_current)
                 self._run = replace(self._run, commits=(merged,))
 
     def compact(self, plan: PlannedKeys) -> None:
-        """Finishes the run: all rows of ended trials, sorted, in parts that any tool reads.
+        """Finishes the run: sorts all rows of ended trials into parts that any tool can read.
 
-        Does nothing if nothing came since the last time.
+        Does nothing if there is nothing new since the last compaction.
 
         Args:
-            plan: every trial of the sweep with the values of its swept keys; gone through once.
+            plan: each trial of the sweep with the values of its swept keys; read once.
 
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
@@ -222,14 +223,14 @@ class RunWriter:
         complete = self._run.complete
         if complete and complete.hashed and complete.sweep == self._sweep and not self._run.commits:
             return
-        with explained(self._folder.root, SAFE):
+        with explained(self._folder.root, RESUME):
             self._lock.check()
             complete = compact(self._folder, self._run, self._info, self._sweep, plan)
             self._run = Snapshot(complete, ())
             tidy(self._folder, self._run)
 
     def close(self) -> None:
-        """Gives the run free for another driver."""
+        """Releases the run for other drivers."""
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -241,13 +242,13 @@ class RunWriter:
         self.close()
 
     def _merge(self) -> None:
-        while tail := due(self._run.commits):
+        while tail := due_for_merge(self._run.commits):
             merged = merge(self._folder, tail, self._info.keys)
             self._run = replace(self._run, commits=(*self._run.commits[: -len(tail)], merged))
 
 
 def _tables(rows: Rows) -> dict[str, pa.Table]:
-    """The tables that have rows."""
+    """Returns the Arrow tables of all tables that have rows."""
     if unknown := rows.keys() - TABLES.keys():
         raise ValueError(f"no such tables: {sorted(unknown)}")
     data = {table: to_arrow(table, rows) for table in TABLES if table in rows}
@@ -255,8 +256,8 @@ def _tables(rows: Rows) -> dict[str, pa.Table]:
 
 
 def _check_resumable(tables: Mapping[str, pa.Table], states: Mapping[str, SavedState]) -> None:
-    named = {table: set(data["trial"].chunk(0).dictionary.to_pylist()) for table, data in tables.items()}
-    if orphans := set().union(*named.values()) - named.get("trials", set()) - states.keys():
+    ids = {table: set(data["trial"].chunk(0).dictionary.to_pylist()) for table, data in tables.items()}
+    if orphans := set().union(*ids.values()) - ids.get("trials", set()) - states.keys():
         raise ValueError(f"rows of trials that neither end nor have a state: {sorted(orphans)}")
 
 

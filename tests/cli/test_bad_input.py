@@ -608,7 +608,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("rows.csv", "rows.csv is a file; name a directory"),
         ("rows.csv/below", "rows.csv is a file; name a directory"),
-        (".", "holds 'a.yaml' and is no run (it has no run.json); name an empty directory"),
+        (".", "holds 'a.yaml' and is not a run (it has no run.json); name an empty directory"),
         (
             "/proc/orchestrator/run",
             "/proc/orchestrator/run: No such file or directory; make it usable, or name another",
@@ -635,7 +635,7 @@ def test_link_that_leads_nowhere_is_refused(arguments: list[str], folder: Path, 
     link = arguments[-1].split("/")[0] if arguments else "runs"
     assert (refused.code, refused.out, len(refused.lines)) == (2, "", 1)
     target = (folder / link).readlink()
-    assert f"{folder / link} is a symbolic link to {target}, which is not there; " in refused.lines[0]
+    assert f"{folder / link} is a symbolic link to {target}, which does not exist; " in refused.lines[0]
     assert not (folder / "gone").exists()
 
 

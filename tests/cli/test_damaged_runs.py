@@ -103,8 +103,8 @@ def test_tables_without_their_list_are_refused_and_left_as_they_are(
     before = sorted(out.rglob("*.parquet"))
     for verb in READERS["trials"]:
         assert refusal(verb, out) == (
-            f"{out} holds finished tables without complete.json, the list of their files: restore that "
-            "from a copy, or remove trials, steps, gradients, parameters to have all trials run anew"
+            f"{out} holds finished tables without complete.json, the list of their files: restore this list "
+            "from a copy, or remove trials, steps, gradients, parameters to run all trials again"
         )
     assert sorted(out.rglob("*.parquet")) == before
     for table in ("trials", "steps", "gradients"):
@@ -125,9 +125,9 @@ def test_directory_that_is_not_there_is_said_to_be_missing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # no cluster is there
     for verb in ("analyse", "status", "verify"):
-        assert refusal(verb, "runs/nowhere") == "runs/nowhere is no run: there is no such directory"
+        assert refusal(verb, "runs/nowhere") == "runs/nowhere is not a run: there is no such directory"
     for verb in ("analyse", "verify"):
-        assert refusal(verb, "nowhere") == "nowhere is no run: there is no such directory"
+        assert refusal(verb, "nowhere") == "nowhere is not a run: there is no such directory"
     for verb in ("status", "cancel"):
         assert refusal(verb, "nowhere").startswith("there is no run directory 'nowhere' here; ")
     assert not (tmp_path / "nowhere").exists()

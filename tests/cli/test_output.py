@@ -253,7 +253,7 @@ LONG = "a" * 300
         (["cancel", "/dev/null/x"], "/dev/null/x: Not a directory; name the directory of a run"),
         (
             ["status", "x/\udcff"],
-            r"'x/\udcff' is not UTF-8, and the libraries that write tables take no other",
+            r"'x/\udcff' is not UTF-8, which the libraries that write tables require",
         ),
         (["run", "a.yaml", "--inline", "--out", "\udcff"], r"'\udcff' is not UTF-8"),
         (["run", "a.yaml", "--inline", "--out", LONG], f"{LONG}: File name too long"),

@@ -166,7 +166,7 @@ def test_verbs_without_a_driver_say_so(ids: list[str], finished: Path, tmp_path:
     )
     for verb in (["status"], ["cancel"]):
         assert isinstance(asked(*verb, str(tmp_path)).exception, OrchestratorError)
-    with pytest.raises(RunDirectoryError, match="is no run"):
+    with pytest.raises(RunDirectoryError, match="is not a run"):
         status(tmp_path)
 
 
@@ -232,7 +232,7 @@ def test_status_says_what_it_knows_where_progress_is_damaged(
     said = CliRunner().invoke(command_line, ["status", str(tmp_path / "run")])
     assert said.exit_code == 0
     assert "6 done" in said.output
-    assert "progress.json is damaged or of another version; a driver writes it anew" in said.output
+    assert "progress.json is damaged or of another version; a driver rewrites it" in said.output
     assert "finished" in said.output
 
 

@@ -267,7 +267,7 @@ def test_plan_says_what_a_run_holds_and_is_not_stopped_by_what_is_none(
     assert "was recorded with" in line("--set", "base.record={every: 2}")
     assert "holds the sweep 'small', not 'other'" in line("--out", "runs/small", "--set", "name=other")
     Path("empty").mkdir()
-    assert line("--out", "empty") == "empty is no run: there is no run.json in it"
+    assert line("--out", "empty") == "empty is not a run: there is no run.json in it"
     (part,) = (out / "trials").glob("*.parquet")
     part.write_bytes(part.read_bytes()[:100])
     assert line().startswith(f"{part} is damaged; ")

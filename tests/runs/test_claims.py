@@ -1,4 +1,4 @@
-"""One driver per run on an object store, too: exactly one of many, and a dead one does not keep it."""
+"""One driver per run on an object store: one of many gets the run, and a dead one does not keep it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ELSEWHERE = replace(Owner.myself(), host="elsewhere")
 
 
 def leave(bucket: Bucket, holder: Owner, *, holds: bool = True, token: str = "other") -> None:
-    """Leaves the claim of another driver."""
+    """Writes the claim of another driver."""
     bucket.replace(f"claims/{token}.claim", json.dumps({**asdict(holder), "holds": holds}).encode())
 
 
@@ -31,10 +31,10 @@ def test_of_many_who_come_at_once_exactly_one_holds_the_run(bucket: str) -> None
     together = Barrier(count)
 
     def come(_: int) -> Claim | None:
-        place = Bucket.at(bucket)
+        store = Bucket.at(bucket)
         together.wait()
         with suppress(RunDirectoryError):
-            return Claim.acquire(place)
+            return Claim.acquire(store)
         return None
 
     with ThreadPoolExecutor(count) as pool:
@@ -46,37 +46,37 @@ def test_of_many_who_come_at_once_exactly_one_holds_the_run(bucket: str) -> None
 
 
 def test_claim_is_refused_to_a_second_holder_and_free_after_release(bucket: str) -> None:
-    place = Bucket.at(bucket)
-    first = place.hold()
+    store = Bucket.at(bucket)
+    first = store.hold()
     with pytest.raises(RunDirectoryError, match=rf"^{bucket}: .*process {os.getpid()} on \S+\); wait"):
-        place.hold()
+        store.hold()
     first.check()
     first.release()
     first.release()
-    place.hold().release()
+    store.hold().release()
 
 
 def test_claim_of_another_host_holds_as_long_as_its_heart_beats(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Bucket.at(bucket)
-    leave(place, ELSEWHERE)
+    store = Bucket.at(bucket)
+    leave(store, ELSEWHERE)
     with pytest.raises(RunDirectoryError, match="on elsewhere"):
-        place.hold()
-    assert place.names("claims") == ["other.claim"]
+        store.hold()
+    assert store.names("claims") == ["other.claim"]
     monkeypatch.setattr(owner, "STALE_SECONDS", -1.0)
-    place.hold().release()
-    assert place.names("claims") == ["other.tombstone"]
+    store.hold().release()
+    assert store.names("claims") == ["other.tombstone"]
 
 
 def test_driver_that_was_given_up_for_dead_notices_whatever_it_uploads(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Bucket.at(bucket)
-    sleeper = Claim.acquire(place)
-    monkeypatch.setattr(claims, "alive", lambda *_: False)
-    successor = Claim.acquire(place)
-    sleeper._write(holds=True)  # a heartbeat that was under way
+    store = Bucket.at(bucket)
+    sleeper = Claim.acquire(store)
+    monkeypatch.setattr(claims, "is_alive", lambda *_: False)
+    successor = Claim.acquire(store)
+    sleeper._write(holds=True)  # a late heartbeat
     with pytest.raises(RunDirectoryError, match="another driver has taken the run over"):
         sleeper.check()
     sleeper.release()
@@ -84,11 +84,11 @@ def test_driver_that_was_given_up_for_dead_notices_whatever_it_uploads(
     successor.release()
 
 
-@pytest.mark.parametrize("gone", [{"started": "1"}, {"pid": 2**22 + 1}])  # such a pid is never given
+@pytest.mark.parametrize("gone", [{"started": "1"}, {"pid": 2**22 + 1}])  # no process gets such a pid
 def test_claim_of_a_process_here_that_is_gone_is_free_at_once(bucket: str, gone: dict[str, Any]) -> None:
-    place = Bucket.at(bucket)
-    leave(place, replace(Owner.myself(), **gone))
-    place.hold().release()
+    store = Bucket.at(bucket)
+    leave(store, replace(Owner.myself(), **gone))
+    store.hold().release()
 
 
 def test_heartbeat_renews_the_claim_until_it_is_released(
@@ -118,20 +118,20 @@ def test_heartbeat_renews_the_claim_until_it_is_released(
 def test_damaged_claim_is_somebodys_until_its_heartbeat_is_old(
     bucket: str, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    place = Bucket.at(bucket)
-    place.replace("claims/odd.claim", content)
-    with pytest.raises(RunDirectoryError, match="does not name"):
-        place.hold()
+    store = Bucket.at(bucket)
+    store.replace("claims/odd.claim", content)
+    with pytest.raises(RunDirectoryError, match="lock is damaged"):
+        store.hold()
     monkeypatch.setattr(owner, "STALE_SECONDS", -1.0)
-    place.hold().release()
+    store.hold().release()
 
 
 def test_run_that_was_removed_is_called_gone_and_no_heartbeat_brings_it_back(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Bucket.at(bucket)
-    claim = Claim.acquire(place)
-    place.delete("claims")
+    store = Bucket.at(bucket)
+    claim = Claim.acquire(store)
+    store.delete("claims")
     with pytest.raises(RunDirectoryError, match=f"^the run directory {bucket} is gone: it was removed"):
         claim.check()
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.0)
@@ -143,17 +143,17 @@ def test_run_that_was_removed_is_called_gone_and_no_heartbeat_brings_it_back(
             claim._released.set()
         return False
 
-    monkeypatch.setattr(Claim, "_is_there", look)
+    monkeypatch.setattr(Claim, "_exists", look)
     claim._beat()
-    assert (len(looked), place.names("claims")) == (3, [])
+    assert (len(looked), store.names("claims")) == (3, [])
 
 
 def test_claim_that_does_not_hold_yet_is_waited_for_a_few_times(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "_MOST_WAIT_S", 0.0)
-    place = Bucket.at(bucket)
-    leave(place, ELSEWHERE, holds=False)
+    monkeypatch.setattr(claims, "_MAX_WAIT_S", 0.0)
+    store = Bucket.at(bucket)
+    leave(store, ELSEWHERE, holds=False)
     with pytest.raises(RunDirectoryError, match="on elsewhere"):
-        place.hold()
-    assert place.names("claims") == ["other.claim"]
+        store.hold()
+    assert store.names("claims") == ["other.claim"]

@@ -1,4 +1,4 @@
-"""A finished run is sorted, complete, in bounded memory, and read by any tool with one line."""
+"""Compaction sorts a run completely, in bounded memory, into tables that any tool reads in one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLIP = KeyColumn("clip", "float64")
 
 
 def parts(path: Path) -> list[str]:
-    return sorted(str(place.relative_to(path)) for place in path.glob("*/*"))
+    return sorted(str(file.relative_to(path)) for file in path.glob("*/*"))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trials 0 … 3, grown by a sweep with one more axis that names 2 … 5."""
+    """A run of trials 0 … 3, grown by a sweep over trials 2 … 5 with one more axis."""
     path = tmp_path_factory.mktemp("grown") / "run"
     small.finish(path, range(4))
     values = {trial_id(number): (0.5 + number, *key_values(number)) for number in range(2, 6)}
@@ -72,7 +72,7 @@ def test_finished_files_do_not_tell_in_which_order_trials_came_back(
         run_all(writer, came)
         writer.compact(plan(range(12)))
     for part in parts(finished):
-        if not part.startswith("steps"):  # its `seconds_compute` differ
+        if not part.startswith("steps"):  # `seconds_compute` differs there
             assert (tmp_path / part).read_bytes() == (finished / part).read_bytes()
     frame, expected = (pd.read_parquet(path / "steps") for path in (tmp_path, finished))
     pd.testing.assert_frame_equal(
@@ -186,7 +186,7 @@ def test_parts_hold_the_same_rows_however_little_memory_there_is(
     info = RunInfo.load(folder)
     assert info
     compaction.compact(folder, snapshot(folder), info, "", plan(range(12)), memory_bytes, part_bytes)
-    open_writer(tmp_path).close()  # removes what is left over
+    open_writer(tmp_path).close()  # removes left-overs
     run = Run(tmp_path)
     assert len(run.files("gradients")) in files
     assert parts(tmp_path) == sorted(str(Path(f).relative_to(tmp_path)) for t in TABLES for f in run.files(t))

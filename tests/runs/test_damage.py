@@ -1,4 +1,4 @@
-"""Nothing is read that was not written: flipped bits, changed markers, files in the place of others."""
+"""Damage is never read as data: flipped bits, changed markers, swapped files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def flipped(content: bytes, bit: int) -> bytes:
 
 
 def values(path: Path, table: str) -> tuple[pa.Table, list[object]]:
-    """All of a table, by both readers."""
+    """Reads a table with both readers."""
     run = Run(path)
     return run.read(table), query(run, f"select * from {table}", all_trials=True).rows
 
@@ -70,7 +70,7 @@ def test_flipped_bit_of_a_part_is_never_read_as_data(out: Path, table: str) -> N
     for bit in chosen:
         part.write_bytes(flipped(content, bit))
         try:
-            assert values(out, table) == written  # of a header: what no reader uses
+            assert values(out, table) == written  # a bit of a header that no reader uses
         except RunDirectoryError as error:
             assert str(error).startswith(f"{part} is damaged; ")
             caught += 1
@@ -82,7 +82,7 @@ def test_flipped_length_of_a_dictionary_is_noticed(out: Path) -> None:
     (part,) = (out / "steps").glob("*.parquet")
     content, written = part.read_bytes(), Run(out).steps
     refused = 0
-    for bit in range(8 * 4, 8 * 40):  # the header of the ids' dictionary, behind the magic number
+    for bit in range(8 * 4, 8 * 40):  # header of the dictionary of ids, after the magic number
         part.write_bytes(flipped(content, bit))
         try:
             assert Run(out).steps.equals(written)
@@ -100,11 +100,13 @@ def unfinished(path: Path) -> Path:
 
 
 def changes(content: bytes) -> list[bytes]:
-    """At each place a bit flipped, another character, and one left out."""
-    places = range(len(content))
-    cut = [content[:k] + content[k + 1 :] for k in places]
-    other = [content[:k] + (b"1" if content[k : k + 1] != b"1" else b"0") + content[k + 1 :] for k in places]
-    return [*(flipped(content, 8 * k + k % 8) for k in places), *cut, *other]
+    """Returns variants of ``content``: at each position a bit flipped, another character, one left out."""
+    positions = range(len(content))
+    cut = [content[:k] + content[k + 1 :] for k in positions]
+    other = [
+        content[:k] + (b"1" if content[k : k + 1] != b"1" else b"0") + content[k + 1 :] for k in positions
+    ]
+    return [*(flipped(content, 8 * k + k % 8) for k in positions), *cut, *other]
 
 
 @pytest.mark.parametrize(("name", "load"), [("run.json", RunInfo.load), ("complete.json", Complete.load)])
@@ -142,7 +144,7 @@ def test_markers_whose_values_have_wrong_types_are_damaged_even_without_a_hash(t
             Run(tmp_path)
 
 
-def test_commit_in_the_place_of_another_does_not_count(tmp_path: Path) -> None:
+def test_commit_under_the_number_of_another_does_not_count(tmp_path: Path) -> None:
     commits = unfinished(tmp_path / "run") / "commits"
     (commits / "000001").rename(commits / "kept")
     (commits / "000002").rename(commits / "000001")
@@ -172,26 +174,26 @@ def test_flipped_bit_of_a_commit_is_never_read_as_data(tmp_path: Path, name: str
             lambda: Run(tmp_path).read(file.stem),
             lambda: Run(tmp_path).dataset(file.stem).to_table(),
         ):
-            with pytest.raises(RunDirectoryError, match=f"^{file} is damaged; a commit is computed anew"):
+            with pytest.raises(RunDirectoryError, match=f"^{file} is damaged; a commit is computed again"):
                 read()
 
 
 def test_verify_files_names_each_file_that_differs(out: Path, tmp_path: Path) -> None:
-    def said(path: Path) -> tuple[int, list[str]]:
+    def output(path: Path) -> tuple[int, list[str]]:
         result = CliRunner().invoke(command_line, ["verify", str(path), "--files"])
         return result.exit_code, result.output.splitlines()[1:]
 
-    assert said(out) == (0, ["every file is what was written"])
+    assert output(out) == (0, ["every file is what was written"])
     (steps,), (trials,) = (out / "steps").glob("*.parquet"), (out / "trials").glob("*.parquet")
     steps.write_bytes(flipped(steps.read_bytes(), 8 * 100))
     trials.unlink()
-    assert said(out) == (1, [f"{steps} is not what was written", f"{trials} is missing"])
+    assert output(out) == (1, [f"{steps} is not what was written", f"{trials} is missing"])
 
     commits = unfinished(tmp_path / "unfinished") / "commits"
-    assert said(tmp_path / "unfinished") == (0, ["every file is what was written"])
+    assert output(tmp_path / "unfinished") == (0, ["every file is what was written"])
     (commits / "000001" / "complete.json").write_bytes(b"{")
     (commits / "000003" / "state.arrow").write_bytes(b"")
-    assert said(tmp_path / "unfinished") == (
+    assert output(tmp_path / "unfinished") == (
         1,
         [
             f"{commits / '000001' / 'complete.json'} is damaged",
@@ -218,10 +220,10 @@ def test_warning_is_one_line_of_the_command(
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         main()
-    said = capsys.readouterr()
-    assert said.out.startswith("trials       4 done, 0 left\n")
+    output = capsys.readouterr()
+    assert output.out.startswith("trials       4 done, 0 left\n")
     mentioned = "is of format 1: nothing in it is checked, so damage may be read as data"
-    assert said.err.splitlines() == [f"warning: {FORMAT_1 / 'finished'} {mentioned}"]
+    assert output.err.splitlines() == [f"warning: {FORMAT_1 / 'finished'} {mentioned}"]
 
 
 def test_unfinished_run_of_format_1_is_read_but_not_gone_on_with(tmp_path: Path) -> None:

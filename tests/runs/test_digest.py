@@ -1,4 +1,4 @@
-"""The digest is of values: the same however they are stored, another for every value that differs."""
+"""The digest covers values: it does not depend on how they are stored, and changes with each value."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def stored(path: Path, change: Callable[[Table], object]) -> Run:
-    """A run of trials 0, 1, 2 with one thing changed."""
-    given = {table: dict(columns) for table, columns in rows(range(3), 0, STEPS).items()}
-    change(given)
+    """Writes a run of trials 0, 1, 2 after ``change`` has changed its rows."""
+    tables = {table: dict(columns) for table, columns in rows(range(3), 0, STEPS).items()}
+    change(tables)
     with open_writer(path) as writer:
-        writer.commit(given, {trial_id(number): key_values(number) for number in range(3)}, {})
+        writer.commit(tables, {trial_id(number): key_values(number) for number in range(3)}, {})
     return Run(path)
 
 
@@ -61,21 +61,21 @@ def test_digest_of_growing_is_that_of_running_at_once(tmp_path: Path, expected: 
 
 
 def test_digest_leaves_out_what_is_not_deterministic(tmp_path: Path, expected: Any) -> None:
-    def change(given: Table) -> None:
-        given["trials"].update(index=[5, 6, 7], attempts=[1, 2, 3], started_at=["now"] * 3)
+    def change(tables: Table) -> None:
+        tables["trials"].update(index=[5, 6, 7], attempts=[1, 2, 3], started_at=["now"] * 3)
 
     assert digest(stored(tmp_path, change)) == expected
 
 
 CHANGES: dict[str, Callable[[Table], None]] = {
-    "last bit": lambda given: given["steps"]["loss"].__setitem__(0, math.nextafter(0.0, 1.0)),
-    "sign of zero": lambda given: given["steps"]["loss"].__setitem__(0, -0.0),
-    "null": lambda given: given["steps"]["loss"].__setitem__(0, math.nan),
-    "integer": lambda given: given["trials"].__setitem__("executions", [0, 0, 0]),
-    "text": lambda given: given["trials"].__setitem__("status", ["done", "done", "failed"]),
-    "boolean": lambda given: given["steps"]["finite"].__setitem__(0, False),
-    "list": lambda given: given["gradients"]["histogram"].__setitem__((0, 0), 1),
-    "row": lambda given: given["parameters"].update({k: v[:2] for k, v in given["parameters"].items()}),
+    "last bit": lambda tables: tables["steps"]["loss"].__setitem__(0, math.nextafter(0.0, 1.0)),
+    "sign of zero": lambda tables: tables["steps"]["loss"].__setitem__(0, -0.0),
+    "null": lambda tables: tables["steps"]["loss"].__setitem__(0, math.nan),
+    "integer": lambda tables: tables["trials"].__setitem__("executions", [0, 0, 0]),
+    "text": lambda tables: tables["trials"].__setitem__("status", ["done", "done", "failed"]),
+    "boolean": lambda tables: tables["steps"]["finite"].__setitem__(0, False),
+    "list": lambda tables: tables["gradients"]["histogram"].__setitem__((0, 0), 1),
+    "row": lambda tables: tables["parameters"].update({k: v[:2] for k, v in tables["parameters"].items()}),
 }
 
 
@@ -83,14 +83,14 @@ CHANGES: dict[str, Callable[[Table], None]] = {
 def test_digest_of_one_table_differs_for_any_other_value(
     tmp_path: Path, expected: Any, change: Callable[[Table], None]
 ) -> None:
-    found = digest(stored(tmp_path, change))
-    assert len(set(found.tables.items()) ^ set(expected.tables.items())) == 2
-    assert found.total != expected.total
+    changed = digest(stored(tmp_path, change))
+    assert len(set(changed.tables.items()) ^ set(expected.tables.items())) == 2
+    assert changed.total != expected.total
 
 
 @dataclass(frozen=True)
 class Held:
-    """What ``digest`` asks of a run, from tables in memory."""
+    """Tables in memory, with the methods of a run that ``digest`` calls."""
 
     tables: dict[str, pa.Table]
 
@@ -101,16 +101,16 @@ class Held:
         return self.tables[table].schema
 
     def with_other(self, table: str, column: str) -> Held:
-        """With another value in the first row of a column."""
+        """Returns tables with another value in the first row of a column."""
         data = self.tables[table]
-        place, field = data.column_names.index(column), data.schema.field(column)
+        index, field = data.column_names.index(column), data.schema.field(column)
         first, *rest = data[column].to_pylist()
         changed = pa.array([other(first, field.type), *rest], field.type)
-        return Held({**self.tables, table: data.set_column(place, field, changed)})
+        return Held({**self.tables, table: data.set_column(index, field, changed)})
 
 
 def other(value: Any, kind: pa.DataType) -> Any:
-    """Another value of the same type; of null, one that is there."""
+    """Returns another value of the same type, never null."""
     if pa.types.is_boolean(kind):
         return not value
     if pa.types.is_list(kind):
@@ -129,7 +129,7 @@ def test_digest_is_over_every_deterministic_column_and_swept_key_and_no_other(
     before, columns = digest(held).tables[table], held.schema(table).names
     seen = {name for name in columns if digest(held.with_other(table, name)).tables[table] != before}
     left_out = {column.name for column in TABLES[table] if not column.deterministic}
-    assert seen - {"repeatable"} == set(columns) - left_out  # which says whose rows count
+    assert seen - {"repeatable"} == set(columns) - left_out  # this column decides which rows count
     assert {key.column(table) for key in KEYS} - {None} <= seen
 
 
@@ -137,13 +137,13 @@ def test_digest_differs_for_other_swept_keys(tmp_path: Path, expected: Any) -> N
     with open_writer(tmp_path) as writer:
         keys = {trial_id(number): (9, *key_values(number)[1:]) for number in range(3)}
         writer.commit(rows(range(3), 0, STEPS), keys, {})
-    found = digest(Run(tmp_path))
-    assert not set(found.tables.values()) & set(expected.tables.values())
+    changed = digest(Run(tmp_path))
+    assert not set(changed.tables.values()) & set(expected.tables.values())
 
 
 def test_digest_tells_texts_apart_by_where_they_end(tmp_path: Path) -> None:
     def texts(*status: str) -> Callable[[Table], None]:
-        return lambda given: given["trials"].__setitem__("status", list(status))
+        return lambda tables: tables["trials"].__setitem__("status", list(status))
 
     one = digest(stored(tmp_path / "1", texts("ab", "c", "d")))
     other = digest(stored(tmp_path / "2", texts("a", "bc", "d")))

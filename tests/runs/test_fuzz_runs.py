@@ -1,4 +1,4 @@
-"""Runs damaged at random: the same results, or a fault."""
+"""Runs that were damaged at random give the same results, or an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fuzz_runs import fuzz
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting for the disk: no machine is going to fail here."""
+    """Skips waiting for the disk, as no machine fails here."""
     monkeypatch.setattr(os, "fsync", int)
 
 

@@ -1,4 +1,4 @@
-"""Swept keys travel once, with the first rows of their trial, and every reader finds them."""
+"""Swept keys are committed once, with the first rows of their trial, and every reader finds them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchestrator.tables.rows import KeyColumn
 NAMES = [key.name for key in KEYS]
 TEXT = KeyColumn("model.layers", "string")
 GROWN = (KeyColumn("clip", "float64"), TEXT, *KEYS[1:])
-"""One key more than ``KEYS``, and one of another type."""
+"""``KEYS`` with one more key, and one key of another type."""
 
 
 def travelled(path: Path) -> dict[str, list[str]]:
-    """By commit, the trials whose keys are in it."""
+    """Returns the trials whose keys are in each commit."""
     return {
         commit: ipc.open_file(file).read_all()["trial"].to_pylist()
         for commit in commits(path)
@@ -31,7 +31,7 @@ def travelled(path: Path) -> dict[str, list[str]]:
 
 @pytest.fixture
 def grown(tmp_path: Path) -> Path:
-    """Trials 0 and 1 finished; 2 ended and 3 begun with the same keys; 4 ended with others."""
+    """A run of trials 0 and 1 finished, 2 ended and 3 begun with the same keys, 4 ended with other keys."""
     small.finish(tmp_path, range(2))
     with open_writer(tmp_path) as writer:
         advance(writer, [2], 0, STEPS)
@@ -43,7 +43,7 @@ def grown(tmp_path: Path) -> Path:
 
 
 def keys_when_grown(number: int) -> tuple[object, ...]:
-    """The keys of a trial of that run as they are read: the number of layers has become text."""
+    """Returns the keys of a trial of the grown run: the number of layers has become text."""
     layers, update, seed = key_values(number)
     return (0.5, "deep", update, seed) if number == 4 else (None, str(layers), update, seed)
 

@@ -16,8 +16,12 @@ STRIDE = 19
 
 
 def kill_everywhere(base: Path, trials: int | str, stride: int = STRIDE) -> list[tuple[int, int, int, str]]:
-    """Number of each operation that was killed; rows of `steps` and current trials readable then; what the
-    run says after finishing."""
+    """Kills a driver before every ``stride``-th file operation.
+
+    Returns:
+        For each operation: its number, the rows of `steps` and the current trials that were readable after
+        the kill, and the fingerprint of the finished run.
+    """
     script = str(SUPPORT / "killing.py")
     command = [sys.executable, "-W", "error", script, base, base.with_name("run"), trials, stride]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
@@ -28,7 +32,7 @@ def kill_everywhere(base: Path, trials: int | str, stride: int = STRIDE) -> list
 
 def undisturbed(path: Path, trials: int) -> str:
     small.finish(path, range(trials))
-    return small.said(path)
+    return small.fingerprint(path)
 
 
 @pytest.mark.parametrize("stride", [STRIDE, pytest.param(1, marks=pytest.mark.long)])
@@ -37,8 +41,8 @@ def test_run_killed_anywhere_from_commit_to_last_part_ends_the_same(stride: int,
         small.run_missing(writer, range(5))  # 15 commits: the next one makes a merge due
     ends = kill_everywhere(tmp_path / "base", 6, stride)
     assert {total for *_, total in ends} == {undisturbed(tmp_path / "whole", 6)}
-    assert min(rows for _, rows, *_ in ends) == 15  # nothing that was committed is ever out of sight
-    assert ends[-1][0] > 150  # it died in commits, in the merge and in the compaction
+    assert min(rows for _, rows, *_ in ends) == 15  # committed rows are always readable
+    assert ends[-1][0] > 150  # kills in commits, in the merge and in the compaction
 
 
 def test_new_run_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
@@ -73,8 +77,10 @@ def test_mark_killed_anywhere_is_there_for_all_trials_or_none(tmp_path: Path) ->
     for name in ("base", "whole"):
         small.finish(tmp_path / name, range(6))
     small.finish(tmp_path / "whole", range(2, 6))
-    ends = kill_everywhere(tmp_path / "base", "2:6", stride=3)  # nothing is missing: only the mark is written
-    assert {total for *_, total in ends} == {small.said(tmp_path / "whole")}
+    ends = kill_everywhere(
+        tmp_path / "base", "2:6", stride=3
+    )  # all trials have ended: only marks are written
+    assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
     seen = [current for *_, current, _ in ends]
     assert (seen, set(seen)) == (sorted(seen, reverse=True), {6, 4})
 
@@ -84,7 +90,7 @@ def test_finished_run_of_another_sweep_killed_anywhere_is_marked_before_anything
         small.finish(tmp_path / name, range(6))
     small.finish(tmp_path / "whole", range(2, 8))
     ends = kill_everywhere(tmp_path / "base", "2:8")
-    assert {total for *_, total in ends} == {small.said(tmp_path / "whole")}
+    assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
     running = [(rows, current) for _, rows, current, _ in ends if rows > 18]
     assert running
     assert all(current == 4 + (rows - 18) // STEPS for rows, current in running)
@@ -98,6 +104,6 @@ def test_unfinished_run_of_another_sweep_killed_anywhere_ends_the_same(tmp_path:
             advance(writer, [4], 0, 1)
     small.finish(tmp_path / "whole", range(1, 6, 2))
     ends = kill_everywhere(tmp_path / "base", "1:6:2")
-    assert {total for *_, total in ends} == {small.said(tmp_path / "whole")}
+    assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
     assert ends[0][1:3] == (13, 4)
     assert ends[-1][2] == 3

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.runs.storage.lock import Lock, owner
-from orchestrator.runs.storage.owner import NAMELESS, STALE_SECONDS, Owner, parsed
+from orchestrator.runs.storage.owner import STALE_SECONDS, UNKNOWN_OWNER, Owner, parse_owner
 
 DRIVER = """
 import sys
@@ -49,7 +49,7 @@ def hear(process: subprocess.Popen[str]) -> str:
 
 
 def claim(folder: Path, holder: Owner, age: float = 0.0) -> None:
-    """Leaves the lock file of another driver, with a heartbeat ``age`` seconds ago."""
+    """Writes the lock file of another driver, with a heartbeat ``age`` seconds ago."""
     (folder / "lock").write_text(json.dumps(asdict(holder)))
     now = (folder / "lock").stat().st_mtime
     os.utime(folder / "lock", (now - age, now - age))
@@ -82,7 +82,7 @@ def test_killed_driver_is_seen_as_gone_before_anybody_waits_for_it(tmp_path: Pat
     assert holder
     assert holder.pid == driver.pid
     driver.kill()
-    assert hear(driver) == ""  # its end of the pipe is closed, but the process is still listed
+    assert hear(driver) == ""  # the driver's end of the pipe is closed, but its process is still listed
     os.waitid(os.P_PID, driver.pid, os.WEXITED | os.WNOWAIT)
     assert owner(tmp_path) is None
     Lock.acquire(tmp_path).release()
@@ -100,7 +100,7 @@ def test_lock_is_free_after_release(tmp_path: Path) -> None:
 
 def test_lock_is_refused_to_a_second_holder_in_the_same_process(tmp_path: Path) -> None:
     lock = Lock.acquire(tmp_path)
-    with pytest.raises(RunDirectoryError, match=rf"process {os.getpid()} on \S+\); wait for its end or stop"):
+    with pytest.raises(RunDirectoryError, match=rf"process {os.getpid()} on \S+\); wait until it ends, or"):
         Lock.acquire(tmp_path)
     lock.check()
     lock.release()
@@ -140,7 +140,7 @@ def test_empty_lock_file_is_free(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"{", b"[1]", b'{"host": "x"}', b"\xff\xfe", b'{"pid": []}'])
 def test_damaged_lock_is_somebodys_until_its_heartbeat_is_old(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lock").write_bytes(content)
-    with pytest.raises(RunDirectoryError, match="one that its damaged lock does not name"):
+    with pytest.raises(RunDirectoryError, match="an unknown one, as its lock is damaged"):
         Lock.acquire(tmp_path)
     claim(tmp_path, Owner.myself(), age=STALE_SECONDS + 30)
     before = (tmp_path / "lock").stat().st_mtime
@@ -153,11 +153,11 @@ def test_no_single_character_of_a_lock_changes_unnoticed(tmp_path: Path) -> None
     lock = Lock.acquire(tmp_path)
     good = (tmp_path / "lock").read_bytes()
     assert owner(tmp_path) == Owner.myself()
-    for place in range(len(good)):
+    for position in range(len(good)):
         for bit in range(8):
             changed = bytearray(good)
-            changed[place] ^= 1 << bit
-            assert parsed(bytes(changed)) == (NAMELESS, {})
+            changed[position] ^= 1 << bit
+            assert parse_owner(bytes(changed)) == (UNKNOWN_OWNER, {})
     lock.release()
 
 

@@ -1,4 +1,4 @@
-"""Which commits count: a pure rule over their markers."""
+"""The rule that decides from markers which commits count."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.runs.manifest import FANOUT, Commit, chain, due
+from orchestrator.runs.manifest import FANOUT, Commit, chain, due_for_merge
 
 
 def grow(count: int) -> tuple[tuple[Commit, ...], list[Commit], dict[int, list[int]]]:
-    """Makes ``count`` commits, merging as they fall due.
+    """Makes ``count`` commits and merges them when a merge is due.
 
-    Returns the commits that count, all that ever were, and which of the first kind each stands for.
+    Returns:
+        The commits that count, all commits ever made, and the original commits in each commit.
     """
     counted: tuple[Commit, ...] = ()
     ever: list[Commit] = []
@@ -23,17 +24,17 @@ def grow(count: int) -> tuple[tuple[Commit, ...], list[Commit], dict[int, list[i
         counted += (Commit(number, follows, 0, (), {}),)
         ever.append(counted[-1])
         stands_for[number] = [original]
-        while tail := due(counted):
+        while tail := due_for_merge(counted):
             replaces = tuple(commit.number for commit in tail)
             merged = Commit(len(ever) + 1, tail[0].follows, tail[0].level + 1, replaces, {})
-            stands_for[merged.number] = [one for number in replaces for one in stands_for[number]]
+            stands_for[merged.number] = [original for number in replaces for original in stands_for[number]]
             ever.append(merged)
             counted = (*counted[: -len(tail)], merged)
     return counted, ever, stands_for
 
 
 def originals(commits: Iterable[Commit], stands_for: dict[int, list[int]]) -> list[int]:
-    return [one for commit in commits for one in stands_for[commit.number]]
+    return [original for commit in commits for original in stands_for[commit.number]]
 
 
 @given(st.integers(0, 3000))
@@ -58,7 +59,7 @@ def test_chain_holds_everything_once_whatever_replaced_commits_are_still_there(
 def test_chain_without_some_commits_is_an_unbroken_beginning(count: int, data: st.DataObject) -> None:
     counted, _, stands_for = grow(count)
     damaged = data.draw(st.sets(st.integers(0, len(counted) - 1), min_size=1))
-    intact = [commit for place, commit in enumerate(counted) if place not in damaged]
+    intact = [commit for position, commit in enumerate(counted) if position not in damaged]
     assert originals(chain(intact, 0), stands_for) == originals(counted[: min(damaged)], stands_for)
 
 

@@ -1,4 +1,4 @@
-"""A sweep whose run lies on object storage: run, stopped, gone on with, read by everybody."""
+"""A sweep with its run on object storage: it is run, stopped, continued, and read with several tools."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path / "small.yaml"
 
 
-def said(*arguments: str | Path) -> str:
-    """What a command prints, in single words."""
+def output(*arguments: str | Path) -> str:
+    """Returns the output of a command, with single spaces between words."""
     result = CliRunner().invoke(command_line, [*map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
@@ -60,7 +60,7 @@ def test_stopped_run_goes_on_and_every_tool_reads_it_by_its_uri(
     stopped = orchestrator.run(sweep, bucket, where=INLINE, overrides=PORTIONS, watcher=Stopper())
     assert (stopped.out, stopped.finished) == (bucket, False)
     assert not orchestrator.open_run(bucket).finished
-    ended = said("run", sweep, "--inline", "--out", bucket)
+    ended = output("run", sweep, "--inline", "--out", bucket)
     assert f"orchestrator analyse {bucket}" in ended
     orchestrator.run(sweep, tmp_path / "local", where=INLINE)
 
@@ -72,10 +72,10 @@ def test_stopped_run_goes_on_and_every_tool_reads_it_by_its_uri(
     options = {"aws_endpoint_url": store_url, "aws_allow_http": "true"}
     by_polars = pl.read_parquet(f"{bucket}/steps/*.parquet", storage_options=options)
     assert by_polars["loss"].sort().to_list() == expected.loss.sort_values().tolist()
-    assert said("analyse", bucket, "--by", "updates.0.limit") == said(
+    assert output("analyse", bucket, "--by", "updates.0.limit") == output(
         "analyse", tmp_path / "local", "--by", "updates.0.limit"
     )
-    assert "6 of 6 trials run again" in said("verify", bucket)
+    assert "6 of 6 trials run again" in output("verify", bucket)
 
 
 def test_running_run_is_looked_at_and_controlled_by_its_uri(
@@ -89,7 +89,7 @@ def test_running_run_is_looked_at_and_controlled_by_its_uri(
     class Asking(Watcher):
         def advanced(self, progress: Progress) -> None:
             if progress.commits == 1 and not seen:
-                seen.extend([said("status", bucket), said("stop", bucket, ids[-1])])
+                seen.extend([output("status", bucket), output("stop", bucket, ids[-1])])
             if progress.commits == 2:
                 Control(storage(bucket)).cancel()  # the verb would wait for the end of this process
 
@@ -97,7 +97,7 @@ def test_running_run_is_looked_at_and_controlled_by_its_uri(
     assert f"driver process {os.getpid()} on " in seen[0]
     assert seen[1] == f"asked the driver to end {ids[-1]}"
     assert (stopped.finished, stopped.progress.commits) == (False, 3)
-    assert "driver none is at work" in said("status", bucket)
+    assert "driver none is at work" in output("status", bucket)
     refused = CliRunner().invoke(command_line, ["cancel", bucket])
     assert str(refused.exception) == f"{bucket}: no driver is at work here, there is nothing to cancel"
     assert orchestrator.run(sweep, bucket, where=INLINE).finished
@@ -105,7 +105,7 @@ def test_running_run_is_looked_at_and_controlled_by_its_uri(
     assert trials.filter(pc.equal(trials["status"], "cancelled"))["trial"].to_pylist() == [ids[-1]]
 
 
-def test_place_that_cannot_be_used_is_refused_before_anything_is_computed(
+def test_store_that_cannot_be_used_is_refused_before_anything_is_computed(
     sweep: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = bucket.replace("bucket", "no-such-bucket", 1)

@@ -1,4 +1,4 @@
-"""A run on an object store is the run that a directory would hold, killed or not."""
+"""A run on an object store equals the same run in a directory, killed or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.reports.query import query
 from orchestrator.runs.digest import digest
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage import retries
-from orchestrator.runs.storage.base import FileRecord
+from orchestrator.runs.storage.base import Fingerprint
 from orchestrator.runs.storage.bucket import Bucket
 
 STRIDE = 37
@@ -28,14 +28,14 @@ STRIDE = 37
 
 
 def upload(path: Path, uri: str) -> None:
-    """Puts the files of a run on the store, as `aws s3 cp --recursive` would."""
+    """Copies a run to the store, as `aws s3 cp --recursive` would."""
     (path / "lock").unlink()
     target = Bucket.at(uri)
     fs.copy_files(str(path), target.base, fs.LocalFileSystem(), target.filesystem)
 
 
 def download(uri: str, path: Path) -> Path:
-    """A copy on the disk: a digest reads every column by itself."""
+    """Copies a run to the disk, as a digest reads each column separately."""
     path.mkdir()
     source = Bucket.at(uri)
     fs.copy_files(source.base, str(path), source.filesystem, fs.LocalFileSystem())
@@ -43,8 +43,12 @@ def download(uri: str, path: Path) -> Path:
 
 
 def kill_everywhere(base: str, trials: str, stride: int) -> list[tuple[int, int, int, str]]:
-    """Number of each change that was killed; rows of `steps` and current trials readable then; what the run
-    says after finishing."""
+    """Kills a driver at every ``stride``-th change of the store.
+
+    Returns:
+        For each change: its number, the rows of `steps` and the current trials that were readable after the
+        kill, and the fingerprint of the finished run.
+    """
     script = str(SUPPORT / "killing_objects.py")
     command = [sys.executable, "-W", "error", script, base, f"{base}-killed", trials, str(stride)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -62,73 +66,73 @@ def test_run_killed_at_any_change_from_commit_to_last_part_ends_the_same(
     upload(tmp_path / "base", bucket)
     ends = kill_everywhere(bucket, "6", stride)
     small.finish(tmp_path / "whole", range(6))
-    assert {total for *_, total in ends} == {small.said(tmp_path / "whole")}
-    assert min(rows for _, rows, *_ in ends) == 15  # nothing that was committed is ever out of sight
-    assert ends[-1][0] > 110  # it died in commits, in the merge and in the compaction
+    assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
+    assert min(rows for _, rows, *_ in ends) == 15  # committed rows are always readable
+    assert ends[-1][0] > 110  # kills in commits, in the merge and in the compaction
 
 
 def test_run_of_another_sweep_killed_at_any_change_is_marked_all_at_once(bucket: str, tmp_path: Path) -> None:
     small.finish(tmp_path / "base", range(4))
     small.finish(tmp_path / "whole", range(4))
     upload(tmp_path / "base", bucket)
-    ends = kill_everywhere(bucket, "1:3", stride=7)  # all of them are there: nothing but the mark is written
+    ends = kill_everywhere(bucket, "1:3", stride=7)  # all trials have ended: only marks are written
     small.finish(tmp_path / "whole", range(1, 3))
-    assert {total for *_, total in ends} == {small.said(tmp_path / "whole")}
+    assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
     assert {(rows, current) for _, rows, current, _ in ends} == {(12, 4), (12, 2)}
 
 
 def test_object_is_recorded_as_the_store_returns_it(bucket: str) -> None:
-    place, content = Bucket.at(bucket), bytes(range(256)) * 40_000  # more than one part of an upload
-    with place.create("a/b/file") as sink:
+    store, content = Bucket.at(bucket), bytes(range(256)) * 40_000  # more than one part of an upload
+    with store.create("a/b/file") as sink:
         for start in range(0, len(content), 100_000):
             sink.write(content[start : start + 100_000])
-    record = FileRecord(len(content), hashlib.sha256(content).hexdigest())
-    assert sink.record() == place.record("a/b/file") == record
-    assert (place.size("a/b/file"), place.names("a"), place.names()) == (len(content), ["b"], ["a"])
+    fingerprint = Fingerprint(len(content), hashlib.sha256(content).hexdigest())
+    assert sink.fingerprint() == store.fingerprint("a/b/file") == fingerprint
+    assert (store.size("a/b/file"), store.names("a"), store.names()) == (len(content), ["b"], ["a"])
 
 
 @pytest.mark.parametrize(("old", "new"), [(b"a" * 10, b"b" * 1000), (b"a" * 1000, b"b" * 10)])
 def test_object_that_is_replaced_while_it_is_read_is_never_torn(bucket: str, old: bytes, new: bytes) -> None:
-    place = Bucket.at(bucket)
-    place.replace("marker", old)
+    store = Bucket.at(bucket)
+    store.replace("marker", old)
 
     class Replacing:
-        """The store, with somebody who replaces the marker once its size has been asked for."""
+        """A store whose marker is replaced after its size was requested."""
 
-        get_file_info = place.filesystem.get_file_info
+        get_file_info = store.filesystem.get_file_info
 
         def open_input_stream(self, source: str) -> Any:
-            stream = place.filesystem.open_input_stream(source)
-            place.replace("marker", new)
+            stream = store.filesystem.open_input_stream(source)
+            store.replace("marker", new)
             return stream
 
-    assert replace(place, filesystem=Replacing()).read("marker") == new
+    assert replace(store, filesystem=Replacing()).read("marker") == new
 
 
 def test_what_is_not_there_is_none_and_deleted_without_complaint(bucket: str) -> None:
-    place = Bucket.at(bucket)
-    assert (place.names(), place.read("x"), place.size("x"), place.record("x")) == ([], None, None, None)
-    place.delete("x")
+    store = Bucket.at(bucket)
+    assert (store.names(), store.read("x"), store.size("x"), store.fingerprint("x")) == ([], None, None, None)
+    store.delete("x")
 
 
 def test_deleted_folder_takes_its_objects_along(bucket: str) -> None:
-    place = Bucket.at(bucket)
-    place.replace("a/b/c", b"x")
-    place.replace("a/d", b"x")
-    place.delete("a/b")
-    assert place.names("a") == ["d"]
-    place.replace("a/d", b"y")
-    assert place.read("a/d") == b"y"
-    place.delete("a/d")
-    assert place.names("a") == []
+    store = Bucket.at(bucket)
+    store.replace("a/b/c", b"x")
+    store.replace("a/d", b"x")
+    store.delete("a/b")
+    assert store.names("a") == ["d"]
+    store.replace("a/d", b"y")
+    assert store.read("a/d") == b"y"
+    store.delete("a/d")
+    assert store.names("a") == []
 
 
 def test_address_may_carry_the_endpoint(bucket: str, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Bucket.at(bucket).replace("x", b"1")
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     host = store_url.removeprefix("http://")
-    place = Bucket.at(f"{bucket}?endpoint_override={host}&scheme=http&region=us-east-1")
-    assert (place.read("x"), place.path("x")) == (b"1", f"{bucket}/x")
+    store = Bucket.at(f"{bucket}?endpoint_override={host}&scheme=http&region=us-east-1")
+    assert (store.read("x"), store.path("x")) == (b"1", f"{bucket}/x")
 
 
 def test_second_driver_is_refused_while_the_first_is_there(bucket: str) -> None:
@@ -144,7 +148,7 @@ def test_second_driver_is_refused_while_the_first_is_there(bucket: str) -> None:
 
 def test_folder_with_something_else_in_it_is_refused(bucket: str) -> None:
     Bucket.at(bucket).replace("thesis.tex", b"final")
-    with pytest.raises(RunDirectoryError, match=r"holds 'thesis.tex' and is no run"):
+    with pytest.raises(RunDirectoryError, match=r"holds 'thesis.tex' and is not a run"):
         small.open_writer(bucket)
 
 
@@ -161,7 +165,7 @@ def test_lost_object_of_a_commit_is_swept_away_and_its_rows_come_again(bucket: s
 
 
 def refusal(uri: str) -> str:
-    """What is said of a place that cannot be used; one line, without the secret."""
+    """Returns the error for a store that cannot be used: one line, without the secret."""
     with pytest.raises(RunDirectoryError) as refused:
         small.open_writer(uri)
     (line,) = str(refused.value).splitlines()
@@ -172,11 +176,11 @@ def refusal(uri: str) -> str:
 def test_missing_bucket_is_named_with_the_way_out(bucket: str) -> None:
     uri = bucket.replace("bucket", "no-such-bucket", 1)
     assert refusal(uri).startswith(f"{uri}: there is no such bucket: create it; ")
-    with pytest.raises(RunDirectoryError, match="is no run"):
+    with pytest.raises(RunDirectoryError, match="is not a run"):
         Run(uri)
 
 
-def test_refused_credentials_are_said_in_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_credentials_are_reported_in_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", DENIED)
     expected = f"{bucket}: the store refuses the credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     assert refusal(bucket).startswith(expected)
@@ -184,7 +188,7 @@ def test_refused_credentials_are_said_in_one_line(bucket: str, monkeypatch: pyte
         Run(bucket)
 
 
-def test_store_that_cannot_be_reached_is_said_in_one_line(
+def test_store_that_cannot_be_reached_is_reported_in_one_line(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -207,7 +211,7 @@ def test_run_is_opened_and_read_on_a_store_that_is_too_busy_for_one_request_in_t
 ) -> None:
     small.finish(bucket, range(1))
     monkeypatch.setattr(retries, "PAUSES_S", (0.0, 0.0, 0.0, 0.0))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", faulty(500, 10))  # its client waits half a second each time
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", faulty(500, 10))  # the client waits half a second at each fault
     with small.open_writer(bucket) as writer:
         small.advance(writer, [1], 0, 1)
     assert Run(bucket).steps.num_rows == small.STEPS + 1
@@ -230,7 +234,7 @@ def test_store_that_refuses_one_question_in_ten_is_asked_again(
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(403, "the store refuses the credentials"), (404, "is no run")]
+    ("status", "message"), [(403, "the store refuses the credentials"), (404, "is not a run")]
 )
 def test_refusal_that_lasts_is_a_fault(
     bucket: str, monkeypatch: pytest.MonkeyPatch, status: int, message: str
@@ -254,10 +258,10 @@ def test_question_is_asked_five_times_and_not_found_counts_the_second_time(
 
     answers = [OSError("AWS Error SLOW_DOWN")] * 5
     with pytest.raises(OSError, match="SLOW_DOWN"):
-        retries.again(ask)
+        retries.retry(ask)
     assert paused == [0.1, 0.2, 0.4, 0.8]
     paused.clear()
     answers = [FileNotFoundError("x")] * 5
     with pytest.raises(FileNotFoundError):
-        retries.again(ask)
+        retries.retry(ask)
     assert paused == [0.1]

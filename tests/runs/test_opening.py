@@ -1,4 +1,4 @@
-"""A directory is taken only if the run can go on there, and what was damaged is swept away."""
+"""A directory is accepted only if the run can go on there, and damaged commits are removed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from orchestrator.runs.reader import Run
 
 
 def tree(path: Path) -> dict[str, tuple[int, bytes]]:
-    """Everything below ``path``: times of change and contents."""
+    """Returns modification times and contents of everything below ``path``."""
     return {
-        str(place): (place.stat().st_mtime_ns, b"" if place.is_dir() else place.read_bytes())
-        for place in sorted(path.rglob("*"))
+        str(entry): (entry.stat().st_mtime_ns, b"" if entry.is_dir() else entry.read_bytes())
+        for entry in sorted(path.rglob("*"))
     }
 
 
@@ -47,11 +47,11 @@ def spoilt(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "place", "changes", "message"),
+    ("prepare", "path", "changes", "message"),
     [
         (lambda path: path.write_text("x"), "run", {}, "is a file; name a directory"),
         (lambda path: path.write_text("x"), "run/deep", {}, "is a file; name a directory"),
-        (occupied, "run", {}, "holds 'thesis.tex' and is no run"),
+        (occupied, "run", {}, "holds 'thesis.tex' and is not a run"),
         (existing, "run", {"name": "other"}, "holds the sweep 'small', not 'other'"),
         (existing, "run", {"record": '{"every":2}'}, 'recorded with {}, not {"every":2}'),
         (existing, "run", {"versions": {"numpy": "2.1"}}, r"numpy 2.0 \(here 2.1\); .*--mixed-versions"),
@@ -67,23 +67,23 @@ def spoilt(path: Path) -> None:
     ],
 )
 def test_directory_that_cannot_be_used_is_refused_and_left_as_it_is(
-    tmp_path: Path, prepare: Any, place: str, changes: dict[str, Any], message: str
+    tmp_path: Path, prepare: Any, path: str, changes: dict[str, Any], message: str
 ) -> None:
     prepare(tmp_path / "run")
     before = tree(tmp_path)
     with pytest.raises(RunDirectoryError, match=message):
-        open_writer(tmp_path / place, **changes)
+        open_writer(tmp_path / path, **changes)
     assert tree(tmp_path) == before
 
 
 @contextmanager
 def as_anybody() -> Iterator[None]:
-    """Gives up being root for a while: root may write anywhere."""
+    """Drops root's privileges for a while, as root may write anywhere."""
     if os.geteuid():
         yield
         return
-    nobody = 65534
-    os.setresuid(nobody, nobody, 0)
+    unprivileged = 65534
+    os.setresuid(unprivileged, unprivileged, 0)
     try:
         yield
     finally:

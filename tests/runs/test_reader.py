@@ -1,4 +1,4 @@
-"""What a reader says of files that are not all alike."""
+"""Reading runs with several kinds of files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_columns_are_those_that_all_files_have(tmp_path: Path) -> None:
     with open_writer(out) as writer:
         advance(writer, [5], 0, STEPS)
     run = Run(out)
-    keys = {key.name for key in run.keys}  # commits have a table of their own for them
+    keys = {key.name for key in run.keys}  # commits have a separate table of keys
     assert set(run.steps.column_names) - run.columns("steps") - keys == {"loss"}
     assert run.columns("trials") | keys == set(run.trials.column_names)
 
@@ -42,8 +42,8 @@ def test_files_are_counted_with_their_size_whether_finished_or_not(tmp_path: Pat
     checked, size = Run(out).check_files(), sum(path.stat().st_size for path in files)
     assert (checked.size_bytes, checked.differing) == (size, ())
     assert checked.files == len(files) + 3  # run.json, the list of parts, the marker of the commit
-    said = CliRunner().invoke(command_line, ["verify", str(out), "--files"])
-    assert said.output.startswith(f"{checked.files} files, {size / 1e6:.1f} MB of rows: ")
+    result = CliRunner().invoke(command_line, ["verify", str(out), "--files"])
+    assert result.output.startswith(f"{checked.files} files, {size / 1e6:.1f} MB of rows: ")
 
 
 def test_failures_are_taken_back_from_finished_parts_and_from_commits(tmp_path: Path) -> None:
@@ -75,6 +75,6 @@ def test_trial_that_has_ended_is_not_asked_to_end(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with open_writer(out) as writer:
         advance(writer, [0], 0, STEPS)
-        said = CliRunner().invoke(command_line, ["stop", str(out), trial_id(0), trial_id(1)])
-        assert said.output == (f"{trial_id(0)} has ended before\nasked the driver to end {trial_id(1)}\n")
+        result = CliRunner().invoke(command_line, ["stop", str(out), trial_id(0), trial_id(1)])
+        assert result.output == (f"{trial_id(0)} has ended before\nasked the driver to end {trial_id(1)}\n")
         assert Control(Folder(out)).stopped == {trial_id(1)}

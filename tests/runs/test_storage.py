@@ -1,4 +1,4 @@
-"""Files are there in full, in one step, on disk."""
+"""Files in a folder: complete, written in one step, on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.runs.storage.base import FileRecord, explained
+from orchestrator.runs.storage.base import Fingerprint, explained
 from orchestrator.runs.storage.folder import Folder
 
 
@@ -20,8 +20,8 @@ def test_created_file_is_recorded_as_it_lies_on_disk(tmp_path: Path) -> None:
     with folder.create("a/b/file") as sink:
         for start in range(0, len(content), 1000):
             sink.write(content[start : start + 1000])
-    record = FileRecord(len(content), hashlib.sha256(content).hexdigest())
-    assert sink.record() == folder.record("a/b/file") == record
+    fingerprint = Fingerprint(len(content), hashlib.sha256(content).hexdigest())
+    assert sink.fingerprint() == folder.fingerprint("a/b/file") == fingerprint
     assert (folder.size("a/b/file"), folder.names("a")) == (len(content), ["b"])
 
 
@@ -53,7 +53,12 @@ def test_file_and_folder_are_synced_before_create_returns(
 
 def test_what_is_not_there_is_none_and_deleted_without_complaint(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "none")
-    assert (folder.names(), folder.read("x"), folder.size("x"), folder.record("x")) == ([], None, None, None)
+    assert (folder.names(), folder.read("x"), folder.size("x"), folder.fingerprint("x")) == (
+        [],
+        None,
+        None,
+        None,
+    )
     folder.delete("x")
 
 

@@ -1,4 +1,4 @@
-"""What is committed is kept whole: rows, swept keys, states; and it is read at any time."""
+"""Commits are atomic (rows, swept keys, states) and readable at any time."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_commit_of_what_no_table_holds_is_refused_whole(tmp_path: Path, given: A
 
 @contextmanager
 def files_limited_to(size: int) -> Iterator[None]:
-    """Lets the kernel refuse to write beyond ``size`` bytes in a file, as it does when a disk is full."""
+    """Makes the kernel refuse writes beyond ``size`` bytes of a file, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -156,12 +156,12 @@ def test_merge_keeps_rows_and_drops_states_of_ended_and_earlier_steps(tmp_path: 
     assert Run(tmp_path / "run").steps["step"].to_pylist() == [0, 1, 2] * 5 + [0]
 
 
-def test_damage_beside_a_reader_is_told_in_one_line(tmp_path: Path) -> None:
+def test_damage_is_reported_to_a_reader_in_one_line(tmp_path: Path) -> None:
     with open_writer(tmp_path / "run") as writer:
         advance(writer, [0], 0, 1)
     steps = tmp_path / "run" / "commits" / "000001" / "steps.arrow"
     steps.write_bytes(steps.read_bytes()[:-6] + b"ARROWX")
-    with pytest.raises(RunDirectoryError, match=r"steps.arrow is damaged; a commit is computed anew"):
+    with pytest.raises(RunDirectoryError, match=r"steps.arrow is damaged; a commit is computed again"):
         _ = Run(tmp_path / "run").steps
 
 
@@ -189,12 +189,12 @@ def test_reader_beside_a_driver_sees_every_committed_row_at_any_time(tmp_path: P
     assert (seen == sorted(seen), seen[0], run.steps.num_rows) == (True, STEPS, 12 * STEPS)
 
 
-@pytest.mark.parametrize("place", ["nothing", "folder", "file"])
-def test_reading_what_is_no_run_says_so(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("name", ["nothing", "folder", "file"])
+def test_path_that_is_not_a_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(RunDirectoryError, match=r"no run|Not a directory"):
-        Run(tmp_path / place)
+    with pytest.raises(RunDirectoryError, match=r"not a run|Not a directory"):
+        Run(tmp_path / name)
 
 
 def test_state_of_a_trial_without_rows_is_kept(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-"""Kills a driver before each of its file operations in turn, finishes what it left, prints the digest.
+"""Kills a driver before each of its file operations in turn, finishes the run, prints its fingerprint.
 
-    python killing.py BASE PLACE TRIALS STRIDE
+    python killing.py BASE PATH TRIALS STRIDE
 
-For every STRIDE-th operation: copies the run BASE to PLACE, lets a child process finish it with the trials
-TRIALS (6: the first six; 2:6: without the first two) and die by SIGKILL before that operation, lets a second
-child finish it undisturbed, and prints the operation's number, rows of `steps` and of current trials that
-could be read in between, and what the run says at its end. Ends when the first child survives.
-This process itself only forks, so no child inherits threads.
+For every STRIDE-th operation, it copies the run BASE to PATH. A child process starts to finish the copy with
+the trials TRIALS (6: the first six; 2:6: without the first two) and is killed by SIGKILL before that
+operation. A second child finishes the copy undisturbed. It prints the number of the operation, the rows of
+`steps` and the current trials that were readable in between, and the fingerprint of the finished run. The
+script ends when the first child survives. This process itself only forks, so no child inherits threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OPERATIONS = ("fsync", "replace", "mkdir", "unlink", "rmdir")
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Runs ``work`` in a forked process; returns how that ended, as ``os.waitstatus_to_exitcode`` says."""
+    """Runs ``work`` in a forked process; returns its exit code as ``os.waitstatus_to_exitcode`` does."""
     child = os.fork()
     if child == 0:
         try:
@@ -43,7 +43,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def die_before(point: int) -> None:
-    """Lets this process end at its file operation number ``point``, counted from 0."""
+    """Kills this process before its file operation number ``point``, counted from 0."""
     left = iter(range(point))
 
     def mortal(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,26 +58,26 @@ def die_before(point: int) -> None:
         setattr(os, name, mortal(getattr(os, name)))
 
 
-def main(base: Path, place: Path, trials: range, stride: int) -> None:
-    os.fsync = int  # does nothing: what a kill leaves is in the page cache, so do not wait for the disk
+def main(base: Path, path: Path, trials: range, stride: int) -> None:
+    os.fsync = int  # does nothing: the page cache survives a kill, so there is no need to wait for the disk
 
     def finish() -> None:
-        stored_runs.finish(place, trials)
+        stored_runs.finish(path, trials)
 
     def finish_and_die(point: int) -> None:
         die_before(point)
         finish()
 
     def finish_and_print(point: int) -> None:
-        there = (place / "run.json").exists()
-        before = Run(place).steps.num_rows if there else 0  # what was left can be read as it is
-        current = Run(place).count("done") if there else 0
+        exists = (path / "run.json").exists()
+        before = Run(path).steps.num_rows if exists else 0  # readable as it is
+        current = Run(path).count("done") if exists else 0
         finish()
-        print(point, before, current, stored_runs.said(place))
+        print(point, before, current, stored_runs.fingerprint(path))
 
     for point in count(0, stride):
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(base, place)
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(base, path)
         ended = in_child(lambda point=point: finish_and_die(point))
         if ended not in (0, -signal.SIGKILL) or in_child(lambda point=point: finish_and_print(point)):
             sys.exit(f"operation {point}: the driver ended with {ended}")
@@ -86,5 +86,5 @@ def main(base: Path, place: Path, trials: range, stride: int) -> None:
 
 
 if __name__ == "__main__":
-    base, place, trials, stride = sys.argv[1:]
-    main(Path(base), Path(place), stored_runs.numbers(trials), int(stride))
+    base, path, trials, stride = sys.argv[1:]
+    main(Path(base), Path(path), stored_runs.numbers(trials), int(stride))

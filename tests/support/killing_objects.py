@@ -1,8 +1,9 @@
-"""Kills a driver at each change that it makes to an object store in turn, finishes what it left.
+"""Kills a driver at each of its changes to an object store in turn, then finishes the run.
 
-    python killing_objects.py BASE PLACE TRIALS STRIDE
+    python killing_objects.py BASE FOLDER TRIALS STRIDE
 
-As ``killing``, for the run at the URI BASE; the store does the killing, as ``object_store`` says.
+Works like ``killing``, with the run at the URI BASE and copies of it below the URI FOLDER. The server of
+``object_store`` kills the driver.
 """
 
 from __future__ import annotations
@@ -23,31 +24,29 @@ from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.bucket import Bucket
 
 
-def finish_and_die(base: str, place: str, trials: range, point: int) -> None:
-    source, target = Bucket.at(base), Bucket.at(place)
+def finish_and_die(base: str, uri: str, trials: range, point: int) -> None:
+    source, target = Bucket.at(base), Bucket.at(uri)
     fs.copy_files(source.base, target.base, source.filesystem, target.filesystem, use_threads=False)
     os.environ["AWS_ACCESS_KEY_ID"] = mortal(point)
-    stored_runs.finish(place, trials)
+    stored_runs.finish(uri, trials)
 
 
-def finish_and_print(place: str, trials: range, point: int) -> None:
-    before, current = (
-        Run(place).steps.num_rows,
-        Run(place).count("done"),
-    )  # what was left can be read as it is
-    stored_runs.finish(place, trials)
-    with TemporaryDirectory() as copy:  # a digest reads every column by itself: far quicker from a disk
-        finished = Bucket.at(place)
+def finish_and_print(uri: str, trials: range, point: int) -> None:
+    # the run of the killed driver is readable as it is
+    before, current = Run(uri).steps.num_rows, Run(uri).count("done")
+    stored_runs.finish(uri, trials)
+    with TemporaryDirectory() as copy:  # a digest reads each column separately, which is faster on a disk
+        finished = Bucket.at(uri)
         fs.copy_files(finished.base, copy, finished.filesystem, use_threads=False)
-        print(point, before, current, stored_runs.said(copy))
+        print(point, before, current, stored_runs.fingerprint(copy))
 
 
-def main(base: str, places: str, trials: range, stride: int) -> None:
+def main(base: str, folder: str, trials: range, stride: int) -> None:
     for point in count(0, stride):
-        place = f"{places}/{point}"
-        ended = in_child(lambda place=place, point=point: finish_and_die(base, place, trials, point))
+        uri = f"{folder}/{point}"
+        ended = in_child(lambda uri=uri, point=point: finish_and_die(base, uri, trials, point))
         if ended not in (0, -signal.SIGKILL) or in_child(
-            lambda place=place, point=point: finish_and_print(place, trials, point)
+            lambda uri=uri, point=point: finish_and_print(uri, trials, point)
         ):
             sys.exit(f"change {point}: the driver ended with {ended}")
         if ended == 0:

@@ -1,4 +1,4 @@
-"""Small runs written by the real writer: what a driver would commit, as a function of trial and step."""
+"""Small runs, written by the real writer: a driver's commits as functions of trial and step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from orchestrator.runs.digest import digest
 from orchestrator.runs.manifest import COMPLETE, Complete, RunInfo
 from orchestrator.runs.reader import Run
-from orchestrator.runs.storage.base import FileRecord
+from orchestrator.runs.storage.base import Fingerprint
 from orchestrator.runs.storage.opening import storage
 from orchestrator.runs.writer import RunWriter
 from orchestrator.tables.rows import KeyColumn, KeyValue, Rows, SavedState
@@ -26,38 +26,38 @@ SWEEP = "name: small\n"
 
 
 def trial_id(number: int) -> str:
-    """Id of the trial ``number``, spread like those of real trials."""
+    """Returns the id of trial ``number``; ids are distributed like those of real trials."""
     return hashlib.sha256(str(number).encode()).hexdigest()[:16]
 
 
 def key_values(number: int) -> tuple[KeyValue, ...]:
-    """Its values of ``KEYS``."""
+    """Returns the values of ``KEYS`` of trial ``number``."""
     return number % 4 + 1, ("none", "tight")[number % 2], number
 
 
 def plan(numbers: Iterable[int]) -> Iterator[tuple[str, tuple[KeyValue, ...]]]:
-    """What a sweep over these trials hands to ``compact``."""
+    """Returns the trials and swept keys of a sweep over these trials, for ``compact``."""
     return ((trial_id(number), key_values(number)) for number in numbers)
 
 
 def open_writer(path: Path | str, **changes: Any) -> RunWriter:
-    """A writer of the run that the other functions fill."""
+    """Opens a writer of the run that the other functions fill."""
     options = {"name": "small", "sweep": SWEEP, "record": "{}", "keys": KEYS, "versions": {"numpy": "2.0"}}
     return RunWriter.open(path, **{**options, **changes})
 
 
 def commits(path: Path) -> list[str]:
-    """Names of the commit folders of a run, sorted."""
-    return sorted(place.name for place in (path / "commits").iterdir())
+    """Lists the names of the commit folders of a run, sorted."""
+    return sorted(folder.name for folder in (path / "commits").iterdir())
 
 
 def state(number: int, step: int) -> SavedState:
-    """The state of a trial before ``step``, with what a careless file would lose: -0.0, NaN, inf."""
+    """Returns the state of a trial before ``step``, with values that are easily lost: -0.0, NaN, inf."""
     return SavedState(step, np.array([number, step, -0.0, math.nan, math.inf, 1 / 3]))
 
 
 def rows(numbers: Sequence[int], start: int, stop: int) -> Rows:
-    """Rows of steps [start, stop) of each trial; the last of ``STEPS`` ends it."""
+    """Returns the rows of steps [start, stop) of each trial; step ``STEPS - 1`` ends a trial."""
     steps = [(number, step) for number in numbers for step in range(start, stop)]
     groups = [(number, step, group) for number, step in steps for group in GROUPS]
     return {
@@ -100,14 +100,14 @@ def _ended(numbers: Sequence[int]) -> Rows:
 
 
 def advance(writer: RunWriter, numbers: Sequence[int], start: int, stop: int) -> None:
-    """Commits steps [start, stop) of trials, with the states after them."""
+    """Commits steps [start, stop) of trials and the states after these steps."""
     states = {} if stop == STEPS else {trial_id(number): state(number, stop) for number in numbers}
     keys = {trial_id(number): key_values(number) for number in numbers} if start == 0 else {}
     writer.commit(rows(numbers, start, stop), keys, states)
 
 
 def run_at_once(writer: RunWriter, numbers: Sequence[int]) -> None:
-    """Brings all trials to their end, in one commit."""
+    """Runs all trials to their end, in one commit."""
     advance(writer, numbers, 0, STEPS)
 
 
@@ -119,7 +119,7 @@ def fail(writer: RunWriter, numbers: Sequence[int]) -> None:
 
 
 def run_missing(writer: RunWriter, numbers: Iterable[int]) -> None:
-    """What a driver does with an opened run: brings every trial to its end, one step per commit."""
+    """Runs every unfinished trial to its end, as a driver would, with one step per commit."""
     ended, states = set(writer.ended().tolist()), writer.states()
     for number in numbers:
         if int(trial_id(number), 16) not in ended:
@@ -130,30 +130,30 @@ def run_missing(writer: RunWriter, numbers: Iterable[int]) -> None:
 
 
 def numbers(words: str) -> range:
-    """``6``: the first six trials; ``2:6``: without the first two."""
+    """Parses a range of trials: ``6`` is the first six, ``2:6`` leaves out the first two."""
     return range(*map(int, words.split(":")))
 
 
-def said(path: Path | str) -> str:
-    """All that equal runs have in common: the digest, and a hash of the marks."""
-    said = repr(sorted(marks(path).items())).encode()
-    return f"{digest(Run(path)).total}-{hashlib.sha256(said).hexdigest()}"
+def fingerprint(path: Path | str) -> str:
+    """Returns the digest of a run and a hash of its marks; equal runs have equal fingerprints."""
+    content = repr(sorted(marks(path).items())).encode()
+    return f"{digest(Run(path)).total}-{hashlib.sha256(content).hexdigest()}"
 
 
 def mark(writer: RunWriter, numbers: Iterable[int]) -> None:
-    """Marks the ended trials that a sweep over these does not name."""
+    """Marks the ended trials that are not current in a sweep over ``numbers``."""
     named = np.array([int(trial_id(number), 16) for number in numbers], np.uint64)
     writer.mark(np.setdiff1d(writer.ended(), named), plan(numbers))
 
 
 def marks(path: Path | str) -> dict[str, tuple[bool, int | None]]:
-    """What a run says of each trial: whether it is current, and its index."""
+    """Returns the marks of each trial: whether it is current, and its index."""
     rows = Run(path).read("trials", ["trial", "current", "index"]).to_pylist()
     return {row["trial"]: (row["current"], row["index"]) for row in rows}
 
 
 def finish(path: Path | str, numbers: Sequence[int]) -> None:
-    """The same ``run`` command, however often: what failed or is missing is run, then all is compacted."""
+    """Does what ``run`` does, also repeatedly: runs failed and missing trials, then compacts the run."""
     with open_writer(path) as writer:
         failed = set(writer.failed().tolist())
         again = [trial_id(number) for number in numbers if int(trial_id(number), 16) in failed]
@@ -164,16 +164,16 @@ def finish(path: Path | str, numbers: Sequence[int]) -> None:
 
 
 def relist(path: Path) -> None:
-    """Lists the finished parts of a run as they are now: whoever changes one on purpose calls this."""
+    """Lists the finished parts of a run again, after a test has changed one."""
     folder = storage(path)
     info, complete = RunInfo.load(folder), Complete.load(folder)
     assert info
     assert complete
-    files = {name: _recorded(path / name) for name in complete.files}
+    files = {name: _fingerprint(path / name) for name in complete.files}
     folder.replace(COMPLETE, replace(complete, files=files).dump(info))
 
 
-def _recorded(part: Path) -> FileRecord:
+def _fingerprint(part: Path) -> Fingerprint:
     content = part.read_bytes()
     footer = content[-8 - int.from_bytes(content[-8:-4], "little") :]
-    return FileRecord(len(content), *(hashlib.sha256(data).hexdigest() for data in (content, footer)))
+    return Fingerprint(len(content), *(hashlib.sha256(data).hexdigest() for data in (content, footer)))

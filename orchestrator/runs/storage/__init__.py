@@ -1,1 +1,1 @@
-"""Where a run lies: a local folder or a bucket of an object store, and who holds it."""
+"""Storage of a run: a local folder or a bucket of an object store, and the lock of its driver."""

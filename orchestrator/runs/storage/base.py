@@ -1,8 +1,8 @@
-"""What a run needs of the place where it lies: file operations that are durable when they return.
+"""The storage interface of a run: file operations that are durable when they return.
 
-Files of rows are written in place and count only once a marker names them; markers are replaced in
-one step. That is all that the rest of ``runs`` builds on. A local folder (``folder``) and a bucket of an
-object store (``bucket``) offer it.
+Files of rows are written directly under their final names, and count only once a marker lists them. Markers
+are replaced in one step. The rest of ``runs`` relies on nothing else. A local folder (``folder``) and a
+bucket of an object store (``bucket``) implement this interface.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.errors import RunDirectoryError
-from orchestrator.runs.storage.company import gone
 from orchestrator.runs.storage.owner import Owner
+from orchestrator.runs.storage.permissions import directory_gone
 
 
 @dataclass(frozen=True)
-class FileRecord:
-    """Size in bytes and SHA-256 (hexadecimal) of a file, as a marker remembers it.
+class Fingerprint:
+    """Size in bytes and SHA-256 (hexadecimal) of a file, as in a marker.
 
     Attributes:
-        footer: SHA-256 of the last bytes of a Parquet file: metadata, their length, "PAR1"; "" of other
-            files, and of what is hashed as it lies there. Records are equal without it.
+        footer: SHA-256 of the footer of a Parquet file: metadata, their length, "PAR1". It is "" for other
+            files, and if the file was hashed after it was written. Comparisons ignore it.
     """
 
     size: int
@@ -40,12 +40,12 @@ class RowFile:
     """A file of rows.
 
     Attributes:
-        name: in the run.
-        record: what a marker says of it; None of files that no marker lists.
+        name: path of the file, relative to the run.
+        fingerprint: the file's fingerprint in a marker; None if no marker lists the file.
     """
 
     name: str
-    record: FileRecord | None = None
+    fingerprint: Fingerprint | None = None
 
 
 class Sink(io.BufferedWriter):
@@ -55,102 +55,109 @@ class Sink(io.BufferedWriter):
         super().__init__(raw)
         self._size = 0
         self._hash = hashlib.sha256()
-        self._end: Any = None
+        self._footer: Any = None
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def]  # any buffer, as in io
         """Appends ``data``; returns its length in bytes."""
         written = super().write(data)
         self._size += written
         self._hash.update(data)
-        if self._end:
-            self._end.update(data)
+        if self._footer:
+            self._footer.update(data)
         return written
 
     def begin_footer(self) -> None:
-        """What is written from now on is the footer, and has a hash of its own in the record."""
-        self._end = hashlib.sha256()
+        """Starts the footer: it has a hash of its own in the fingerprint."""
+        self._footer = hashlib.sha256()
 
-    def record(self) -> FileRecord:
-        """Size and hashes of what was written."""
-        return FileRecord(self._size, self._hash.hexdigest(), self._end.hexdigest() if self._end else "")
+    def fingerprint(self) -> Fingerprint:
+        """Returns the size and the hashes of what was written."""
+        return Fingerprint(
+            self._size, self._hash.hexdigest(), self._footer.hexdigest() if self._footer else ""
+        )
 
 
 class Hold(Protocol):
-    """What keeps other drivers out of a run."""
+    """Exclusive hold on a run, which keeps other drivers out."""
 
     def check(self) -> None:
         """Raises RunDirectoryError if another driver has taken the run over."""
 
     def release(self) -> None:
-        """Gives the run free; a second call does nothing."""
+        """Releases the run; a second call does nothing."""
 
 
 class Storage(Protocol):
-    """Where a run lies. Names are relative to it, their parts separated by ``/``."""
+    """The storage of one run. Names are paths relative to the run, separated by ``/``."""
 
     @property
     def root(self) -> Any: ...
     @property
     def filesystem(self) -> Any:
-        """The pyarrow file system to which ``source`` is known; None: the operating system's."""
+        """The pyarrow file system in which ``source`` is a path; None: that of the operating system."""
 
     def path(self, name: str) -> str:
-        """The file or folder ``name`` as messages and other tools call it."""
+        """Returns the full path or URI of the file or folder ``name``, for messages and other tools."""
 
     def source(self, name: str) -> str:
-        """The file ``name`` as ``filesystem`` calls it."""
+        """Returns the path of the file ``name`` in ``filesystem``."""
 
     def check_usable(self) -> None:
-        """Raises RunDirectoryError if it is plain that nothing can be written here; changes nothing."""
+        """Raises RunDirectoryError if it is clear that nothing can be written here; changes nothing."""
 
     def cautions(self) -> list[str]:
-        """What its user should know of the place; a line each."""
+        """Returns warnings about this storage for its user, a line each."""
 
     def hold(self) -> Hold:
         """Takes hold of the run. Raises RunDirectoryError if another driver is alive; nothing was changed."""
 
     def owner(self) -> Owner | None:
-        """The driver that is at work on the run; None if there is none."""
+        """Returns the driver that is at work on the run; None if there is none."""
 
     def names(self, name: str = "") -> list[str]:
-        """What the folder ``name`` holds, sorted; nothing if there is no such folder."""
+        """Lists the entries of the folder ``name``, sorted; none if there is no such folder."""
 
     def read(self, name: str) -> bytes | None:
-        """The content of a small file; None if there is no such file."""
+        """Reads a small file; None if there is no such file."""
 
     def size(self, name: str) -> int | None:
-        """Size of a file in bytes; None if there is no such file."""
+        """Returns the size of a file in bytes; None if there is no such file."""
 
-    def record(self, name: str) -> FileRecord | None:
-        """Size and hash of the file as it lies there; None if there is no such file."""
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """Reads a file and returns its size and hash; None if there is no such file."""
 
     def make(self) -> None:
-        """Creates the folder itself, where a folder has to be created."""
+        """Creates the folder of the run, if this storage needs one."""
 
     def create(self, name: str) -> AbstractContextManager[Sink]:
-        """A new file to be written; it is there for good when the block ends."""
+        """Opens a new file for writing; it is durable when the block ends."""
 
     def replace(self, name: str, data: bytes) -> None:
-        """Writes a small file in one step: there is the old content or the new, never a part."""
+        """Writes a small file in one step: readers see the old content or the new, never a part."""
 
     def delete(self, name: str) -> None:
-        """Removes a file, or a folder with all that it holds, if it is there."""
+        """Removes a file, or a folder with its content, if it exists."""
 
 
-SAFE = "what was committed is kept: remove the cause, then run the same command again"
-"""The way out when something fails in the middle of a run."""
+RESUME = "what was committed is kept: remove the cause, then run the same command again"
+"""The remedy after a failure in the middle of a run."""
 
 
 @contextmanager
-def explained(root: object, way_out: str) -> Iterator[None]:
-    """Turns what the system or the store refuses (disk full, no permission) into a RunDirectoryError."""
+def explained(root: object, remedy: str) -> Iterator[None]:
+    """Turns errors of the system or the store (disk full, no permission) into a RunDirectoryError.
+
+    Args:
+        root: path or URI of the run.
+        remedy: what the user can do, for the message.
+    """
     try:
         yield
     except OSError as error:
-        lost = isinstance(error, FileNotFoundError) and isinstance(root, Path) and not root.exists()
-        if lost and way_out == SAFE:  # it was there when the driver began
-            raise gone(root) from error
-        raise RunDirectoryError(f"{root}: {_reason(error)}; {way_out}") from error
+        vanished = isinstance(error, FileNotFoundError) and isinstance(root, Path) and not root.exists()
+        if vanished and remedy == RESUME:  # the directory existed when the driver started
+            raise directory_gone(root) from error
+        raise RunDirectoryError(f"{root}: {_reason(error)}; {remedy}") from error
 
 
 _CREDENTIALS = "the store refuses the credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
@@ -163,11 +170,11 @@ _REASONS = {
     "EXPIRED_TOKEN": _CREDENTIALS,
     "NETWORK_CONNECTION": "the store cannot be reached: check the network and AWS_ENDPOINT_URL",
 }
-"""What Amazon's client says, and what it means to who runs a sweep."""
+"""Error code of Amazon's client -> message for the user."""
 
 
 def _reason(error: OSError) -> str:
-    """Why, in one line. Of what pyarrow's stores say only the beginning: the rest is their own business."""
+    """Returns the reason of an error in one line: of a store's message only the beginning."""
     if error.strerror:
         return error.strerror
     code = re.search(r"AWS Error (\w+)", str(error))

@@ -1,7 +1,7 @@
-"""A run on an object store (Amazon S3 and what speaks like it, Google Cloud, Azure), through pyarrow.
+"""A run on an object store (Amazon S3 and compatible stores, Google Cloud, Azure), through pyarrow.
 
-An object is there in full once its upload is completed, and never in part; there is no rename, and
-none is needed: the marker of a commit is an object of its own, uploaded last.
+An object appears in full when its upload is completed, never in part. No rename is needed: the marker of a
+commit is an object of its own, which is uploaded last.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pyarrow import fs
 
 from orchestrator.addresses import masked
 from orchestrator.errors import RunDirectoryError
-from orchestrator.runs.storage.base import FileRecord, Hold, Sink, explained
+from orchestrator.runs.storage.base import Fingerprint, Hold, Sink, explained
 from orchestrator.runs.storage.claims import Claim, owner
 from orchestrator.runs.storage.owner import Owner
-from orchestrator.runs.storage.retries import again, patient
+from orchestrator.runs.storage.retries import retry, retrying_store
 
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
 _S3_OPTIONS = ("endpoint_override", "region", "scheme")
 _CHUNK_BYTES = 8 << 20
-_READS = 5
+_READ_ATTEMPTS = 5
 _CONNECT_S, _REQUEST_S, _ATTEMPTS, _GOOGLE_RETRY_S = 5, 60, 5, 60
-"""How long a store may not answer: seconds, not the minutes that clients wait if they are not told."""
+"""Timeouts and retries of a store that does not answer: seconds, where clients would wait for minutes."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Bucket:
     """A folder of an object store.
 
     Attributes:
-        root: its URI, as messages call it: without options.
-        filesystem: the store, a ``pyarrow.fs.FileSystem``; it asks again where the store fails.
-        base: what the store calls the folder: bucket and prefix.
+        root: URI of the folder without options, for messages.
+        filesystem: the store, a ``pyarrow.fs.FileSystem`` that retries failed requests.
+        base: path of the folder in the store: bucket and prefix.
     """
 
     root: str
@@ -49,12 +49,12 @@ class Bucket:
 
     @classmethod
     def at(cls, uri: str) -> Self:
-        """The folder at ``uri``, e.g. ``s3://bucket/runs/depth``; nothing is asked of the store yet.
+        """Returns the folder at ``uri``, e.g. ``s3://bucket/runs/depth``. Reads nothing from it yet.
 
         Credentials come from the environment, or from wherever else the store's own tools find them.
 
         Raises:
-            RunDirectoryError: not the address of an object store.
+            RunDirectoryError: ``uri`` is not the address of a folder of an object store.
         """
         parts = urlsplit(uri)
         root = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
@@ -66,24 +66,24 @@ class Bucket:
             raise RunDirectoryError(f"{root}: a run needs a folder in the bucket, e.g. {example}")
         with explained(root, "check the address"):
             try:
-                store, base = (_s3 if parts.scheme == "s3" else _other)(uri)
-                return cls(root, patient(store), base)
+                store, base = (_s3 if parts.scheme == "s3" else _from_uri)(uri)
+                return cls(root, retrying_store(store), base)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise RunDirectoryError(f"{root}: {masked(str(error))}; check the address") from error
 
     def path(self, name: str) -> str:
-        """The URI of the object ``name``."""
+        """Returns the URI of the object ``name``."""
         return f"{self.root}/{name}"
 
     def source(self, name: str) -> str:
-        """The object ``name`` as the store calls it."""
+        """Returns the path of the object ``name`` in the store."""
         return f"{self.base}/{name}".rstrip("/")
 
     def check_usable(self) -> None:
-        """Does nothing: whether a store takes what is written is seen when the run is claimed."""
+        """Does nothing: claiming the run shows whether the store accepts writes."""
 
     def cautions(self) -> list[str]:
-        """None: who may write to a store is its owner's business."""
+        """Returns no warnings: permissions are up to the owner of the store."""
         return []
 
     def hold(self) -> Hold:
@@ -91,27 +91,28 @@ class Bucket:
         return Claim.acquire(self)
 
     def owner(self) -> Owner | None:
-        """The driver that is at work on the run; None if there is none."""
+        """Returns the driver that is at work on the run; None if there is none."""
         return owner(self)
 
     def names(self, name: str = "") -> list[str]:
-        """What the folder ``name`` holds, sorted; nothing if there is no such folder."""
-        return [info.base_name for info in self.listed(name)]
+        """Lists the entries of the folder ``name``, sorted; none if there is no such folder."""
+        return [info.base_name for info in self.entries(name)]
 
-    def listed(self, name: str) -> list[Any]:
-        """The same, as ``pyarrow.fs.FileInfo``: with the times of change, by the store's clock."""
-        found = self.filesystem.get_file_info(fs.FileSelector(self.source(name), allow_not_found=True))
-        return sorted(found, key=lambda info: str(info.base_name))
+    def entries(self, name: str) -> list[Any]:
+        """Lists entries like ``names``, as ``pyarrow.fs.FileInfo``; ``mtime`` is by the store's clock."""
+        infos = self.filesystem.get_file_info(fs.FileSelector(self.source(name), allow_not_found=True))
+        return sorted(infos, key=lambda info: str(info.base_name))
 
     def read(self, name: str) -> bytes | None:
-        """The content of a small object; None if there is no such object.
+        """Reads a small object; None if there is no such object.
 
-        pyarrow asks for the size first and for so many bytes then: what was replaced in between is read anew.
+        pyarrow requests the size first, then this number of bytes. If the object was replaced in between, it
+        is read again.
         """
-        for attempt in range(_READS):
+        for attempt in range(_READ_ATTEMPTS):
             try:
                 with self.filesystem.open_input_stream(self.source(name)) as stream:
-                    content = _content(stream, last=attempt == _READS - 1)
+                    content = _rest_of(stream, last=attempt == _READ_ATTEMPTS - 1)
             except FileNotFoundError:
                 return None
             if content is not None and len(content) == self.size(name):
@@ -119,12 +120,12 @@ class Bucket:
         raise OSError(f"{self.path(name)} changes faster than it can be read")
 
     def size(self, name: str) -> int | None:
-        """Size of an object in bytes; None if there is no such object."""
+        """Returns the size of an object in bytes; None if there is no such object."""
         info = self.filesystem.get_file_info(self.source(name))
         return int(info.size) if info.type == fs.FileType.File else None
 
-    def record(self, name: str) -> FileRecord | None:
-        """Size and hash of the object as the store returns it; None if there is no such object."""
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """Reads an object and returns its size and hash; None if there is no such object."""
         digest, size = hashlib.sha256(), 0
         try:
             with self.filesystem.open_input_stream(self.source(name)) as stream:
@@ -133,27 +134,27 @@ class Bucket:
                     size += len(chunk)
         except FileNotFoundError:
             return None
-        return FileRecord(size, digest.hexdigest())
+        return Fingerprint(size, digest.hexdigest())
 
     def make(self) -> None:
-        """Does nothing: folders of a store come with what is in them."""
+        """Does nothing: a store creates folders with their objects."""
 
     @contextmanager
     def create(self, name: str) -> Iterator[Sink]:
-        """A new object to be written; the store has all of it when the block ends."""
+        """Opens a new object for writing; the store has all of it when the block ends."""
         with Sink(_Upload(self.filesystem.open_output_stream(self.source(name)))) as sink:
             yield sink
 
     def replace(self, name: str, data: bytes) -> None:
-        """Writes a small object: one upload, so there is the old content or the new, never a part."""
-        again(lambda: self._upload(name, data))
+        """Writes a small object in one upload: readers see the old content or the new, never a part."""
+        retry(lambda: self._upload(name, data))
 
     def _upload(self, name: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(self.source(name)) as stream:
             stream.write(data)
 
     def delete(self, name: str) -> None:
-        """Removes an object, or all objects of a folder, if there are any."""
+        """Removes an object, or all objects of a folder, if they exist."""
         source = self.source(name)
         kind = self.filesystem.get_file_info(source).type
         try:
@@ -162,11 +163,11 @@ class Bucket:
             elif kind == fs.FileType.File:
                 self.filesystem.delete_file(source)
         except FileNotFoundError:
-            return  # somebody else was quicker
+            return  # removed in the meantime
 
 
 class _Upload(io.RawIOBase):
-    """A stream of pyarrow as a raw file of Python."""
+    """An output stream of pyarrow as a raw Python file."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -175,7 +176,7 @@ class _Upload(io.RawIOBase):
         return True
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def]  # any buffer, as in io
-        copied = bytes(data)  # the caller uses its buffer again, the upload may still hold it
+        copied = bytes(data)  # the caller reuses its buffer while the upload may still need the data
         self._stream.write(copied)
         return len(copied)
 
@@ -185,8 +186,12 @@ class _Upload(io.RawIOBase):
             self._stream.close()
 
 
-def _content(stream: Any, last: bool) -> bytes | None:
-    """What is left of a stream; None if the object was replaced under it by a shorter one."""
+def _rest_of(stream: Any, last: bool) -> bytes | None:
+    """Reads the rest of a stream; None if a shorter object has replaced the one that was opened.
+
+    Args:
+        last: whether to raise the error instead.
+    """
     try:
         return bytes(stream.read())
     except OSError:
@@ -217,7 +222,7 @@ def _region_is_set() -> bool:
     return any(os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
 
 
-def _other(uri: str) -> tuple[Any, str]:
+def _from_uri(uri: str) -> tuple[Any, str]:
     google = urlsplit(uri).scheme in ("gs", "gcs") and "retry_limit_seconds" not in uri
     if google:
         uri += ("&" if "?" in uri else "?") + f"retry_limit_seconds={_GOOGLE_RETRY_S}"

@@ -1,10 +1,11 @@
-"""One driver per run: a lock file with host, process and heartbeat.
+"""One driver per run in a local directory: a lock file with host, process and heartbeat.
 
-On one machine, and wherever a file system carries ``flock`` between machines, the kernel decides: the
-lock is held by an open file and released with its process, however that ends. Where ``flock`` does
-not reach another host, the heartbeat (the file's modification time) decides. The file is never
-removed, since two processes could then hold locks on two files of one name. What it says carries a hash: a
-damaged lock is somebody's until its heartbeat is old.
+On one machine, ``flock`` decides, and so it does between machines if the file system supports that. The
+kernel releases the lock when the process ends, in whatever way. Where ``flock`` does not reach another host,
+the heartbeat decides: the modification time of the file.
+
+The file is never removed. Otherwise two processes could hold locks on two files of the same name. Its content
+carries a hash. A damaged lock counts as held until its heartbeat is stale.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from pathlib import Path
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.runs.storage import markers
-from orchestrator.runs.storage.company import gone
-from orchestrator.runs.storage.owner import BEAT_SECONDS, Owner, alive, parsed, taken
+from orchestrator.runs.storage.owner import BEAT_SECONDS, Owner, is_alive, parse_owner, run_in_use
+from orchestrator.runs.storage.permissions import directory_gone
 
-NAME = "lock"
+LOCK = "lock"
 
 
 class Lock:
-    """The lock of one run, held from ``acquire`` to ``release`` or to the end of the process.
+    """The lock of a run, held from ``acquire`` to ``release`` or to the end of the process.
 
-    A daemon thread keeps the heartbeat, so a driver that is deep in a commit does not lose the run.
+    A daemon thread renews the heartbeat, so a driver does not lose the run during a long commit.
     """
 
     def __init__(self, folder: Path, descriptor: int) -> None:
-        """Use ``acquire``."""
-        self._path = folder / NAME
+        """Takes over an open, locked file; callers use ``acquire``."""
+        self._path = folder / LOCK
         self._folder = folder.stat()
         self._descriptor = descriptor
         self._claim = markers.dump(asdict(Owner.myself()))
@@ -44,42 +45,43 @@ class Lock:
 
     @classmethod
     def acquire(cls, folder: Path) -> Lock:
-        """Takes the lock of the run in ``folder``, also from a driver that is gone.
+        """Takes the lock of the run in ``folder``, also if a dead driver has left it.
 
         Raises:
-            RunDirectoryError: another driver is alive, or the lock is a link or no file; nothing was changed.
+            RunDirectoryError: another driver is alive, or the lock is not a regular file; nothing was
+            changed.
         """
-        descriptor = _opened(folder / NAME)
+        descriptor = _open_lock(folder / LOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if holder := owner(folder):
-                raise taken(folder, holder)
+                raise run_in_use(folder, holder)
             return cls(folder, descriptor)
         except BlockingIOError:
             os.close(descriptor)
-            raise taken(folder, owner(folder)) from None
+            raise run_in_use(folder, owner(folder)) from None
         except BaseException:
             os.close(descriptor)
             raise
 
     def check(self) -> None:
-        """Raises RunDirectoryError if the run directory is gone, or the lock was taken over meanwhile."""
+        """Raises RunDirectoryError if the run directory is gone, or if another driver has the lock now."""
         folder = self._path.parent
         if not (folder.exists() and os.path.samestat(folder.stat(), self._folder)):
-            raise gone(folder)
-        there = self._path.lstat() if os.path.lexists(self._path) else None
+            raise directory_gone(folder)
+        current = self._path.lstat() if os.path.lexists(self._path) else None
         ours = os.fstat(self._descriptor)
-        if not (there and os.path.samestat(there, ours) and self._path.read_bytes() == self._claim):
+        if not (current and os.path.samestat(current, ours) and self._path.read_bytes() == self._claim):
             raise RunDirectoryError(
                 f"{folder}: another driver has taken the lock over; nothing more is written here"
             )
 
     def release(self) -> None:
-        """Gives the run free; a second call does nothing."""
+        """Releases the run; a second call does nothing."""
         if self._released.is_set():
             return
         self._released.set()
-        if os.pread(self._descriptor, len(self._claim) + 1, 0) == self._claim:  # also where it was moved to
+        if os.pread(self._descriptor, len(self._claim) + 1, 0) == self._claim:  # also after a move
             self._write(b"")
         os.close(self._descriptor)
 
@@ -93,33 +95,33 @@ class Lock:
                 os.utime(self._path, follow_symlinks=False)
 
 
-def _opened(path: Path) -> int:
-    """Opens a lock, or makes a new one; never what a link leads to, since a lock is written over."""
+def _open_lock(path: Path) -> int:
+    """Opens a lock file, or creates a new one. Never follows a link, since a lock file is overwritten."""
     if not path.is_symlink():
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except IsADirectoryError:
-            raise _no_lock(path) from None
+            raise _not_a_lock(path) from None
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
-    raise _no_lock(path)
+    raise _not_a_lock(path)
 
 
-def _no_lock(path: Path) -> RunDirectoryError:
+def _not_a_lock(path: Path) -> RunDirectoryError:
     return RunDirectoryError(
-        f"{path} is a link, a folder or a device, not the file by which a run is locked: remove it, or name "
-        "another directory"
+        f"{path} is a link, a folder or a device, not the lock file of a run: remove it, or name another "
+        "directory"
     )
 
 
 def owner(folder: Path) -> Owner | None:
-    """The driver that is at work on the run in ``folder``; None if there is none.
+    """Returns the driver that is at work on the run in ``folder``; None if there is none.
 
-    On this host: whether its process is there. On another: whether its heartbeat is younger than
-    ``STALE_SECONDS``, by clocks that agree about as well as that.
+    A driver on this host counts if its process exists. A driver on another host counts if its heartbeat is
+    younger than ``STALE_SECONDS``, so the clocks of both hosts must agree to well within that.
     """
-    path = folder / NAME
+    path = folder / LOCK
     try:
         state = path.lstat()
         if not stat.S_ISREG(state.st_mode):
@@ -129,5 +131,5 @@ def owner(folder: Path) -> Owner | None:
         return None
     if not content:
         return None
-    holder = parsed(content)[0]
-    return holder if alive(holder, time.time() - state.st_mtime) else None
+    holder = parse_owner(content)[0]
+    return holder if is_alive(holder, time.time() - state.st_mtime) else None

@@ -1,4 +1,4 @@
-"""Small JSON files that carry the SHA-256 of their own content, so that no bit of them is lost unnoticed."""
+"""Markers: small JSON files with the SHA-256 of their own content, so that any damage is noticed."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ import json
 from typing import Any
 
 HASH = "sha256"
-"""The key under which a marker keeps the hash of all the rest."""
+"""Key of the hash of all other fields."""
 
 
 class DamagedMarkerError(ValueError):
-    """A marker that is not what was written."""
+    """A marker differs from what was written."""
 
 
 def dump(fields: dict[str, Any]) -> bytes:
-    """The content of a marker.
+    """Returns the content of a marker.
 
     Args:
-        fields: what it says, as JSON takes it; none of them is called ``sha256``.
+        fields: the fields of the marker, with JSON values; none is named ``sha256``.
     """
-    digest = hashlib.sha256(_text(fields)).hexdigest()
-    return _text({**fields, HASH: digest})
+    digest = hashlib.sha256(_encode(fields)).hexdigest()
+    return _encode({**fields, HASH: digest})
 
 
 def parse(content: bytes) -> tuple[dict[str, Any], bool]:
-    """What a marker says, without its hash, and whether it carries one.
+    """Returns the fields of a marker without its hash, and whether it has a hash.
 
-    A marker is what it was if dumping what it says gives the same bytes again.
+    A marker with a hash is intact if dumping its fields gives the same bytes again.
 
     Raises:
-        DamagedMarkerError: it is no JSON object, or its hash is another one.
+        DamagedMarkerError: the marker is not a JSON object, or its hash does not match.
     """
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError):
-        raise DamagedMarkerError("no JSON") from None
+        raise DamagedMarkerError("not JSON") from None
     if not isinstance(fields, dict):
-        raise DamagedMarkerError("no JSON object")
+        raise DamagedMarkerError("not a JSON object")
     if HASH not in fields:
         return fields, False
     del fields[HASH]
     if content != dump(fields):
-        raise DamagedMarkerError("its hash is another one")
+        raise DamagedMarkerError("its hash does not match")
     return fields, True
 
 
-def _text(fields: dict[str, Any]) -> bytes:
+def _encode(fields: dict[str, Any]) -> bytes:
     return (json.dumps(fields, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""From the address of a run (a path or a URI) to its storage."""
+"""Opens the storage of a run by its address, a path or a URI."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from orchestrator.runs.storage.folder import Folder
 
 
 def address(path: str | os.PathLike[str]) -> Path | str:
-    """``path`` as it is printed and passed on: a ``Path``, or a URI as text (a ``Path`` would spoil it)."""
+    """Returns ``path`` for messages and further use.
+
+    The result is a ``Path``, or text for a URI, since a ``Path`` would collapse the slashes of a URI.
+    """
     return os.fspath(path) if is_uri(path) else Path(path)
 
 
 def storage(path: str | os.PathLike[str]) -> Storage:
-    """The local directory ``path``, or the folder of an object store at that URI.
+    """Returns the local directory ``path``, or the folder of an object store at that URI.
 
     Raises:
-        RunDirectoryError: a URI that is not the address of an object store, or that holds a secret, or a path
-            that is no text.
+        RunDirectoryError: the URI is not the address of an object store or holds a secret, or the path is not
+            valid UTF-8.
     """
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:  # bytes of a name that the system could not decode
-        message = "is not UTF-8, and the libraries that write tables take no other; name another directory"
+        message = "is not UTF-8, which the libraries that write tables require; name another directory"
         raise RunDirectoryError(f"{os.fspath(path)!a} {message}") from None
     if reason := refusal(path):
         raise RunDirectoryError(f"{bare(path)}: {reason}")

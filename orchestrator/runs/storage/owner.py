@@ -1,4 +1,4 @@
-"""Who holds a run: the process, whether it is alive, and what a second one is told."""
+"""The owner of a run: its process, whether it is alive, and the error for a second driver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from orchestrator.errors import RunDirectoryError
 from orchestrator.runs.storage import markers
 
 BEAT_SECONDS = 5.0
+"""Interval between heartbeats."""
+
 STALE_SECONDS = 60.0
+"""A heartbeat of this age or more is stale."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,10 @@ class Owner:
     """The process that drives a run.
 
     Attributes:
-        boot: which start of the host; a process number means nothing in another one. "" if unknown.
-        started: when the process started, in clock ticks since then, as a process number may come back.
+        host: name of the host.
+        boot: id of the current boot of the host, as process ids start over at a boot; "" if unknown.
+        pid: process id.
+        started: start of the process in clock ticks since the boot, as process ids are reused; "" if unknown.
     """
 
     host: str
@@ -32,21 +37,19 @@ class Owner:
 
     @classmethod
     def myself(cls) -> Owner:
-        """This process."""
+        """Returns this process."""
         return cls(socket.gethostname(), _boot(), os.getpid(), _started(os.getpid()) or "")
 
     def __str__(self) -> str:
-        return (
-            f"process {self.pid} on {self.host}" if self.host else "one that its damaged lock does not name"
-        )
+        return f"process {self.pid} on {self.host}" if self.host else "an unknown one, as its lock is damaged"
 
 
-NAMELESS = Owner("", "", 0, "")
-"""In the place of an owner whose lock or claim is damaged."""
+UNKNOWN_OWNER = Owner("", "", 0, "")
+"""Owner of a damaged lock or claim."""
 
 
-def parsed(content: bytes) -> tuple[Owner, dict[str, Any]]:
-    """Whose a lock or a claim is, and what else it says. Nameless if it is damaged."""
+def parse_owner(content: bytes) -> tuple[Owner, dict[str, Any]]:
+    """Returns the owner in a lock or a claim, and its other fields; UNKNOWN_OWNER if it is damaged."""
     try:
         fields, hashed = markers.parse(content)
         host, boot, pid, started = (fields.pop(name) for name in ("host", "boot", "pid", "started"))
@@ -55,24 +58,25 @@ def parsed(content: bytes) -> tuple[Owner, dict[str, Any]]:
             return Owner(host, boot, pid, started), fields
     except (ValueError, KeyError):
         pass
-    return NAMELESS, {}
+    return UNKNOWN_OWNER, {}
 
 
-def alive(holder: Owner, age: float) -> bool:
-    """Whether a process is there, if it is on this host; else whether its heartbeat is young enough.
+def is_alive(holder: Owner, age: float) -> bool:
+    """Returns whether a process exists, if it ran on this host; else whether its heartbeat is recent.
 
     Args:
-        age: of its last heartbeat, in seconds.
+        age: age of its last heartbeat, in seconds.
     """
     if (holder.host, holder.boot) == (socket.gethostname(), _boot()):
         return _started(holder.pid) == holder.started
     return age < STALE_SECONDS
 
 
-def taken(folder: object, holder: Owner | None) -> RunDirectoryError:
-    """What a second driver is told."""
+def run_in_use(folder: object, holder: Owner | None) -> RunDirectoryError:
+    """Returns the error for a second driver."""
     return RunDirectoryError(
-        f"{folder}: another driver is at work here ({holder or 'just starting'}); wait for its end or stop it"
+        f"{folder}: another driver is at work here ({holder or 'just starting'}); wait until it ends, or "
+        "stop it"
     )
 
 
@@ -83,19 +87,19 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When process ``pid`` started; None if it is gone; "" where the system does not say (no /proc)."""
+    """Returns the start of process ``pid`` in clock ticks; None if it is gone; "" if there is no /proc."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if state in "ZX" else fields[18]
     except (FileNotFoundError, ProcessLookupError):
-        return None if Path("/proc/self/stat").exists() else _signalled(pid)
+        return None if Path("/proc/self/stat").exists() else _started_without_proc(pid)
 
 
-def _signalled(pid: int) -> str | None:
+def _started_without_proc(pid: int) -> str | None:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass  # it is there, but another user's
+        pass  # the process exists, but belongs to another user
     return ""

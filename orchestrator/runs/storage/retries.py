@@ -1,7 +1,7 @@
-"""Asking an object store again: a single refusal, or a single "not found", is not believed.
+"""Retries of requests to an object store: a single refusal, or a single "not found", may be wrong.
 
-Writes are retried by the store's own client, and so is what a server was too busy to answer, as far as that
-client sees it: not what comes in the place of a small object.
+The store's own client retries writes, and requests that a busy server refused. But it does not notice a
+refusal that arrives instead of a small object.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from pyarrow import fs
 Answer = TypeVar("Answer")
 
 PAUSES_S = (0.1, 0.2, 0.4, 0.8)
-"""Before each of the further attempts."""
+"""Pauses before the second and each further attempt."""
 
 _FINAL = re.compile("AWS Error (NETWORK_CONNECTION|NO_SUCH_BUCKET)")
-"""Of a store that cannot be reached, which its client has tried for some seconds, or of none at all."""
+"""Errors that are not retried: the client has tried to reach the store for seconds, or there is no bucket."""
 
 
-def again(ask: Callable[[], Answer]) -> Answer:
-    """What a store answers, asked anew after a pause while it fails; "not found" counts the second time.
+def retry(request: Callable[[], Answer]) -> Answer:
+    """Sends a request to a store and returns the answer; retries after a pause while the request fails.
+
+    The second "not found" counts as the answer.
 
     Raises:
-        OSError: it still fails.
+        OSError: the last attempt failed, too, or the error is final.
     """
     missing = False
     for pause in PAUSES_S:
         try:
-            answer = ask()
+            answer = request()
             if missing or not _is_missing(answer):
                 return answer
             missing = True
@@ -42,7 +44,7 @@ def again(ask: Callable[[], Answer]) -> Answer:
                 raise
             missing = isinstance(error, FileNotFoundError)
         time.sleep(pause)
-    return ask()
+    return request()
 
 
 def _is_missing(answer: object) -> bool:
@@ -50,19 +52,19 @@ def _is_missing(answer: object) -> bool:
     return any(isinstance(info, fs.FileInfo) and info.type == fs.FileType.NotFound for info in infos)
 
 
-def patient(store: Any) -> Any:
-    """The same store as a ``pyarrow.fs.FileSystem`` that asks again, wherever it is handed on to."""
-    return fs.PyFileSystem(_Patient(store))
+def retrying_store(store: Any) -> Any:
+    """Returns ``store`` as a ``pyarrow.fs.FileSystem`` that retries its requests, also inside pyarrow."""
+    return fs.PyFileSystem(_RetryingStore(store))
 
 
-class _Patient(fs.FileSystemHandler):
-    """Passes everything on. Streams that are written go to the store itself."""
+class _RetryingStore(fs.FileSystemHandler):
+    """Forwards operations to a store, most of them with retries. Data written to a stream is not retried."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Patient) and self._store == other._store
+        return isinstance(other, _RetryingStore) and self._store == other._store
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -73,25 +75,25 @@ class _Patient(fs.FileSystemHandler):
         return str(self._store.normalize_path(path))
 
     def get_file_info(self, paths: list[str]) -> list[Any]:
-        return again(lambda: list(self._store.get_file_info(paths)))
+        return retry(lambda: list(self._store.get_file_info(paths)))
 
     def get_file_info_selector(self, selector: Any) -> list[Any]:
-        return again(lambda: list(self._store.get_file_info(selector)))
+        return retry(lambda: list(self._store.get_file_info(selector)))
 
     def create_dir(self, path: str, recursive: bool) -> None:
-        again(lambda: self._store.create_dir(path, recursive=recursive))
+        retry(lambda: self._store.create_dir(path, recursive=recursive))
 
     def delete_dir(self, path: str) -> None:
-        again(lambda: self._store.delete_dir(path))
+        retry(lambda: self._store.delete_dir(path))
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
-        again(lambda: self._store.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
+        retry(lambda: self._store.delete_dir_contents(path, missing_dir_ok=missing_dir_ok))
 
     def delete_root_dir_contents(self) -> None:
         raise NotImplementedError("a run is never the whole store")
 
     def delete_file(self, path: str) -> None:
-        again(lambda: self._store.delete_file(path))
+        retry(lambda: self._store.delete_file(path))
 
     def move(self, src: str, dest: str) -> None:
         self._store.move(src, dest)
@@ -100,23 +102,23 @@ class _Patient(fs.FileSystemHandler):
         self._store.copy_file(src, dest)
 
     def open_input_stream(self, path: str) -> Any:
-        return pa.PythonFile(_Reading(again(lambda: self._store.open_input_file(path))), mode="r")
+        return pa.PythonFile(_RetryingFile(retry(lambda: self._store.open_input_file(path))), mode="r")
 
     def open_input_file(self, path: str) -> Any:
-        return pa.PythonFile(_Reading(again(lambda: self._store.open_input_file(path))), mode="r")
+        return pa.PythonFile(_RetryingFile(retry(lambda: self._store.open_input_file(path))), mode="r")
 
     def open_output_stream(self, path: str, metadata: Any) -> Any:
-        return again(lambda: self._store.open_output_stream(path, metadata=metadata))
+        return retry(lambda: self._store.open_output_stream(path, metadata=metadata))
 
     def open_append_stream(self, path: str, metadata: Any) -> Any:
         return self._store.open_append_stream(path, metadata=metadata)
 
 
-class _Reading(io.RawIOBase):
-    """An object that is read piece by piece, each of them asked for again if need be."""
+class _RetryingFile(io.RawIOBase):
+    """An object that is read in pieces, with retries for each piece."""
 
     def __init__(self, source: Any) -> None:
-        self._source, self._size, self._place = source, source.size(), 0
+        self._source, self._size, self._position = source, source.size(), 0
 
     def readable(self) -> bool:
         return True
@@ -125,18 +127,18 @@ class _Reading(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = offset + (0, self._place, self._size)[whence]
-        return self._place
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
 
     def read(self, size: int = -1) -> bytes:
-        wanted = self._size - self._place if size < 0 else min(size, self._size - self._place)
-        if wanted <= 0:
+        length = self._size - self._position if size < 0 else min(size, self._size - self._position)
+        if length <= 0:
             return b""
-        content = again(lambda: self._source.read_at(wanted, self._place))
-        self._place += len(content)
+        content = retry(lambda: self._source.read_at(length, self._position))
+        self._position += len(content)
         return bytes(content)
 
     def close(self) -> None:

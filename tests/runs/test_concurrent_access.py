@@ -1,4 +1,4 @@
-"""A run beside others: a driver that has lost it, and readers that a merge or a compaction comes between."""
+"""Concurrent access to a run: a driver that has lost it, and readers during a merge or a compaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.runs.storage.folder import Folder
 from orchestrator.runs.writer import RunWriter
 
 FIFTEEN = range(5)
-"""Trials that are run in fifteen commits: one more, and all are merged."""
+"""Trials that take fifteen commits; one more commit makes a merge due."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_merge_keeps_the_state_of_a_trial_that_came_long_before(tmp_path: Path) 
 
 
 def once_rows_are_read(do: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets something happen between the look at the lists and the first file of rows."""
+    """Calls ``do`` after a reader has read the lists, before it reads the first file of rows."""
     left = [do]
 
     def disturbed(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +88,7 @@ def once_rows_are_read(do: Callable[[], None], monkeypatch: pytest.MonkeyPatch) 
 
         return first
 
-    for operation in ("read", "record", "source"):
+    for operation in ("read", "fingerprint", "source"):
         monkeypatch.setattr(Folder, operation, disturbed(getattr(Folder, operation)))
 
 
@@ -121,7 +121,7 @@ def test_reader_finds_all_rows_whatever_becomes_of_their_files_while_it_reads(
 def test_lists_that_a_compaction_comes_between_are_read_anew(
     look: int, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else there would be an old list of parts beside commits that are gone, and no rows at all."""
+    """Otherwise an old list of parts would be combined with commits that are gone: no rows at all."""
     with open_writer(out) as writer:
         looks, names = iter(range(1, 100)), Folder.names
 

@@ -1,4 +1,4 @@
-"""A run shares its machine with others: links are not followed, directories of others are mentioned."""
+"""Runs on shared machines: links are not followed, and directories of other users cause a warning."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_link_where_a_run_writes_is_never_followed(tmp_path: Path, victim: Path,
 
 
 @pytest.mark.parametrize("name", ["progress.json", "progress.json.tmp", "control/cancel"])
-def test_link_in_the_place_of_a_small_file_is_replaced_by_the_file(
+def test_link_with_the_name_of_a_small_file_is_replaced_by_the_file(
     tmp_path: Path, victim: Path, name: str
 ) -> None:
     (tmp_path / "run" / "control").mkdir(parents=True)
@@ -60,7 +60,7 @@ def test_link_in_the_place_of_a_small_file_is_replaced_by_the_file(
     assert victim.read_text() == "precious"
 
 
-def test_part_that_a_link_waits_for_is_written_beside_what_it_leads_to(tmp_path: Path, victim: Path) -> None:
+def test_link_with_the_name_of_a_part_is_replaced_by_the_part(tmp_path: Path, victim: Path) -> None:
     (tmp_path / "steps").mkdir()
     (tmp_path / "steps" / "part").symlink_to(victim)
     with Folder(tmp_path).create("steps/part") as sink:
@@ -79,7 +79,7 @@ def test_folder_of_a_run_that_is_a_link_is_refused(tmp_path: Path, name: str) ->
     shutil.rmtree(tmp_path / "run" / name, ignore_errors=True)
     (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(
-        RunDirectoryError, match=f"^{tmp_path / 'run' / name} is a symbolic link, .*put the fol"
+        RunDirectoryError, match=f"^{tmp_path / 'run' / name} is a symbolic link, .*replace the link"
     ):
         open_writer(tmp_path / "run")
     with (
@@ -108,20 +108,20 @@ def open_to_all(path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 @pytest.mark.parametrize(
     ("share", "reason"),
-    [(belonging, rf"belongs to another user \(number {SOMEBODY}\)"), (open_to_all, "is writable by all")],
+    [(belonging, rf"belongs to another user \(uid {SOMEBODY}\)"), (open_to_all, "is writable by all")],
 )
 def test_directory_of_others_is_mentioned_and_refused_in_a_sticky_folder(
     tmp_path: Path, share: Callable[[Path], None], reason: str
 ) -> None:
     (tmp_path / "run").mkdir()
     share(tmp_path / "run")
-    with pytest.warns(RunDirectoryWarning, match=rf"^{tmp_path / 'run'} {reason}: whoever else") as caught:
+    with pytest.warns(RunDirectoryWarning, match=rf"^{tmp_path / 'run'} {reason}: other users who") as caught:
         open_writer(tmp_path / "run").close()
     assert len(caught) == 1
     tmp_path.chmod(0o1777)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(
-        RunDirectoryError, match=rf"run {reason}, in a folder where anybody may put it: name ano"
+        RunDirectoryError, match=rf"run {reason}, in a folder to which all users may write: name ano"
     ):
         open_writer(tmp_path / "run")
     assert sorted(tmp_path.rglob("*")) == before
