@@ -1,1 +1,1 @@
-"""What evaluates circuits, each in a folder with its configuration."""
+"""Backends evaluate circuits. Each has a folder of its own, with its configuration."""

@@ -1,4 +1,4 @@
-"""The family of backends (key ``backend`` of a circuit engine): what evaluates circuits."""
+"""The family of backends, which evaluate circuits (key ``backend`` of a circuit engine)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from orchestrator.groups import Array
 from orchestrator.models.circuits.program import Program
 
 Precision = Literal["complex128", "complex64"]
-"""Of amplitudes."""
+"""Type of a state's amplitudes."""
 
 
 class Evaluator(Protocol):
-    """A program made ready on a backend. A row's bits do not depend on the other rows."""
+    """A program prepared on a backend. A row's results have the same bits whatever other rows a call has."""
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]; no shots are taken."""
+        """Returns exact E [R, B, K], without shots, at parameters [R, P], inputs [R, B, F], axes [R, A]."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive samples of a call, counted over all R·B.
+    """Results for N consecutive samples of a call.
 
     Attributes:
-        span: which ones.
+        span: indices of the samples among all R·B.
         expectation: [N, K] E
         derivative: [N, P] Σ_k c_k dE_k/dθ
     """
@@ -40,28 +40,29 @@ class Part:
 
 
 class AdjointEvaluator(Evaluator, Protocol):
-    """A program made ready for adjoint differentiation."""
+    """A program prepared for adjoint differentiation."""
 
     @property
     def program(self) -> Program: ...
     @property
     def executions(self) -> int:
-        """Circuits executed for a gradient of one sample."""
+        """Number of circuits executed for the gradient of one sample."""
 
     def parts(
         self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
     ) -> Iterator[Part]:
-        """E and Σ_k c_k dE_k/dθ of all samples, in order, in parts that bound the memory.
+        """Yields E and Σ_k c_k dE_k/dθ of all samples, in order, in parts that bound the memory.
 
-        ``cotangents`` c is [R, B, K]; 1 if left out, which is for K = 1.
+        ``cotangents`` c are [R, B, K]. They may be left out if K = 1, which means c = 1.
         """
 
 
 class Backend(Config):
-    """What evaluates circuits. A member's tag is its key ``kind``.
+    """Configuration of a backend. A member's tag is its key ``kind``.
 
     Attributes:
-        shots: measurements of each Pauli string of the observable; exact expectation values if left out.
+        shots: number of measurements per Pauli string of the observable. If left out, expectation values are
+            exact.
     """
 
     tags: ClassVar[tuple[str, ...]] = ("kind",)
@@ -70,53 +71,53 @@ class Backend(Config):
 
     @property
     def no_projector(self) -> str:
-        """Why it does not evaluate projectors; empty if it does."""
-        return "" if self.shots is None else "is not measured from shots; leave gradient.backend.shots out"
+        """Why the backend does not evaluate projectors; empty if it does."""
+        return "" if self.shots is None else "has no estimate from shots; leave gradient.backend.shots out"
 
     @property
     def gpus(self) -> int:
-        """Number of GPUs that a process needs for it."""
+        """Number of GPUs that a process needs for the backend."""
         return 0
 
     @property
     def repeatable(self) -> bool:
-        """Whether it gives the same bits when it is asked the same again; a remote service does not."""
+        """Whether equal calls return equal bits. Those of a remote service do not."""
         return True
 
     def check(self) -> None:
         """Raises InputError, at ``gradient.backend``, if this process lacks what the backend needs."""
 
     def fits(self, program: Program) -> None:
-        """Raises InputError if the backend, which passes ``check``, cannot run a program."""
+        """Raises InputError if the backend cannot run a program, even where it passes ``check``."""
 
     def check_step(self, step: float) -> None:
-        """Refuses a step of differences, in radians, that is too small for the precision of E."""
+        """Refuses a difference step, in radians, that is too small for the precision of E."""
 
     def amplitudes(self, qubits: int) -> float:
-        """How many numbers a state of so many qubits has."""
+        """Returns the number of amplitudes that simulate this many qubits."""
         return 2.0**qubits
 
     def prepare(self, program: Program) -> Evaluator:
-        """Makes ready for one program that ``fits``."""
+        """Prepares a program that ``fits``."""
         raise NotImplementedError
 
     @property
     def differentiates(self) -> bool:
-        """Whether it takes adjoint derivatives."""
+        """Whether the backend supports adjoint differentiation."""
         return False
 
     def adjoint(self, program: Program) -> AdjointEvaluator:
-        """Makes ready for adjoint differentiation, if it ``differentiates``."""
+        """Prepares a program for adjoint differentiation, if the backend ``differentiates``."""
         raise NotImplementedError
 
     def adjoint_bytes(self, program: Program, rows: int, samples: int) -> int:
-        """Working memory of one adjoint gradient of R rows of B samples, in bytes."""
+        """Returns the working memory, in bytes, of one adjoint gradient of R rows of B samples."""
         raise NotImplementedError
 
     def reached(self, program: Program) -> NDArray[np.bool_]:
-        """[G] false where a gate cannot change the expectation value."""
+        """Returns [G], false for gates that cannot change an expectation value."""
         return program.live
 
     def bytes(self, program: Program, points: int) -> int:
-        """Working memory of one call on R·B = ``points``, in bytes."""
+        """Returns the working memory, in bytes, of one call on R·B = ``points``."""
         raise NotImplementedError

@@ -293,9 +293,9 @@ PLACE = r"gradient\.backend\.noise\.processor: "
     [
         (trial("FakeManila"), PLACE + r"is \"FakeManila\"; did you mean FakeManilaV2 or"),
         (trial("ibm_q"), PLACE + "is .*; legal: FakeAachen,"),
-        (trial("FakeCairoV2", qubits=3), PLACE + "is FakeCairoV2, to which Qiskit cannot transpile"),
-        (trial(MANILA, qubits=6), PLACE + "is FakeManilaV2, which has 5 qubits; needed are 6"),
-        (trial(MANILA, ansatz="random-pauli"), PLACE + "runs one circuit, but that of ansatz: random-pauli"),
+        (trial("FakeCairoV2", qubits=3), PLACE + "is FakeCairoV2, for which Qiskit cannot transpile"),
+        (trial(MANILA, qubits=6), PLACE + "is FakeManilaV2, which has 5 qubits; the circuit has 6"),
+        (trial(MANILA, ansatz="random-pauli"), PLACE + "runs one circuit, but ansatz: random-pauli"),
         (trial(MANILA, observable="zero-projector"), r"model\.observable: .*leave .*noise\.processor out"),
     ],
 )

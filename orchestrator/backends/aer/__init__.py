@@ -1,1 +1,1 @@
-"""Qiskit Aer: expectation values, adjoint gradients, processors' noise, the certificate's run."""
+"""Qiskit Aer: expectation values, adjoint gradients, noise of processors, evaluation for certificates."""

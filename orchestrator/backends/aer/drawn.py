@@ -1,4 +1,4 @@
-"""Exact expectation values of a circuit as Qiskit draws it, on Aer: what certificates compare with."""
+"""Exact expectation values on Aer of a circuit as Qiskit draws it. Certificates compare with these."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BASIS = ["u", "rx", "ry", "rz", "cx", "cz"]
 def expectations(
     drawing: Drawing, points: Sequence[Array], inputs: Array, axes: NDArray[np.int8]
 ) -> list[Array]:
-    """E [K] of a circuit as Qiskit draws it, at each of some parameter vectors.
+    """Returns E [K] of a circuit as Qiskit draws it, for each parameter vector in ``points``.
 
-    All angles are bound before the run, fusion is off and one thread is used: run-time binding of
-    controlled rotations (qiskit-aer issue 2403) and fusion (2245) give wrong values.
+    All angles are bound before the run, and fusion is off, since run-time binding of controlled rotations
+    (qiskit-aer issue 2403) and fusion (2245) give wrong values. One thread is used.
     """
     from qiskit import transpile
     from qiskit_aer import AerSimulator
@@ -41,26 +41,26 @@ def expectations(
     circuit.save_amplitudes_squared([0])
     trainable = [parameter for layer in drawing.layers for parameter in layer]
     symbols = trainable if drawing.amplitudes else [*trainable, *drawing.inputs]
-    bound = [circuit.assign_parameters(_present(circuit, symbols, [*point, *inputs])) for point in points]
-    result = simulator.run(bound, shots=1).result()  # a reset makes Aer average over shots
-    found = [result.data(index) for index in range(len(points))]
+    bound = [circuit.assign_parameters(_bindings(circuit, symbols, [*point, *inputs])) for point in points]
+    result = simulator.run(bound, shots=1).result()  # with a reset in the circuit, Aer averages over shots
+    saved = [result.data(index) for index in range(len(points))]
     projectors = np.array([operator.projector for operator in drawing.operators])
     return [
         np.array([data[str(k)] for k in range(len(projectors))]) + projectors * data["amplitudes_squared"][0]
-        for data in found
+        for data in saved
     ]
 
 
-def _present(circuit: QuantumCircuit, symbols: Sequence[Any], values: Sequence[float]) -> dict[Any, float]:
-    """The values of those symbols, the first ones, that a circuit has."""
+def _bindings(circuit: QuantumCircuit, symbols: Sequence[Any], values: Sequence[float]) -> dict[Any, float]:
+    """Returns the values of the symbols that a circuit has. Values may be more than symbols."""
     named = zip(symbols, values, strict=False)
     return {symbol: value for symbol, value in named if symbol in circuit.parameters}
 
 
 def _inlined(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircuit:
-    """The circuit with the user's own gates replaced by their definitions, and drawn axes by RX, RY or RZ.
+    """Replaces the user's own gates by their definitions, and rotations about drawn axes by RX, RY or RZ.
 
-    Qiskit's transpiler and Aer know a gate by its name, which a gate of the user's own may share.
+    Qiskit's transpiler and Aer identify a gate by its name, and a user's gate may have that of another gate.
     """
     from qiskit.circuit import AnnotatedOperation, Barrier, ControlledGate, ControlModifier, Delay
 
@@ -89,7 +89,7 @@ def _inlined(circuit: QuantumCircuit, axes: NDArray[np.int8]) -> QuantumCircuit:
 
 
 def _nameless(operation: Any) -> Any:
-    """An operation as a gate of standard gates, under a name that nothing else has."""
+    """Returns an operation as a gate that consists of standard gates, under a unique name."""
     from qiskit import QuantumCircuit
 
     circuit = QuantumCircuit(operation.num_qubits)
@@ -98,7 +98,7 @@ def _nameless(operation: Any) -> Any:
 
 
 def _is_standard(operation: Any) -> bool:
-    """Whether the operation is Qiskit's own gate of that name, not merely called so."""
+    """Returns whether an operation is Qiskit's own gate of that name, and does not merely share the name."""
     from qiskit.circuit.library import get_standard_gate_name_mapping
 
     known = get_standard_gate_name_mapping().get(operation.name)

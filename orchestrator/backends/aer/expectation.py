@@ -1,4 +1,4 @@
-"""Expectation values of a program on Aer, many bindings of one circuit in a run."""
+"""Expectation values of a program on Aer: one circuit, with many bindings per run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.backends.aer.noise import Noise
 
 BINDINGS = 1024
-"""Bindings in a run, which keeps all their results."""
+"""Bindings per run. Aer keeps the results of all bindings until the run ends."""
 
 _ALL_AXES = (int(RotationAxis.X), int(RotationAxis.Y), int(RotationAxis.Z))
 
@@ -31,14 +31,14 @@ _ALL_AXES = (int(RotationAxis.X), int(RotationAxis.Y), int(RotationAxis.Z))
 class AerProgram:
     """A program as one circuit of RX, RY, RZ, CX and CZ whose varying angles are bound at run time.
 
-    Aer leaves controlled rotations that are bound at run time at their unbound value, without a warning
-    (qiskit-aer issue 2403): there are none in it.
+    The circuit has no controlled rotations: Aer gives them wrong angles, without a warning, if they are bound
+    at run time (qiskit-aer issue 2403).
 
     Args:
         program: its parameters, inputs and drawn axes become angles.
-        simulator: runs it.
-        noise: behind every gate, and at the readout.
-        reached: [G] gates that are run.
+        simulator: runs the circuit.
+        noise: channels after every gate, and readout errors.
+        reached: [G] true for gates that are run.
     """
 
     def __init__(
@@ -48,28 +48,28 @@ class AerProgram:
         self._gates = [Gate(*gate.item()) for gate in program.gates[reached]]
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
+        """Returns E [R, B, K] at parameters [R, P], inputs [R, B, F] and axes [R, A]."""
         count = inputs.shape[0] * inputs.shape[1]
         point = self._program.expand(Point(parameters, inputs, axes))
         angles = self._angles(*point).reshape(count, len(self._varying))
         finite = np.isfinite(angles).all(-1)
-        angles[~finite] = 0.0  # Aer's matrix products never end on what is not finite
+        angles[~finite] = 0.0  # Aer's matrix product method never ends if an angle is not finite
         if self._program.amplitudes:
-            found = self._run_from(point.inputs.reshape(count, -1), angles)
+            values = self._run_from_amplitudes(point.inputs.reshape(count, -1), angles)
         else:
             starts = range(0, count, BINDINGS)
-            found = [value for start in starts for value in self._run(angles[start : start + BINDINGS])]
-        values = np.where(finite.reshape(count, 1), found, np.nan)
-        return values.reshape(*inputs.shape[:2], self._program.outputs)
+            values = [value for start in starts for value in self._run(angles[start : start + BINDINGS])]
+        masked = np.where(finite.reshape(count, 1), values, np.nan)
+        return masked.reshape(*inputs.shape[:2], self._program.outputs)
 
     def _run(self, angles: Array) -> list[list[float]]:
-        """E of some bindings [N, V] of the circuit's parameters."""
+        """Returns E [N, K] of bindings [N, V] of the circuit's parameters."""
         if not len(self._varying):
             return len(angles) * self._results(1, [])
         return self._results(len(angles), [dict(zip(self._symbols, angles.T, strict=True))])
 
-    def _run_from(self, amplitudes: Array, angles: Array) -> list[list[float]]:
-        """E of bindings [N, V], each from amplitudes [N, F] of its own, and so as a circuit of its own."""
+    def _run_from_amplitudes(self, amplitudes: Array, angles: Array) -> list[list[float]]:
+        """Returns E [N, K] of bindings [N, V] that start from amplitudes [N, F], with a circuit for each."""
         values = []
         for start, binding in zip(padded(amplitudes, self._program.qubits), angles, strict=True):
             if not np.isfinite(start).all():
@@ -87,12 +87,13 @@ class AerProgram:
         return [self._values(result.data(index)) for index in range(count)]
 
     def _values(self, data: dict[str, Any]) -> list[float]:
+        """Returns E [K] from the numbers that a circuit saved."""
         zero = float(data["zero"][0]) if "zero" in data else 0.0
         projectors = (observable.projector for observable in self._program.observables)
         return [float(data.get(str(k), 0.0)) + projector * zero for k, projector in enumerate(projectors)]
 
     def _angles(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """[R, B, V] the varying angles."""
+        """Returns the varying angles [R, B, V]."""
         gates = self._varying
         angles = np.empty((*inputs.shape[:2], len(gates)))
         angles[:] = gates["offset"]
@@ -107,7 +108,7 @@ class AerProgram:
 
     @cached_property
     def _varying(self) -> NDArray[np.void]:
-        """[V] records of the rotations whose angle or axis varies, one about a drawn axis three times."""
+        """[V] of ``GATE``: rotations whose angle or axis varies; those about a drawn axis three times."""
         copies = [gate for gate in self._gates if varies(gate) for _ in axes_of(gate)]
         return np.array([tuple(gate) for gate in copies], GATE)
 
@@ -119,17 +120,17 @@ class AerProgram:
 
     @cached_property
     def _circuit(self) -> QuantumCircuit:
-        circuit = self._drawn()
+        circuit = self._gate_circuit()
         for k, observable in enumerate(self._program.observables):
             if observable.terms:
-                measured = operator(self._read_out(observable.terms), circuit.num_qubits)
+                measured = operator(self._with_readout_errors(observable.terms), circuit.num_qubits)
                 circuit.save_expectation_value(measured, circuit.qubits, label=str(k))
         if any(observable.projector for observable in self._program.observables):
             circuit.save_amplitudes_squared([0], label="zero")
         return circuit
 
-    def _drawn(self) -> QuantumCircuit:
-        """The gates, and the noise behind them."""
+    def _gate_circuit(self) -> QuantumCircuit:
+        """Returns a circuit of the gates and the noise after them, without measurements."""
         from qiskit import QuantumCircuit
 
         circuit, symbols = QuantumCircuit(self._program.qubits), iter(self._symbols)
@@ -140,14 +141,14 @@ class AerProgram:
                 circuit.append(self._channel, [qubit])
         return circuit
 
-    def _read_out(self, terms: Iterable[Term]) -> list[Term]:
-        """What the readout shows of Pauli strings: a wrong bit turns a string's sign, so (1-2r) per qubit."""
+    def _with_readout_errors(self, terms: Iterable[Term]) -> list[Term]:
+        """Scales Pauli strings by 1 - 2r per qubit, as a wrong bit (probability r) flips a string's sign."""
         right = 1.0 - 2.0 * self._noise.readout
         return [term._replace(coefficient=term.coefficient * right ** _weight(term)) for term in terms]
 
     @cached_property
     def _channel(self) -> Any:
-        """A superoperator in the circuit: Aer's noise models pass over gates that they do not name."""
+        """Noise after a gate, as a superoperator: Aer's noise models skip gates that they do not name."""
         from qiskit.quantum_info import SuperOp
         from qiskit_aer.noise import amplitude_damping_error, depolarizing_error
 
@@ -157,16 +158,20 @@ class AerProgram:
 
 
 def varies(gate: Gate) -> bool:
+    """Returns whether a gate's angle or axis depends on a parameter, an input or a drawn axis."""
     return gate.parameter != NONE or gate.input != NONE or gate.axis >= RotationAxis.DRAWN
 
 
 def axes_of(gate: Gate) -> tuple[int, ...]:
-    """The rotations that stand for a gate: for a drawn axis all three, two of them by an angle of 0."""
+    """Returns the axes of the rotations that implement a gate.
+
+    For a drawn axis they are all three, and two of the rotations have angle 0.
+    """
     if gate.opcode != Opcode.ROTATION:
         return ()
     return _ALL_AXES if gate.axis >= RotationAxis.DRAWN else (gate.axis,)
 
 
 def _weight(term: Term) -> int:
-    """Number of qubits that a Pauli string acts on."""
+    """Returns the number of qubits that a Pauli string acts on."""
     return (term.x | term.z).bit_count()

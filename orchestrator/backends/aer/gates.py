@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def padded(amplitudes: NDArray[np.float64], qubits: int) -> NDArray[np.complex128]:
-    """States [N, 2^n] whose first amplitudes are these [N, F], and the others 0."""
+    """Returns states [N, 2^n] whose first F amplitudes are [N, F], and whose others are 0."""
     states = np.zeros((len(amplitudes), 1 << qubits), np.complex128)
     states[:, : amplitudes.shape[1]] = amplitudes
     return states
 
 
 def begin(circuit: Any, state: NDArray[np.complex128], method: str) -> None:
-    """Makes a circuit start from a state [2^n], in the one way that a method of Aer's simulator takes."""
+    """Makes a circuit start from a state [2^n], by the instruction that a method of Aer supports."""
     if method == "statevector":
         circuit.set_statevector(state)
     elif method == "density_matrix":
@@ -33,12 +33,12 @@ def begin(circuit: Any, state: NDArray[np.complex128], method: str) -> None:
 
 
 def touched(gate: Gate) -> tuple[int, ...]:
-    """The qubits that a gate acts on."""
+    """Returns the qubits that a gate acts on."""
     return (gate.qubit,) if gate.opcode == Opcode.ROTATION else (gate.qubit, gate.other)
 
 
 def append(circuit: QuantumCircuit, gate: Gate, *rotations: tuple[int, Any]) -> None:
-    """Appends a CX or CZ, or in place of a rotation gate these (axis, angle)."""
+    """Appends a CX or CZ, or for a rotation gate the given rotations (axis, angle)."""
     if gate.opcode == Opcode.CX:
         circuit.cx(gate.qubit, gate.other)
     elif gate.opcode == Opcode.CZ:
@@ -49,7 +49,7 @@ def append(circuit: QuantumCircuit, gate: Gate, *rotations: tuple[int, Any]) -> 
 
 
 def operator(terms: Sequence[Term], qubits: int) -> SparsePauliOp:
-    """Pauli strings as an operator on ``qubits`` qubits."""
+    """Returns the sum of Pauli strings as an operator on ``qubits`` qubits."""
     from qiskit.quantum_info import PauliList, SparsePauliOp
 
     x = [[bool(term.x >> qubit & 1) for qubit in range(qubits)] for term in terms]

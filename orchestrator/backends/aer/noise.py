@@ -1,4 +1,4 @@
-"""What disturbs circuits on Aer."""
+"""Noise of circuits on Aer."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from orchestrator.config.base import Config, Field, ValidationInfo, field_valida
 
 
 class Noise(Config):
-    """Channels on each qubit that a gate acts on, right behind the gate, and errors of the readout.
+    """Channels after each gate, on each qubit that the gate acts on, and readout errors.
 
-    Gates are the rotations, CX and CZ that the circuit is read into, fixed ones included.
+    Gates are the rotations, CX and CZ that the circuit is read into, including fixed ones.
 
     Attributes:
         depolarizing: λ of ρ → (1-λ)ρ + λ·1/2.
-        amplitude_damping: probability γ of falling from |1> to |0>; follows the depolarising channel.
-        readout: probability that a measured qubit is reported wrongly, the same for 0 and 1.
-        processor: a class of qiskit_ibm_runtime.fake_provider. Circuits are transpiled to the processor
-            that it is a snapshot of, and gates and readout have its noise, in place of all the above.
+        amplitude_damping: probability γ of decay from |1> to |0>. The channel follows the depolarising one.
+        readout: probability that a measured bit is wrong, the same for 0 and 1.
+        processor: name of a processor's snapshot, a class of qiskit_ibm_runtime.fake_provider. Circuits are
+            transpiled for the processor and have its gate and readout noise, instead of all of the above.
     """
 
     depolarizing: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -28,7 +28,7 @@ class Noise(Config):
     def _processor_is_alone(cls, processor: str | None, info: ValidationInfo) -> str | None:
         others = [name for name, value in info.data.items() if value]
         if processor is not None and others:
-            raise refuse(f"brings noise of its own; leave {' and '.join(others)} out")
+            raise refuse(f"has its own noise; leave {' and '.join(others)} out")
         return processor
 
     @property

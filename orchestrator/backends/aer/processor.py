@@ -1,4 +1,4 @@
-"""IBM's processors, as snapshots of them say they were: couplings, gates, and the errors of each."""
+"""IBM's processors, as recorded in snapshots: couplings, gates, and error rates."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from qiskit.circuit import Instruction
     from qiskit.providers import BackendV2
 
-Place = tuple[int, ...]
-"""The physical qubits that an instruction acts on, in its order."""
+Qubits = tuple[int, ...]
+"""The physical qubits that an instruction acts on, in the instruction's order."""
 
 _TRANSPILER: dict[str, int] = {"optimization_level": 1, "seed_transpiler": 0}
-"""Fixed, for they change which qubits and gates a circuit gets, and so its noise."""
+"""Fixed, since they change a circuit's qubits and gates, and so its noise."""
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """The processors that there are snapshots of."""
+    """Returns the names of all processors that have a snapshot."""
     from qiskit.providers import BackendV2
     from qiskit_ibm_runtime import fake_provider
 
@@ -33,12 +33,13 @@ def names() -> tuple[str, ...]:
 
 
 def _is_subclass(item: object, family: type) -> bool:
+    """Returns whether an object is a class of this family."""
     return isinstance(item, type) and issubclass(item, family)
 
 
 @cache
 def processor(name: str) -> Processor:
-    """The processor with one of the ``names``."""
+    """Returns the processor with one of the ``names``."""
     from qiskit_ibm_runtime import fake_provider
 
     return Processor(getattr(fake_provider, name)())
@@ -48,8 +49,8 @@ def processor(name: str) -> Processor:
 class Processor:
     """A processor and its noise, which is that of ``AerSimulator.from_backend``.
 
-    Behind each gate there is a depolarising channel, and relaxation over the gate's duration; a readout is
-    wrong with some probability (of the snapshots Aer takes the mean over 0 and 1). Idle qubits have no noise.
+    After each gate there is a depolarising channel, and relaxation over the gate's duration. Each readout has
+    a probability of error, for which Aer takes the snapshot's mean over 0 and 1. Idle qubits have no noise.
 
     Attributes:
         backend: the snapshot.
@@ -59,79 +60,79 @@ class Processor:
 
     @property
     def qubits(self) -> int:
-        """How many it has."""
+        """Number of physical qubits."""
         return int(self.backend.num_qubits)
 
     def transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        """The circuit in the processor's own gates, on its own qubits."""
+        """Returns the circuit in the processor's gates, on its physical qubits."""
         from qiskit import transpile
 
         return transpile(circuit, self.backend, **_TRANSPILER)
 
     def noisy(self, transpiled: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
-        """A ``transpiled`` circuit on the qubits that it uses alone, its noise as superoperators.
+        """Adds the noise to a ``transpiled`` circuit, as superoperators.
 
         Returns:
-            the circuit, and which of its qubits are measured; in place of the measurements it ends with
-            the errors that they make.
+            the circuit, on only the qubits that it uses, and the indices of its measured qubits. Instead of
+            measurements it has the channels of their readout errors.
         """
         from qiskit import QuantumCircuit
 
-        items, qubits = _placed(transpiled), used(transpiled)
-        channels = self._gate_channels({(operation.name, place) for operation, place in items})
-        circuit, measured = QuantumCircuit(len(qubits)), []
-        for operation, place in items:
-            local = [qubits.index(qubit) for qubit in place]
+        instructions, physical = _instructions(transpiled), used_qubits(transpiled)
+        channels = self._gate_channels({(operation.name, qubits) for operation, qubits in instructions})
+        circuit, measured = QuantumCircuit(len(physical)), []
+        for operation, qubits in instructions:
+            local = [physical.index(qubit) for qubit in qubits]
             if operation.name == "measure":
                 measured += local
-                channel = self._readout_channels.get(place)
+                channel = self._readout_channels.get(qubits)
             else:
                 circuit.append(operation, local)
-                channel = channels.get((operation.name, place))
+                channel = channels.get((operation.name, qubits))
             if channel is not None:
                 circuit.append(channel, local)
         return circuit, measured
 
-    def _gate_channels(self, placed: set[tuple[str, Place]]) -> Mapping[tuple[str, Place], Instruction]:
-        """What is behind some instructions; of all that there are, it would take seconds to compute."""
+    def _gate_channels(self, gates: set[tuple[str, Qubits]]) -> Mapping[tuple[str, Qubits], Instruction]:
+        """Returns the channels after some gates. For all of a processor's gates, it would take seconds."""
         from qiskit.quantum_info import SuperOp
         from qiskit.transpiler import Target
         from qiskit_aer.noise.device import basic_device_gate_errors
 
         whole = self.backend.target
         target = Target(num_qubits=whole.num_qubits, qubit_properties=whole.qubit_properties)
-        for name in sorted({name for name, _ in placed}):
-            places = {place: whole[name][place] for other, place in sorted(placed) if other == name}
-            target.add_instruction(whole.operation_from_name(name), places)
+        for name in sorted({name for name, _ in gates}):
+            properties = {qubits: whole[name][qubits] for other, qubits in sorted(gates) if other == name}
+            target.add_instruction(whole.operation_from_name(name), properties)
         errors = basic_device_gate_errors(target=target)
-        return {(name, tuple(place)): SuperOp(error).to_instruction() for name, place, error in errors}
+        return {(name, tuple(qubits)): SuperOp(error).to_instruction() for name, qubits, error in errors}
 
     @cached_property
-    def _readout_channels(self) -> Mapping[Place, Instruction]:
-        """For each qubit, the channel that turns its populations into those of what is reported of it."""
+    def _readout_channels(self) -> Mapping[Qubits, Instruction]:
+        """For each qubit, the channel that maps its populations to those of its reported bit."""
         from qiskit_aer.noise.device import basic_device_readout_errors
 
         errors = basic_device_readout_errors(target=self.backend.target)
-        return {tuple(place): _reported(np.asarray(error.probabilities)) for place, error in errors}
+        return {tuple(qubits): _readout_channel(np.asarray(error.probabilities)) for qubits, error in errors}
 
 
-def used(transpiled: QuantumCircuit) -> list[int]:
-    """The physical qubits that a circuit uses, in order."""
-    return sorted({qubit for _, place in _placed(transpiled) for qubit in place})
+def used_qubits(transpiled: QuantumCircuit) -> list[int]:
+    """Returns the physical qubits that a circuit uses, in ascending order."""
+    return sorted({qubit for _, qubits in _instructions(transpiled) for qubit in qubits})
 
 
-def _placed(transpiled: QuantumCircuit) -> list[tuple[Instruction, Place]]:
-    """Every instruction of a circuit, and where it acts."""
+def _instructions(transpiled: QuantumCircuit) -> list[tuple[Instruction, Qubits]]:
+    """Returns the instructions of a circuit, each with its physical qubits."""
     return [
         (item.operation, tuple(transpiled.find_bit(qubit).index for qubit in item.qubits))
         for item in transpiled.data
     ]
 
 
-def _reported(probabilities: NDArray[np.float64]) -> Instruction:
-    """The channel of a readout that says j of state i with ``probabilities`` [i, j]."""
+def _readout_channel(probabilities: NDArray[np.float64]) -> Instruction:
+    """Returns the channel of a readout that reports j for state i with ``probabilities`` [i, j]."""
     from qiskit.quantum_info import SuperOp
 
-    matrix = np.zeros((4, 4))  # on columns of ρ, one below the other: populations are 0 and 3
+    matrix = np.zeros((4, 4))  # acts on ρ stacked by columns, where the populations are entries 0 and 3
     matrix[np.ix_([0, 3], [0, 3])] = probabilities.T
     return SuperOp(matrix).to_instruction()

@@ -1,4 +1,4 @@
-"""What Qiskit Aer offers in this process, and how it is used."""
+"""Qiskit Aer in this process: its devices and methods, its options, and runs of circuits."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ _INSTALL = (
     "on Linux with an NVIDIA card and a driver for CUDA 12 or newer: "
     "pip uninstall qiskit-aer, then pip install qiskit-aer-gpu"
 )
-"""Both packages are one module, so the former must go first."""
+"""Both packages install the same module, so the CPU package must be removed first."""
 
 
 def devices() -> tuple[str, ...]:
-    """Devices that Aer can simulate on, as ``("CPU", "GPU")``. Raises ImportError if it does not load."""
+    """Returns the devices that Aer can simulate on, e.g. ``("CPU", "GPU")``.
+
+    Raises ImportError if Aer does not load.
+    """
     return ("CPU",) if no_gpu() else ("CPU", "GPU")
 
 
 @cache
 def no_gpu() -> str:
-    """Why Aer has no GPU in this process, and the way out; empty if it has.
+    """Returns why Aer has no GPU in this process, with a remedy; empty if it has one.
 
-    Aer's own list holds the devices that it was built for, with or without a card: so one circuit is run.
+    Aer lists the devices that it was built for, whether or not they are present, so a circuit is run.
     Raises ImportError if Aer does not load.
     """
     from qiskit import QuantumCircuit
@@ -40,26 +43,27 @@ def no_gpu() -> str:
     try:
         run(simulator("GPU", "statevector"), circuit)
     except (RuntimeError, ValueError) as error:
-        return f"it says {str(error)!r}; look at the driver (nvidia-smi) and at CUDA_VISIBLE_DEVICES"
+        return f"it fails with {str(error)!r}; check the driver (nvidia-smi) and CUDA_VISIBLE_DEVICES"
     return ""
 
 
 def methods() -> tuple[str, ...]:
-    """Methods of simulation that Aer offers. Raises ImportError if it does not load."""
+    """Returns the simulation methods that Aer offers. Raises ImportError if Aer does not load."""
     from qiskit_aer import AerSimulator
 
     return tuple(AerSimulator().available_methods())
 
 
 def options(device: str, method: str) -> dict[str, Any]:
-    """The options of a simulator.
+    """Returns the options of a simulator.
 
-    One thread, so that bits do not depend on the number of CPUs. No fusion: it gives wrong phases from 14
-    qubits on (qiskit-aer issue 2245). One shot: nothing is sampled, and a batch might hold a state for each.
+    There is one thread, so that bits do not depend on the number of CPUs. There is no fusion, which gives
+    wrong phases from 14 qubits on (qiskit-aer issue 2245). There is one shot: nothing is sampled, and a batch
+    might hold a state for each shot.
 
-    On a GPU all bindings of a circuit run as one batch, in parts that fit into its memory; above 16 qubits
-    (density matrices: 8) Aer runs one after another, and each keeps the card busy by itself. Batches go
-    without cuStateVec, so all do.
+    On a GPU all bindings of a circuit run as one batch, in pieces that fit into its memory. Above 16 qubits
+    (density matrices: 8) Aer runs the bindings one by one, as each keeps the GPU busy. Aer runs batches
+    without cuStateVec, so it is off for all circuits.
     """
     chosen = {
         "device": device,
@@ -78,27 +82,27 @@ def options(device: str, method: str) -> dict[str, Any]:
 
 
 def run_options(device: str) -> dict[str, Any]:
-    """What Aer takes only with each run: one card, the first that the process sees.
+    """Returns the options that Aer takes per run only: the first GPU that the process sees.
 
-    Several give wrong values with bindings at run time (qiskit-aer issue 2244).
+    With several GPUs, bindings at run time give wrong values (qiskit-aer issue 2244).
     """
     return {"target_gpus": [0]} if device == "GPU" else {}
 
 
 def simulator(device: str, method: str) -> AerSimulator:
-    """A simulator with these ``options``."""
+    """Returns a simulator with the ``options`` of a device and a method."""
     from qiskit_aer import AerSimulator
 
     return AerSimulator(**options(device, method))
 
 
 def run(simulator: AerSimulator, circuit: QuantumCircuit, binds: Sequence[Mapping[Any, Any]] = ()) -> Result:
-    """Runs a circuit, once for each value that ``binds`` gives to its parameters.
+    """Runs a circuit, once for each binding of its parameters in ``binds``.
 
-    The job is dropped at once: it would keep its circuits alive (qiskit-aer issue 1857).
+    The job is not kept: it would keep its circuits in memory (qiskit-aer issue 1857).
 
     Raises:
-        RuntimeError: Aer failed; its own words.
+        RuntimeError: Aer failed, with Aer's message.
     """
     chosen = run_options(simulator.options.device)
     result = simulator.run(circuit, parameter_binds=list(binds), **chosen).result()

@@ -1,4 +1,4 @@
-"""Expectation values of a program on a processor: transpiled to it, with its noise."""
+"""Expectation values of a program that is transpiled for a processor, with the processor's noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orchestrator.backends.aer.expectation import AerProgram
 from orchestrator.backends.aer.gates import operator
 from orchestrator.backends.aer.noise import Noise
-from orchestrator.backends.aer.processor import Processor, processor, used
+from orchestrator.backends.aer.processor import Processor, processor, used_qubits
 from orchestrator.groups import Array
 from orchestrator.models.circuits.gates import Observable, Term
 from orchestrator.models.circuits.program import Program
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class ProcessorProgram:
-    """A program on a processor, each Pauli string of its observables by a circuit that measures it.
+    """A program on a processor. Each Pauli string of its observables is measured by a circuit of its own.
 
     Args:
-        program: without drawn axes and projector.
-        simulator: runs it, as density matrices.
-        name: of the processor.
+        program: one without drawn axes and projectors.
+        simulator: runs the circuits, as density matrices.
+        name: the processor's name.
     """
 
     def __init__(self, program: Program, simulator: AerSimulator, name: str) -> None:
@@ -42,7 +42,7 @@ class ProcessorProgram:
                 self._constants[k] += term.coefficient
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, 0]."""
+        """Returns E [R, B, K] at parameters [R, P], inputs [R, B, F] and axes [R, 0]."""
         value = np.empty((*inputs.shape[:2], len(self._constants)))
         value[:] = self._constants
         for k, string in self._strings:
@@ -51,12 +51,12 @@ class ProcessorProgram:
 
     @property
     def qubits(self) -> int:
-        """The most that a circuit of it uses: routing may need more than the program has."""
+        """Number of qubits of the largest circuit. Routing may use more qubits than the program has."""
         return max((string.qubits for _, string in self._strings), default=0)
 
 
 class MeasuredString(AerProgram):
-    """One Pauli string, in place of the program's observables."""
+    """A program that measures one Pauli string instead of its observables."""
 
     def __init__(self, program: Program, term: Term, simulator: AerSimulator, processor: Processor) -> None:
         every_gate = np.ones(len(program.gates), np.bool_)
@@ -65,46 +65,46 @@ class MeasuredString(AerProgram):
 
     @property
     def qubits(self) -> int:
-        """How many are simulated."""
-        return len(used(self._transpiled))
+        """Number of simulated qubits."""
+        return len(used_qubits(self._transpiled))
 
     @cached_property
     def _transpiled(self) -> QuantumCircuit:
-        """Before the angles are bound: one circuit, whatever they are."""
+        """Transpiled before the angles are bound, so that the circuit does not depend on them."""
         return self._processor.transpiled(self._measured())
 
     @cached_property
     def _circuit(self) -> QuantumCircuit:
         circuit, measured = self._processor.noisy(self._transpiled)
-        seen = Term(self._term.coefficient, 0, sum(1 << qubit for qubit in measured))
-        observable = operator([seen], circuit.num_qubits)
+        parity = Term(self._term.coefficient, 0, sum(1 << qubit for qubit in measured))
+        observable = operator([parity], circuit.num_qubits)
         circuit.save_expectation_value(observable, circuit.qubits, label="0")
         return circuit
 
     def _measured(self) -> QuantumCircuit:
-        """The program's gates, then for each X and Y a change of basis, and measurements."""
+        """Returns a circuit of the gates, a change of basis for each X and Y, and measurements."""
         from qiskit import ClassicalRegister
 
-        drawn, support = self._drawn(), _support(self._term)
-        drawn.add_register(ClassicalRegister(len(support)))
+        circuit, support = self._gate_circuit(), _support(self._term)
+        circuit.add_register(ClassicalRegister(len(support)))
         for index, qubit in enumerate(support):
             if self._term.x & self._term.z & 1 << qubit:
-                drawn.sdg(qubit)
+                circuit.sdg(qubit)
             if self._term.x & 1 << qubit:
-                drawn.h(qubit)
-            drawn.measure(qubit, index)
-        return drawn
+                circuit.h(qubit)
+            circuit.measure(qubit, index)
+        return circuit
 
 
 @lru_cache(maxsize=64)
 def simulated_qubits(program: Program, name: str) -> int:
-    """Qubits that are simulated when a program runs on the processor of that name."""
+    """Returns the number of qubits that are simulated when a program runs on the processor of that name."""
     from orchestrator.backends.aer.simulator import simulator
 
     return ProcessorProgram(program, simulator("CPU", "density_matrix"), name).qubits
 
 
 def _support(term: Term) -> tuple[int, ...]:
-    """The qubits that a Pauli string acts on."""
+    """Returns the qubits that a Pauli string acts on."""
     both = term.x | term.z
     return tuple(qubit for qubit in range(both.bit_length()) if both >> qubit & 1)
