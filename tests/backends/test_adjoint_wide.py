@@ -1,4 +1,4 @@
-"""Large states, one row at a time across threads: as the rest of the kernel, on circuits of any size."""
+"""The kernel for large states, one sample at a time on all threads; also on small circuits, by force."""
 
 import tracemalloc
 
@@ -46,10 +46,10 @@ def test_wide_row_has_the_same_bits_alone_and_among_others():
     ready = ADJOINT.prepare(program, "mse", 2)
     together = ready.gradient(parameters, part)
     for row in range(9):
-        one = slice(row, row + 1)
-        alone = Shard(part.inputs[one], part.targets[one], part.weights[one], part.axes[one])
-        expected = rows_of(together, one)
-        assert_same_bits(ready.gradient(parameters[one], alone), expected)
+        span = slice(row, row + 1)
+        alone = Shard(part.inputs[span], part.targets[span], part.weights[span], part.axes[span])
+        expected = rows_of(together, span)
+        assert_same_bits(ready.gradient(parameters[span], alone), expected)
 
 
 @pytest.mark.usefixtures("always_wide")
@@ -85,7 +85,8 @@ def test_wide_kernel_is_compiled_once():
     for program in (circuit(2, 1), circuit(3, 2, 3, ansatz="random-pauli")):
         parameters, part = shard(program, 2, 3)
         ADJOINT.prepare(program, "mse", 2).gradient(parameters, part)
-    double = [one for one in wide.evaluate.signatures if "float64" in str(one[0])]  # not complex64's
+    compiled = wide.evaluate.signatures
+    double = [signature for signature in compiled if "float64" in str(signature[0])]  # not those of complex64
     assert len(double) == 1
 
 

@@ -1,4 +1,4 @@
-"""Parts of the batched kernel: sines, groups of turns, and what Numba keeps on the disk."""
+"""Parts of the batched kernel: sines, groups of turns, and Numba's cache on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from random_circuits import circuit, derivatives, point, program_of
 import orchestrator
 from orchestrator.backends.batched import kernel, wide
 from orchestrator.backends.batched.differentiator import BatchedProgram
-from orchestrator.backends.batched.rotations import LARGEST
+from orchestrator.backends.batched.rotations import LARGEST_HALF_ANGLE
 from orchestrator.backends.batched.schedule import Schedule, schedule
 from orchestrator.backends.batched.sources import SOURCES
 from orchestrator.models.circuits.ansatz import ANSATZE, Drawing
@@ -31,30 +31,30 @@ from orchestrator.models.circuits.program import Program
 
 
 def one_rotation() -> Program:
-    """RX(θ); E = <Z> = cos θ, dE/dθ = -sin θ."""
+    """RX(θ), with E = <Z> = cos θ and dE/dθ = -sin θ."""
     theta, drawn = Parameter("θ"), QuantumCircuit(1)
     drawn.rx(theta, 0)
     return program_of(Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), ((theta,),), 0))
 
 
 def at(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """E and dE/dθ of that circuit at each angle."""
+    """E and dE/dθ of ``one_rotation`` at each angle."""
     none = np.zeros((len(angles), 1, 0))
     value, slope = derivatives(one_rotation(), angles[:, None], none, np.zeros((len(angles), 0), np.int8))
     return value.reshape(-1), slope.reshape(-1)
 
 
-@pytest.mark.parametrize("size", [1e-9, 1.0, 10.0, 1e4, 2 * LARGEST, 1e7, 1e12])
+@pytest.mark.parametrize("size", [1e-9, 1.0, 10.0, 1e4, 2 * LARGEST_HALF_ANGLE, 1e7, 1e12])
 def test_sines_of_angles_of_any_size_are_those_of_the_c_library(size: float):
     angles = np.random.default_rng(0).uniform(-size, size, 4000)
     value, slope = at(angles)
-    # E = w² - x², where w and x err by at most 4e-16 each; times 2w and 2x, and E's own rounding
+    # E = w² - x²: errors of w and x, at most 4e-16 each, times 2w and 2x, and the rounding of E
     np.testing.assert_allclose(value, np.cos(angles), rtol=0.0, atol=2e-15)
     np.testing.assert_allclose(slope, -np.sin(angles), rtol=0.0, atol=2e-15)
 
 
 def test_sines_are_right_next_to_multiples_of_a_quarter_turn():
-    """Where all digits cancel that a reduction with too few digits of π has."""
+    """There a reduction with too few digits of π loses all its digits by cancellation."""
     angles = np.array([k * math.pi + offset for k in range(0, 300_000, 997) for offset in (-1e-9, 0.0, 1e-9)])
     value, slope = at(angles)
     np.testing.assert_allclose(value, np.cos(angles), rtol=0.0, atol=2e-15)
@@ -64,14 +64,14 @@ def test_sines_are_right_next_to_multiples_of_a_quarter_turn():
 def test_large_angle_does_not_change_the_bits_of_its_neighbours():
     angles = np.linspace(-3.0, 3.0, 8)
     value, slope = at(angles)
-    for odd in (1e300, math.inf, math.nan):
-        disturbed = angles.copy()
-        disturbed[3] = odd
+    for large in (1e300, math.inf, math.nan):
+        changed = angles.copy()
+        changed[3] = large
         others = np.arange(8) != 3
-        found = at(disturbed)
-        np.testing.assert_array_equal(found[0][others], value[others])
-        np.testing.assert_array_equal(found[1][others], slope[others])
-        assert np.isfinite(found[0][3]) == math.isfinite(odd)
+        value_then, slope_then = at(changed)
+        np.testing.assert_array_equal(value_then[others], value[others])
+        np.testing.assert_array_equal(slope_then[others], slope[others])
+        assert np.isfinite(value_then[3]) == math.isfinite(large)
 
 
 def groups(plan: Schedule) -> list[range]:
@@ -85,13 +85,13 @@ def test_layers_of_a_named_circuit_are_groups():
 
 @pytest.mark.parametrize("ansatz", sorted(ANSATZE))
 def test_turns_of_a_group_commute_and_groups_cannot_be_joined(ansatz: str):
-    """Pauli strings commute if an even number of their letters differ; each is written out here."""
+    """Pauli strings commute if their letters anticommute on an even number of qubits, counted here."""
 
     def letters(x: int, z: int) -> list[tuple[int, int]]:
-        return [(x >> place & 1, z >> place & 1) for place in range(8)]
+        return [(x >> bit & 1, z >> bit & 1) for bit in range(8)]
 
-    def commute(one, other) -> bool:
-        strings = [[letters(t["flip"], t["signs"]), letters(0, t["parity"])] for t in (one, other)]
+    def commute(turn, other) -> bool:
+        strings = [[letters(t["flip"], t["signs"]), letters(0, t["parity"])] for t in (turn, other)]
         return all(
             sum(a[0] * b[1] + a[1] * b[0] for a, b in zip(p, q, strict=True)) % 2 == 0
             for p in strings[0]
@@ -99,16 +99,16 @@ def test_turns_of_a_group_commute_and_groups_cannot_be_joined(ansatz: str):
         )
 
     plan = schedule(circuit(4, 3, 4, ansatz=ansatz), 3)
-    found = groups(plan)
-    for group in found:
+    ranges = groups(plan)
+    for group in ranges:
         assert all(commute(plan.turns[s], plan.turns[t]) for s in group for t in group if s != t)
-    for before, after in pairwise(found):
+    for before, after in pairwise(ranges):
         assert not all(commute(plan.turns[s], plan.turns[after.start]) for s in before)
 
 
 @pytest.mark.parametrize("first", range(3))
 def test_bits_do_not_depend_on_the_lane(first: int):
-    """Every sample of a row is the same, so every lane must find the same."""
+    """All samples of the row are equal, so all lanes must have equal results."""
     program = circuit(5, 4, 3, observable="X0 Y2 Z4")
     parameters, inputs, axes = point(program, 1, 1, first)
     value, slope = derivatives(program, parameters, np.repeat(inputs, 8, 1), axes)
@@ -123,8 +123,8 @@ def test_expectation_has_the_same_bits_with_and_without_derivatives():
     np.testing.assert_array_equal(alone[..., 0], derivatives(program, parameters, inputs, axes)[0])
 
 
-def test_coefficients_of_the_reduction_are_parts_of_half_a_turn():
-    """The parts add up to π/2 (here to 35 decimals), and k < 2^20 times the first two is exact."""
+def test_terms_of_the_reduction_add_up_to_half_pi():
+    """The sum is π/2 to 35 decimals, and k < 2^20 times either of the first two terms is exact."""
     from orchestrator.backends.batched.rotations import _HALF_PI
 
     half_pi = Fraction(157079632679489661923132169163975144, 10**35)
@@ -161,23 +161,23 @@ for name, module in sorted(sys.modules.items()):
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A copy of the package, to be edited."""
+    """A copy of the package that the test may edit."""
     copy, left_out = tmp_path / "orchestrator", shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(orchestrator.__file__).parent, copy, ignore=left_out)
     return copy
 
 
 def run(script: Path) -> list[str]:
-    """The words that a script prints in a process of its own, which imports the package beside it."""
+    """Runs a script in a process of its own, with the package in its folder; returns the words it prints."""
     folder = script.parent
     environment = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
     command = [sys.executable, str(script)]
-    ended = subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True)
-    return ended.stdout.split()
+    process = subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True)
+    return process.stdout.split()
 
 
-def test_code_on_the_disk_is_not_used_when_a_file_beside_its_own_has_changed(package: Path):
-    """A small function stands for the kernels: what Numba looks at is the value of their last argument."""
+def test_cached_code_is_not_used_if_another_file_of_the_package_has_changed(package: Path):
+    """A small function represents the kernels: Numba compares the value of its last argument."""
     small = package.parent / "small.py"
     small.write_text(_SMALL)
     assert [run(small), run(small)] == [["0"], ["1"]]
@@ -196,6 +196,6 @@ def test_digest_of_the_sources_follows_every_file_that_kernels_are_compiled_from
 
 
 @pytest.mark.parametrize("evaluate", [kernel.evaluate, wide.evaluate])
-def test_kernels_are_kept_on_the_disk_with_the_digest_of_their_sources(evaluate: Any):
+def test_kernels_are_cached_on_disk_with_the_digest_of_their_sources(evaluate: Any):
     assert inspect.signature(evaluate.py_func).parameters["sources"].default == SOURCES
     assert evaluate.stats.cache_path is not None

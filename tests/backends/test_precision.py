@@ -1,4 +1,4 @@
-"""Amplitudes in complex64: as complex128 within what rounding allows, and with the same promises."""
+"""Amplitudes in complex64: equal to complex128 within rounding errors, and equally reproducible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ADJOINT = Adjoint.parse({"engine": "adjoint", "backend": SINGLE})
 
 
 def assert_close(program: Program, rows: int, samples: int, seed: int = 0) -> None:
-    """E and dE/dθ in both precisions; ``tolerance`` is a worst case by depth, derived there."""
+    """Asserts that E and dE/dθ agree in both precisions, within the worst case of ``tolerance``."""
     parameters, inputs, axes = point(program, rows, samples, seed)
     (single,) = BatchedProgram(program, "complex64").parts(parameters, inputs, axes)
     (double,) = BatchedProgram(program).parts(parameters, inputs, axes)
@@ -54,7 +54,7 @@ def test_complex64_agrees_with_complex128_on_named_circuits(ansatz: str):
 
 @pytest.mark.parametrize("qubits", [10, WIDE_QUBITS])
 def test_errors_of_complex64_are_roundings_of_float32(qubits: int):
-    """In float64 by mistake they would be below 1e-14; those of float32 grow with the root of the depth."""
+    """Errors of float32 grow with the root of the depth. In float64 by mistake, they would be below 1e-14."""
     program = circuit(qubits, 6, 4)
     parameters, inputs, axes = point(program, 1, 2)
     (single,) = BatchedProgram(program, "complex64").parts(parameters, inputs, axes)
@@ -69,10 +69,10 @@ def test_complex64_row_has_the_same_bits_alone_and_among_others():
     ready = ADJOINT.prepare(program, "mse", 2)
     together = ready.gradient(parameters, part)
     for row in range(9):
-        one = slice(row, row + 1)
-        alone = Shard(part.inputs[one], part.targets[one], part.weights[one], part.axes[one])
-        expected = rows_of(together, one)
-        assert_same_bits(ready.gradient(parameters[one], alone), expected)
+        span = slice(row, row + 1)
+        alone = Shard(part.inputs[span], part.targets[span], part.weights[span], part.axes[span])
+        expected = rows_of(together, span)
+        assert_same_bits(ready.gradient(parameters[span], alone), expected)
 
 
 @pytest.mark.parametrize("qubits", [4, WIDE_QUBITS])
@@ -95,8 +95,8 @@ def test_each_precision_is_compiled_once():
     for program in (circuit(2, 1), circuit(3, 2, 3, ansatz="random-pauli")):
         for precision in ("complex128", "complex64"):
             list(BatchedProgram(program, precision).parts(*point(program, 2, 3)))
-    for kernel_ in (kernel.evaluate, wide.evaluate):
-        assert len(kernel_.signatures) <= 2
+    for evaluate in (kernel.evaluate, wide.evaluate):
+        assert len(evaluate.signatures) <= 2
 
 
 def test_complex64_states_need_half_the_memory():

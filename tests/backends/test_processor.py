@@ -1,4 +1,4 @@
-"""Noise of a processor by name: against Aer's own simulator of it, which samples real measurements."""
+"""Noise of a named processor, against Aer's own simulator of the processor, which samples measurements."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def noisy(processor: str, **others: Any) -> dict[str, Any]:
 
 
 def ring() -> tuple[QuantumCircuit, ParameterVector]:
-    """Three qubits in a ring, which a line can't do without swaps; every kind of gate."""
+    """A ring of three qubits with every kind of gate. On a line of qubits it needs swaps."""
     drawn, θ = QuantumCircuit(3), ParameterVector("θ", 6)
     for qubit in range(3):
         drawn.rx(θ[qubit], qubit)
@@ -66,12 +66,12 @@ def ring() -> tuple[QuantumCircuit, ParameterVector]:
     return drawn, θ
 
 
-def made(drawn: QuantumCircuit, θ: ParameterVector, observable: SparsePauliOp) -> Program:
+def program_of(drawn: QuantumCircuit, θ: ParameterVector, observable: SparsePauliOp) -> Program:
     return read(lambda: Drawing(drawn, (Operator(observable),), (), (tuple(θ),), 0), "drawn")
 
 
 def expectation(program: Program, processor: str, parameters: np.ndarray) -> np.ndarray:
-    """E [R] of parameters [R, P]."""
+    """E [R] at parameters [R, P]."""
     inputs, axes = np.zeros((len(parameters), 1, 0)), np.zeros((len(parameters), 0), np.int8)
     return Aer.parse(noisy(processor)).prepare(program).expectation(parameters, inputs, axes)[:, 0, 0]
 
@@ -85,7 +85,7 @@ def engine(name: str, backend: dict[str, Any], **others: Any) -> Engine:
 
 
 def shard(rows: int) -> Shard:
-    """One sample without features for each row, the seed of a row its number."""
+    """One sample without features per row. A row's seed is its index."""
     one = np.ones((rows, 1))
     return Shard(np.zeros((rows, 1, 0)), one, one, np.zeros((rows, 0), np.int8), Streams(np.arange(rows), 0))
 
@@ -99,7 +99,7 @@ def aers_own(processor: str) -> AerSimulator:
 
 
 def sampled(drawn: QuantumCircuit, string: str, simulator: AerSimulator, points: np.ndarray) -> np.ndarray:
-    """Means of a Pauli string over SHOTS, as Qiskit's user measures it, at each point [R, P]."""
+    """Means of a Pauli string over SHOTS, measured as a user of Qiskit would, at each point [R, P]."""
     measured, pauli = drawn.copy(), Pauli(string)
     qubits = [qubit for qubit in range(drawn.num_qubits) if pauli.x[qubit] or pauli.z[qubit]]
     for qubit in qubits:
@@ -113,7 +113,9 @@ def sampled(drawn: QuantumCircuit, string: str, simulator: AerSimulator, points:
     parameters = sorted(drawn.parameters, key=lambda parameter: parameter.name)
     bound = [physical.assign_parameters(dict(zip(parameters, point, strict=True))) for point in points]
     counts = simulator.run(bound, shots=SHOTS, seed_simulator=5).result().get_counts()
-    return np.array([sum(n * (-1) ** bits.count("1") for bits, n in one.items()) / SHOTS for one in counts])
+    return np.array(
+        [sum(n * (-1) ** bits.count("1") for bits, n in of_point.items()) / SHOTS for of_point in counts]
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def sampled(drawn: QuantumCircuit, string: str, simulator: AerSimulator, points:
 def test_expectation_is_what_aer_samples_on_the_same_processor(processor: str, string: str) -> None:
     drawn, θ = ring()
     at = points(4, len(θ))
-    found = expectation(made(drawn, θ, SparsePauliOp(string)), processor, at)
+    found = expectation(program_of(drawn, θ, SparsePauliOp(string)), processor, at)
     assert_sampled(found, sampled(drawn, string, aers_own(processor), at))
 
 
@@ -137,38 +139,39 @@ def assert_sampled(exact: np.ndarray, means: np.ndarray) -> None:
     assert np.all(np.abs(means - exact) < 5.0 * np.sqrt((1.0 - exact**2) / SHOTS))
 
 
-def test_noise_of_a_processor_is_seen_by_that_comparison() -> None:
-    """Without the noise the same numbers differ by some hundred standard errors."""
+def test_comparison_detects_the_noise_of_a_processor() -> None:
+    """Without noise, the same numbers differ by some hundred standard errors."""
     drawn, θ = ring()
-    program, at = made(drawn, θ, SparsePauliOp("ZZZ")), points(4, len(θ))
+    program, at = program_of(drawn, θ, SparsePauliOp("ZZZ")), points(4, len(θ))
     ideal = Aer.parse({"kind": "aer"}).prepare(program)
     exact = ideal.expectation(at, np.zeros((4, 1, 0)), np.zeros((4, 0), np.int8))[:, 0, 0]
     assert np.abs(exact - expectation(program, MANILA, at)).max() > 0.1
 
 
-def test_sum_is_the_sum_of_its_strings_and_its_constant() -> None:
+def test_expectation_is_the_sum_over_its_strings_and_its_constant() -> None:
     drawn, θ = ring()
     at = points(2, len(θ))
     terms = {"III": 0.25, "XYZ": -0.5, "IZI": 0.75}
-    whole = made(drawn, θ, SparsePauliOp(list(terms), list(terms.values())))
+    whole = program_of(drawn, θ, SparsePauliOp(list(terms), list(terms.values())))
     parts = [
-        c * expectation(made(drawn, θ, SparsePauliOp(string)), MANILA, at) for string, c in terms.items()
+        c * expectation(program_of(drawn, θ, SparsePauliOp(string)), MANILA, at)
+        for string, c in terms.items()
     ]
     np.testing.assert_allclose(expectation(whole, MANILA, at), sum(parts), rtol=0.0, atol=1e-14)
 
 
-def test_rotation_about_z_alone_has_no_noise_but_that_of_the_readout() -> None:
-    """<Z> of |0> is 1 - 2p, p the probability of a wrong bit; RZ is virtual on these processors."""
+def test_rotation_about_z_has_only_the_noise_of_the_readout() -> None:
+    """<Z> of |0> is 1 - 2p, with p the probability of a wrong bit. RZ is virtual on these processors."""
     drawn, θ = QuantumCircuit(1), ParameterVector("θ", 1)
     drawn.rz(θ[0], 0)
     wrong = fake_provider.FakeArmonkV2().properties().readout_error(0)
-    found = expectation(made(drawn, θ, SparsePauliOp("Z")), ARMONK, points(3, 1))
+    found = expectation(program_of(drawn, θ, SparsePauliOp("Z")), ARMONK, points(3, 1))
     assert wrong > 0.01
     np.testing.assert_allclose(found, 1.0 - 2.0 * wrong, rtol=0.0, atol=1e-14)
 
 
 class Readout(InstructionProperties):
-    """A measurement that reads 1 too often and 0 much too often."""
+    """A measurement that reads 1 for 0 with probability 0.05, and 0 for 1 with probability 0.2."""
 
     prob_meas1_prep0, prob_meas0_prep1 = 0.05, 0.2
 
@@ -178,7 +181,7 @@ def test_readout_may_be_wrong_more_often_for_one_bit_than_for_the_other() -> Non
     for qubit in range(3):
         backend.target.update_instruction_properties("measure", (qubit,), Readout(1e-6, 0.1))
     drawn, θ = ring()
-    program, at = made(drawn, θ, SparsePauliOp("XYZ")), points(4, len(θ))
+    program, at = program_of(drawn, θ, SparsePauliOp("XYZ")), points(4, len(θ))
     string = MeasuredString(
         program, program.observables[0].terms[0], simulator("CPU", "density_matrix"), Processor(backend)
     )
@@ -189,26 +192,26 @@ def test_readout_may_be_wrong_more_often_for_one_bit_than_for_the_other() -> Non
 def test_circuit_in_which_nothing_varies_is_evaluated() -> None:
     drawn, none = QuantumCircuit(2), ParameterVector("θ", 0)
     drawn.x(0)
-    found = expectation(made(drawn, none, SparsePauliOp("ZZ")), MANILA, np.zeros((3, 0)))
+    found = expectation(program_of(drawn, none, SparsePauliOp("ZZ")), MANILA, np.zeros((3, 0)))
     assert found.shape == (3,)
     assert np.all((found > -1.0) & (found < -0.85))
 
 
 def test_idle_qubits_of_the_processor_are_not_simulated() -> None:
     drawn, θ = ring()
-    assert simulated_qubits(made(drawn, θ, SparsePauliOp("ZZZ")), PEEKSKILL) == 3
+    assert simulated_qubits(program_of(drawn, θ, SparsePauliOp("ZZZ")), PEEKSKILL) == 3
     model = Circuit.parse({"kind": "circuit", "qubits": 2, "layers": 1}).build(0, 0)
     assert simulated_qubits(model, PEEKSKILL) == 2
 
 
 def test_memory_is_that_of_the_qubits_that_routing_needs() -> None:
-    """A ring of ten, on a lattice whose rings are of twelve."""
+    """The circuit is a ring of ten qubits. The processor's lattice has rings of twelve."""
     drawn, θ = QuantumCircuit(10), ParameterVector("θ", 10)
     for qubit in range(10):
         drawn.ry(θ[qubit], qubit)
     for qubit in range(10):
         drawn.cx(qubit, (qubit + 1) % 10)
-    program = made(drawn, θ, SparsePauliOp("Z" * 10))
+    program = program_of(drawn, θ, SparsePauliOp("Z" * 10))
     qubits = simulated_qubits(program, PEEKSKILL)
     assert 10 < qubits < 27
     assert Aer.parse(noisy(PEEKSKILL)).bytes(program, 1) >= 16 * 4**qubits
@@ -220,33 +223,33 @@ def test_memory_is_that_of_the_qubits_that_routing_needs() -> None:
 @pytest.mark.parametrize("processor", [MANILA, FRACTIONAL])
 def test_parameter_shift_is_the_derivative_of_the_noisy_expectation(processor: str) -> None:
     drawn, θ = ring()  # θ_0 … θ_2 are shared by two rotations
-    program = made(drawn, θ, SparsePauliOp(["XYZ", "IZI"], [0.5, 0.5]))
+    program = program_of(drawn, θ, SparsePauliOp(["XYZ", "IZI"], [0.5, 0.5]))
     at = points(2, len(θ))
     shift, difference = (
         engine(name, noisy(processor)).prepare(program, "expectation", 2).gradient(at, shard(2)).gradient
         for name in ("parameter-shift", "finite-difference")
     )
-    # Central differences of step h = 1e-5: h²E'''/6 is some 1e-10, rounding 1e-16/h some 1e-11.
+    # Central differences of step h = 1e-5: h²E'''/6 is about 1e-10, rounding 1e-16/h about 1e-11.
     np.testing.assert_allclose(shift, difference, rtol=0.0, atol=1e-7)
     assert np.abs(shift).max() > 0.1
 
 
-def test_relaxation_lets_gates_matter_that_ideally_do_not() -> None:
-    """ZZ behind a CX is Z on the target alone, but not when the qubits relax in between."""
+def test_relaxation_lets_gates_outside_the_light_cone_matter() -> None:
+    """ZZ after a CX is Z on the target before it, but not if the qubits relax in between."""
     drawn, θ = QuantumCircuit(2), ParameterVector("θ", 1)
     drawn.ry(θ[0], 0)
     drawn.cx(0, 1)
-    program = made(drawn, θ, SparsePauliOp("ZZ"))
+    program = program_of(drawn, θ, SparsePauliOp("ZZ"))
     assert program.dead.all()
     shift = engine("parameter-shift", noisy(MANILA)).prepare(program, "expectation", 2)
     assert np.all(np.abs(shift.gradient(points(2, 1), shard(2)).gradient) > 1e-4)
 
 
-def test_shots_are_unbiased_and_know_their_variance() -> None:
+def test_shots_are_unbiased_and_their_variance_is_reported() -> None:
     drawn, θ = QuantumCircuit(1), ParameterVector("θ", 2)
     drawn.ry(θ[0], 0)
     drawn.rx(θ[1], 0)
-    program, rows = made(drawn, θ, SparsePauliOp(["Y", "Z"], [0.75, 0.5])), 500
+    program, rows = program_of(drawn, θ, SparsePauliOp(["Y", "Z"], [0.75, 0.5])), 500
     exact, found = (
         engine("parameter-shift", noisy(ARMONK, **shots))
         .prepare(program, "mse", 2)
@@ -262,9 +265,9 @@ def test_shots_are_unbiased_and_know_their_variance() -> None:
         assert np.all(np.abs(deviation.mean(0)) <= 5.0 * deviation.std(0, ddof=1) / math.sqrt(rows))
 
 
-def test_row_has_the_same_bits_alone_and_in_company() -> None:
+def test_row_has_the_same_bits_alone_and_among_others() -> None:
     drawn, θ = ring()
-    program, at = made(drawn, θ, SparsePauliOp("XYZ")), points(5, len(θ))
+    program, at = program_of(drawn, θ, SparsePauliOp("XYZ")), points(5, len(θ))
     together = expectation(program, MANILA, at)
     alone = [expectation(program, MANILA, at[row : row + 1])[0] for row in range(5)]
     np.testing.assert_array_equal(together, alone)
@@ -285,22 +288,22 @@ def trial(processor: str, **model: Any) -> Trial:
     )
 
 
-PLACE = r"gradient\.backend\.noise\.processor: "
+PATH = r"gradient\.backend\.noise\.processor: "
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
-        (trial("FakeManila"), PLACE + r"is \"FakeManila\"; did you mean FakeManilaV2 or"),
-        (trial("ibm_q"), PLACE + "is .*; legal: FakeAachen,"),
-        (trial("FakeCairoV2", qubits=3), PLACE + "is FakeCairoV2, for which Qiskit cannot transpile"),
-        (trial(MANILA, qubits=6), PLACE + "is FakeManilaV2, which has 5 qubits; the circuit has 6"),
-        (trial(MANILA, ansatz="random-pauli"), PLACE + "runs one circuit, but ansatz: random-pauli"),
+        (trial("FakeManila"), PATH + r"is \"FakeManila\"; did you mean FakeManilaV2 or"),
+        (trial("ibm_q"), PATH + "is .*; legal: FakeAachen,"),
+        (trial("FakeCairoV2", qubits=3), PATH + "is FakeCairoV2, for which Qiskit cannot transpile"),
+        (trial(MANILA, qubits=6), PATH + "is FakeManilaV2, which has 5 qubits; the circuit has 6"),
+        (trial(MANILA, ansatz="random-pauli"), PATH + "runs one circuit, but ansatz: random-pauli"),
         (trial(MANILA, observable="zero-projector"), r"model\.observable: .*leave .*noise\.processor out"),
     ],
 )
-def test_plan_refuses(bad: Trial, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_plan_refuses(bad: Trial, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         problem(bad)
 
 
@@ -338,8 +341,8 @@ sweep:
 def test_sweep_has_the_same_bits_in_packs_and_chunks_of_any_size(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     digests = set()
-    for place, overrides in enumerate(([], ["placement.pack=1", "placement.chunk_steps=1"])):
-        out = tmp_path / str(place)
+    for index, overrides in enumerate(([], ["placement.pack=1", "placement.chunk_steps=1"])):
+        out = tmp_path / str(index)
         run(tmp_path / "sweep.yaml", out, where=Where(inline=True), overrides=overrides)
         digests.add(digest(open_run(out)).total)
     assert len(digests) == 1

@@ -1,4 +1,4 @@
-"""Where the contract suite runs: every device of Aer, those that this machine lacks visibly skipped."""
+"""Devices of the contract suite: all of Aer, with those that this machine lacks visibly skipped."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Circuits simulated gate by gate with NumPy, written to be read: what compiled kernels are compared with.
+"""A readable simulator in NumPy, gate by gate, which the compiled kernels are compared with.
 
-Nothing here is shared with a kernel. A state is complex128 [N, 2^n], one row for each sample. Qubit q is
-bit q of the index of an amplitude. Every gate is executed, in the order of the program.
+It shares no code with a kernel. A state is complex128 [N, 2^n], one row per sample. Qubit q is bit q of an
+amplitude's index. Every gate is executed, in the order of the program.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ X, Y, Z = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 
 @dataclass(frozen=True)
 class Samples:
-    """N samples, each with what it depends on.
+    """The parameters, inputs and axes of N samples.
 
     Attributes:
         parameters: float64 [N, P + computed angles].
@@ -39,43 +39,43 @@ class Samples:
 def simulate(
     program: Program, parameters: Reals, inputs: Reals, axes: NDArray[np.int8]
 ) -> tuple[Reals, Reals]:
-    """Expectation values [R, B, K] and their derivatives [R, B, K, P].
+    """Returns expectation values [R, B, K] and their derivatives [R, B, K, P].
 
     Args:
         parameters: float64 [R, P].
         inputs: float64 [R, B, F].
         axes: int8 [R, A].
     """
-    samples = computed(program, repeated(parameters, inputs, axes))
-    final = started(program, samples)
+    samples = expand(program, flatten(parameters, inputs, axes))
+    final = initial_states(program, samples)
     for gate in program.gates:
-        final = applied(gate, final, samples, 1.0)
+        final = apply(gate, final, samples, 1.0)
     values, derivatives = zip(
-        *(differentiated(program, observable, final, samples) for observable in program.observables),
+        *(differentiate(program, observable, final, samples) for observable in program.observables),
         strict=True,
     )
     shape = (*inputs.shape[:2], program.outputs)
-    chained_back = chained(program, np.stack(derivatives, 1), samples)
-    return np.stack(values, 1).reshape(shape), chained_back.reshape(*shape, program.parameters)
+    by_parameters = chain(program, np.stack(derivatives, 1), samples)
+    return np.stack(values, 1).reshape(shape), by_parameters.reshape(*shape, program.parameters)
 
 
-def repeated(parameters: Reals, inputs: Reals, axes: NDArray[np.int8]) -> Samples:
-    """Every sample of every row, with its row's parameters and axes."""
+def flatten(parameters: Reals, inputs: Reals, axes: NDArray[np.int8]) -> Samples:
+    """Returns all samples of all rows, each with its row's parameters and axes."""
     rows, samples, features = inputs.shape
     flat = inputs.reshape(rows * samples, features)
     return Samples(np.repeat(parameters, samples, 0), flat, np.repeat(axes, samples, 0))
 
 
-def computed(program: Program, samples: Samples) -> Samples:
-    """The samples with the program's computed angles and features after their own."""
+def expand(program: Program, samples: Samples) -> Samples:
+    """Appends the program's computed angles to the parameters, and its computed features to the inputs."""
     parameters, inputs = samples.parameters, samples.inputs
     angles = [evaluate(angle.value, parameters, inputs) for angle in program.angles]
     features = [evaluate(feature.value, parameters, inputs) for feature in program.features]
     return Samples(np.column_stack([parameters, *angles]), np.column_stack([inputs, *features]), samples.axes)
 
 
-def chained(program: Program, derivatives: Reals, samples: Samples) -> Reals:
-    """Derivatives [N, K, P] by the parameters alone, from those [N, K, P + computed angles]."""
+def chain(program: Program, derivatives: Reals, samples: Samples) -> Reals:
+    """Returns derivatives [N, K, P] by parameters, from those by parameters and angles [N, K, P + angles]."""
     total = derivatives[..., : program.parameters].copy()
     for index, angle in enumerate(program.angles, program.parameters):
         for k, slope in angle.slopes:
@@ -84,8 +84,8 @@ def chained(program: Program, derivatives: Reals, samples: Samples) -> Reals:
     return total
 
 
-def started(program: Program, samples: Samples) -> States:
-    """|0…0>, or the state whose first amplitudes are the normalised inputs."""
+def initial_states(program: Program, samples: Samples) -> States:
+    """Returns |0…0>, or the states whose first amplitudes are the normalised inputs."""
     states = np.zeros((len(samples.inputs), 2**program.qubits), np.complex128)
     if program.amplitudes:
         lengths = np.linalg.norm(samples.inputs, axis=1, keepdims=True)
@@ -95,21 +95,21 @@ def started(program: Program, samples: Samples) -> States:
     return states
 
 
-def applied(gate: np.void, states: States, samples: Samples, direction: float) -> States:
-    """The states after a gate, or before it where ``direction`` is -1."""
+def apply(gate: np.void, states: States, samples: Samples, direction: float) -> States:
+    """Applies a gate, or its inverse if ``direction`` is -1."""
     if gate["opcode"] == Opcode.ROTATION:
         half = direction * angle(gate, samples)[:, None, None] / 2
         rotation = np.cos(half) * np.eye(2) - 1j * np.sin(half) * pauli(gate, samples)
         return on_qubit(rotation, int(gate["qubit"]), states)
     index = np.arange(states.shape[1])
-    one, other = index >> gate["qubit"] & 1, index >> gate["other"] & 1
+    qubit, other = index >> gate["qubit"] & 1, index >> gate["other"] & 1
     if gate["opcode"] == Opcode.CX:
-        return states[:, index ^ one << gate["other"]]
-    return states * (1 - 2 * (one & other))
+        return states[:, index ^ qubit << gate["other"]]
+    return states * (1 - 2 * (qubit & other))
 
 
 def angle(gate: np.void, samples: Samples) -> Reals:
-    """θ [N] of a rotation exp(-iθP/2)."""
+    """Returns θ [N] of a rotation exp(-iθP/2)."""
     source = np.zeros(len(samples.inputs))
     if gate["parameter"] != NONE:
         source = samples.parameters[:, gate["parameter"]]
@@ -119,21 +119,21 @@ def angle(gate: np.void, samples: Samples) -> Reals:
 
 
 def pauli(gate: np.void, samples: Samples) -> States:
-    """The Pauli matrix P [N, 2, 2] of a rotation: the same for all samples, or as drawn for each."""
+    """Returns the Pauli matrix P [N, 2, 2] of a rotation: one for all samples, or a drawn one for each."""
     drawn = gate["axis"] - RotationAxis.DRAWN
     axis = samples.axes[:, drawn] if drawn >= 0 else np.full(len(samples.inputs), gate["axis"])
     return np.stack([X, Y, Z])[axis]
 
 
 def on_qubit(matrices: States, qubit: int, states: States) -> States:
-    """Matrices [2, 2], or one for each sample [N, 2, 2], on one qubit."""
+    """Applies a matrix [2, 2], or one per sample [N, 2, 2], to one qubit."""
     split = states.reshape(len(states), -1, 2, 2**qubit)
     matrices = np.broadcast_to(matrices, (len(states), 2, 2))
     return np.einsum("nij,najb->naib", matrices, split).reshape(states.shape)
 
 
-def observed(observable: Observable, states: States) -> States:
-    """O|ψ>."""
+def apply_observable(observable: Observable, states: States) -> States:
+    """Returns O|ψ>."""
     result = np.zeros_like(states)
     for term in observable.terms:
         image = states
@@ -145,25 +145,25 @@ def observed(observable: Observable, states: States) -> States:
     return result
 
 
-def differentiated(
+def differentiate(
     program: Program, observable: Observable, final: States, samples: Samples
 ) -> tuple[Reals, Reals]:
-    """E = <ψ|O|ψ> [N], and dE/dθ [N, P + computed angles] by undoing the gates one by one.
+    """Returns E = <ψ|O|ψ> [N], and dE/dθ [N, P + angles], by undoing the gates one by one.
 
-    A rotation exp(-iθP/2) gives dψ/dθ = -i/2 Pψ right after it; so dE/dθ = 2 Re<λ|dψ/dθ> = Im<λ|P|ψ>, with
-    λ = Oψ taken back to the same place (Jones and Gacon 2020, arXiv 2009.02823).
+    Right after a rotation exp(-iθP/2), dψ/dθ = -i/2 Pψ. So dE/dθ = 2 Re<λ|dψ/dθ> = Im<λ|P|ψ>, with λ = Oψ
+    taken back through the same gates (Jones and Gacon 2020, arXiv 2009.02823).
     """
-    psi, lam = final, observed(observable, final)
+    psi, lam = final, apply_observable(observable, final)
     value = inner(psi, lam).real
     derivative = np.zeros_like(samples.parameters)
     for gate in program.gates[::-1]:
         if gate["parameter"] != NONE:
-            turned = on_qubit(pauli(gate, samples), int(gate["qubit"]), psi)
-            derivative[:, gate["parameter"]] += gate["scale"] * inner(lam, turned).imag
-        psi, lam = applied(gate, psi, samples, -1.0), applied(gate, lam, samples, -1.0)
+            image = on_qubit(pauli(gate, samples), int(gate["qubit"]), psi)
+            derivative[:, gate["parameter"]] += gate["scale"] * inner(lam, image).imag
+        psi, lam = apply(gate, psi, samples, -1.0), apply(gate, lam, samples, -1.0)
     return value, derivative
 
 
 def inner(bra: States, ket: States) -> NDArray[np.complex128]:
-    """<bra|ket> [N]."""
+    """Returns <bra|ket> [N]."""
     return (bra.conj() * ket).sum(1)

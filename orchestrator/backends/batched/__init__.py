@@ -1,1 +1,1 @@
-"""The compiled simulator of whole batches."""
+"""A compiled simulator of whole batches of circuits."""

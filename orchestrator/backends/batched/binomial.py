@@ -1,4 +1,4 @@
-"""Binomial counts, one from each uniform number, compiled by Numba."""
+"""Binomial counts, each drawn from one uniform number, compiled by Numba."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numba import njit
 
 @njit(cache=True)
 def _count(shots: int, p: float, u: float) -> int:
-    """The count whose interval of [0, 1) holds ``u``; intervals lie side by side from the mode outwards.
+    """Returns the count whose interval of [0, 1) contains ``u``.
 
-    Inversion by chop-down from the mode (Kemp 1986): about sqrt(shots) steps.
+    An interval is as long as its count's probability; intervals are ordered from the mode outwards. This is
+    inversion by chop-down from the mode (Kemp 1986), in about sqrt(shots) steps.
     """
     odds = p / (1.0 - p)
     high = low = min(shots, int((shots + 1) * p))
@@ -51,15 +52,15 @@ def _counts(shots: int, probability: Any, uniform: Any, counts: Any) -> None:
 
 
 def binomial(shots: int, probability: Any, uniform: Any) -> Any:
-    """Numbers of successes in ``shots`` trials, binomially distributed.
+    """Draws numbers of successes in ``shots`` trials, which are binomially distributed.
 
     Args:
         shots: N.
-        probability: of a success; what rounding has put beyond 0 or 1 counts as 0 or 1.
-        uniform: in [0, 1), of the same shape: the randomness.
+        probability: of a success. Values that rounding moved below 0 or above 1 count as 0 or 1.
+        uniform: random numbers in [0, 1), of the same shape.
 
     Returns:
-        float64 of the same shape, whole numbers 0 … N; NaN where the probability is.
+        float64 of the same shape, whole numbers 0 … N; NaN where the probability is NaN.
     """
     counts = np.empty(probability.shape)
     _counts(shots, np.ravel(probability), np.ravel(uniform), counts.reshape(-1))

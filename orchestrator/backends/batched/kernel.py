@@ -1,15 +1,15 @@
-"""Adjoint differentiation of a batch of rows, compiled by Numba.
+"""Adjoint differentiation of a batch of samples, compiled by Numba.
 
-One compiled interpreter serves every circuit: the circuit is data. Rows go in blocks of eight, one to a
-lane of each vector, and never see each other: a row's bits do not depend on its company, nor on the
-number of threads. What happens to the amplitudes is in ``amplitudes``; large states go ``wide``.
+A circuit is data for one compiled interpreter. Samples are computed in blocks of eight, one per lane of each
+vector, and lanes are never combined. So a sample's bits depend neither on the other samples nor on the number
+of threads. Operations on amplitudes are in ``amplitudes``, and the kernel for large states in ``wide``.
 
-Rotations exp(-iθP/2) are unit quaternions (w, x, y, z) = (cos θ/2, sin θ/2 · axis), standing for
-w - i(xX + yY + zZ); a run of them on one qubit is their product.
+A rotation exp(-iθP/2) is the unit quaternion (w, x, y, z) = (cos θ/2, sin θ/2 · axis), which stands for
+w - i(xX + yY + zZ). A turn, which is a run of rotations on one qubit, is their product.
 
-Differentiation (Jones and Gacon 2020, arXiv 2009.02823): with λ = Oψ, O = Σ_k c_k O_k, both undone
-gate by gate, dE/dθ = Im<λ|P|ψ> right behind the gate. For a run that is the vector v = Im<λ|(X, Y, Z)|ψ>
-behind it; before a rotation, v is what that rotation's inverse makes of it in three dimensions.
+Differentiation (Jones and Gacon 2020, arXiv 2009.02823): with O = Σ_k c_k O_k and λ = Oψ, the backward pass
+undoes ψ and λ gate by gate, and dE/dθ = Im<λ|P|ψ> right after the gate. For a turn we take the vector
+v = Im<λ|(X, Y, Z)|ψ> after it. Undoing a rotation rotates v in three dimensions by the inverse rotation.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from orchestrator.backends.batched.amplitudes import grow, measure, observe, turn_pairs, undo_pairs
-from orchestrator.backends.batched.lanes import LANES, compiled, store, take
+from orchestrator.backends.batched.amplitudes import apply_turn, grow, observe, sum_transitions, undo_turn
+from orchestrator.backends.batched.lanes import LANES, compiled, fetch_add, store
 from orchestrator.backends.batched.rotations import differentiate, prepare
 from orchestrator.backends.batched.sources import SOURCES
 
-_SHARE = 4
-"""So many blocks of eight are taken at once, if there are enough; who is held up holds up nobody else."""
+_BLOCKS_PER_FETCH = 4
+"""Most blocks that a thread takes from the counter at once. Few, so that a slow thread delays no other."""
 
 
 @compiled
@@ -35,7 +35,7 @@ def _observe(psi: Any, lam: Any, terms: Any, factors: Any, zero: Any, keep: bool
 
 @compiled
 def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: Any) -> None:
-    """The observable Σ_k c_k O_k: writes each lane's factors of its terms, and of |0…0><0…0|."""
+    """Writes each lane's factors of the terms of Σ_k c_k O_k, and its coefficient of |0…0><0…0|."""
     factors[:], zero[:] = 0.0, 0.0
     for lane in range(cotangents.shape[0]):
         for k in range(projectors.shape[0]):
@@ -45,9 +45,12 @@ def _weigh(cotangents: Any, bounds: Any, projectors: Any, factors: Any, zero: An
 
 @compiled
 def _start(
-    psi: Any, turns: Any, support: Any, product: Any, features: Any, places: Any, amplitudes: bool
+    psi: Any, turns: Any, support: Any, product: Any, features: Any, indices: Any, amplitudes: bool
 ) -> int:
-    """|0…0> and the turns that are easy on it, how many; or the state that the features are."""
+    """Writes the initial state: |0…0>, or the state whose first amplitudes are the features.
+
+    Applies the turns of ``support`` to |0…0>, and returns their number.
+    """
     size, grown = 1, 0
     if len(support) < psi.shape[0]:
         psi[:] = 0.0
@@ -57,28 +60,28 @@ def _start(
         size, grown = 2 * size, grown + 1
     for j in range(features.shape[1] if amplitudes else 0):
         for lane in range(LANES):
-            psi[j, 0, lane] = features[places[lane], j]
+            psi[j, 0, lane] = features[indices[lane], j]
     return grown
 
 
 @compiled
-def _forwards(states: Any, turns: Any, groups: Any, done: int, product: Any) -> int:
-    """All turns but those done, on states[0]; where the result is.
+def _forward(states: Any, turns: Any, groups: Any, done: int, product: Any) -> int:
+    """Applies all turns but the first ``done`` to states[0]; returns the index of the final state.
 
-    states[g] is that behind group g, if there are as many.
+    If there are enough states, states[g] is the state after group g. Otherwise there is one, states[0].
     """
     half = states.shape[1] // 2
-    place = 0
+    current = 0
     for g in range(len(groups) - 1):
         target = min(g, states.shape[0] - 2)
         for s in range(max(groups[g], done), groups[g + 1]):
-            turn_pairs(states[place], states[target], turns[s], product, s, False, 0, half)
-            place = target
-    return place
+            apply_turn(states[current], states[target], turns[s], product, s, False, 0, half)
+            current = target
+    return current
 
 
 @compiled
-def _backwards(
+def _backward(
     states: Any,
     turns: Any,
     groups: Any,
@@ -91,23 +94,23 @@ def _backwards(
     v: Any,
     derivative: Any,
 ) -> None:
-    """Adds dE/dθ of all rotations to ``derivative``; λ is the last of the states.
+    """Adds dE/dθ of all rotations to ``derivative``. λ is the last of the states.
 
-    In a group, turns do not change what the others find: all look at the same two states.
+    Turns of a group commute, so all of them take v from the two states after the group.
     """
     lam = states[-1]
     for g in range(len(groups) - 2, -1, -1):
         for s in range(groups[g + 1] - 1, max(groups[g], first_turn) - 1, -1):
-            measure(states[g], lam, turns[s], v)
+            sum_transitions(states[g], lam, turns[s], v)
             differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
         if groups[g] <= first_turn:
             break
         for s in range(groups[g + 1] - 1, groups[g] - 1, -1):
-            turn_pairs(lam, lam, turns[s], product, s, True, 0, lam.shape[0] // 2)
+            apply_turn(lam, lam, turns[s], product, s, True, 0, lam.shape[0] // 2)
 
 
 @compiled
-def _backwards_in_place(
+def _backward_without_states(
     states: Any,
     turns: Any,
     first_turn: int,
@@ -119,15 +122,15 @@ def _backwards_in_place(
     v: Any,
     derivative: Any,
 ) -> None:
-    """The same if no state but the last was kept: ψ is undone beside λ."""
+    """Adds dE/dθ as ``_backward`` does, if only the final state was kept. It undoes ψ together with λ."""
     for s in range(turns.shape[0] - 1, first_turn - 1, -1):
-        undo_pairs(states[0], states[1], turns[s], product, s, 0, states.shape[1] // 2, v, 0)
+        undo_turn(states[0], states[1], turns[s], product, s, 0, states.shape[1] // 2, v, 0)
         differentiate(v, turns[s], rotations, quaternions, axes, rows, derivative)
 
 
 @njit
-def _blocks(
-    taken: Any,
+def _run_thread(
+    counter: Any,
     blocks: int,
     threads: int,
     states: Any,
@@ -149,35 +152,35 @@ def _blocks(
     expectation: Any,
     jacobian: Any,
 ) -> None:
-    """Blocks of eight, one after another, on the states of one thread: those that no other has taken."""
+    """Computes blocks of eight samples in the states of one thread, until the counter has no more blocks."""
     lam, count = states[-1], expectation.shape[0]
     differentiated = jacobian.shape[0] > 0
     quaternions = np.zeros((rotations.shape[0] + 1, 5, LANES))
     product = np.empty((turns.shape[0], 4, LANES), states.dtype)
     derivative = np.empty((jacobian.shape[1], 1, LANES))
-    ones = np.ones((terms.shape[0], 1, LANES), states.dtype)
+    unweighted = np.ones((terms.shape[0], 1, LANES), states.dtype)
     factors = np.empty((terms.shape[0], 1, LANES), states.dtype)
     value, zero = np.empty((1, 1, LANES)), np.empty((1, 1, LANES), states.dtype)
     weighted, v = cotangents.shape[0] > 0, np.empty((1, 3, LANES))
-    rows, places = np.full(LANES, -1), np.empty(LANES, np.int64)
-    share = max(1, min(_SHARE, blocks // (4 * threads)))
-    block = take(taken, share)
-    stop = block + share
+    rows, indices = np.full(LANES, -1), np.empty(LANES, np.int64)
+    fetched = max(1, min(_BLOCKS_PER_FETCH, blocks // (4 * threads)))
+    block = fetch_add(counter, fetched)
+    stop = block + fetched
     while block < blocks:
         begin = block * LANES
         end = min(begin + LANES, count)
         renew = False
         for lane in range(LANES):
-            places[lane] = offset + min(begin + lane, count - 1)
-            row = places[lane] // samples
+            indices[lane] = offset + min(begin + lane, count - 1)
+            row = indices[lane] // samples
             renew |= row != rows[lane]
             rows[lane] = row
-        prepare(turns, rotations, parameters, features, axes, rows, places, renew, quaternions, product)
-        done = _start(states[0], turns, support, product, features, places, amplitudes)
-        psi = states[_forwards(states, turns, groups, done, product)]
+        prepare(turns, rotations, parameters, features, axes, rows, indices, renew, quaternions, product)
+        done = _start(states[0], turns, support, product, features, indices, amplitudes)
+        psi = states[_forward(states, turns, groups, done, product)]
         for k in range(projectors.shape[0]):
             zero[:] = projectors[k]
-            _observe(psi, lam, terms[bounds[k] : bounds[k + 1]], ones, zero, differentiated, value)
+            _observe(psi, lam, terms[bounds[k] : bounds[k + 1]], unweighted, zero, differentiated, value)
             expectation[begin:end, k] = value[0, 0, : end - begin]
         if differentiated and weighted:
             _weigh(cotangents[begin:end], bounds, projectors, factors, zero)
@@ -185,7 +188,7 @@ def _blocks(
         if differentiated:
             derivative[:] = 0.0
             if states.shape[0] > 2:
-                _backwards(
+                _backward(
                     states,
                     turns,
                     groups,
@@ -199,7 +202,7 @@ def _blocks(
                     derivative,
                 )
             else:
-                _backwards_in_place(
+                _backward_without_states(
                     states, turns, first_turn, rotations, quaternions, product, axes, rows, v, derivative
                 )
             for lane in range(end - begin):
@@ -207,8 +210,8 @@ def _blocks(
                     jacobian[begin + lane, p] = derivative[p, 0, lane]
         block += 1
         if block == stop:
-            block = take(taken, share)
-            stop = block + share
+            block = fetch_add(counter, fetched)
+            stop = block + fetched
 
 
 @njit(parallel=True, cache=True)
@@ -233,28 +236,28 @@ def evaluate(
     jacobian: Any,
     sources: int = SOURCES,  # noqa: ARG001
 ) -> None:
-    """Expectation values of N consecutive samples of a call, and the derivatives of Σ_k c_k E_k.
+    """Computes expectation values of N consecutive samples of a call, and the derivatives of Σ_k c_k E_k.
 
     Args:
-        states: float64 or float32 [threads, 1 + G, 2^n, 2, LANES] working memory for the states behind all
-            groups of turns, or [threads, 2, …] to undo them instead; best aligned to 64 bytes.
+        states: working memory, float64 or float32. [threads, 1 + G, 2^n, 2, LANES] keeps the states after all
+            groups of turns; with [threads, 2, …] they are undone instead. Fastest if aligned to 64 bytes.
         turns, rotations, groups, support, terms, bounds, projectors, first_turn: of a ``Schedule``.
         parameters: float64 [R, P].
         features: float64 [R·B, F]; F may be 0.
         axes: int8 [R, A].
-        amplitudes: whether the features are the first amplitudes of the state at the start.
-        offset: the first sample, counted over all R·B.
+        amplitudes: whether the features are the first amplitudes of the initial state.
+        offset: index of the first sample among all R·B.
         samples: B.
-        cotangents: float64 [N, K] c; [0, K] for 1, where K = 1.
+        cotangents: float64 [N, K] c; [0, K] means c = 1, and needs K = 1.
         expectation: float64 [N, K], written.
-        jacobian: float64 [N, P], Σ_k c_k dE_k/dθ is written; [0, P] if it is not wanted.
-        sources: leave it out; see ``sources.SOURCES``.
+        jacobian: float64 [N, P], Σ_k c_k dE_k/dθ is written; [0, P] to compute no derivatives.
+        sources: always the default; see ``sources.SOURCES``.
     """
     blocks = (expectation.shape[0] + LANES - 1) // LANES
-    threads, taken = states.shape[0], np.zeros(1, np.int64)
+    threads, counter = states.shape[0], np.zeros(1, np.int64)
     for thread in prange(threads):
-        _blocks(
-            taken,
+        _run_thread(
+            counter,
             blocks,
             threads,
             states[thread],

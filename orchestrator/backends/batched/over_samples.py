@@ -1,4 +1,4 @@
-"""Sums over consecutive samples of a call, compiled by Numba: sample after sample, each into its row."""
+"""Sums over consecutive samples of a call, compiled by Numba. Samples are added to their rows in order."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def add_weighted(offset: int, samples: int, weights: Any, numbers: Any, total: A
 
 
 @njit(cache=True)
-def squares(jacobian: Any, found: Any) -> None:
-    """Writes |x_i|² [N] of x_i [N, P]."""
+def squares(jacobian: Any, norms: Any) -> None:
+    """Writes the squared norms |x_i|² [N] of x_i [N, P]."""
     for i in range(jacobian.shape[0]):
         total = 0.0
         for k in range(jacobian.shape[1]):
             total += jacobian[i, k] * jacobian[i, k]
-        found[i] = total
+        norms[i] = total

@@ -1,12 +1,12 @@
-"""A state and its derivatives by all parameters, carried through a circuit side by side.
+"""Tangent vectors: a state and its derivatives by all parameters, computed together in one forward pass.
 
-One interpreter, compiled by Numba, serves every circuit. The state ψ is column 0 of an array [2^n, 1 + P],
-∂_kψ is one of the others, so a gate is one operation on rows, vectorised over columns. Behind a rotation
-exp(-iθP/2) whose angle depends on parameter k, -i/2 · ∂θ/∂θ_k · Pψ is added to column k. Columns stand in
-the order in which their parameters come up, and a gate is applied only to those that have begun.
+A circuit is data for one compiled interpreter. Column 0 of an array [2^n, 1 + P] is the state ψ, and every
+other column is a ∂_kψ. So a gate is one operation on rows, vectorised over columns. After a rotation
+exp(-iθP/2) whose angle depends on parameter k, -i/2 · ∂θ/∂θ_k · Pψ is added to the column of ∂_kψ. Columns
+are in the order in which the gates use their parameters, and a gate acts only on columns that are nonzero.
 
-A sample's numbers depend on no other sample and not on the number of threads: each has the whole array to
-itself, and every sum goes over the amplitudes, or the samples of a row, in order.
+A sample's bits depend neither on other samples nor on the number of threads. Each sample has the whole array,
+and every sum over amplitudes, or over the samples of a row, is taken in order.
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ _DRAWN, _X, _Y = int(RotationAxis.DRAWN), int(RotationAxis.X), int(RotationAxis.
 _ROTATION, _CX = int(Opcode.ROTATION), int(Opcode.CX)
 
 _NULL = 1e-24
-"""A derivative along ψ up to rounding (1e-12 of its length, squared) does not change the state."""
+"""Largest squared relative length, (1e-12)², at which a projected ∂_kψ counts as rounding.
+
+Then ∂_kψ is parallel to ψ, and the parameter does not change the state.
+"""
 
 
 @njit
 def _pair(k: int, bit: int) -> Any:
-    """The k-th pair of places that differ in a bit only."""
+    """Returns the k-th pair of amplitudes whose indices differ only in this bit."""
     i = ((k & ~(bit - 1)) << 1) | (k & (bit - 1))
     return i, i | bit
 
 
 @njit
 def _rotate(re: Any, im: Any, bit: int, axis: int, half: float, columns: int) -> None:
-    """exp(-iθP/2) on the first columns, half = θ/2."""
+    """Applies exp(-iθP/2) to the first columns, with ``half`` = θ/2."""
     c, s = math.cos(half), math.sin(half)
     for k in range(re.shape[0] // 2):
         i, j = _pair(k, bit)
@@ -57,7 +60,7 @@ def _rotate(re: Any, im: Any, bit: int, axis: int, half: float, columns: int) ->
 
 
 @njit
-def _derive(re: Any, im: Any, bit: int, axis: int, half: float, column: int) -> None:
+def _add_derivative(re: Any, im: Any, bit: int, axis: int, half: float, column: int) -> None:
     """Adds -i · half · Pψ to a column."""
     for k in range(re.shape[0] // 2):
         i, j = _pair(k, bit)
@@ -76,7 +79,7 @@ def _derive(re: Any, im: Any, bit: int, axis: int, half: float, column: int) -> 
 
 @njit
 def _entangle(state: Any, gate: Any, columns: int) -> None:
-    """CX or CZ on the first columns."""
+    """Applies a CX or CZ to the first columns."""
     control, target = 1 << gate.qubit, 1 << gate.other
     for part in range(2):
         for k in range(state.shape[1] // 2):
@@ -103,7 +106,7 @@ def _run(
     amplitudes: bool,
     slopes: Any,
 ) -> None:
-    """ψ and all ∂_kψ behind the circuit, for one sample."""
+    """Computes ψ and all ∂_kψ after the circuit, for one sample."""
     re, im, columns = state[0], state[1], 1
     state[:] = 0.0
     re[0, 0] = 1.0
@@ -124,13 +127,13 @@ def _run(
         _rotate(re, im, bit, axis, 0.5 * angle, columns)
         for m in range(first[g], first[g + 1]):
             factor = gate.scale if slope[m] == NONE else gate.scale * slopes[slope[m]]
-            _derive(re, im, bit, axis, 0.5 * factor, column[m])
+            _add_derivative(re, im, bit, axis, 0.5 * factor, column[m])
             columns = max(columns, column[m] + 1)
 
 
 @njit
 def _project(re: Any, im: Any) -> Any:
-    """Takes ψ<ψ|∂_kψ> off every column; [C] true where nothing but rounding is left."""
+    """Subtracts ψ<ψ|∂_kψ> from every column. Returns [C], true for columns whose remainder is rounding."""
     count = re.shape[1]
     v_re, v_im = np.zeros(count), np.zeros(count)
     before, after = np.zeros(count), np.zeros(count)
@@ -150,20 +153,20 @@ def _project(re: Any, im: Any) -> Any:
 
 
 @njit
-def _products(re: Any, im: Any, null: Any, places: Any, metric: Any) -> None:
-    """Re<∂_k|∂_l> [S, S] of the columns in ``places`` [S], as ``_project`` has left them."""
-    size = places.shape[0]
+def _products(re: Any, im: Any, null: Any, chosen: Any, metric: Any) -> None:
+    """Writes Re<∂_k|∂_l> [S, S] of the ``chosen`` [S] columns, after ``_project``."""
+    size = chosen.shape[0]
     a_re, a_im = np.empty(size), np.empty(size)
     metric[:] = 0.0
     for i in range(re.shape[0]):
         for k in range(size):
-            a_re[k], a_im[k] = re[i, places[k]], im[i, places[k]]
+            a_re[k], a_im[k] = re[i, chosen[k]], im[i, chosen[k]]
         for k in range(size):
             for m in range(k + 1):
                 metric[k, m] += a_re[k] * a_re[m] + a_im[k] * a_im[m]
     for k in range(size):
         for m in range(k + 1):
-            if null[places[k]] or null[places[m]]:
+            if null[chosen[k]] or null[chosen[m]]:
                 metric[k, m] = 0.0
             metric[m, k] = metric[k, m]
 
@@ -177,7 +180,7 @@ def _samples(
     first: Any,
     column: Any,
     slope: Any,
-    places: Any,
+    column_of: Any,
     blocks: Any,
     parameters: Any,
     features: Any,
@@ -188,7 +191,7 @@ def _samples(
     samples: int,
     metric: Any,
 ) -> None:
-    """Some samples, one after another, on the memory of one thread."""
+    """Computes the metrics of samples start, …, stop - 1 in order, in the memory of one thread."""
     for i in range(start, stop):
         row, flat = (offset + i) // samples, offset + i
         _run(
@@ -208,7 +211,7 @@ def _samples(
         for b in range(blocks.shape[0]):
             size = blocks[b, 1] - blocks[b, 0]
             block = metric[i, begin : begin + size * size].reshape(size, size)
-            _products(state[0], state[1], null, places[blocks[b, 0] : blocks[b, 1]], block)
+            _products(state[0], state[1], null, column_of[blocks[b, 0] : blocks[b, 1]], block)
             begin += size * size
 
 
@@ -219,7 +222,7 @@ def metrics(
     first: Any,
     column: Any,
     slope: Any,
-    places: Any,
+    column_of: Any,
     blocks: Any,
     parameters: Any,
     features: Any,
@@ -230,24 +233,26 @@ def metrics(
     samples: int,
     metric: Any,
 ) -> None:
-    """The metric's blocks for N consecutive samples of a call.
+    """Computes the metric's blocks Re<∂_k|∂_l> for N consecutive samples of a call.
+
+    A gate adds one derivative to a column for each parameter that its angle depends on, M in all.
 
     Args:
         states: float64 [threads, 2, 2^n, 1 + P] working memory.
-        gates: [G] records of ``GATE``.
-        first: int64 [G + 1] where each gate's derivatives start among the M of them.
-        column: int64 [M] which column is added to.
-        slope: int64 [M] which of ``slopes`` is a factor of it, or ``NONE``.
-        places: int64 [P] the column of each parameter.
-        blocks: int64 [K, 2] start and stop of each block.
+        gates: [G] of ``GATE``.
+        first: int64 [G + 1] index of each gate's first derivative, and M.
+        column: int64 [M] the column that a derivative is added to.
+        slope: int64 [M] index of a derivative's factor in ``slopes``, or ``NONE``.
+        column_of: int64 [P] the column of each parameter.
+        blocks: int64 [K, 2] start and stop of each block, in parameters.
         parameters: float64 [R, P + angles].
         features: float64 [R·B, F].
         axes: int8 [R, A].
-        amplitudes: whether the features are the first amplitudes of the state at the start.
+        amplitudes: whether the features are the first amplitudes of the initial state.
         slopes: float64 [N, S] derivatives of computed angles.
-        offset: the first sample, counted over all R·B.
+        offset: index of the first sample among all R·B.
         samples: B.
-        metric: float64 [N, W], written.
+        metric: float64 [N, W], written; the blocks one after another.
     """
     count, threads = metric.shape[0], states.shape[0]
     for thread in prange(threads):
@@ -259,7 +264,7 @@ def metrics(
             first,
             column,
             slope,
-            places,
+            column_of,
             blocks,
             parameters,
             features,

@@ -1,4 +1,4 @@
-"""How many threads the compiled kernels of this process use."""
+"""Number of threads of this process's compiled kernels."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import sys
 
 
 def use_threads(count: int) -> None:
-    """Lets kernels use ``count`` threads, or as many as there are CPUs if that is fewer."""
-    import numba  # it ignores OMP_NUM_THREADS, and its own limit is read only once
+    """Sets the kernels' number of threads to ``count``, but at most the number of CPUs."""
+    import numba  # ignores OMP_NUM_THREADS, and reads NUMBA_NUM_THREADS only when it is loaded
 
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
 
 
 def threads_for(pieces: int) -> int:
-    """How many threads kernels use for so many pieces of work."""
+    """Returns how many threads kernels use for so many independent pieces of work."""
     import numba
 
     return max(1, min(numba.get_num_threads(), pieces))
 
 
 def use_threads_only(count: int) -> None:
-    """``use_threads`` for a worker: a process that starts with it never needs more.
+    """Limits a new worker process to ``count`` threads for its whole life.
 
-    Otherwise every worker of a large machine would keep as many idle threads as there are CPUs. Numba
-    is not loaded for it: networks do without, and it takes half a second.
+    Otherwise every worker of a large machine would keep as many idle threads as there are CPUs. Numba is not
+    loaded here, since networks do not need it and loading takes half a second.
     """
     if "numba" in sys.modules:
         use_threads(count)
