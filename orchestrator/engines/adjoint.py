@@ -35,7 +35,7 @@ class Adjoint(CircuitEngine):
         """Forwards, and backwards with two states."""
         return 3.0
 
-    def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
+    def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""
         return AdjointDifferentiator(self.pullback(program), loss, classes)
 
@@ -43,7 +43,7 @@ class Adjoint(CircuitEngine):
         """The circuit on the backend."""
         return self.backend.adjoint(program)
 
-    def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
+    def circuit_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one gradient of a circuit, in bytes."""
         return self.backend.adjoint_bytes(program, rows, samples)
 

@@ -33,7 +33,7 @@ their parameters; rounding errors are below 1e-12."""
 _ROUNDING = float(np.finfo(np.float32).eps)
 
 
-def tolerance(program: Program, precision: Precision, steepest: float = 1.0) -> float:
+def tolerance(program: Program, precision: Precision, largest_slope: float = 1.0) -> float:
     """What E and its derivatives may deviate by.
 
     In complex64 each rotation multiplies ψ, and on the way back λ, by a matrix with errors of some
@@ -41,12 +41,12 @@ def tolerance(program: Program, precision: Precision, steepest: float = 1.0) -> 
     err by as much times the norm of the observable; that by a parameter, times the sum of its gates' scales.
 
     Args:
-        steepest: the largest |d angle/dθ| of all gates, or 1 if that is larger: an angle of 1e5·θ has 1e5
-            times the rounding error of θ, and its derivative by θ is as many times larger.
+        largest_slope: the largest |d angle/dθ| of all gates, at least 1. An angle of 1e5·θ has 1e5 times the
+            rounding error of θ, and its derivative by θ is 1e5 times larger.
     """
     norms = [sum(abs(t.coefficient) for t in o.terms) + abs(o.projector) for o in program.observables]
     if precision == "complex128":
-        return TOLERANCE * sum(norms) * steepest
+        return TOLERANCE * sum(norms) * largest_slope
     gates = program.gates[program.live]
     scales = [float(np.abs(gates["scale"][gates["parameter"] == k]).sum()) for k in range(program.parameters)]
     return 4.0 * _ROUNDING * (len(gates) + 1) * sum(norms) * max([1.0, *scales])
@@ -70,16 +70,19 @@ def certify(program: Program, seed: int, precision: Precision = "complex128") ->
         return None
     from orchestrator.backends.batched.differentiator import BatchedProgram
 
-    parameters, inputs, axes = _point(program, seed)
+    parameters, inputs, axes = _random_point(program, seed)
     cotangents = 1.0 / np.arange(1.0, program.outputs + 1.0)
     (part,) = BatchedProgram(program, precision).parts(parameters, inputs, axes, cotangents)
     rules, drawing = _shift_rules(program), program.redraw()
-    points = [parameters[0], *(_moved(parameters[0], k, by) for k, rule in rules.items() for by, _ in rule)]
+    points = [
+        parameters[0],
+        *(_shift_parameter(parameters[0], k, by) for k, rule in rules.items() for by, _ in rule),
+    ]
     values, *shifted = expectations(drawing, points, inputs[0, 0], axes[0])
-    allowed = tolerance(program, precision, _steepest(program, Point(parameters, inputs, axes)))
+    allowed = tolerance(program, precision, _largest_slope(program, Point(parameters, inputs, axes)))
     references = [("Aer", values)]
     try:
-        again = _read_again(drawing, parameters[0], inputs[0, 0])
+        again = _second_reading(drawing, parameters[0], inputs[0, 0])
     except ValueError:
         return None
     references += [] if again is None else [("a second reading of the file", again)]
@@ -95,7 +98,7 @@ def certify(program: Program, seed: int, precision: Precision = "complex128") ->
     return max(deviations)
 
 
-def _steepest(program: Program, point: Point) -> float:
+def _largest_slope(program: Program, point: Point) -> float:
     """The largest derivative of any angle by a parameter or an input at a point, at least 1."""
     flat = point.inputs[:, 0]
     trees = [tree for angle in program.angles for _, tree in angle.slopes]
@@ -103,7 +106,7 @@ def _steepest(program: Program, point: Point) -> float:
     return max([1.0, *filter(math.isfinite, slopes), *np.abs(program.gates["scale"]).tolist()])
 
 
-def _read_again(drawing: Drawing, parameters: Array, inputs: Array) -> Array | None:
+def _second_reading(drawing: Drawing, parameters: Array, inputs: Array) -> Array | None:
     """E [K] from the state that a second reading of the user's text gives; None if there is none."""
     if drawing.state_at is None:
         return None
@@ -127,7 +130,7 @@ def _expectation(state: NDArray[np.complex128], paulis: SparsePauliOp) -> float:
     return total
 
 
-def _point(program: Program, seed: int) -> tuple[Array, Array, NDArray[np.int8]]:
+def _random_point(program: Program, seed: int) -> tuple[Array, Array, NDArray[np.int8]]:
     """Random parameters [1, P], inputs [1, 1, F] in [0, π) and axes [1, A]."""
     streams = Streams([seed], 0)
     inputs = math.pi * streams.uniform(Purpose.DATA, program.inputs)
@@ -166,7 +169,7 @@ def _shift_rule(program: Program, k: int) -> Rule | None:
     ]
 
 
-def _moved(parameters: Array, k: int, by: float) -> Array:
+def _shift_parameter(parameters: Array, k: int, by: float) -> Array:
     moved = parameters.copy()
     moved[k] += by
     return moved

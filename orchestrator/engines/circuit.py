@@ -126,15 +126,15 @@ class CircuitEngine(Engine):
         self.fits(model, loss)
         losses.check(loss, model.head, model.outputs, classes)
         if isinstance(model, Program):
-            return self.alone(model, loss, classes)
+            return self.prepare_circuit(model, loss, classes)
         assert isinstance(model, Layered)
-        return self.among_layers(model, loss, classes)
+        return self.prepare_layers(model, loss, classes)
 
-    def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
+    def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""
         raise NotImplementedError
 
-    def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
+    def prepare_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
         """Makes ready for layers with circuits among them, each by its ``pullback``."""
         from orchestrator.engines.circuit_stage import circuit_stages
         from orchestrator.engines.layered import LayeredDifferentiator
@@ -158,15 +158,15 @@ class CircuitEngine(Engine):
         """
         self._programs(model)
         if isinstance(model, Program):
-            return self.alone_bytes(model, rows, samples)
+            return self.circuit_bytes(model, rows, samples)
         assert isinstance(model, Layered)
-        return self.among_layers_bytes(model, rows, samples)
+        return self.layers_bytes(model, rows, samples)
 
-    def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
+    def circuit_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one gradient of a circuit, in bytes."""
         raise NotImplementedError
 
-    def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
+    def layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
         """Working memory of one gradient of layers with circuits among them, in bytes."""
         calls = model.calls(rows, samples)
         circuits = (self.pullback_bytes(call.program, call.rows, call.samples) for call in calls)
@@ -176,14 +176,14 @@ class CircuitEngine(Engine):
         """Working memory of one call of a ``pullback``, in bytes."""
         raise NotImplementedError
 
-    def moved(self, model: Built) -> NDArray[np.int64]:
+    def live_parameters(self, model: Built) -> NDArray[np.int64]:
         """The parameters that a prediction can feel on the backend, in order."""
         if isinstance(model, Program):
-            return np.flatnonzero(~self._dead(model))
+            return np.flatnonzero(~self._dead_on_backend(model))
         assert isinstance(model, Layered)
-        return np.flatnonzero(~model.dead_in_stages(self._dead))
+        return np.flatnonzero(~model.dead_in_stages(self._dead_on_backend))
 
-    def _dead(self, program: Program) -> Bools:
+    def _dead_on_backend(self, program: Program) -> Bools:
         """[P] true for parameters by which no gate turns that the backend's E depends on."""
         return program.unused_by(self.backend.reached(program))
 

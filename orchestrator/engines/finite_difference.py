@@ -6,7 +6,7 @@ from typing import Literal
 
 from orchestrator.config.base import Field, ValidationInfo, field_validator
 from orchestrator.engines.gradient import Differentiator
-from orchestrator.engines.measured.shifts import Shifts, of_parameters
+from orchestrator.engines.measured.shifts import Shifts, central_differences
 from orchestrator.engines.shifted import ShiftEngine
 from orchestrator.models.circuits.program import Program
 from orchestrator.models.layered import Layered
@@ -25,26 +25,26 @@ class FiniteDifference(ShiftEngine):
 
     @field_validator("step")
     @classmethod
-    def _step_is_no_rounding(cls, step: float, info: ValidationInfo) -> float:
+    def _check_step(cls, step: float, info: ValidationInfo) -> float:
         if (backend := info.data.get("backend")) is not None:
             backend.check_step(step)
         return step
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """Every parameter that the observable can feel, up and down by the step."""
-        return program, of_parameters(program.parameters, self.moved(program), self.step)
+        return program, central_differences(program.parameters, self.live_parameters(program), self.step)
 
-    def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
+    def prepare_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
         """Makes ready for layers with circuits among them, which are evaluated as one whole."""
         from orchestrator.engines.measured.forward import forward_meter
         from orchestrator.engines.measured.loss import MeasuredLoss
         from orchestrator.engines.measured.shifts import ShiftDifferentiator
 
-        shifts = of_parameters(model.parameters, self.moved(model), self.step)
+        shifts = central_differences(model.parameters, self.live_parameters(model), self.step)
         meter = forward_meter(model, self.backend)
         return ShiftDifferentiator(shifts, meter, MeasuredLoss(loss, model.head, classes))
 
-    def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
+    def layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
         """Working memory of one gradient of such layers, in bytes."""
         from orchestrator.engines.measured.forward import working_bytes
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.engines.gradient import Factor, GradientSum, LossSum, Shard, Signals
-from orchestrator.engines.per_sample import MomentCollector, Norms, Sums, factors_of
+from orchestrator.engines.per_sample import MomentCollector, MomentSums, NormCollector, sample_factors
 from orchestrator.groups import Array
 from orchestrator.models import losses
 from orchestrator.models.layered import Layered, Slot
@@ -40,7 +40,7 @@ class LayeredDifferentiator:
         twice, and circuits among them are evaluated twice.
         """
         parameters, p = np.ascontiguousarray(parameters), np.ascontiguousarray(shard.weights)
-        sums = Sums.empty(self.model, len(p), factor is not None)
+        sums = MomentSums.empty(self.model, len(p), factor is not None)
         with one_blas_thread(), np.errstate(all="ignore"):
             prediction, tapes = self._forward(parameters, shard.inputs, shard.axes)
             value, cotangent = losses.value_and_slope(
@@ -80,9 +80,9 @@ class LayeredDifferentiator:
 
     def _factors(self, parameters: Array, tapes: list[Any], cotangent: Array, factor: Factor) -> Array:
         """f_i [R, B], from dl/d(prediction) [R, B, K]."""
-        norms = Norms(*cotangent.shape[:2])
+        norms = NormCollector(*cotangent.shape[:2])
         self._backward(parameters, tapes, cotangent, lambda _: norms)
-        return factors_of(factor, norms.squares, np.arange(len(parameters))[:, None])
+        return sample_factors(factor, norms.squares, np.arange(len(parameters))[:, None])
 
     def _backward(
         self, parameters: Array, tapes: list[Any], cotangent: Array, collector: Callable[[Slot], Collector]

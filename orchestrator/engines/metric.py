@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from orchestrator.backends.batched.threads import threads_for
 from orchestrator.engines.gradient import Shard
-from orchestrator.engines.per_sample import plain
+from orchestrator.engines.per_sample import kernel_array
 from orchestrator.groups import Array, Blocks
 from orchestrator.models.circuits.expression import Tree, evaluate
 from orchestrator.models.circuits.gates import NONE
@@ -53,17 +53,17 @@ class Metric:
         """
         from orchestrator.backends.batched import over_samples
 
-        p = plain(shard.weights)
+        p = kernel_array(shard.weights)
         point = self.program.expand(Point(parameters, shard.inputs, shard.axes))
         total = np.zeros((len(p), self.width))
-        size = self._samples_at_once(p.size)
+        size = self._samples_per_call(p.size)
         for start in range(0, p.size, size):
             span = slice(start, min(start + size, p.size))
-            weights, metric = p.reshape(-1)[span], self._samples(point, span)
+            weights, metric = p.reshape(-1)[span], self._sample_metrics(point, span)
             over_samples.add_weighted(start, p.shape[1], weights, metric, total)
         return total
 
-    def _samples(self, point: Point, span: slice) -> Array:
+    def _sample_metrics(self, point: Point, span: slice) -> Array:
         """The metrics of some samples, [N, W]."""
         from orchestrator.backends.batched import tangents
 
@@ -76,10 +76,10 @@ class Metric:
             found.first,
             found.column,
             found.slope,
-            found.places,
+            found.columns,
             np.array(self.blocks, np.int64).reshape(-1, 2),
-            plain(point.parameters),
-            plain(point.inputs).reshape(math.prod(point.inputs.shape[:2]), point.inputs.shape[2]),
+            kernel_array(point.parameters),
+            kernel_array(point.inputs).reshape(math.prod(point.inputs.shape[:2]), point.inputs.shape[2]),
             np.require(point.axes, np.int8, ["C", "A", "W"]),
             self.program.amplitudes,
             found.slopes(point, span),
@@ -89,14 +89,14 @@ class Metric:
         )
         return metric
 
-    def _samples_at_once(self, samples: int) -> int:
+    def _samples_per_call(self, samples: int) -> int:
         return max(threads_for(samples), METRIC_BYTES // (8 * max(1, self.width)))
 
     def bytes(self, rows: int, samples: int) -> int:
         """Memory of one metric of R rows of B samples, beside the shard, on this process's threads."""
         count, program = rows * samples, self.program
         states = threads_for(count) * 16 * (1 + program.parameters) * 2**program.qubits
-        held = min(count, self._samples_at_once(count)) * self.width
+        held = min(count, self._samples_per_call(count)) * self.width
         return states + 8 * (held + 2 * rows * self.width + count * _expanded_floats(program))
 
 
@@ -111,7 +111,7 @@ class _Derivatives:
     first: NDArray[np.int64]
     column: NDArray[np.int64]
     slope: NDArray[np.int64]
-    places: NDArray[np.int64]
+    columns: NDArray[np.int64]
     trees: tuple[Tree, ...]
 
     @classmethod
@@ -128,13 +128,13 @@ class _Derivatives:
                 found.append([] if parameter == NONE else [(parameter, NONE)])
         flat = [pair for pairs in found for pair in pairs]
         order = list(dict.fromkeys([*(k for k, _ in flat), *range(program.parameters)]))
-        places = np.empty(program.parameters, np.int64)
-        places[order] = np.arange(1, program.parameters + 1)
+        columns = np.empty(program.parameters, np.int64)
+        columns[order] = np.arange(1, program.parameters + 1)
         return cls(
             first=np.cumsum([0, *map(len, found)]),
-            column=np.array([places[k] for k, _ in flat], np.int64),
+            column=np.array([columns[k] for k, _ in flat], np.int64),
             slope=np.array([s for _, s in flat], np.int64),
-            places=places,
+            columns=columns,
             trees=tuple(tree for _, tree in slopes),
         )
 

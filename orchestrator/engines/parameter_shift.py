@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from orchestrator.backends.base import AdjointEvaluator
-from orchestrator.engines.measured.shifts import ShiftedProgram, Shifts, of_rotations
+from orchestrator.engines.measured.shifts import ShiftedProgram, Shifts, parameter_shift_rule
 from orchestrator.engines.shifted import ShiftEngine
 from orchestrator.models.circuits.program import Program
 
@@ -17,7 +17,7 @@ class ParameterShift(ShiftEngine):
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """Every trainable rotation that the observable can feel, up and down by π/2."""
-        return of_rotations(program, self.backend.reached(program))
+        return parameter_shift_rule(program, self.backend.reached(program))
 
     def pullback(self, program: Program) -> AdjointEvaluator:
         """The circuit with derivatives by shifts."""
@@ -28,4 +28,4 @@ class ParameterShift(ShiftEngine):
 
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one call of it, in bytes."""
-        return self.alone_bytes(program, rows, samples)
+        return self.circuit_bytes(program, rows, samples)

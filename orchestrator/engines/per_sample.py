@@ -35,17 +35,17 @@ class ExplicitSums:
         """Without any sample yet."""
         shape = len(weights), parameters
         clipped_sum = np.zeros(shape) if clipped else None
-        return cls(plain(weights), np.zeros(shape), np.zeros(shape), clipped_sum)
+        return cls(kernel_array(weights), np.zeros(shape), np.zeros(shape), clipped_sum)
 
     @classmethod
-    def at_once(cls, weights: Array, gradients: Array, factor: Factor | None) -> Self:
+    def of_samples(cls, weights: Array, gradients: Array, factor: Factor | None) -> Self:
         """Over all samples, of ``gradients`` [P, R, B]; ``weighted`` says in which order."""
         p, clipped = np.ascontiguousarray(weights), None
         if factor is not None:
             each = np.ascontiguousarray(gradients.reshape(len(gradients), -1).T)
-            factors = factors_of(factor, squares(each).reshape(p.shape), np.arange(len(p))[:, None])
-            clipped = weighted(p * factors, gradients)
-        return cls(p, weighted(p, gradients), weighted(p * gradients, gradients), clipped)
+            factors = sample_factors(factor, squared_norms(each).reshape(p.shape), np.arange(len(p))[:, None])
+            clipped = weighted_sum(p * factors, gradients)
+        return cls(p, weighted_sum(p, gradients), weighted_sum(p * gradients, gradients), clipped)
 
     def add(
         self, span: slice, jacobian: Array, slope: Array | None = None, factors: Array | None = None
@@ -72,11 +72,11 @@ class ExplicitSums:
         """f_i [N] of the same samples; None without a factor."""
         if factor is None:
             return None
-        square = squares(jacobian) * (1.0 if slope is None else slope * slope)
-        return factors_of(factor, square, np.arange(span.start, span.stop) // self.weights.shape[1])
+        square = squared_norms(jacobian) * (1.0 if slope is None else slope * slope)
+        return sample_factors(factor, square, np.arange(span.start, span.stop) // self.weights.shape[1])
 
 
-def weighted(weights: Array, numbers: Array) -> Array:
+def weighted_sum(weights: Array, numbers: Array) -> Array:
     """Σ w_i x_i [R, P], of w [R, B] or [P, R, B] and x [P, R, B].
 
     In NumPy's order, by pairs: on it depends which sums of what shots give are exactly 0.
@@ -85,12 +85,12 @@ def weighted(weights: Array, numbers: Array) -> Array:
 
 
 @np.errstate(all="ignore")
-def factors_of(factor: Factor, square: Array, rows: NDArray[np.int64]) -> Array:
+def sample_factors(factor: Factor, square: Array, rows: NDArray[np.int64]) -> Array:
     """f_i, contiguous, of samples with |∂l_i|² = ``square``."""
     return np.ascontiguousarray(factor(np.sqrt(square), rows))
 
 
-def squares(gradients: Array) -> Array:
+def squared_norms(gradients: Array) -> Array:
     """|g_i|² [N] of g [N, P], contiguous."""
     from orchestrator.backends.batched import over_samples
 
@@ -99,7 +99,7 @@ def squares(gradients: Array) -> Array:
     return found
 
 
-class Norms:
+class NormCollector:
     """Collects the squares of gradients' norms; see ``models.stages.Collector``. Those of all stages add up.
 
     Attributes:
@@ -117,13 +117,13 @@ class Norms:
         """Component by component."""
         flat = self.squares.reshape(-1)
         for span, gradients in parts:
-            flat[span] += squares(gradients)
+            flat[span] += squared_norms(gradients)
 
     def signal(self, signal: Array) -> None:
         """A signal is no part of the gradient."""
 
 
-class Sums(NamedTuple):
+class MomentSums(NamedTuple):
     """Moments over the samples of a shard, of a whole model or as views of those of a stage.
 
     Attributes:
@@ -171,7 +171,7 @@ class MomentCollector:
 
     weights: Array
     factors: Array | None
-    sums: Sums
+    sums: MomentSums
 
     def outer(self, values: Array, cotangent: Array) -> None:
         """No sample's gradient is formed.
@@ -209,7 +209,7 @@ def _product(values: Array, cotangent: Array, total: Array) -> None:
     np.matmul(values.swapaxes(1, 2), cotangent, out=matrix)
 
 
-def plain(array: Array) -> Array:
+def kernel_array(array: Array) -> Array:
     """The array as the one kind that compiled code is made for; what comes from Ray is read-only."""
     if array.dtype == np.float64 and array.flags.carray:
         return array  # np.require would find the same, for 2 µs

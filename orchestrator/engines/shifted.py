@@ -20,7 +20,7 @@ class ShiftEngine(CircuitEngine):
         """Two for each shift, and one."""
         return 1.0 + 2.0 * model.parameters
 
-    def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
+    def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""
         from orchestrator.engines.measured.loss import MeasuredLoss
         from orchestrator.engines.measured.meter import Meter
@@ -31,9 +31,9 @@ class ShiftEngine(CircuitEngine):
         measured_loss = MeasuredLoss(loss, program.head, classes)
         return ShiftDifferentiator(shifts, meter, measured_loss)
 
-    def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
+    def circuit_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one gradient of a circuit, in bytes."""
         from orchestrator.engines.measured.sums import working_bytes
 
-        settings = 2 * len(self.shifts(program)[1].moved)
+        settings = 2 * len(self.shifts(program)[1].shifted)
         return working_bytes(program, self.backend, settings, rows, samples)

@@ -13,7 +13,7 @@ from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.engines.gradient import Differentiator, Factor, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measurer, Meter
-from orchestrator.engines.measured.sums import loss_sum, summed
+from orchestrator.engines.measured.sums import gradient_sum, loss_sum
 from orchestrator.groups import Array
 from orchestrator.models.base import Built
 from orchestrator.models.circuits.program import Program
@@ -39,7 +39,7 @@ class Spsa(CircuitEngine):
 
     @field_validator("step")
     @classmethod
-    def _step_is_no_rounding(cls, step: float, info: ValidationInfo) -> float:
+    def _check_step(cls, step: float, info: ValidationInfo) -> float:
         if (backend := info.data.get("backend")) is not None:
             backend.check_step(step)
         return step
@@ -58,28 +58,28 @@ class Spsa(CircuitEngine):
         """One for each setting."""
         return float(self.settings)
 
-    def alone(self, program: Program, loss: str, classes: int) -> Differentiator:
+    def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
         """Makes ready for a circuit."""
         meter = Meter.of(self.backend, program, self.settings)
-        moved = self.moved(program)
+        live = self.live_parameters(program)
         measured_loss = MeasuredLoss(loss, program.head, classes)
-        return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
+        return SpsaDifferentiator(meter, measured_loss, live, self.step, self.directions)
 
-    def alone_bytes(self, program: Program, rows: int, samples: int) -> int:
+    def circuit_bytes(self, program: Program, rows: int, samples: int) -> int:
         """Working memory of one gradient of a circuit, in bytes."""
         from orchestrator.engines.measured.sums import working_bytes
 
         return working_bytes(program, self.backend, 1, rows, samples)
 
-    def among_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
+    def prepare_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
         """Makes ready for layers with circuits among them, which are evaluated as one whole."""
         from orchestrator.engines.measured.forward import forward_meter
 
-        meter, moved = forward_meter(model, self.backend), self.moved(model)
+        meter, live = forward_meter(model, self.backend), self.live_parameters(model)
         measured_loss = MeasuredLoss(loss, model.head, classes)
-        return SpsaDifferentiator(meter, measured_loss, moved, self.step, self.directions)
+        return SpsaDifferentiator(meter, measured_loss, live, self.step, self.directions)
 
-    def among_layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
+    def layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
         """Working memory of one gradient of such layers, in bytes."""
         from orchestrator.engines.measured.forward import working_bytes
 
@@ -91,13 +91,13 @@ class SpsaDifferentiator:
     """The Differentiator of one circuit and loss.
 
     Attributes:
-        moved: the parameters that the observable can feel; the others stay.
+        live: the parameters that the observable can feel; the others stay.
         step: c.
     """
 
     meter: Measurer
     loss: MeasuredLoss
-    moved: NDArray[np.int64]
+    live: NDArray[np.int64]
     step: float
     directions: int
 
@@ -110,15 +110,15 @@ class SpsaDifferentiator:
             direction = self._direction(parameters, shard, index)
             up = self.meter.measure((parameters + self.step * direction)[None], shard, 1 + 2 * index)
             down = self.meter.measure((parameters - self.step * direction)[None], shard, 2 + 2 * index)
-            above, below = self.loss.of(up, shard.targets), self.loss.of(down, shard.targets)
+            above, below = self.loss.estimate(up, shard.targets), self.loss.estimate(down, shard.targets)
             derivative += direction.T[..., None] * (above.value - below.value)
             if above.value_variance is not None and below.value_variance is not None:
                 noise.append(above.value_variance + below.value_variance)
             cost = cost + up.cost + down.cost
         divisor = 2.0 * self.step * self.directions
         variance = self._variance(noise, divisor, derivative.shape)
-        loss = self.loss.of(here, shard.targets)
-        return summed(shard, loss, derivative / divisor, variance, cost, factor)
+        loss = self.loss.estimate(here, shard.targets)
+        return gradient_sum(shard, loss, derivative / divisor, variance, cost, factor)
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
         """Each row's weighted loss, ``parameters`` float64 [R, P]."""
@@ -129,14 +129,14 @@ class SpsaDifferentiator:
         if not noise:
             return None
         variance = np.zeros(shape)
-        variance[self.moved] = sum(noise) / divisor**2  # each sign squared is 1
+        variance[self.live] = sum(noise) / divisor**2  # each sign squared is 1
         return variance
 
     def _direction(self, parameters: Array, shard: Shard, index: int) -> Array:
         """Signs [R, P], 0 where nothing moves."""
-        bits = shard.streams.bits(Purpose.DIRECTIONS, len(self.moved), index)
+        bits = shard.streams.bits(Purpose.DIRECTIONS, len(self.live), index)
         direction = np.zeros_like(parameters)
-        direction[:, self.moved] = np.where(bits >> np.uint64(63), 1.0, -1.0)
+        direction[:, self.live] = np.where(bits >> np.uint64(63), 1.0, -1.0)
         return direction
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:

@@ -41,9 +41,9 @@ def advance(team: Team, pack: Pack, limits: Limits) -> Chunk:
     done = 0
     deadline = time.monotonic() + limits.seconds
     try:
-        while _goes_on(loop, limits, deadline):
+        while _continues(loop, limits, deadline):
             done = loop.done
-            loop.go(limits.steps)
+            loop.run_steps(limits.steps)
     except WorkerLost:
         raise
     except Exception:
@@ -53,7 +53,7 @@ def advance(team: Team, pack: Pack, limits: Limits) -> Chunk:
     return loop.chunk()
 
 
-def _goes_on(loop: Loop, limits: Limits, deadline: float) -> bool:
+def _continues(loop: Loop, limits: Limits, deadline: float) -> bool:
     if not loop.done:
         return True
     within = limits.steps is None or loop.done < limits.steps

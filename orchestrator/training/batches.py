@@ -33,10 +33,10 @@ class Batches:
 
     def indices(self, steps: range) -> NDArray[np.int64]:
         """Rows of the training part, int64 [R, steps, B]."""
-        chosen = [self._one(step) for step in steps]
+        chosen = [self._step_rows(step) for step in steps]
         return np.stack(chosen, axis=1)
 
-    def _one(self, step: int) -> NDArray[np.int64]:
+    def _step_rows(self, step: int) -> NDArray[np.int64]:
         epoch, slot = divmod(step, self._per_epoch)
         size = self._batch.size
         return self._permutations(epoch)[:, slot * size : (slot + 1) * size]
@@ -46,7 +46,7 @@ class Batches:
 
         ``axes`` is the number of rotation axes drawn for each row.
         """
-        inputs, targets, weights = self._samples.gather(self._rows(steps))
+        inputs, targets, weights = self._samples.gather(self._mini_batches(steps))
         total = weights.sum(-1, keepdims=True)
         weights = weights / np.where(total > 0.0, total, 1.0)  # all zero: a step without a gradient
         drawn, streams = draw_axes(self._seeds, steps, axes), row_streams(self._seeds, steps)
@@ -63,7 +63,7 @@ class Batches:
             for number, (a, b) in enumerate(pairwise(cuts))
         ]
 
-    def _rows(self, steps: range) -> MiniBatch:
+    def _mini_batches(self, steps: range) -> MiniBatch:
         chosen, data = self.indices(steps).reshape(-1, self._batch.size), self._data
         parts = (data.inputs, data.targets, data.weights)
         return MiniBatch(*(part.take(chosen, axis=0) for part in parts))  # many times as fast as [chosen]

@@ -33,11 +33,9 @@ def _predict(problem: Problem, parameters: Array, axes: NDArray[np.int8], sample
     """Predictions [R, n, K] for ``samples`` [n, …]."""
     pieces = [samples[start : start + _SAMPLES] for start in range(0, len(samples), _SAMPLES)]
     predict = problem.differentiator.predict
-    return np.concatenate(
-        [predict(parameters, _for_each(len(axes), piece), axes) for piece in pieces], axis=1
-    )
+    return np.concatenate([predict(parameters, _per_row(len(axes), piece), axes) for piece in pieces], axis=1)
 
 
-def _for_each(rows: int, values: Array) -> Array:
+def _per_row(rows: int, values: Array) -> Array:
     """``values`` once for every row, contiguous."""
     return np.ascontiguousarray(np.broadcast_to(values, (rows, *values.shape)))

@@ -96,24 +96,24 @@ class Loop(ABC):
 
     def __init__(self, team: Team, pack: Pack) -> None:
         self._started = time.perf_counter()
-        self.team, self.pack, self.first = team, pack, pack.step
+        self.team, self.pack, self.first_step = team, pack, pack.step
         self.template = pack.template
         self.problem = made_ready(pack.pinned)
         self.certificate = self.problem.certificate
         self.recorder = Recorder(self.problem, pack.template.record)
         self.chain = Chain.of([trial.updates for trial in pack.trials], self.problem.model.groups)
-        self._index()
-        self._ended: list[RowArrays] = []
+        self._set_trials()
+        self._ended_rows: list[RowArrays] = []
         self._steps = self._shards = 0
         self._compute, self._loss = 0.0, float("nan")
 
-    def _index(self) -> None:
+    def _set_trials(self) -> None:
         self.ids = np.array(self.pack.ids)
         self.seeds = np.array([trial.seed for trial in self.pack.trials], np.uint64)
         self.batches = Batches(self.problem.data, self.template.batch, self.problem.model.samples, self.seeds)
 
     @abstractmethod
-    def go(self, most: int | None) -> None:
+    def run_steps(self, most: int | None) -> None:
         """One call of the engine: at least one step of every trial, at most ``most`` of the chunk.
 
         If it raises, the steps before it must be done anew.
@@ -131,20 +131,20 @@ class Loop(ABC):
     @property
     def done(self) -> int:
         """Steps done in this chunk."""
-        return self.pack.step - self.first
+        return self.pack.step - self.first_step
 
     def chunk(self) -> Chunk:
         """What has been done."""
-        rows = join_rows([self.recorder.rows(), *self._ended])
+        rows = join_rows([self.recorder.rows(), *self._ended_rows])
         rest = replace(self.pack, vectors=self.state.flatten(self.chain)) if self.left else None
         seconds = time.perf_counter() - self._started
         return Chunk(rows, rest, self._steps, seconds, self._compute / max(1, self._shards), self._loss)
 
     def gradient(self, parameters: Array, shards: list[Shard]) -> tuple[GradientSum, Seconds]:
         """The gradient of the mini-batch, and what it took."""
-        return self.summed(shard_gradient, (self.pack.pinned, parameters), shards)
+        return self.sum_shards(shard_gradient, (self.pack.pinned, parameters), shards)
 
-    def summed(
+    def sum_shards(
         self, function: Callable[[Any, Shard], tuple[Sum, float]], shared: Any, shards: list[Shard]
     ) -> tuple[Sum, Seconds]:
         """What ``function`` gives for each shard, summed in shard order, and what that took.
@@ -163,7 +163,7 @@ class Loop(ABC):
             total = replace(total, moments=None)
         return total, Seconds(compute, wait)
 
-    def count(self, total: GradientSum, ran: NDArray[np.bool_], seconds: Seconds) -> None:
+    def count_steps(self, total: GradientSum, ran: NDArray[np.bool_], seconds: Seconds) -> None:
         """Books k steps of R trials, of which ``ran`` [R, k] count."""
         trials, steps = ran.shape
         totals = self.state.totals.after(total, ran, seconds.compute / trials, seconds.wait / trials)
@@ -173,32 +173,32 @@ class Loop(ABC):
         finite = totals.final_loss[np.isfinite(totals.final_loss)]
         self._loss = float(finite.mean()) if len(finite) else float("nan")
 
-    def settle(self, finite: NDArray[np.bool_]) -> None:
+    def end_finished(self, finite: NDArray[np.bool_]) -> None:
         """Ends the trials whose numbers are not ``finite`` [R]; the others too, if no step is left."""
         if not finite.all():
-            self._take(~finite, "diverged")
+            self._end_some(~finite, "diverged")
         if self.pack.trials and not self.left:
             self.complete()
 
-    def _take(self, leaving: NDArray[np.bool_], status: str) -> None:
+    def _end_some(self, leaving: NDArray[np.bool_], status: str) -> None:
         """Ends some of the trials and goes on with the others."""
         gone, stay = np.flatnonzero(leaving), np.flatnonzero(~leaving)
         totals = self.state.totals.take(gone)
-        self._leave(self.pack.take(gone.tolist()), status, totals, untested(len(gone)))
+        self._add_trial_rows(self.pack.take(gone.tolist()), status, totals, untested(len(gone)))
         self.pack = self.pack.take(stay.tolist())
         self.state, self.chain = self.state.take(stay), self.chain.take(stay)
-        self._index()
+        self._set_trials()
 
-    def end(self, scores: Scores) -> None:
+    def end_all(self, scores: Scores) -> None:
         """Writes the rows of the trials, which are done."""
-        self._leave(self.pack, "done", self.state.totals, scores)
+        self._add_trial_rows(self.pack, "done", self.state.totals, scores)
 
-    def _leave(self, pack: Pack, status: str, totals: Totals, scores: Scores) -> None:
-        self.keep("trials", trial_rows(pack, status, totals, scores, self.certificate))
+    def _add_trial_rows(self, pack: Pack, status: str, totals: Totals, scores: Scores) -> None:
+        self.add_rows("trials", trial_rows(pack, status, totals, scores, self.certificate))
 
-    def keep(self, table: str, columns: ColumnArrays) -> None:
+    def add_rows(self, table: str, columns: ColumnArrays) -> None:
         """Adds rows to a table."""
-        self._ended.append({table: columns})
+        self._ended_rows.append({table: columns})
 
 
 def all_finite(total: GradientSum) -> NDArray[np.bool_]:

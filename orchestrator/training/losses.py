@@ -51,7 +51,7 @@ class StepLosses:
     def __call__(self, points: Array) -> Array:
         """The losses [R, S] at points [R, S, P], summed over the shards in their order."""
         shared = (self._loop.pack.pinned, points, self._first)
-        found, seconds = self._loop.summed(shard_losses, shared, self._shards)
+        found, seconds = self._loop.sum_shards(shard_losses, shared, self._shards)
         self._first += points.shape[1]
         self.total = replace(self.total, cost=self.total.cost + found.cost)
         self.seconds += seconds

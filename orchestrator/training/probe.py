@@ -32,7 +32,7 @@ class Probe(Loop):
             self.state = PackState.start(np.zeros((len(self.ids), 0)), self.chain, time.time())
         else:
             self.state = PackState.restore(pack.vectors, self.chain, 0)
-        self._block = min(self._most_steps(), max(1, _FIRST_ROWS // len(self.ids)))
+        self._steps_per_call = min(self._most_steps(), max(1, _FIRST_ROWS // len(self.ids)))
 
     def _most_steps(self) -> int:
         """Steps that fit into the memory of one call."""
@@ -40,20 +40,22 @@ class Probe(Loop):
         recorded_bytes = 10 * 8 * self.problem.model.parameters * trials
         return max(1, _CALL_BYTES // (shard_bytes(self.template, self.problem, trials) + recorded_bytes))
 
-    def go(self, most: int | None) -> None:
+    def run_steps(self, most: int | None) -> None:
         """As many steps as are worth one call."""
         started = time.perf_counter()
-        count = min(self._block, self.left, self._block if most is None else most - self.done)
+        count = min(
+            self._steps_per_call, self.left, self._steps_per_call if most is None else most - self.done
+        )
         steps = range(self.pack.step, self.pack.step + count)
         parameters = self.problem.model.initial(row_streams(self.seeds, steps))
         total, seconds = self.gradient(parameters, self.batches.shards(steps, self.problem.model.axes))
         finite = all_finite(total).reshape(-1, count)
         ran = until_first_false(finite)
         self._record(steps, parameters, total, finite, ran, seconds)
-        self.count(total, ran, seconds)
-        self.settle(np.logical_and.reduce(finite, axis=1))
+        self.count_steps(total, ran, seconds)
+        self.end_finished(np.logical_and.reduce(finite, axis=1))
         if self.left and time.perf_counter() - started < _CALL_SECONDS:
-            self._block = min(2 * self._block, self._most_steps())
+            self._steps_per_call = min(2 * self._steps_per_call, self._most_steps())
 
     def _record(
         self,
@@ -80,7 +82,7 @@ class Probe(Loop):
 
     def complete(self) -> None:
         """There are no trained parameters to be tested."""
-        self.end(untested(len(self.ids)))
+        self.end_all(untested(len(self.ids)))
 
 
 def until_first_false(good: NDArray[np.bool_]) -> NDArray[np.bool_]:

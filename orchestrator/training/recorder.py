@@ -92,7 +92,7 @@ class StepRows:
     def take(self, keep: NDArray[np.bool_]) -> StepRows:
         """Some of the rows."""
         columns = {name: values[keep] for name, values in self.columns.items()}
-        kept = {name: _take(value, keep) for name, value in vars(self.recorded).items()}
+        kept = {name: _take_rows(value, keep) for name, value in vars(self.recorded).items()}
         return StepRows(self.trial[keep], self.step[keep], columns, Recorded(**kept))
 
     @property
@@ -101,7 +101,7 @@ class StepRows:
         return sum(value.nbytes for value in vars(self.recorded).values() if isinstance(value, np.ndarray))
 
 
-def _take(value: Any, keep: NDArray[np.bool_]) -> Any:
+def _take_rows(value: Any, keep: NDArray[np.bool_]) -> Any:
     return value[keep] if isinstance(value, np.ndarray) else value
 
 
@@ -117,30 +117,30 @@ class Recorder:
         self._signals, self._dead = problem.model.signals, problem.model.dead
         self._training_square = None if problem.engine.randomised else problem.weight_square
         self._histogram = record.histogram
-        self._waiting: list[StepRows] = []
-        self._waiting_bytes = 0
-        self._done: list[RowArrays] = []
+        self._pending: list[StepRows] = []
+        self._pending_bytes = 0
+        self._finished: list[RowArrays] = []
         self.bytes = 0
 
     def add(self, rows: StepRows) -> None:
         """Records rows; all of one recorder come from one structure."""
-        self._waiting.append(rows)
-        self._waiting_bytes += rows.nbytes
-        if self._waiting_bytes > _GATHER_BYTES:
-            self._digest()
+        self._pending.append(rows)
+        self._pending_bytes += rows.nbytes
+        if self._pending_bytes > _GATHER_BYTES:
+            self._flush()
 
     def rows(self) -> RowArrays:
         """Everything recorded so far, by table."""
-        self._digest()
-        return join_rows(self._done)
+        self._flush()
+        return join_rows(self._finished)
 
-    def _digest(self) -> None:
-        if not self._waiting:
+    def _flush(self) -> None:
+        if not self._pending:
             return
-        steps = _joined(self._waiting)
+        steps = _concatenated(self._pending)
         tables = {"steps": self._step_rows(steps), "gradients": self._gradient_rows(steps)}
-        self._waiting, self._waiting_bytes = [], 0
-        self._done.append(tables)
+        self._pending, self._pending_bytes = [], 0
+        self._finished.append(tables)
         self.bytes += sum(column.nbytes for table in tables.values() for column in table.values())
 
     def _step_rows(self, rows: StepRows) -> ColumnArrays:
@@ -162,10 +162,10 @@ class Recorder:
         }
 
 
-def _joined(parts: list[StepRows]) -> StepRows:
+def _concatenated(parts: list[StepRows]) -> StepRows:
     if len(parts) == 1:
         return parts[0]
-    recorded = {f.name: _join([getattr(p.recorded, f.name) for p in parts]) for f in fields(Recorded)}
+    recorded = {f.name: _concatenate([getattr(p.recorded, f.name) for p in parts]) for f in fields(Recorded)}
     return StepRows(
         np.concatenate([part.trial for part in parts]),
         np.concatenate([part.step for part in parts]),
@@ -174,7 +174,7 @@ def _joined(parts: list[StepRows]) -> StepRows:
     )
 
 
-def _join(values: list[Any]) -> Any:
+def _concatenate(values: list[Any]) -> Any:
     return np.concatenate(values) if isinstance(values[0], np.ndarray) else values[0]
 
 

@@ -33,7 +33,7 @@ class Training(Loop):
         else:
             self.state = PackState.restore(pack.vectors, self.chain, model.parameters)
 
-    def go(self, most: int | None) -> None:  # noqa: ARG002 - one step is the least anyone can ask for
+    def run_steps(self, most: int | None) -> None:  # noqa: ARG002 - one step is the least anyone can ask for
         """One step of every trial."""
         step, state = self.pack.step, self.state
         shards = self.batches.shards(range(step, step + 1), self.problem.model.axes)
@@ -45,8 +45,8 @@ class Training(Loop):
         with np.errstate(all="ignore"):
             after = state.parameters - applied.update
         self.state = PackState(after, total.gradient, applied.state, state.totals)
-        self.count(total, np.ones((len(finite), 1), bool), seconds)
-        self.settle(finite)
+        self.count_steps(total, np.ones((len(finite), 1), bool), seconds)
+        self.end_finished(finite)
 
     def _applied(self, losses: StepLosses) -> Applied:
         """What the updates make of the gradient, and of the losses that they ask for."""
@@ -89,6 +89,6 @@ class Training(Loop):
         """Tests the trained parameters, and keeps them if asked to."""
         model, step, parameters = self.problem.model, self.pack.step, self.state.parameters
         axes = draw_axes(self.seeds, range(step, step + 1), model.axes)
-        self.end(evaluate(self.problem, parameters, axes))
+        self.end_all(evaluate(self.problem, parameters, axes))
         if self.template.record.parameters == "final":
-            self.keep("parameters", parameter_rows(model, self.ids, parameters))
+            self.add_rows("parameters", parameter_rows(model, self.ids, parameters))

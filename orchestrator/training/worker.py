@@ -17,7 +17,7 @@ from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.sweep.plan import Plan
 
 _MOST_DATASETS = 16
-_MOST_BYTES = 64 << 20
+_MOST_DATASET_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def _datasets(plan: Plan) -> Iterator[tuple[Source, Dataset]]:
     """The first data sets of a plan, as far as they are small and still there."""
     size = 0
     sources = dict.fromkeys(structure.template.data for structure in plan.structures)
-    for source in islice((one for one in sources if isinstance(one, Source)), _MOST_DATASETS):
+    for source in islice((source for source in sources if isinstance(source, Source)), _MOST_DATASETS):
         try:
             dataset = source.load()
         except InputError:  # its file is gone: trials that need it will say so
             continue
         size += dataset.inputs.nbytes + dataset.test_inputs.nbytes
-        if size > _MOST_BYTES:
+        if size > _MOST_DATASET_BYTES:
             return
         yield source, dataset

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engines.measured.squared import CentralMoments, of_signs, square_of_mean
+from orchestrator.engines.measured.squared import CentralMoments, sign_moments, square_of_mean
 from orchestrator.groups import Array
 
 
@@ -32,7 +32,7 @@ def test_one_string_gives_the_formulas_of_raw_sums(shots: int, scale: float, tar
         expected = by_sums([Fraction(scale) * sign - Fraction(target) for sign in signs])
         mean = (2 * above - shots) / shots
         found = square_of_mean(
-            np.array(scale * mean - target), of_signs(np.array([mean]), np.array([scale])), shots
+            np.array(scale * mean - target), sign_moments(np.array([mean]), np.array([scale])), shots
         )
         np.testing.assert_allclose(found, [float(value) for value in expected], rtol=0.0, atol=1e-14)
 
@@ -66,7 +66,7 @@ def test_both_are_unbiased_for_sums_of_any_number_of_strings(
 ) -> None:
     means, probability = every_count(shots, chances)
     mean = (means * scales).sum(-1) - target
-    square, variance = square_of_mean(mean, of_signs(means, np.array(scales)), shots)
+    square, variance = square_of_mean(mean, sign_moments(means, np.array(scales)), shots)
     exact = [scale * (2.0 * p - 1.0) for scale, p in zip(scales, chances, strict=True)]
     truth = math.fsum([*exact, -target]) ** 2
     # Rounding of the terms, each up to (1 + |target|)^4 = 16 times eps; fsum itself rounds once.
@@ -85,7 +85,7 @@ def test_outcomes_of_more_than_two_values_are_taken_as_well() -> None:
     outcomes = values[triples[first]]
     probability = chances[triples[first]].prod(-1) * weights[second]
     away = outcomes - outcomes.mean(-1, keepdims=True)
-    own = of_signs(signs[second], np.array([0.5]))
+    own = sign_moments(signs[second], np.array([0.5]))
     moments = CentralMoments(*(np.stack([(away**r).mean(-1), own[r - 2][:, 0]], axis=-1) for r in (2, 3, 4)))
     mean = outcomes.mean(-1) + 0.5 * signs[second, 0]
     square, variance = square_of_mean(mean, moments, 4)
@@ -107,11 +107,11 @@ def test_variance_is_exactly_zero_where_no_outcome_scatters(
 ) -> None:
     means, scales = np.array(signs), np.linspace(0.3, -0.7, len(signs))
     mean = np.array((means * scales).sum() - target)
-    square, variance = square_of_mean(mean, of_signs(means, scales), shots)
+    square, variance = square_of_mean(mean, sign_moments(means, scales), shots)
     assert (square, variance) == (mean * mean, 0.0)
 
 
 def test_no_string_is_no_scatter() -> None:
     nothing = np.zeros((2, 0))
-    square, variance = square_of_mean(np.array([3.0, -1.0]), of_signs(nothing, np.zeros(0)), 4)
+    square, variance = square_of_mean(np.array([3.0, -1.0]), sign_moments(nothing, np.zeros(0)), 4)
     assert (square.tolist(), variance.tolist()) == ([9.0, 1.0], [0.0, 0.0])

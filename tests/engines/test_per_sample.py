@@ -24,7 +24,7 @@ from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.base import Engine
 from orchestrator.engines.circuit_stage import CircuitStage
 from orchestrator.engines.gradient import Differentiator, GradientSum, Shard
-from orchestrator.engines.per_sample import MomentCollector, Norms, Sums
+from orchestrator.engines.per_sample import MomentCollector, MomentSums, NormCollector
 from orchestrator.groups import Array
 from orchestrator.models.base import Built, Model
 from orchestrator.models.circuits.ansatz import Drawing
@@ -291,12 +291,12 @@ def test_going_back_twice_gives_the_same_in_any_order() -> None:
     _, tape = stage.forward(parameters, random.normal(size=(2, 3, 2)), np.zeros((2, 0), np.int8))
 
     def moments() -> tuple[Any, Array]:
-        sums = Sums.empty(built, 2, clipped=False).of(slot)
+        sums = MomentSums.empty(built, 2, clipped=False).of(slot)
         pull = stage.backward(parameters, tape, cotangent, MomentCollector(weights, None, sums))
         return sums[:4], pull()
 
     def norms() -> tuple[Any, Array]:
-        found = Norms(2, 3)
+        found = NormCollector(2, 3)
         return found.squares, stage.backward(parameters, tape, cotangent, found)()
 
     expected = moments()

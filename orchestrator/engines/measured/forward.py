@@ -12,7 +12,7 @@ from orchestrator.backends.base import Backend
 from orchestrator.engines.circuit_stage import circuit_stages
 from orchestrator.engines.gradient import Cost, Shard
 from orchestrator.engines.layered import LayeredDifferentiator
-from orchestrator.engines.measured.meter import CALL_BYTES, Measured, repeated
+from orchestrator.engines.measured.meter import CALL_BYTES, Measured, repeat_rows
 from orchestrator.groups import Array
 from orchestrator.models.layered import Layered
 
@@ -25,33 +25,33 @@ class ForwardMeter:
         layers: what predicts.
     """
 
-    layers: LayeredDifferentiator
+    differentiator: LayeredDifferentiator
 
     @property
     def outputs(self) -> int:
         """K."""
-        return self.layers.model.outputs
+        return self.differentiator.model.outputs
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predictions [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
-        return self.layers.predict(parameters, inputs, axes)
+        return self.differentiator.predict(parameters, inputs, axes)
 
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:  # noqa: ARG002
         """Predictions at S settings [S, R, P] of the parameters."""
         settings, rows, width = parameters.shape
         points = parameters.reshape(settings * rows, width)
-        inputs, axes = repeated(shard.inputs, settings), repeated(shard.axes, settings)
-        found = self.layers.predict(points, inputs, axes).reshape(settings, *shard.weights.shape, -1)
-        executions = settings * shard.weights.shape[1] * len(self.layers.model.circuits)
+        inputs, axes = repeat_rows(shard.inputs, settings), repeat_rows(shard.axes, settings)
+        found = self.differentiator.predict(points, inputs, axes).reshape(settings, *shard.weights.shape, -1)
+        executions = settings * shard.weights.shape[1] * len(self.differentiator.model.circuits)
         return Measured(found, None, None, Cost.simulated(rows, executions))
 
     def spans(self, shard: Shard, count: int) -> Iterator[slice]:
         """``count`` settings cut into calls of bounded size."""
-        size = settings_at_once(self.layers.model, *shard.weights.shape)
+        size = settings_per_call(self.differentiator.model, *shard.weights.shape)
         return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def settings_at_once(model: Layered, rows: int, samples: int) -> int:
+def settings_per_call(model: Layered, rows: int, samples: int) -> int:
     """Settings that a call has, of R rows of B samples each."""
     return max(1, CALL_BYTES // model.working_bytes(rows, samples))
 
@@ -68,7 +68,7 @@ def working_bytes(model: Layered, backend: Backend, settings: int, rows: int, sa
     Args:
         settings: of the parameters, that can go in one call.
     """
-    size = min(settings, settings_at_once(model, rows, samples))
+    size = min(settings, settings_per_call(model, rows, samples))
     outputs = model.outputs
     derivatives = 8 * (4 + outputs * (outputs + 1)) * model.parameters * rows * samples
     calls = model.calls(size * rows, samples)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.engines.measured.meter import Measured, Outcomes
-from orchestrator.engines.measured.squared import FEWEST, square_of_mean
+from orchestrator.engines.measured.squared import FEWEST_SHOTS, square_of_mean
 from orchestrator.groups import Array
 from orchestrator.models import losses
 
@@ -22,7 +22,7 @@ _STEP = 1e-4
 
 def fewest_shots(loss: str, head: str) -> int:
     """Shots that a loss and its variance can be estimated from."""
-    return FEWEST if (loss, head) == ("mse", "expectation") else 2
+    return FEWEST_SHOTS if (loss, head) == ("mse", "expectation") else 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class LossEstimate:
     slope: Array
     spread: Array | None
 
-    def along(self, derivative: Array, variance: Array | None) -> tuple[Array, Array | None]:
+    def chain_rule(self, derivative: Array, variance: Array | None) -> tuple[Array, Array | None]:
         """Σ_k a_k g_k and an unbiased estimate of its variance, g independent of a.
 
         Args:
@@ -74,19 +74,19 @@ class MeasuredLoss:
     head: str
     classes: int
 
-    def of(self, measured: Measured, targets: Array) -> LossEstimate:
+    def estimate(self, measured: Measured, targets: Array) -> LossEstimate:
         """The loss at one setting: ``measured`` [1, R, B, K], ``targets`` [R, B]."""
         prediction, outcomes = measured.value[0], measured.outcomes
         if outcomes is None or measured.variance is None:
             loss, slope = self._loss(prediction, targets)
             return LossEstimate(loss, None, slope, None)
         if self.head == "softmax":
-            return self._of_logits(prediction, measured.variance[0], targets)
+            return self._from_logits(prediction, measured.variance[0], targets)
         if self.name == "mse":
-            return self._of_square(prediction, measured.variance[0], targets, outcomes)
-        return self._of_first_order(prediction, measured.variance[0], targets, outcomes.shots)
+            return self._from_square(prediction, measured.variance[0], targets, outcomes)
+        return self._to_first_order(prediction, measured.variance[0], targets, outcomes.shots)
 
-    def _of_square(
+    def _from_square(
         self, prediction: Array, variance: Array, targets: Array, outcomes: Outcomes
     ) -> LossEstimate:
         _, slope = self._loss(prediction, targets)
@@ -94,7 +94,7 @@ class MeasuredLoss:
         value, its_variance = square_of_mean(error, outcomes.moments(0), outcomes.shots)
         return LossEstimate(value[..., 0], its_variance[..., 0], slope, 2.0 * np.sqrt(variance)[..., None])
 
-    def _of_first_order(self, prediction: Array, variance: Array, targets: Array, shots: int) -> LossEstimate:
+    def _to_first_order(self, prediction: Array, variance: Array, targets: Array, shots: int) -> LossEstimate:
         entropy = self.name in _CROSS_ENTROPIES
         if entropy:
             prediction = prediction * (shots / (shots + 1))  # 2 (k + ½)/(shots + 1) - 1
@@ -103,7 +103,7 @@ class MeasuredLoss:
         first_order = (slope * slope * variance)[..., 0]
         return LossEstimate(loss, first_order, slope, (curvature * np.sqrt(variance))[..., None])
 
-    def _of_logits(self, prediction: Array, variance: Array, targets: Array) -> LossEstimate:
+    def _from_logits(self, prediction: Array, variance: Array, targets: Array) -> LossEstimate:
         loss, slope = self._loss(prediction, targets)
         deviation = np.sqrt(variance)
         spread = np.zeros((*slope.shape, slope.shape[-1]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.backends.base import Backend, Evaluator
 from orchestrator.engines.gradient import Cost, Shard
-from orchestrator.engines.measured.squared import CentralMoments, of_signs
+from orchestrator.engines.measured.squared import CentralMoments, sign_moments
 from orchestrator.groups import Array
 from orchestrator.models.circuits.gates import Observable
 from orchestrator.models.circuits.program import Program
@@ -38,16 +38,16 @@ class Outcomes:
     @property
     def value(self) -> Array:
         """Unbiased estimates of E [S, R, B, K]."""
-        return _mixed(self.coefficients, self.mean)
+        return _combined(self.coefficients, self.mean)
 
     @property
     def variance(self) -> Array:
         """Unbiased estimates of the variance of ``value``, [S, R, B, K]."""
-        return _mixed(self.coefficients**2, (1.0 - self.mean * self.mean) / (self.shots - 1))
+        return _combined(self.coefficients**2, (1.0 - self.mean * self.mean) / (self.shots - 1))
 
     def moments(self, setting: int) -> CentralMoments:
         """Of what each string adds to each observable, [R, B, K, T]."""
-        return of_signs(self.mean[setting][..., None, :], self.coefficients)
+        return sign_moments(self.mean[setting][..., None, :], self.coefficients)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Meter:
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Exact E [R, B, K] of parameters [R, P], or [R·B, P], on inputs [R, B, F], with axes [R, A]."""
         found = self._exact(parameters[None], inputs, axes)[0]
-        return found if self.shots is None else _mixed(self.coefficients, found)
+        return found if self.shots is None else _combined(self.coefficients, found)
 
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:
         """E at S settings of the parameters, [S, R, P] or [S, R·B, P], settings ``first``, … of the shard."""
@@ -142,8 +142,8 @@ class Meter:
             inputs, axes = inputs.reshape(rows * samples, 1, features), np.repeat(axes, samples, 0)
         found = self.evaluator.expectation(
             parameters.reshape(settings * points, width),
-            repeated(inputs, settings),
-            repeated(axes, settings),
+            repeat_rows(inputs, settings),
+            repeat_rows(axes, settings),
         )
         return found.reshape(settings, rows, samples, found.shape[-1])
 
@@ -160,7 +160,7 @@ class Meter:
 
     def spans(self, shard: Shard, count: int) -> Iterator[slice]:
         """``count`` settings cut into calls of bounded size."""
-        size = settings_at_once(self.program, *shard.weights.shape)
+        size = settings_per_call(self.program, *shard.weights.shape)
         return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
@@ -168,7 +168,7 @@ def _strings(program: Program) -> int:
     return sum(max(1, len(observable.terms)) for observable in program.observables)
 
 
-def settings_at_once(program: Program, rows: int, samples: int) -> int:
+def settings_per_call(program: Program, rows: int, samples: int) -> int:
     """Settings that a call has, of R rows of B samples each."""
     return max(1, CALL_BYTES // setting_bytes(program, rows, samples))
 
@@ -178,7 +178,7 @@ def setting_bytes(program: Program, rows: int, samples: int) -> int:
     return 8 * rows * (program.parameters + program.axes + samples * (program.inputs + 6 * _strings(program)))
 
 
-def _mixed(coefficients: Array, strings: Array) -> Array:
+def _combined(coefficients: Array, strings: Array) -> Array:
     """Sums [..., K] of coefficients [K, T] times strings [..., T], string after string."""
     total = np.zeros((*strings.shape[:-1], len(coefficients)))
     for t, column in enumerate(coefficients.T):
@@ -186,6 +186,6 @@ def _mixed(coefficients: Array, strings: Array) -> Array:
     return total
 
 
-def repeated(array: NDArray[Any], times: int) -> NDArray[Any]:
+def repeat_rows(array: NDArray[Any], times: int) -> NDArray[Any]:
     """[R, …] once for every setting, [times·R, …]."""
     return np.broadcast_to(array, (times, *array.shape)).reshape(times * len(array), *array.shape[1:])

@@ -39,7 +39,7 @@ class Question(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _StandIn:
+class _MeterProxy:
     """Stands where a gradient expects a meter; only ``measure`` is another.
 
     Attributes:
@@ -63,7 +63,7 @@ class _StandIn:
 
 
 @dataclass(frozen=True, eq=False)
-class NotingMeter(_StandIn):
+class NotingMeter(_MeterProxy):
     """Notes what it is asked, and answers 0: what is computed from its answers has no meaning.
 
     Attributes:
@@ -81,7 +81,7 @@ class NotingMeter(_StandIn):
 
 
 @dataclass(frozen=True, eq=False)
-class AnsweringMeter(_StandIn):
+class AnsweringMeter(_MeterProxy):
     """Hands out answers that were measured before.
 
     Attributes:

@@ -12,12 +12,10 @@ from orchestrator.backends.base import Part
 from orchestrator.engines.gradient import Cost, Factor, GradientSum, LossSum, Shard
 from orchestrator.engines.measured.loss import MeasuredLoss
 from orchestrator.engines.measured.meter import Measured, Measurer
-from orchestrator.engines.measured.sums import loss_sum, summed
+from orchestrator.engines.measured.sums import gradient_sum, loss_sum
 from orchestrator.groups import Array, Group
 from orchestrator.models.circuits.gates import NONE
 from orchestrator.models.circuits.program import Point, Program
-
-Reached = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,16 @@ class Shifts:
     source: NDArray[np.int64]
     scale: Array
     offset: Array
-    moved: NDArray[np.int64]
-    by: float
+    shifted: NDArray[np.int64]
+    step: float
     factor: Array
 
     @property
     def executions(self) -> int:
         """Settings for a gradient: one that is not shifted, and 2K."""
-        return 1 + 2 * len(self.moved)
+        return 1 + 2 * len(self.shifted)
 
-    def point(self, at: Point) -> Array:
+    def phi(self, at: Point) -> Array:
         """φ: a row for each of θ [R, P], or for each of the R·B samples if there are computed angles."""
         parameters = at.parameters if self.program is None else self.program.expand(at).parameters
         return self.scale * parameters[:, self.source] + self.offset
@@ -78,23 +76,23 @@ class Shifts:
         """φ at some of the 2K settings (shift k up, down, shift k + 1 up, …), [S, rows, number of φ]."""
         chosen = np.arange(span.start, span.stop)
         settings = np.repeat(point[None], len(chosen), axis=0)
-        by = np.where(chosen % 2, -self.by, self.by)
-        settings[np.arange(len(chosen)), :, self.moved[chosen // 2]] += by[:, None]
+        by = np.where(chosen % 2, -self.step, self.step)
+        settings[np.arange(len(chosen)), :, self.shifted[chosen // 2]] += by[:, None]
         return settings
 
     def measure(self, at: Point, shard: Shard, meter: Measurer) -> tuple[Measured, Slopes]:
         """E [1, R, B, K] at setting 0, which is not shifted, and its derivatives by θ."""
-        point, count = self.point(at), at.parameters.shape[1]
+        point, count = self.phi(at), at.parameters.shape[1]
         here = meter.measure(point[None], shard, 0)
         if self.program is None:
             return here, self._slopes(point, Slopes.zero(count, here), shard, meter)
         with_angles = Slopes.zero(count + len(self.program.angles), here)
-        return here, _chained(self._slopes(point, with_angles, shard, meter), self.program, at)
+        return here, _chain_rule(self._slopes(point, with_angles, shard, meter), self.program, at)
 
     def _slopes(self, point: Array, slopes: Slopes, shard: Shard, meter: Measurer) -> Slopes:
         """Derivatives by what ``source`` counts, added to ``slopes``."""
         cost = slopes.cost
-        for span in meter.spans(shard, 2 * len(self.moved)):
+        for span in meter.spans(shard, 2 * len(self.shifted)):
             found = meter.measure(self.settings(point, span), shard, 1 + span.start)
             self._add(found, span, slopes)
             cost = cost + found.cost
@@ -104,13 +102,13 @@ class Shifts:
         """Adds what some of the 2K settings give to the slopes."""
         for index, setting in enumerate(range(span.start, span.stop)):
             k, down = divmod(setting, 2)
-            target, factor = self.source[self.moved[k]], self.factor[k]
+            target, factor = self.source[self.shifted[k]], self.factor[k]
             slopes.value[target] += (-factor if down else factor) * found.value[index]
             if slopes.variance is not None and found.variance is not None:
                 slopes.variance[target] += factor * factor * found.variance[index]
 
 
-def _chained(slopes: Slopes, program: Program, at: Point) -> Slopes:
+def _chain_rule(slopes: Slopes, program: Program, at: Point) -> Slopes:
     """By θ, from derivatives by θ and by computed angles; each has shots of its own."""
     expanded, everything = program.expand(at), slice(0, slopes.value[0, ..., 0].size)
 
@@ -123,7 +121,7 @@ def _chained(slopes: Slopes, program: Program, at: Point) -> Slopes:
     return Slopes(by_theta(slopes.value, 1), variance, slopes.cost)
 
 
-def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
+def parameter_shift_rule(program: Program, live_gates: NDArray[np.bool_]) -> tuple[Program, Shifts]:
     """The parameter-shift rule, each trainable rotation by itself; and the program whose parameters they are.
 
     E has frequency 1 in the angle of one rotation exp(-iφP/2), so dE/dφ = ½ (E(φ + π/2) - E(φ - π/2))
@@ -136,29 +134,29 @@ def of_rotations(program: Program, reached: Reached) -> tuple[Program, Shifts]:
     gates["parameter"][trained] = np.arange(len(trained))
     gates["scale"][trained], gates["offset"][trained] = 1.0, 0.0
     groups = (Group("rotations", 0, len(trained), 0),) if len(trained) else ()
-    moved = np.flatnonzero(reached[trained])
+    live = np.flatnonzero(live_gates[trained])
     shifts = Shifts(
         program=program if program.angles else None,
         source=rotations["parameter"],
         scale=rotations["scale"],
         offset=rotations["offset"],
-        moved=moved,
-        by=np.pi / 2,
-        factor=0.5 * rotations["scale"][moved],
+        shifted=live,
+        step=np.pi / 2,
+        factor=0.5 * rotations["scale"][live],
     )
     return replace(program, gates=gates, groups=groups, angles=(), names=()), shifts
 
 
-def of_parameters(count: int, moved: NDArray[np.int64], by: float) -> Shifts:
+def central_differences(count: int, live: NDArray[np.int64], step: float) -> Shifts:
     """Central differences with step ``by`` in some of ``count`` parameters."""
     return Shifts(
         program=None,
         source=np.arange(count),
         scale=np.ones(count),
         offset=np.zeros(count),
-        moved=moved,
-        by=by,
-        factor=np.full(len(moved), 0.5 / by),
+        shifted=live,
+        step=step,
+        factor=np.full(len(live), 0.5 / step),
     )
 
 
@@ -177,18 +175,18 @@ class ShiftDifferentiator:
     def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P]."""
         here, slopes = self.shifts.measure(Point(parameters, shard.inputs, shard.axes), shard, self.meter)
-        loss = self.loss.of(here, shard.targets)
-        derivative, variance = loss.along(slopes.value, slopes.variance)
-        return summed(shard, loss, derivative, variance, here.cost + slopes.cost, factor)
+        loss = self.loss.estimate(here, shard.targets)
+        derivative, variance = loss.chain_rule(slopes.value, slopes.variance)
+        return gradient_sum(shard, loss, derivative, variance, here.cost + slopes.cost, factor)
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
         """Each row's weighted loss, ``parameters`` float64 [R, P]."""
-        point = self.shifts.point(Point(parameters, shard.inputs, shard.axes))
+        point = self.shifts.phi(Point(parameters, shard.inputs, shard.axes))
         return loss_sum(point, shard, self.loss, self.meter)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predictions [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
-        point = self.shifts.point(Point(parameters, inputs, axes))
+        point = self.shifts.phi(Point(parameters, inputs, axes))
         return self.meter.expectation(point, inputs, axes)
 
 
@@ -212,15 +210,15 @@ class ShiftedProgram:
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """E [R, B, K] of parameters [R, P] on inputs [R, B, F], with axes [R, A]."""
-        return self.meter.expectation(self.shifts.point(Point(parameters, inputs, axes)), inputs, axes)
+        return self.meter.expectation(self.shifts.phi(Point(parameters, inputs, axes)), inputs, axes)
 
     def parts(
         self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
     ) -> Iterator[Part]:
         """E and Σ_k c_k dE_k/dθ of all samples, in one part."""
-        none = np.zeros(inputs.shape[:2])
-        shard = Shard(inputs, none, none, axes)
+        zeros = np.zeros(inputs.shape[:2])
+        shard = Shard(inputs, zeros, zeros, axes)
         here, slopes = self.shifts.measure(Point(parameters, inputs, axes), shard, self.meter)
         factors = np.ones_like(slopes.value[0]) if cotangents is None else cotangents
-        derivative = (factors * slopes.value).sum(-1).reshape(len(slopes.value), none.size).T
-        yield Part(slice(0, none.size), here.value.reshape(none.size, -1), np.ascontiguousarray(derivative))
+        derivative = (factors * slopes.value).sum(-1).reshape(len(slopes.value), zeros.size).T
+        yield Part(slice(0, zeros.size), here.value.reshape(zeros.size, -1), np.ascontiguousarray(derivative))

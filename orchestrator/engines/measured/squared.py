@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from orchestrator.groups import Array
 
-FEWEST = 4
+FEWEST_SHOTS = 4
 """Shots that the variance takes: it is of fourth order in the outcomes."""
 
 
@@ -22,7 +22,7 @@ class CentralMoments(NamedTuple):
     fourth: Array
 
 
-def of_signs(mean: Array, scale: Array) -> CentralMoments:
+def sign_moments(mean: Array, scale: Array) -> CentralMoments:
     """The moments of samples whose outcomes are ±1 times a number.
 
     Args:
@@ -65,7 +65,7 @@ def square_of_mean(mean: Array, moments: CentralMoments, shots: int) -> tuple[Ar
         Ten outcomes ±1, six of them +1, have the mean 0.2; compared with 1:
 
         >>> import numpy as np
-        >>> signs = of_signs(np.array([0.2]), np.ones(1))
+        >>> signs = sign_moments(np.array([0.2]), np.ones(1))
         >>> square, variance = square_of_mean(np.array(0.2 - 1.0), signs, 10)
         >>> round(float(square), 6), round(float(variance), 6)
         (0.533333, 0.208254)

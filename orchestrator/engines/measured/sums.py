@@ -15,13 +15,13 @@ from orchestrator.engines.gradient import (
     ShotNoise,
 )
 from orchestrator.engines.measured.loss import LossEstimate, MeasuredLoss
-from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_at_once
-from orchestrator.engines.per_sample import ExplicitSums, weighted
+from orchestrator.engines.measured.meter import Measurer, setting_bytes, settings_per_call
+from orchestrator.engines.per_sample import ExplicitSums, weighted_sum
 from orchestrator.groups import Array
 from orchestrator.models.circuits.program import Program
 
 
-def summed(
+def gradient_sum(
     shard: Shard,
     loss: LossEstimate,
     derivative: Array,
@@ -39,7 +39,7 @@ def summed(
         cost: of all that was measured.
         factor: of each sample's derivatives as they were measured, for ``clipped``.
     """
-    sums = ExplicitSums.at_once(shard.weights, derivative, factor)
+    sums = ExplicitSums.of_samples(shard.weights, derivative, factor)
     p = sums.weights
     return GradientSum(
         weight=p.sum(-1),
@@ -57,15 +57,15 @@ def _noise(p: Array, of_loss: Array | None, of_derivative: Array | None) -> Shot
         return None
     return ShotNoise(
         loss=(p * p * of_loss).sum(-1),
-        gradient=weighted(p * p, of_derivative),
-        gradient_first=weighted(p, of_derivative),
+        gradient=weighted_sum(p * p, of_derivative),
+        gradient_first=weighted_sum(p, of_derivative),
     )
 
 
 def loss_sum(parameters: Array, shard: Shard, loss: MeasuredLoss, meter: Measurer) -> LossSum:
     """The loss of a shard, measured at one setting of the parameters [R, P], or [R·B, P]."""
     found = meter.measure(parameters[None], shard, 0)
-    value = loss.of(found, shard.targets).value
+    value = loss.estimate(found, shard.targets).value
     return LossSum((np.ascontiguousarray(shard.weights) * value).sum(-1), found.cost)
 
 
@@ -79,6 +79,6 @@ def working_bytes(program: Program, backend: Backend, settings: int, rows: int, 
     """
     outputs = program.outputs
     derivatives = 8 * (4 + outputs * (outputs + 1)) * program.parameters * rows * samples
-    size = min(settings, settings_at_once(program, rows, samples))
+    size = min(settings, settings_per_call(program, rows, samples))
     call = size * setting_bytes(program, rows, samples)
     return derivatives + call + backend.bytes(program, size * rows * samples)
