@@ -68,7 +68,7 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
         gradient_rows=structure.count * rows,
         work=samples * ready.engine.work(ready.model),
         qubits=max((program.qubits for program in ready.model.circuits), default=0),
-        certified=ready.engine.certified(ready.model),
+        certified=ready.engine.certified_gates(ready.model),
     )
 
 

@@ -62,7 +62,7 @@ class Engine(Config):
         """How many numbers a gradient of one sample updates: its time is about proportional to that."""
         raise NotImplementedError
 
-    def certified(self, model: Built) -> int:  # noqa: ARG002 - most have nothing to check
+    def certified_gates(self, model: Built) -> int:  # noqa: ARG002 - most have nothing to check
         """How many gates ``certify`` evaluates."""
         return 0
 

@@ -110,7 +110,7 @@ class CircuitEngine(Engine):
         """How often a gradient of one sample goes through a model, about."""
         raise NotImplementedError
 
-    def certified(self, model: Built) -> int:
+    def certified_gates(self, model: Built) -> int:
         """How many gates ``certify`` evaluates."""
         from orchestrator.engines.certificate import MOST_QUBITS
 

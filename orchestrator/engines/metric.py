@@ -44,7 +44,7 @@ class Metric:
     def _derivatives(self) -> _Derivatives:
         return _Derivatives.of(self.program)
 
-    def of(self, parameters: Array, shard: Shard) -> Array:
+    def weighted_sum(self, parameters: Array, shard: Shard) -> Array:
         """Σ p_i g_i of each row: the blocks one behind the other, [R, W].
 
         Args:

@@ -78,7 +78,7 @@ def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[Gradient
     started = time.perf_counter()
     total = differentiator.gradient(parameters, shard)
     if ready.metric is not None:
-        total = replace(total, metric=ready.metric.of(parameters, shard))
+        total = replace(total, metric=ready.metric.weighted_sum(parameters, shard))
     return total, time.perf_counter() - started
 
 

@@ -124,7 +124,7 @@ def test_metric_is_that_of_states_that_start_from_the_data() -> None:
     program = circuit()
     parameters, shard = draw(program, 1, 1)
     width = program.parameters
-    found = Metric(program, ((0, width),)).of(parameters, shard).reshape(width, width)
+    found = Metric(program, ((0, width),)).weighted_sum(parameters, shard).reshape(width, width)
     drawing = program.redraw()
     symbols = [symbol for layer in drawing.layers for symbol in layer]
     start = np.zeros(8)

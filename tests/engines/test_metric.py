@@ -33,7 +33,7 @@ Z_LAST = SparsePauliOp("IZ")
 
 def whole(program: Program, parameters, part: Shard) -> np.ndarray:
     """The full metric, summed over the shard, [R, P, P]."""
-    found = Metric(program, ((0, program.parameters),)).of(parameters, part)
+    found = Metric(program, ((0, program.parameters),)).weighted_sum(parameters, part)
     return found.reshape(-1, program.parameters, program.parameters)
 
 
@@ -128,10 +128,10 @@ def test_blocks_are_those_of_the_whole_metric():
     parameters, part = shard(program, 2, 4)
     full = whole(program, parameters, part)
     spans = tuple((group.start, group.stop) for group in program.groups)
-    found = Metric(program, spans).of(parameters, part)
+    found = Metric(program, spans).weighted_sum(parameters, part)
     expected = [full[:, start:stop, start:stop].reshape(2, -1) for start, stop in spans]
     np.testing.assert_allclose(found, np.concatenate(expected, 1), rtol=0.0, atol=ROUNDING)
-    diagonal = Metric(program, metric_blocks("diagonal", program.groups)).of(parameters, part)
+    diagonal = Metric(program, metric_blocks("diagonal", program.groups)).weighted_sum(parameters, part)
     np.testing.assert_allclose(diagonal, np.diagonal(full, 0, 1, 2), rtol=0.0, atol=ROUNDING)
 
 
@@ -285,9 +285,9 @@ def test_kernel_is_compiled_once_for_all_circuits_and_arrays():
 def test_bytes_are_an_upper_bound_that_is_not_far_off(program: Program):
     ready = Metric(program, ((0, program.parameters),))
     parameters, part = shard(program, 30, 40)
-    ready.of(parameters, part)
+    ready.weighted_sum(parameters, part)
     tracemalloc.start()
-    ready.of(parameters, part)
+    ready.weighted_sum(parameters, part)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak <= ready.bytes(30, 40) <= 2 * peak

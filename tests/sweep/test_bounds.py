@@ -316,4 +316,4 @@ def test_work_of_a_parameter_shift_is_that_of_its_executions() -> None:
     executions = shift.shifts(program)[1].executions
     assert executions <= shift.passes(program) <= 2 * executions  # dead parameters are not shifted
     assert shift.work(program) / adjoint.work(program) == shift.passes(program) / 3
-    assert MOST_GATES > adjoint.certified(program) == len(program.gates)
+    assert MOST_GATES > adjoint.certified_gates(program) == len(program.gates)

@@ -107,7 +107,7 @@ def test_step_of_a_circuit_is_that_worked_out_by_hand() -> None:
         Adjoint(engine="adjoint").prepare(program, "expectation", 0).gradient(parameters, part).gradient
     )
     one = chain(QNG, groups=groups_of(0, 2))
-    step = apply(one, gradient, one.init(2), Metric(program, ((0, 2),)).of(parameters, part)).update
+    step = apply(one, gradient, one.init(2), Metric(program, ((0, 2),)).weighted_sum(parameters, part)).update
     slope = -4.0 * math.sin(parameters[0, 0])
     np.testing.assert_allclose(step, [[0.1 * slope, -0.1 * slope]], rtol=1e-12)
 
@@ -119,7 +119,7 @@ def test_step_in_a_first_layer_of_ry_is_four_gradients() -> None:
         Adjoint(engine="adjoint").prepare(program, "expectation", 0).gradient(parameters, part).gradient
     )
     one = chain(QNG, groups=program.groups)
-    metric = Metric(program, metric_blocks("block-diagonal", program.groups)).of(parameters, part)
+    metric = Metric(program, metric_blocks("block-diagonal", program.groups)).weighted_sum(parameters, part)
     step = apply(one, gradient, one.init(8), metric).update
     np.testing.assert_allclose(step[0, :4], 0.4 * gradient[0, :4], rtol=1e-11)
 
@@ -364,7 +364,9 @@ def test_metric_does_not_depend_on_what_estimates_the_gradient(gradient: str) ->
     assert isinstance(ready.model, Program)
     parameters, part = shard(ready.model, 1, 4)
     total, _ = shard_gradient((structure.pinned, parameters), replace(part, streams=Streams([0], 0)))
-    expected = Metric(ready.model, metric_blocks("block-diagonal", ready.model.groups)).of(parameters, part)
+    expected = Metric(ready.model, metric_blocks("block-diagonal", ready.model.groups)).weighted_sum(
+        parameters, part
+    )
     np.testing.assert_array_equal(total.metric, expected)
 
 
