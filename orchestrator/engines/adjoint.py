@@ -20,7 +20,7 @@ from orchestrator.models.circuits.program import Program
 
 
 class Adjoint(CircuitEngine):
-    """Exact gradients of a circuit: one simulation forwards, one back, for any number of parameters."""
+    """Exact gradients of a circuit by one forward and one backward pass, for any number of parameters."""
 
     engine: Literal["adjoint"]
 
@@ -32,15 +32,15 @@ class Adjoint(CircuitEngine):
         return backend
 
     def passes(self, model: Built) -> float:  # noqa: ARG002
-        """Forwards, and backwards with two states."""
+        """Three: one state forward, two states backward."""
         return 3.0
 
     def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
-        """Makes ready for a circuit."""
+        """Prepares the Differentiator of a circuit."""
         return AdjointDifferentiator(self.pullback(program), loss, classes)
 
     def pullback(self, program: Program) -> AdjointEvaluator:
-        """The circuit on the backend."""
+        """Prepares the circuit for adjoint differentiation on the backend."""
         return self.backend.adjoint(program)
 
     def circuit_bytes(self, program: Program, rows: int, samples: int) -> int:
@@ -48,7 +48,7 @@ class Adjoint(CircuitEngine):
         return self.backend.adjoint_bytes(program, rows, samples)
 
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
-        """Working memory of one call of it, in bytes."""
+        """Working memory of one call of a ``pullback``, in bytes."""
         return self.backend.adjoint_bytes(program, rows, samples)
 
 
@@ -56,7 +56,8 @@ class Adjoint(CircuitEngine):
 class AdjointDifferentiator:
     """The Differentiator of one circuit and loss.
 
-    With several observables the loss's slopes at all E come first, and one pass back serves them all.
+    With several observables, the loss's slopes at all E are computed first. Then one backward pass gives the
+    gradient of the weighted sum of all observables.
     """
 
     adjoint: AdjointEvaluator
@@ -66,7 +67,8 @@ class AdjointDifferentiator:
     def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P].
 
-        Some samples at a time; factors come from their norms before they are summed.
+        Samples are processed in parts. The factors of a part are computed from the norms of its gradients
+        before these are summed.
         """
         sums = ExplicitSums.zeros(shard.weights, parameters.shape[1], factor is not None)
         value, targets, slopes = np.empty(sums.weights.size), shard.targets.reshape(-1), None
@@ -96,7 +98,7 @@ class AdjointDifferentiator:
         return self.adjoint.expectation(parameters, inputs, axes)
 
     def _loss(self, expectation: Array, targets: Array) -> tuple[Array, Array]:
-        """l and its slopes, of expectation values [..., K]."""
+        """Losses l [...] and their slopes dl/dE [..., K] at expectation values E [..., K]."""
         return losses.value_and_slope(
             self.loss, self.adjoint.program.head, expectation, targets, self.classes
         )

@@ -26,22 +26,22 @@ class Backprop(Engine):
         return isinstance(model, Layered) and not model.circuits
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
-        """Makes ready for one model and loss.
+        """Prepares the Differentiator of one network and loss.
 
         Raises:
-            InputError: the model is no network, or the loss does not go with it.
+            InputError: the model is no network, or the loss does not suit its head.
         """
         network = self._network(model)
         losses.check(loss, network.head, network.outputs, classes)
         keep_freed_memory()
-        return LayeredDifferentiator(network, network.runnables(_refused), loss, classes)
+        return LayeredDifferentiator(network, network.runnables(_refuse_circuit), loss, classes)
 
     def work(self, model: Built) -> float:
-        """Weights, in three passes: forwards, backwards, sums."""
+        """Three times the number of parameters: forward pass, backward pass, sums over samples."""
         return 3.0 * model.parameters
 
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
-        """Working memory of one gradient beside the shard itself, in bytes.
+        """Working memory of one gradient besides the shard itself, in bytes.
 
         Args:
             model: a network.
@@ -52,14 +52,14 @@ class Backprop(Engine):
 
     def _network(self, model: Built) -> Layered:
         if not isinstance(model, Layered) or model.circuits:
-            raise _no_circuits()
+            raise _circuit_error()
         return model
 
 
-def _refused(program: Program, fed: int) -> Runnable:  # noqa: ARG001
-    """For a stage that holds a circuit and has not said so."""
-    raise _no_circuits()
+def _refuse_circuit(program: Program, fed: int) -> Runnable:  # noqa: ARG001
+    """Raises InputError: a stage holds a circuit that its ``calls`` do not list."""
+    raise _circuit_error()
 
 
-def _no_circuits() -> InputError:
+def _circuit_error() -> InputError:
     return InputError.at("gradient.engine", "backprop differentiates networks only, not circuits")

@@ -10,62 +10,69 @@ from orchestrator.models.base import Built
 
 
 class Engine(Config):
-    """How the gradient of a shard is computed. A member's tag is its key ``engine``."""
+    """A method that computes the gradient of a shard. Its tag is the key ``engine``."""
 
     tags: ClassVar[tuple[str, ...]] = ("engine",)
     engine: str
 
     def differentiates(self, model: Built) -> bool:
-        """Whether this engine can take ``model``."""
+        """Whether this engine can differentiate ``model``."""
         raise NotImplementedError
 
     @property
     def gpus(self) -> int:
-        """Number of GPUs that a process needs for it."""
+        """Number of GPUs that a process needs to run the engine."""
         return 0
 
     def check(self) -> None:
-        """Raises InputError if this process lacks what the engine needs, such as a GPU."""
+        """Raises InputError if this process lacks a resource that the engine needs, such as a GPU."""
 
     def warm(self) -> None:
-        """Loads what a first gradient needs, whatever the model; nothing by default."""
+        """Loads the libraries and kernels that any first gradient needs; nothing by default."""
 
     def fits(self, model: Built, loss: str) -> None:
-        """Raises InputError if the model or the loss has what the engine cannot take."""
+        """Raises InputError if the engine does not support the model or the loss."""
 
     @property
     def randomised(self) -> bool:
-        """Whether gradients scatter by more than what a GradientSum knows of: mini-batches and shots."""
+        """Whether gradients have another source of randomness than mini-batches and shots.
+
+        A GradientSum has no variance for such a source.
+        """
         return False
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same trial has the same bits when it is run again, on one type of CPU."""
+        """Whether a trial that is run again gives the same bits, on one type of CPU."""
         return True
 
-    def biased(self, model: Built, loss: str) -> bool:  # noqa: ARG002 - most are exact, or have the right mean
-        """Whether the engine's estimates of a loss and its gradient have another mean than the exact ones."""
+    def biased(self, model: Built, loss: str) -> bool:  # noqa: ARG002 - most engines are exact or unbiased
+        """Whether the engine's estimates of a loss and its gradient are biased."""
         return False
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
-        """Makes ready for one model and loss; called once per structure and process."""
+        """Prepares the Differentiator of one model and loss; called once per structure and process."""
         raise NotImplementedError
 
     def certify(self, model: Built, seed: int) -> float | None:  # noqa: ARG002 - most have nothing to check
-        """Largest deviation of one row's value and two components from an independent evaluation.
+        """Compares one row's value and two components of its gradient with an independent evaluation.
 
-        None where no certificate is due. Raises CertificateError on a mismatch.
+        Returns:
+            The largest deviation; None if no certificate is due.
+
+        Raises:
+            CertificateError: a deviation is too large.
         """
         return None
 
     def work(self, model: Built) -> float:
-        """How many numbers a gradient of one sample updates: its time is about proportional to that."""
+        """Number of floats that a gradient of one sample updates; its time is about proportional to this."""
         raise NotImplementedError
 
     def certified_gates(self, model: Built) -> int:  # noqa: ARG002 - most have nothing to check
-        """How many gates ``certify`` evaluates."""
+        """Number of gates that ``certify`` evaluates."""
         return 0
 
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
-        """Working memory of one call on ``rows`` rows of ``samples`` samples each, in bytes."""
+        """Working memory of one call on R = ``rows`` rows of B = ``samples`` samples each, in bytes."""
         raise NotImplementedError

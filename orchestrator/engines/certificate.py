@@ -1,4 +1,4 @@
-"""The independent check of a circuit engine: Qiskit's own circuit on Aer against what the engine computes."""
+"""The independent check of a circuit engine: its results against Qiskit's own circuit on Aer."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ if TYPE_CHECKING:
     from qiskit.quantum_info import SparsePauliOp
 
 Rule = list[tuple[float, float]]
-"""Pairs (shift of a parameter, factor): dE/dθ is the sum of factor · E(shifted)."""
+"""Pairs (shift of a parameter, factor): dE/dθ is the sum of factor · E(θ + shift)."""
 
 MOST_QUBITS = 16
-"""Above, no certificate is due."""
+"""No certificate is due above this number."""
 
 TOLERANCE = 1e-9
-"""On E and its derivatives in complex128, of an observable of norm 1 and angles that grow no faster than
-their parameters; rounding errors are below 1e-12."""
+"""Largest deviation of E and its derivatives in complex128, for an observable of norm 1 and angles whose
+derivatives by parameters are at most 1. Rounding errors are below 1e-12."""
 
 _ROUNDING = float(np.finfo(np.float32).eps)
 
 
 def tolerance(program: Program, precision: Precision, largest_slope: float = 1.0) -> float:
-    """What E and its derivatives may deviate by.
+    """Returns the largest deviation that is allowed for E and its derivatives.
 
-    In complex64 each rotation multiplies ψ, and on the way back λ, by a matrix with errors of some
-    eps = 1.2e-7, which add up to a few eps for each rotation at worst. E, and the derivative by one angle,
-    err by as much times the norm of the observable; that by a parameter, times the sum of its gates' scales.
+    In complex64, each rotation multiplies ψ, and λ in the backward pass, by a matrix with errors of about
+    eps = 1.2e-7. At worst these add up to a few eps per rotation. The error of E, and of its derivative by
+    one angle, is this sum times the norm of the observable. For the derivative by a parameter it is
+    multiplied by the sum of the scales of the parameter's gates.
 
     Args:
         largest_slope: the largest |d angle/dθ| of all gates, at least 1. An angle of 1e5·θ has 1e5 times the
@@ -53,18 +54,18 @@ def tolerance(program: Program, precision: Precision, largest_slope: float = 1.0
 
 
 def certify(program: Program, seed: int, precision: Precision = "complex128") -> float | None:
-    """Compares all E, and Σ_k E_k/(k+1) derived by the first and the last live parameter, at one point.
+    """Compares all E_k, and d(Σ_k E_k/(k+1))/dθ for the first and the last live parameter, at one point.
 
-    The point (parameters, inputs, axes) is random, drawn from ``seed``. Aer runs the circuit as Qiskit
-    draws it from the configuration, not as it was read; its derivatives are by parameter shift. Where Qiskit
-    itself was given text, E is also that of a second reading of the text (``Drawing.state_at``).
+    The point (parameters, inputs, axes) is random, drawn from ``seed``. Aer runs the circuit that Qiskit
+    draws from the configuration, not the program that was read; its derivatives are by parameter shift. If
+    the user gave the circuit as text, E is also compared with a second reading of it (``Drawing.state_at``).
 
     Returns:
-        The largest deviation; None above ``MOST_QUBITS`` qubits, and where the second reading does not know
+        The largest deviation. None above ``MOST_QUBITS`` qubits, and if the second reading does not support
         a part of the text.
 
     Raises:
-        CertificateError: it is above the ``tolerance``, or not a number.
+        CertificateError: the deviation is above the ``tolerance``, or not a number.
     """
     if program.qubits > MOST_QUBITS:
         return None
@@ -99,7 +100,7 @@ def certify(program: Program, seed: int, precision: Precision = "complex128") ->
 
 
 def _largest_slope(program: Program, point: Point) -> float:
-    """The largest derivative of any angle by a parameter or an input at a point, at least 1."""
+    """The largest |derivative| of any angle by a parameter or an input at a point, at least 1."""
     flat = point.inputs[:, 0]
     trees = [tree for angle in program.angles for _, tree in angle.slopes]
     slopes = [abs(evaluate(tree, point.parameters, flat).item()) for tree in trees]
@@ -107,7 +108,7 @@ def _largest_slope(program: Program, point: Point) -> float:
 
 
 def _second_reading(drawing: Drawing, parameters: Array, inputs: Array) -> Array | None:
-    """E [K] from the state that a second reading of the user's text gives; None if there is none."""
+    """E [K] of the state from a second reading of the user's text; None if there is none."""
     if drawing.state_at is None:
         return None
     symbols = [*(symbol for layer in drawing.layers for symbol in layer), *drawing.inputs]
@@ -120,7 +121,7 @@ def _second_reading(drawing: Drawing, parameters: Array, inputs: Array) -> Array
 
 
 def _expectation(state: NDArray[np.complex128], paulis: SparsePauliOp) -> float:
-    """<ψ|O|ψ>: X flips bits of the index, Z turns the sign where its bit is set, and Y = iXZ."""
+    """<ψ|O|ψ>: X flips bits of the index, Z flips the sign where its bit is set, and Y = iXZ."""
     index, total = np.arange(len(state)), 0.0
     for pauli, coefficient in zip(paulis.paulis, paulis.coeffs, strict=True):
         x, z = (sum(1 << int(q) for q in np.flatnonzero(bits)) for bits in (pauli.x, pauli.z))
@@ -139,7 +140,7 @@ def _random_point(program: Program, seed: int) -> tuple[Array, Array, NDArray[np
 
 
 def _shift_rules(program: Program) -> dict[int, Rule]:
-    """The shift rules of the first and the last live parameter that has one."""
+    """The shift rules, by parameter, of the first and the last live parameter that has one."""
     live = np.flatnonzero(~program.dead).tolist()
     found = (
         next(((k, rule) for k in order if (rule := _shift_rule(program, k))), None)
@@ -149,11 +150,11 @@ def _shift_rules(program: Program) -> dict[int, Rule]:
 
 
 def _shift_rule(program: Program, k: int) -> Rule | None:
-    """How to get dE/dθ_k from values of E: Wierichs et al. 2022 (arXiv 2107.12390), equidistant frequencies.
+    """The shift rule of dE/dθ_k for equidistant frequencies: Wierichs et al. 2022 (arXiv 2107.12390).
 
-    As a function of θ_k, E has frequencies up to the sum of its gates' scales. There is a rule if the
-    scales are multiples of the smallest, u. One gate of scale 1 gives ½E(θ + π/2) - ½E(θ + 3π/2).
-    There is none for a parameter of a computed angle.
+    As a function of θ_k, E has frequencies up to the sum of its gates' scales. There is a rule if all scales
+    are multiples of the smallest, u. One gate of scale 1 gives ½E(θ + π/2) - ½E(θ + 3π/2). A parameter of a
+    computed angle has no rule: None.
     """
     if any(k == index for angle in program.angles for index, _ in angle.slopes):
         return None
@@ -175,11 +176,11 @@ def _shift_parameter(parameters: Array, k: int, by: float) -> Array:
     return moved
 
 
-def _deviation(name: str, what: str, found: float, expected: float, allowed: float, source: str) -> float:
+def _deviation(name: str, quantity: str, found: float, expected: float, allowed: float, source: str) -> float:
     deviation = abs(found - expected)
     if not deviation <= allowed:
         raise CertificateError(
-            f"{name}: {what} is {found!r}, {source} gives {expected!r}; they differ by {deviation:.1e}, "
+            f"{name}: {quantity} is {found!r}, {source} gives {expected!r}; they differ by {deviation:.1e}, "
             f"more than {allowed:.3g}, so no result of this structure can be trusted"
         )
     return deviation

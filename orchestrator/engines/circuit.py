@@ -1,4 +1,4 @@
-"""What the engines for circuits share."""
+"""The base class of the engines that differentiate circuits."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class CircuitEngine(Engine):
     """An engine that differentiates circuits, alone or between trained layers.
 
     Attributes:
-        backend: what evaluates them.
+        backend: evaluates the circuits.
     """
 
     backend: Annotated[Backend, OneOf()] = Batched(kind="batched")
 
     def differentiates(self, model: Built) -> bool:
-        """True for circuits, and for layers with a circuit among them."""
+        """True for circuits, and for layered models that contain a circuit."""
         return bool(model.circuits)
 
     @property
@@ -41,17 +41,17 @@ class CircuitEngine(Engine):
         return self.backend.gpus
 
     def check(self) -> None:
-        """Raises InputError if this process lacks what the backend needs."""
+        """Raises InputError if this process lacks a resource that the backend needs."""
         self.backend.check()
 
     def warm(self) -> None:
-        """Loads Qiskit, and for the batched backend the kernel and Aer, which certifies it."""
+        """Loads Qiskit; for the batched backend also its kernel and Aer, which certifies it."""
         from orchestrator.models.circuits.circuit import Circuit
 
         self.certify(Circuit(kind="circuit", qubits=1, layers=1).build(0, 0), 0)
 
     def fits(self, model: Built, loss: str) -> None:
-        """Raises InputError if the model or the loss has what the engine or its backend cannot take."""
+        """Raises InputError if the engine or its backend does not support the model or the loss."""
         programs = self._programs(model)
         for program in programs:
             self.backend.fits(program)
@@ -60,8 +60,8 @@ class CircuitEngine(Engine):
             raise InputError.at("model.observable", f"is a projector, which {reason}")
         if isinstance(model, Layered) and self.backend.shots is not None:
             message = (
-                f"is {self.backend.shots}, but trained layers stand around the circuit, through which shots "
-                "give neither the right mean nor a known variance; leave shots out"
+                f"is {self.backend.shots}, but shots are not supported with trained layers around the "
+                "circuit: the gradient would be biased and its variance unknown; leave shots out"
             )
             raise InputError.at("gradient.backend.shots", message)
         fewest = fewest_shots(loss, model.head)
@@ -74,7 +74,7 @@ class CircuitEngine(Engine):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the backend gives the same bits again."""
+        """Whether a repeated evaluation on the backend gives the same bits."""
         return self.backend.repeatable
 
     def biased(self, model: Built, loss: str) -> bool:
@@ -82,12 +82,13 @@ class CircuitEngine(Engine):
         return self.backend.shots is not None and (loss in BIASED or model.head != "expectation")
 
     def certify(self, model: Built, seed: int) -> float | None:
-        """Largest deviation of one random row's values and two components from Aer, on the batched kernel.
+        """Compares the batched kernel with Aer: one random row's values and two components.
 
-        None above 16 qubits, and on Aer itself.
+        Returns:
+            The largest deviation over all circuits; None above 16 qubits, and on any other backend.
 
         Raises:
-            CertificateError: it is larger than 1e-9 (in complex64, than ``certificate.tolerance``).
+            CertificateError: a deviation is above ``certificate.tolerance``.
         """
         from orchestrator.engines.certificate import certify
 
@@ -98,7 +99,7 @@ class CircuitEngine(Engine):
         return max((deviation for deviation in found if deviation is not None), default=None)
 
     def work(self, model: Built) -> float:
-        """Amplitudes, in all passes over all live rotations; and the weights of layers around circuits."""
+        """Amplitudes that live rotations update, plus the number of parameters, in all passes."""
         circuits = [
             int(np.count_nonzero(program.gates["opcode"][program.live] == Opcode.ROTATION))
             * self.backend.amplitudes(program.qubits)
@@ -107,21 +108,21 @@ class CircuitEngine(Engine):
         return self.passes(model) * (sum(circuits) + model.parameters)
 
     def passes(self, model: Built) -> float:
-        """How often a gradient of one sample goes through a model, about."""
+        """Approximate number of passes through the model for a gradient of one sample."""
         raise NotImplementedError
 
     def certified_gates(self, model: Built) -> int:
-        """How many gates ``certify`` evaluates."""
+        """Number of gates that ``certify`` evaluates."""
         from orchestrator.engines.certificate import MOST_QUBITS
 
         programs = self._programs(model) if isinstance(self.backend, Batched) else ()
         return sum(len(program.gates) for program in programs if program.qubits <= MOST_QUBITS)
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:
-        """Makes ready for one model and loss.
+        """Prepares the Differentiator of one model and loss.
 
         Raises:
-            InputError: the model has no circuit, the loss does not go with it, or the backend is missing.
+            InputError: the model has no circuit, the loss does not suit it, or the backend is missing.
         """
         self.fits(model, loss)
         losses.check(loss, model.head, model.outputs, classes)
@@ -131,11 +132,11 @@ class CircuitEngine(Engine):
         return self.prepare_layers(model, loss, classes)
 
     def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
-        """Makes ready for a circuit."""
+        """Prepares the Differentiator of a circuit."""
         raise NotImplementedError
 
     def prepare_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
-        """Makes ready for layers with circuits among them, each by its ``pullback``."""
+        """Prepares the Differentiator of a layered model, each of its circuits by ``pullback``."""
         from orchestrator.engines.circuit_stage import circuit_stages
         from orchestrator.engines.layered import LayeredDifferentiator
 
@@ -145,14 +146,14 @@ class CircuitEngine(Engine):
         return LayeredDifferentiator(model, runners, loss, classes, executions)
 
     def pullback(self, program: Program) -> AdjointEvaluator:
-        """What gives derivatives of a circuit among layers."""
+        """Prepares a circuit of a layered model for vector–Jacobian products."""
         raise NotImplementedError
 
     def shard_bytes(self, model: Built, rows: int, samples: int) -> int:
-        """Working memory of one gradient beside the shard itself, in bytes.
+        """Working memory of one gradient besides the shard itself, in bytes.
 
         Args:
-            model: a circuit, or layers with circuits among them.
+            model: a circuit, or a layered model that contains circuits.
             rows: R.
             samples: B.
         """
@@ -167,7 +168,7 @@ class CircuitEngine(Engine):
         raise NotImplementedError
 
     def layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
-        """Working memory of one gradient of layers with circuits among them, in bytes."""
+        """Working memory of one gradient of a layered model that contains circuits, in bytes."""
         calls = model.calls(rows, samples)
         circuits = (self.pullback_bytes(call.program, call.rows, call.samples) for call in calls)
         return model.working_bytes(rows, samples) + max(circuits)
@@ -177,18 +178,18 @@ class CircuitEngine(Engine):
         raise NotImplementedError
 
     def live_parameters(self, model: Built) -> NDArray[np.int64]:
-        """The parameters that a prediction can feel on the backend, in order."""
+        """Indices of the parameters that can change a prediction on the backend, ascending."""
         if isinstance(model, Program):
             return np.flatnonzero(~self._dead_on_backend(model))
         assert isinstance(model, Layered)
         return np.flatnonzero(~model.dead_in_stages(self._dead_on_backend))
 
     def _dead_on_backend(self, program: Program) -> Bools:
-        """[P] true for parameters by which no gate turns that the backend's E depends on."""
+        """[P] true for parameters used by no gate in the light cone, which the backend's noise may widen."""
         return program.unused_by(self.backend.reached(program))
 
     def _programs(self, model: Built) -> tuple[Program, ...]:
-        """The circuits of a model, each once; raises InputError if it has none."""
+        """The circuits of a model without duplicates; raises InputError if it has none."""
         if programs := tuple(dict.fromkeys(model.circuits)):
             return programs
         message = f"{self.engine} differentiates circuits only, not networks"

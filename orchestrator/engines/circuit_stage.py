@@ -1,4 +1,4 @@
-"""Circuits among layers: expectation values go forward, cotangents come back through angles and inputs."""
+"""Circuits as stages of a layered model: expectation values go forward, cotangents come back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from orchestrator.models.stages import Circuits, Collector, Pull
 
 
 def circuit_stages(prepare: Callable[[Program], Evaluator]) -> Circuits:
-    """Makes circuits ready as stages; for gradients, ``prepare`` returns an ``AdjointEvaluator`` for each."""
+    """Returns a function that prepares circuits as stages.
+
+    Args:
+        prepare: prepares one circuit; for gradients, it returns an ``AdjointEvaluator``.
+    """
     return lambda program, fed: CircuitStage(prepare(program), fed)
 
 
@@ -24,10 +28,11 @@ def circuit_stages(prepare: Callable[[Program], Evaluator]) -> Circuits:
 class CircuitStage:
     """A circuit as a stage; see ``models.stages.Runnable``.
 
-    A circuit that is fed by another stage has that stage's numbers as parameters, so every sample is a row.
+    After another stage, the circuit takes that stage's outputs as its last parameters, so every sample is a
+    row of its own.
 
     Attributes:
-        fed: F, how many numbers it is fed; 0 at the front, where the data are its inputs.
+        fed: F, number of outputs of the stage before it; 0 for the first stage, whose inputs are the data.
     """
 
     circuit: Evaluator
@@ -45,7 +50,7 @@ class CircuitStage:
         return found.reshape(*values.shape[:2], -1), point
 
     def backward(self, parameters: Array, tape: Point, cotangent: Array, collector: Collector) -> Pull:
-        """From dl/dE [R, B, K]: one evaluation gives the gradients and dl/d(input) [R, B, F]."""
+        """Gradients and dl/d(input) [R, B, F] from dl/dE [R, B, K], in one evaluation of the circuit."""
         rows, samples, _ = cotangent.shape
         back = np.empty((rows * samples, self.fed))
         collector.explicit(self._gradients(parameters.shape[1], tape, cotangent, back))
@@ -55,7 +60,7 @@ class CircuitStage:
     def _gradients(
         self, own: int, point: Point, cotangent: Array, back: Array
     ) -> Iterator[tuple[slice, Array]]:
-        """Derivatives by its ``own`` parameters, part by part; those by what it is fed go to ``back``."""
+        """Yields derivatives by the ``own`` parameters in parts; writes those by the inputs to ``back``."""
         cotangents = np.ascontiguousarray(cotangent).reshape(*point.inputs.shape[:2], -1)
         for part in cast(AdjointEvaluator, self.circuit).parts(*point, cotangents):
             back[part.span] = part.derivative[:, own:]

@@ -13,11 +13,11 @@ from orchestrator.models.layered import Layered
 
 
 class FiniteDifference(ShiftEngine):
-    """dE/dθ ≈ (E(θ + h) - E(θ - h)) / 2h: two evaluations for each parameter, and one more for the loss.
+    """dE/dθ ≈ (E(θ + h) - E(θ - h)) / 2h: two evaluations per parameter, and one more for the loss.
 
     Attributes:
-        step: h, radians. The error is h²E'''/6 and, when exact, rounding of 1e-16/h; with shots the standard
-            deviation is 1/h times that of E, so take h of 0.1 or more.
+        step: h, radians. The error is h²E'''/6, and rounding adds 1e-16/h to exact values. With shots the
+            standard deviation is 1/h times that of E, so take h of 0.1 or more.
     """
 
     engine: Literal["finite-difference"]
@@ -31,11 +31,11 @@ class FiniteDifference(ShiftEngine):
         return step
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
-        """Every parameter that the observable can feel, up and down by the step."""
+        """Shifts every live parameter up and down by the step."""
         return program, central_differences(program.parameters, self.live_parameters(program), self.step)
 
     def prepare_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
-        """Makes ready for layers with circuits among them, which are evaluated as one whole."""
+        """Prepares the Differentiator of a layered model, which is evaluated as a whole."""
         from orchestrator.engines.measured.forward import forward_meter
         from orchestrator.engines.measured.loss import MeasuredLoss
         from orchestrator.engines.measured.shifts import ShiftDifferentiator
@@ -45,7 +45,7 @@ class FiniteDifference(ShiftEngine):
         return ShiftDifferentiator(shifts, meter, MeasuredLoss(loss, model.head, classes))
 
     def layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
-        """Working memory of one gradient of such layers, in bytes."""
+        """Working memory of one gradient of a layered model, in bytes."""
         from orchestrator.engines.measured.forward import working_bytes
 
         return working_bytes(model, self.backend, 2 * model.parameters, rows, samples)

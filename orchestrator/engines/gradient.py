@@ -1,4 +1,4 @@
-"""What an engine is handed and what it returns: a shard in, a GradientSum out."""
+"""The input and the output of an engine: it takes a Shard and returns a GradientSum."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.groups import Array
 from orchestrator.streams import Streams
 
 NO_STREAMS = Streams((), 0)
-"""Enough for engines that draw nothing."""
+"""For engines that draw no random numbers."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Shard:
 
     Attributes:
         inputs: [R, B, F] features; F = 0 for a model without data.
-        targets: [R, B] class index or value, 0 for a loss that needs none.
+        targets: [R, B] class index or value; 0 for a loss without targets.
         weights: [R, B] p_i, normalised to 1 over the whole mini-batch (not over the shard).
         axes: [R, A] int8 axis (0 X, 1 Y, 2 Z) of each rotation whose axis is drawn; A = 0 for most models.
-        streams: those of the rows, for engines that draw random numbers.
-        number: place of the shard in the mini-batch, counted from 0.
+        streams: of the rows, for engines that draw random numbers.
+        number: index of the shard in the mini-batch, from 0.
     """
 
     inputs: Array
@@ -38,9 +38,9 @@ class Shard:
 
 @dataclass(frozen=True)
 class Summed:
-    """Numbers that are summed over samples, some of them perhaps not there; ``+`` adds field by field.
+    """Sums over samples, some of them optional; ``+`` adds field by field.
 
-    What is not there is None in all shards: None + None is None.
+    An optional field is None in all shards or in none. None + None is None.
     """
 
     def __add__(self, other: Self) -> Self:
@@ -58,12 +58,12 @@ def _plus(name: str, left: Any, right: Any) -> Any:
 
 @dataclass(frozen=True)
 class Cost(Summed):
-    """What R rows have cost, float64 [R] each.
+    """Cost of R rows, float64 [R] each.
 
     Attributes:
         executions: circuits executed.
         shots: shots taken; 0 where expectation values are exact.
-        qpu_seconds: seconds of quantum processor.
+        qpu_seconds: seconds on a quantum processor.
     """
 
     executions: Array
@@ -72,13 +72,13 @@ class Cost(Summed):
 
     @classmethod
     def simulated(cls, rows: int, executions: float, shots: float = 0.0) -> Self:
-        """The cost of R rows that cost the same, and no quantum processor."""
+        """The cost of R rows without a quantum processor, the same for each row."""
         return cls(np.full(rows, float(executions)), np.full(rows, float(shots)), np.zeros(rows))
 
 
 @dataclass(frozen=True)
 class SecondMoments(Summed):
-    """Squares of what ``GradientSum`` sums.
+    """Sums of squares, next to the sums in ``GradientSum``.
 
     Attributes:
         weight_square: [R] Σ p_i²
@@ -91,7 +91,7 @@ class SecondMoments(Summed):
 
 @dataclass(frozen=True)
 class ShotNoise(Summed):
-    """Variances that finite shots add: u_i to l_i, v_i to ∂l_i.
+    """Variances due to finite shots: u_i of l_i, v_i of ∂l_i.
 
     Attributes:
         loss: [R] Σ p_i² u_i
@@ -106,7 +106,7 @@ class ShotNoise(Summed):
 
 @dataclass(frozen=True)
 class Signals(Summed):
-    """The back-propagated signals δ_i = dl_i/da of all layers, side by side; S numbers.
+    """The back-propagated signals δ_i = dl_i/da of all layers, concatenated: S numbers.
 
     Attributes:
         signal: [R, S] Σ p_i δ_i
@@ -121,19 +121,19 @@ class Signals(Summed):
 class GradientSum(Summed):
     """Sums over the samples of a shard, for R rows; ``+`` joins two shards, in shard order only.
 
-    All but ``clipped`` on unclipped gradients. p_i: weight of sample i, l_i its loss. What an engine does not
-    give is None: nobody takes it for 0.
+    All sums but ``clipped`` are over unclipped gradients. p_i is the weight of sample i, l_i its loss. A sum
+    that an engine does not give is None, not 0.
 
     Attributes:
         weight: [R] Σ p_i
         loss: [R] Σ p_i l_i
         gradient: [R, P] Σ p_i ∂l_i
-        cost: of computing it.
+        cost: of computing the sums.
         moments: of second order.
         noise: of shots; None where expectation values are exact.
-        signals: of the layers, from engines that go back through them.
-        metric: [R, W] Σ p_i g_i, g_i the metric of the circuit's state for sample i, one block after another;
-            None unless an update asks for it.
+        signals: of the layers; None from engines that do not back-propagate through layers.
+        metric: [R, W] Σ p_i g_i, g_i the metric of the circuit's state for sample i, block after block; None
+            unless an update needs it.
         clipped: [R, P] Σ p_i f_i ∂l_i, f_i the factor that clips sample i; None unless samples are clipped.
     """
 
@@ -158,7 +158,7 @@ class GradientSum(Summed):
         signals: Signals | None = None,
         clipped: Array | None = None,
     ) -> GradientSum:
-        """The sums of an engine without shots.
+        """Returns the sums of an engine without shots.
 
         Args:
             weights: [R, B] p_i, contiguous.
@@ -166,7 +166,7 @@ class GradientSum(Summed):
             gradient: [R, P]
             square: [R, P]
             executions: circuits executed for each sample.
-            signals: of the layers, if the engine goes back through them.
+            signals: of the layers, if the engine back-propagates through layers.
             clipped: [R, P], if samples are clipped.
         """
         rows, samples = weights.shape
@@ -187,7 +187,7 @@ class LossSum(Summed):
 
     Attributes:
         loss: [R], or [R, S] at S points.
-        cost: of computing it.
+        cost: of computing the losses.
     """
 
     loss: Array
@@ -195,13 +195,13 @@ class LossSum(Summed):
 
     @classmethod
     def exact(cls, weights: Array, loss: Array, executions: int) -> LossSum:
-        """The sum of an engine without shots; arguments as of ``GradientSum.exact``."""
+        """Returns the sum of an engine without shots; arguments as in ``GradientSum.exact``."""
         rows, samples = weights.shape
         return cls((weights * loss).sum(-1), Cost.simulated(rows, samples * executions))
 
 
 class Factor(Protocol):
-    """What each sample's gradient is multiplied by in ``GradientSum.clipped``, from its norm.
+    """Computes the factor of each sample's gradient in ``GradientSum.clipped`` from the gradient's norm.
 
     Example:
         Norms are clipped at 2 in the first row, at 3 in the second:
@@ -213,28 +213,30 @@ class Factor(Protocol):
     """
 
     def __call__(self, norms: Array, rows: NDArray[np.int64]) -> Array:
-        """f_i of samples with |∂l_i| = ``norms`` in ``rows``, each by itself; called for some at a time.
+        """Returns f_i [...] of samples with |∂l_i| = ``norms``; called for a part of the samples at a time.
+
+        f_i depends on the norm and the row of sample i alone.
 
         Args:
             norms: [...]
-            rows: [...] or what broadcasts to it; row of the call, counted from 0.
+            rows: [...] or a shape that broadcasts to it; the row of each sample in the call, from 0.
         """
 
 
 class Differentiator(Protocol):
-    """An engine made ready for one model and loss; what training calls."""
+    """An engine prepared for one model and loss. Training calls its methods."""
 
     def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
-        """Gradient of each row's weighted loss: ``parameters`` float64 [R, P].
+        """Returns the gradient of each row's weighted loss, at ``parameters`` float64 [R, P].
 
-        With a factor, ``clipped`` is there too; nothing else but the cost depends on it.
+        With a factor, the result has ``clipped``, too. Apart from it, only the cost depends on the factor.
         """
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
-        """Each row's weighted loss, measured as ``gradient`` does: from shots, if it takes some."""
+        """Returns each row's weighted loss, from shots if ``gradient`` uses shots."""
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """What the loss is computed from, float64 [R, B, K]: logits of a network, expectation values.
+        """Returns predictions float64 [R, B, K] for ``inputs`` [R, B, F]; computes no gradient.
 
-        ``inputs`` is [R, B, F]; no gradient is computed.
+        Predictions are what the loss is a function of: logits of a network, or expectation values.
         """

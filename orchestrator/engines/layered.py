@@ -1,4 +1,4 @@
-"""The gradient of a sequence of stages: values go forward, cotangents come back."""
+"""The gradient of a sequence of stages: a forward pass of values, a backward pass of cotangents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LayeredDifferentiator:
     """The Differentiator of one layered model and loss.
 
     Attributes:
-        runners: what runs the model's stages, in order.
+        runners: run the model's stages, in order.
         executions: circuits executed for a gradient of one sample.
     """
 
@@ -36,8 +36,8 @@ class LayeredDifferentiator:
     def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
         """Gradient of each row's weighted loss, ``parameters`` float64 [R, P].
 
-        A factor needs the norms over all stages before any sum, so with one the stages are gone back through
-        twice, and circuits among them are evaluated twice.
+        A factor needs each sample's norm over all stages before anything is summed. So with a factor there
+        are two backward passes, and the circuits are evaluated twice.
         """
         parameters, p = np.ascontiguousarray(parameters), np.ascontiguousarray(shard.weights)
         sums = MomentSums.empty(self.model, len(p), factor is not None)
@@ -48,7 +48,7 @@ class LayeredDifferentiator:
             )
             factors = None if factor is None else self._factors(parameters, tapes, cotangent, factor)
             self._backward(
-                parameters, tapes, cotangent, lambda slot: MomentCollector(p, factors, sums.of(slot))
+                parameters, tapes, cotangent, lambda slot: MomentCollector(p, factors, sums.of_stage(slot))
             )
             return GradientSum.exact(
                 p,
@@ -87,11 +87,11 @@ class LayeredDifferentiator:
     def _backward(
         self, parameters: Array, tapes: list[Any], cotangent: Array, collector: Callable[[Slot], Collector]
     ) -> None:
-        """Hands all stages' gradients to their collectors, from dl/d(prediction) [R, B, K]."""
+        """Runs the backward pass from dl/d(prediction) [R, B, K]; collectors take the stages' gradients."""
         for index in reversed(range(len(self.runners))):
             slot, runner = self.model.slots[index], self.runners[index]
             own = parameters[:, slot.parameters]
             pull = runner.backward(own, tapes[index], cotangent, collector(slot))
             if index:
                 cotangent = pull()
-            del pull  # it holds the cotangent of before
+            del pull  # frees the cotangent that it holds

@@ -1,6 +1,6 @@
 """The Fubini–Study metric of a circuit's state, summed over a shard.
 
-It is computed exactly, on this package's own simulator, whatever estimates the gradient.
+It is computed exactly, on the batched simulator, whichever engine and backend estimate the gradient.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from orchestrator.models.circuits.gates import NONE
 from orchestrator.models.circuits.program import Point, Program
 
 METRIC_BYTES = 32 << 20
-"""At most so much of single samples' metrics is held at once (or one for each thread, if that is more)."""
+"""Largest memory for metrics of single samples (or one metric per thread, if that is more)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Metric:
     """g_kl = Re[<∂_kψ|∂_lψ> - <∂_kψ|ψ><ψ|∂_lψ>] inside some blocks (Stokes et al. 2020, arXiv 1909.02108).
 
-    A parameter that does not change the state, up to rounding, has zeros. All gates count: the
-    metric knows no observable.
+    Rows and columns of a parameter that does not change the state, up to rounding, are zero. All gates count:
+    the metric does not depend on the observable.
     """
 
     program: Program
@@ -37,7 +37,7 @@ class Metric:
 
     @property
     def width(self) -> int:
-        """W, numbers in all blocks."""
+        """W, number of entries of all blocks."""
         return sum((stop - start) ** 2 for start, stop in self.blocks)
 
     @cached_property
@@ -45,11 +45,11 @@ class Metric:
         return _Derivatives.of(self.program)
 
     def weighted_sum(self, parameters: Array, shard: Shard) -> Array:
-        """Σ p_i g_i of each row: the blocks one behind the other, [R, W].
+        """Returns Σ p_i g_i of each row: the blocks, concatenated, [R, W].
 
         Args:
             parameters: [R, P]
-            shard: its targets do not matter.
+            shard: its targets are ignored.
         """
         from orchestrator.backends.batched import over_samples
 
@@ -67,22 +67,22 @@ class Metric:
         """The metrics of some samples, [N, W]."""
         from orchestrator.backends.batched import tangents
 
-        count, found = span.stop - span.start, self._derivatives
+        count, derivatives = span.stop - span.start, self._derivatives
         metric = np.empty((count, self.width))
         states = np.empty((threads_for(count), 2, 1 << self.program.qubits, 1 + self.program.parameters))
         tangents.metrics(
             states,
             self.program.gates.copy(),
-            found.first,
-            found.column,
-            found.slope,
-            found.columns,
+            derivatives.first,
+            derivatives.column,
+            derivatives.slope,
+            derivatives.columns,
             np.array(self.blocks, np.int64).reshape(-1, 2),
             kernel_array(point.parameters),
             kernel_array(point.inputs).reshape(math.prod(point.inputs.shape[:2]), point.inputs.shape[2]),
             np.require(point.axes, np.int8, ["C", "A", "W"]),
             self.program.amplitudes,
-            found.slopes(point, span),
+            derivatives.slopes(point, span),
             span.start,
             point.inputs.shape[1],
             metric,
@@ -93,7 +93,7 @@ class Metric:
         return max(threads_for(samples), METRIC_BYTES // (8 * max(1, self.width)))
 
     def bytes(self, rows: int, samples: int) -> int:
-        """Memory of one metric of R rows of B samples, beside the shard, on this process's threads."""
+        """Memory for R rows of B samples besides the shard, with this process's threads, in bytes."""
         count, program = rows * samples, self.program
         states = threads_for(count) * 16 * (1 + program.parameters) * 2**program.qubits
         held = min(count, self._samples_per_call(count)) * self.width
@@ -102,9 +102,13 @@ class Metric:
 
 @dataclass(frozen=True, eq=False)
 class _Derivatives:
-    """Which derivatives each gate adds to, as ``tangents.metrics`` takes them.
+    """The derivatives that each gate adds to, in the form that ``tangents.metrics`` takes.
 
     Attributes:
+        first: [G + 1] index of each gate's first derivative among the M of all gates.
+        column: [M] the column that a derivative is added to.
+        slope: [M] index of its factor in ``trees``, or ``NONE``.
+        columns: [P] the column of each parameter.
         trees: [S] the derivatives of computed angles by parameters.
     """
 
@@ -116,22 +120,22 @@ class _Derivatives:
 
     @classmethod
     def of(cls, program: Program) -> _Derivatives:
-        """Columns stand in the order in which their parameters come up; unused ones behind them."""
+        """Orders columns by the first use of their parameters; unused parameters come last."""
         slopes = [(k, tree) for angle in program.angles for k, tree in angle.slopes]
         begins = np.cumsum([0, *(len(angle.slopes) for angle in program.angles)])
-        found: list[list[tuple[int, int]]] = []
+        of_gates: list[list[tuple[int, int]]] = []
         for parameter in program.gates["parameter"].tolist():
             angle = parameter - program.parameters
             if angle >= 0:
-                found.append([(slopes[s][0], s) for s in range(begins[angle], begins[angle + 1])])
+                of_gates.append([(slopes[s][0], s) for s in range(begins[angle], begins[angle + 1])])
             else:
-                found.append([] if parameter == NONE else [(parameter, NONE)])
-        flat = [pair for pairs in found for pair in pairs]
+                of_gates.append([] if parameter == NONE else [(parameter, NONE)])
+        flat = [pair for pairs in of_gates for pair in pairs]
         order = list(dict.fromkeys([*(k for k, _ in flat), *range(program.parameters)]))
         columns = np.empty(program.parameters, np.int64)
         columns[order] = np.arange(1, program.parameters + 1)
         return cls(
-            first=np.cumsum([0, *map(len, found)]),
+            first=np.cumsum([0, *map(len, of_gates)]),
             column=np.array([columns[k] for k, _ in flat], np.int64),
             slope=np.array([s for _, s in flat], np.int64),
             columns=columns,
@@ -149,7 +153,7 @@ class _Derivatives:
 
 
 def _expanded_floats(program: Program) -> int:
-    """Numbers that computed angles and features take for each sample, and what they are computed from."""
+    """Number of floats per sample that computed angles and features take, their arguments included."""
     if not program.angles and not program.features:
         return 0
     computed = len(program.angles) + len(program.features)

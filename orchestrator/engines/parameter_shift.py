@@ -11,21 +11,21 @@ from orchestrator.models.circuits.program import Program
 
 
 class ParameterShift(ShiftEngine):
-    """Two evaluations of the circuit for each trainable rotation, and one more for the loss."""
+    """Two evaluations of the circuit per trainable rotation, and one more for the loss."""
 
     engine: Literal["parameter-shift"]
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
-        """Every trainable rotation that the observable can feel, up and down by π/2."""
+        """Shifts every trainable rotation in the light cone up and down by π/2."""
         return parameter_shift_rule(program, self.backend.reached(program))
 
     def pullback(self, program: Program) -> AdjointEvaluator:
-        """The circuit with derivatives by shifts."""
+        """Prepares a circuit of a layered model for derivatives by shifts."""
         from orchestrator.engines.measured.meter import Meter
 
         evaluated, shifts = self.shifts(program)
         return ShiftedProgram(program, shifts, Meter.of(self.backend, evaluated, shifts.executions))
 
     def pullback_bytes(self, program: Program, rows: int, samples: int) -> int:
-        """Working memory of one call of it, in bytes."""
+        """Working memory of one call of a ``pullback``, in bytes."""
         return self.circuit_bytes(program, rows, samples)

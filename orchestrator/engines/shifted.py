@@ -1,4 +1,4 @@
-"""What the engines share that evaluate a circuit at shifted angles."""
+"""The base class of the engines that evaluate a circuit at shifted angles."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from orchestrator.models.circuits.program import Program
 
 
 class ShiftEngine(CircuitEngine):
-    """An engine that is told by its ``Shifts``."""
+    """An engine that is defined by its ``Shifts``."""
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
-        """What is evaluated for a circuit, and where."""
+        """Returns the program that is evaluated for a circuit, and the shifts of its parameters."""
         raise NotImplementedError
 
     def passes(self, model: Built) -> float:
-        """Two for each shift, and one."""
+        """Two per parameter, and one for the loss."""
         return 1.0 + 2.0 * model.parameters
 
     def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
-        """Makes ready for a circuit."""
+        """Prepares the Differentiator of a circuit."""
         from orchestrator.engines.measured.loss import MeasuredLoss
         from orchestrator.engines.measured.meter import Meter
         from orchestrator.engines.measured.shifts import ShiftDifferentiator

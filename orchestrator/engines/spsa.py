@@ -22,15 +22,16 @@ from orchestrator.streams import Purpose
 
 
 class Spsa(CircuitEngine):
-    """Two evaluations for each of some random directions, however many parameters, and one for the loss.
+    """Two evaluations per random direction, whatever the number of parameters, and one for the loss.
 
     Along a direction Δ of random signs, ∂l ≈ (l(θ + cΔ) - l(θ - cΔ)) / 2c · Δ (Spall 1992), averaged over
-    directions. A trial draws new ones in every step, the same for all samples of the mini-batch. Its mean is
-    the gradient up to terms of order c²; its spread over directions is no noise of shots.
+    directions. A trial draws new directions in every step, the same for all samples of the mini-batch. The
+    mean of this estimate is the gradient up to terms of order c². Its spread over directions is not counted
+    as noise of shots.
 
     Attributes:
         step: c, radians.
-        directions: how many are averaged.
+        directions: number of directions that are averaged.
     """
 
     engine: Literal["spsa"]
@@ -46,20 +47,20 @@ class Spsa(CircuitEngine):
 
     @property
     def settings(self) -> int:
-        """At how many points a model is evaluated."""
+        """Number of settings of the parameters at which a model is evaluated."""
         return 1 + 2 * self.directions
 
     @property
     def randomised(self) -> bool:
-        """By its directions: with P parameters, E|ĝ|² is |∇L|² (1 + (P - 1)/directions)."""
+        """True: directions are random. With P parameters, E|ĝ|² is |∇L|² (1 + (P - 1)/directions)."""
         return True
 
     def passes(self, model: Built) -> float:  # noqa: ARG002
-        """One for each setting."""
+        """One per setting."""
         return float(self.settings)
 
     def prepare_circuit(self, program: Program, loss: str, classes: int) -> Differentiator:
-        """Makes ready for a circuit."""
+        """Prepares the Differentiator of a circuit."""
         meter = Meter.of(self.backend, program, self.settings)
         live = self.live_parameters(program)
         measured_loss = MeasuredLoss(loss, program.head, classes)
@@ -72,7 +73,7 @@ class Spsa(CircuitEngine):
         return working_bytes(program, self.backend, 1, rows, samples)
 
     def prepare_layers(self, model: Layered, loss: str, classes: int) -> Differentiator:
-        """Makes ready for layers with circuits among them, which are evaluated as one whole."""
+        """Prepares the Differentiator of a layered model, which is evaluated as a whole."""
         from orchestrator.engines.measured.forward import forward_meter
 
         meter, live = forward_meter(model, self.backend), self.live_parameters(model)
@@ -80,7 +81,7 @@ class Spsa(CircuitEngine):
         return SpsaDifferentiator(meter, measured_loss, live, self.step, self.directions)
 
     def layers_bytes(self, model: Layered, rows: int, samples: int) -> int:
-        """Working memory of one gradient of such layers, in bytes."""
+        """Working memory of one gradient of a layered model, in bytes."""
         from orchestrator.engines.measured.forward import working_bytes
 
         return working_bytes(model, self.backend, 1, rows, samples)
@@ -88,11 +89,11 @@ class Spsa(CircuitEngine):
 
 @dataclass(frozen=True, eq=False)
 class SpsaDifferentiator:
-    """The Differentiator of one circuit and loss.
+    """The Differentiator of one model and loss.
 
     Attributes:
-        live: the parameters that the observable can feel; the others stay.
-        step: c.
+        live: indices of the live parameters; the others are not perturbed.
+        step: c, radians.
     """
 
     meter: Measurer
@@ -125,7 +126,7 @@ class SpsaDifferentiator:
         return loss_sum(parameters, shard, self.loss, self.meter)
 
     def _variance(self, noise: list[Array], divisor: float, shape: tuple[int, ...]) -> Array | None:
-        """Of the derivatives, [P, R, B], from those of the differences [R, B]; None when exact."""
+        """Variance of the derivatives [P, R, B], from that of each difference [R, B]; None when exact."""
         if not noise:
             return None
         variance = np.zeros(shape)
@@ -133,12 +134,12 @@ class SpsaDifferentiator:
         return variance
 
     def _direction(self, parameters: Array, shard: Shard, index: int) -> Array:
-        """Signs [R, P], 0 where nothing moves."""
+        """Random signs [R, P]; 0 for dead parameters."""
         bits = shard.streams.bits(Purpose.DIRECTIONS, len(self.live), index)
         direction = np.zeros_like(parameters)
         direction[:, self.live] = np.where(bits >> np.uint64(63), 1.0, -1.0)
         return direction
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Expectation values [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
+        """Predictions [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
         return self.meter.expectation(parameters, inputs, axes)

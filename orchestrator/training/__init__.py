@@ -1,1 +1,1 @@
-"""The loop of one pack, wherever it runs: batches, gradients, updates, rows."""
+"""The training loop of one pack, on any worker: mini-batches, gradients, updates, rows."""

@@ -1,4 +1,4 @@
-"""The one call that a worker answers: take this pack further."""
+"""The call that a worker runs: advance a pack by some steps."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _CHUNK_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """When a worker hands back what it has: after so many steps (None: any number) or seconds."""
+    """Largest number of steps (None: any number) and seconds before a worker returns a chunk."""
 
     steps: int | None
     seconds: float
 
 
-@np.errstate(all="ignore")  # what is not finite ends its trial, which is what says so
+@np.errstate(all="ignore")  # a value that is not finite ends its trial as diverged
 def advance(team: Team, pack: Pack, limits: Limits) -> Chunk:
-    """Takes a pack further by at least one step, as far as the limits allow.
+    """Advances a pack by at least one step, as far as the limits allow.
 
-    An error is raised only where it comes in the first step. Later, the steps before it are done anew
-    and handed back, so where a trial fails does not depend on the size of chunks.
+    An error is raised only if it occurs in the first step. If it occurs later, the steps before it are
+    computed again and returned. So the step at which a trial fails does not depend on the size of chunks.
 
     Raises:
         CertificateError: the engine fails its independent check.
-        WorkerLost: a helper died; the pack is as it was.
-        Exception: whatever computing the first step raised.
+        WorkerLost: a worker lent to this one died; the pack is unchanged.
+        Exception: computing the first step failed.
     """
     loop = (Probe if pack.template.mode == "probe" else Training)(team, pack)
     done = 0

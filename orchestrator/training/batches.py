@@ -1,4 +1,4 @@
-"""Which rows of the data each trial sees in each step, and the samples that they become."""
+"""Mini-batches: the rows of the data for each trial and step, and the samples made from them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from orchestrator.trial.trial import Batch
 
 
 class Batches:
-    """Mini-batches from permutations: each epoch shuffles anew, its remainder is dropped.
+    """Mini-batches from permutations: each epoch is shuffled anew, and its remainder is dropped.
 
     Args:
-        samples: what rows become.
+        samples: makes samples from rows.
         seeds: [R] seeds of the trials.
     """
 
@@ -32,7 +32,7 @@ class Batches:
         return Streams(self._seeds, epoch).permutations(Purpose.BATCHES, len(self._data.inputs))
 
     def indices(self, steps: range) -> NDArray[np.int64]:
-        """Rows of the training part, int64 [R, steps, B]."""
+        """Indices of the mini-batches' rows in the training part, int64 [R, steps, B]."""
         chosen = [self._step_rows(step) for step in steps]
         return np.stack(chosen, axis=1)
 
@@ -42,13 +42,13 @@ class Batches:
         return self._permutations(epoch)[:, slot * size : (slot + 1) * size]
 
     def shards(self, steps: range, axes: int) -> list[Shard]:
-        """The mini-batches of ``steps``, one row for each trial and step, trials outermost.
+        """Returns the shards of the mini-batches of ``steps``: a row per trial and step, trials outermost.
 
         ``axes`` is the number of rotation axes drawn for each row.
         """
         inputs, targets, weights = self._samples.gather(self._mini_batches(steps))
         total = weights.sum(-1, keepdims=True)
-        weights = weights / np.where(total > 0.0, total, 1.0)  # all zero: a step without a gradient
+        weights = weights / np.where(total > 0.0, total, 1.0)  # if all are zero, the gradient is zero
         drawn, streams = draw_axes(self._seeds, steps, axes), row_streams(self._seeds, steps)
         cuts = [weights.shape[1] * k // self._batch.shards for k in range(self._batch.shards + 1)]
         return [
@@ -65,12 +65,12 @@ class Batches:
 
     def _mini_batches(self, steps: range) -> MiniBatch:
         chosen, data = self.indices(steps).reshape(-1, self._batch.size), self._data
-        parts = (data.inputs, data.targets, data.weights)
-        return MiniBatch(*(part.take(chosen, axis=0) for part in parts))  # many times as fast as [chosen]
+        arrays = (data.inputs, data.targets, data.weights)
+        return MiniBatch(*(array.take(chosen, axis=0) for array in arrays))  # many times faster than [chosen]
 
 
 def draw_axes(seeds: NDArray[np.uint64], steps: range, count: int) -> NDArray[np.int8]:
-    """Axes of rotations, 0 … 2, int8 [R·steps, count], one row for each trial and step."""
+    """Draws axes of rotations, 0 … 2, int8 [R·steps, count]: a row per trial and step, trials outermost."""
     if not count:
         return np.zeros((len(seeds) * len(steps), 0), np.int8)
     words = row_streams(seeds, steps).bits(Purpose.AXES, count)
@@ -78,5 +78,5 @@ def draw_axes(seeds: NDArray[np.uint64], steps: range, count: int) -> NDArray[np
 
 
 def row_streams(seeds: NDArray[np.uint64], steps: range) -> Streams:
-    """The streams of each (trial, step), trials outermost."""
+    """The random streams of each (trial, step), trials outermost."""
     return Streams(np.repeat(seeds, len(steps)), np.tile(np.asarray(steps), len(seeds)))

@@ -21,13 +21,14 @@ from orchestrator.training.state import Totals
 def trial_rows(
     pack: Pack, status: str, totals: Totals, scores: Scores, certificate: float | None
 ) -> ColumnArrays:
-    """The columns of ``trials`` that the training loop knows, for the R trials of a pack.
+    """Returns the columns of ``trials`` that the training loop fills, for the R trials of a pack.
 
     Args:
-        status: of all of them.
+        pack: the trials.
+        status: of all R trials.
         totals: [R] each.
         scores: on the test part, [R] each.
-        certificate: of their structure; None where none was due.
+        certificate: of the trials' structure; None if none was due.
     """
     count, facts = len(pack.trials), pack.pinned.facts
     return {
@@ -47,7 +48,7 @@ def trial_rows(
 
 
 def _configurations(pack: Pack) -> list[str]:
-    """Each trial as JSON with sorted keys; what the trials share is written only once."""
+    """Each trial as JSON with sorted keys; values that the trials share are serialised once."""
     shared = {name: _text(value) for name, value in pack.template.model_dump(mode="json").items()}
     chains = {trial.updates for trial in pack.trials}
     updates = {chain: _text([update.model_dump(mode="json") for update in chain]) for chain in chains}
@@ -66,14 +67,14 @@ def _joined(members: Mapping[str, str]) -> str:
 
 
 def ended_rows(pack: Pack, status: str) -> ColumnArrays:
-    """The rows of all trials of a pack that do not go on: what they did before is counted."""
+    """Returns the rows of a pack whose trials all end with ``status``, with their totals so far."""
     count = len(pack.trials)
     totals = Totals.start(count, np.nan) if pack.vectors is None else Totals.restore(pack.vectors)
     return trial_rows(pack, status, totals, untested(count), None)
 
 
 def parameter_rows(model: Built, ids: NDArray[np.str_], parameters: Array) -> ColumnArrays:
-    """The table ``parameters`` of R trials with ``parameters`` [R, P]."""
+    """Returns the rows of table ``parameters`` for R trials with ``parameters`` [R, P]."""
     groups = [group.name for group in model.groups for _ in range(group.start, group.stop)]
     return {
         "trial": np.repeat(ids, model.parameters),

@@ -1,4 +1,4 @@
-"""Scores on the test part, as the model has them."""
+"""Scores of a model on the test part."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from orchestrator.models.scores import Scores
 from orchestrator.trial.problem import Problem
 
 _SAMPLES = 256
-"""Predicted at a time: a large test part would not fit into memory once for every trial."""
+"""Number of samples per call: a copy of a large test part for every trial would not fit into memory."""
 
 
 def untested(rows: int) -> Scores:
-    """The scores where no test was due."""
+    """Returns NaN scores of R = ``rows`` trials, for steps without a test."""
     undefined = np.full(rows, np.nan)
     return undefined, undefined
 
 
 def evaluate(problem: Problem, parameters: Array, axes: NDArray[np.int8]) -> Scores:
-    """The scores of ``parameters`` [R, P] on the test part; ``axes`` is [R, A]."""
+    """Returns the scores of ``parameters`` [R, P] on the test part; ``axes`` is [R, A]."""
     if not len(problem.data.test_inputs):
         return untested(len(parameters))
     with np.errstate(all="ignore"):
@@ -37,5 +37,5 @@ def _predict(problem: Problem, parameters: Array, axes: NDArray[np.int8], sample
 
 
 def _per_row(rows: int, values: Array) -> Array:
-    """``values`` once for every row, contiguous."""
+    """Repeats ``values`` for every row, contiguous."""
     return np.ascontiguousarray(np.broadcast_to(values, (rows, *values.shape)))

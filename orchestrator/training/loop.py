@@ -1,4 +1,4 @@
-"""What training and probing share: the pack's place, its gradients, its rows."""
+"""The base class of training and probing: a pack's state, its gradients, its rows."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ Sum = TypeVar("Sum", bound=Summed)
 
 
 class Team(Protocol):
-    """The workers that a running task may use: its own, and those lent to it."""
+    """The workers that a running task may use: its own, and workers lent to it."""
 
     @property
     def size(self) -> int:
-        """Number of workers, the task's own included."""
+        """Number of workers, including the task's own."""
 
     def map(self, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> list[Any]:
-        """``[function(shared, item) for item in items]``, spread over the workers.
+        """Returns ``[function(shared, item) for item in items]``, computed by all workers.
 
-        ``shared`` travels once to each worker. What ``function`` raises, ``map`` raises.
+        ``shared`` is sent once to each worker.
 
         Raises:
             WorkerLost: a worker died.
+            Exception: ``function`` raised it.
         """
 
 
@@ -50,12 +51,12 @@ class Chunk:
     """Some steps of a pack.
 
     Attributes:
-        rows: by table: ``steps``, ``gradients``, and for trials that ended ``trials``, ``parameters``.
-        pack: the trials that go on, with their state; None when all have ended.
-        steps: trial-steps done.
+        rows: by table: ``steps``, ``gradients``, and for ended trials ``trials``, ``parameters``.
+        pack: the trials that have not ended, with their state; None if all have ended.
+        steps: number of steps done, summed over trials.
         seconds: wall time of the call that returned the chunk.
-        shard_seconds: what computing one shard cost on average.
-        loss: mean finite loss of the last step; NaN if there is none.
+        shard_seconds: mean time to compute one shard.
+        loss: mean of the finite losses of the last step; NaN if there are none.
     """
 
     rows: RowArrays
@@ -66,11 +67,11 @@ class Chunk:
     loss: float
 
 
-@np.errstate(all="ignore")  # what is not finite ends its trial; `advance` sees to that
+@np.errstate(all="ignore")  # a value that is not finite ends its trial; see `Loop.end_finished`
 def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[GradientSum, float]:
-    """Gradient of one shard at ``shared`` = (structure, parameters [R, P]), and the seconds it took.
+    """Returns the gradient of one shard at ``shared`` = (structure, parameters [R, P]), and the seconds.
 
-    The metric goes with it if an update of the structure needs one.
+    It includes the metric if an update of the structure needs one.
     """
     pinned, parameters = shared
     ready = made_ready(pinned)
@@ -83,13 +84,13 @@ def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[Gradient
 
 
 class Loop(ABC):
-    """A pack on its way through some of its steps.
+    """Advances a pack by some steps.
 
     Attributes:
-        pack: the trials that have not ended, and the step they stand at.
-        state: theirs; what ``pack.vectors`` holds is out of date.
-        ids: [R] theirs.
-        seeds: uint64 [R] theirs.
+        pack: the trials that have not ended, and their step; its ``vectors`` are out of date.
+        state: of the trials.
+        ids: [R] of the trials.
+        seeds: uint64 [R] of the trials.
     """
 
     state: PackState
@@ -114,9 +115,12 @@ class Loop(ABC):
 
     @abstractmethod
     def run_steps(self, most: int | None) -> None:
-        """One call of the engine: at least one step of every trial, at most ``most`` of the chunk.
+        """Runs one call of the engine: at least one step of every trial.
 
-        If it raises, the steps before it must be done anew.
+        If it raises, the chunk is invalid: its earlier steps must be computed again.
+
+        Args:
+            most: largest number of steps in the chunk, earlier calls included; None for any number.
         """
 
     @abstractmethod
@@ -125,32 +129,34 @@ class Loop(ABC):
 
     @property
     def left(self) -> int:
-        """Steps still to be done; 0 when no trial goes on."""
+        """Number of steps to go; 0 if all trials have ended."""
         return self.template.steps - self.pack.step if self.pack.trials else 0
 
     @property
     def done(self) -> int:
-        """Steps done in this chunk."""
+        """Number of steps done in this chunk."""
         return self.pack.step - self.first_step
 
     def chunk(self) -> Chunk:
-        """What has been done."""
+        """Returns the steps done so far."""
         rows = join_rows([self.recorder.rows(), *self._ended_rows])
         rest = replace(self.pack, vectors=self.state.flatten(self.chain)) if self.left else None
         seconds = time.perf_counter() - self._started
         return Chunk(rows, rest, self._steps, seconds, self._compute / max(1, self._shards), self._loss)
 
     def gradient(self, parameters: Array, shards: list[Shard]) -> tuple[GradientSum, Seconds]:
-        """The gradient of the mini-batch, and what it took."""
+        """Returns the gradient of the mini-batch, and the time it took."""
         return self.sum_shards(shard_gradient, (self.pack.pinned, parameters), shards)
 
     def sum_shards(
         self, function: Callable[[Any, Shard], tuple[Sum, float]], shared: Any, shards: list[Shard]
     ) -> tuple[Sum, Seconds]:
-        """What ``function`` gives for each shard, summed in shard order, and what that took.
+        """Returns the sum of ``function`` over the shards, in shard order, and the time it took.
 
         Args:
-            function: of ``shared`` and a shard; returns its part of the sum, and seconds.
+            function: of ``shared`` and a shard; returns the shard's summand, and the seconds it took.
+            shared: sent once to each worker.
+            shards: of the mini-batch.
         """
         started = time.perf_counter()
         parts = self.team.map(function, shared, shards)
@@ -159,12 +165,12 @@ class Loop(ABC):
         self._shards += len(parts)
         wait = max(0.0, time.perf_counter() - started - compute / self.team.size)
         total = reduce(add, (total for total, _ in parts))
-        if not self.problem.model.samples.independent:  # moments are what variances over samples follow from
+        if not self.problem.model.samples.independent:  # variances over samples are computed from moments
             total = replace(total, moments=None)
         return total, Seconds(compute, wait)
 
     def count_steps(self, total: GradientSum, ran: NDArray[np.bool_], seconds: Seconds) -> None:
-        """Books k steps of R trials, of which ``ran`` [R, k] count."""
+        """Adds k steps of R trials to their totals; ``ran`` [R, k] is true for steps that count."""
         trials, steps = ran.shape
         totals = self.state.totals.after(total, ran, seconds.compute / trials, seconds.wait / trials)
         self.state = replace(self.state, totals=totals)
@@ -174,23 +180,23 @@ class Loop(ABC):
         self._loss = float(finite.mean()) if len(finite) else float("nan")
 
     def end_finished(self, finite: NDArray[np.bool_]) -> None:
-        """Ends the trials whose numbers are not ``finite`` [R]; the others too, if no step is left."""
+        """Ends the trials that are not ``finite`` [R] as diverged, and all others after the last step."""
         if not finite.all():
             self._end_some(~finite, "diverged")
         if self.pack.trials and not self.left:
             self.complete()
 
     def _end_some(self, leaving: NDArray[np.bool_], status: str) -> None:
-        """Ends some of the trials and goes on with the others."""
-        gone, stay = np.flatnonzero(leaving), np.flatnonzero(~leaving)
-        totals = self.state.totals.take(gone)
-        self._add_trial_rows(self.pack.take(gone.tolist()), status, totals, untested(len(gone)))
-        self.pack = self.pack.take(stay.tolist())
-        self.state, self.chain = self.state.take(stay), self.chain.take(stay)
+        """Ends the trials in ``leaving`` [R] and keeps the others."""
+        ended, kept = np.flatnonzero(leaving), np.flatnonzero(~leaving)
+        totals = self.state.totals.take(ended)
+        self._add_trial_rows(self.pack.take(ended.tolist()), status, totals, untested(len(ended)))
+        self.pack = self.pack.take(kept.tolist())
+        self.state, self.chain = self.state.take(kept), self.chain.take(kept)
         self._set_trials()
 
     def end_all(self, scores: Scores) -> None:
-        """Writes the rows of the trials, which are done."""
+        """Adds the rows of all trials, with status done."""
         self._add_trial_rows(self.pack, "done", self.state.totals, scores)
 
     def _add_trial_rows(self, pack: Pack, status: str, totals: Totals, scores: Scores) -> None:
@@ -202,5 +208,5 @@ class Loop(ABC):
 
 
 def all_finite(total: GradientSum) -> NDArray[np.bool_]:
-    """[R] whether the loss and every component of the gradient are finite."""
+    """[R] true if the loss and every component of the gradient are finite."""
     return np.isfinite(total.loss) & np.isfinite(total.gradient).all(-1)

@@ -1,4 +1,4 @@
-"""The losses of a step's mini-batch at the points that an update asks for."""
+"""The losses of a step's mini-batch at points that an update requests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchestrator.training.recorder import Seconds
 from orchestrator.trial.pinned import Pinned, made_ready
 
 
-@np.errstate(all="ignore")  # as for gradients
+@np.errstate(all="ignore")  # as in `shard_gradient`
 def shard_losses(shared: tuple[Pinned, Array, int], shard: Shard) -> tuple[LossSum, float]:
-    """Losses of one shard at ``shared`` = (structure, points [R, S, P], first), and the seconds they took.
+    """Returns the losses of one shard at ``shared`` = (structure, points [R, S, P], first), and the seconds.
 
-    The first point is the ``first``-th that is asked for in the step, counted from 1: it tells apart the
-    shots.
+    ``first`` numbers the first point among those requested in the step, from 1. It separates the points'
+    streams of shots.
     """
     pinned, points, first = shared
     differentiator = made_ready(pinned).differentiator
@@ -32,16 +32,17 @@ def shard_losses(shared: tuple[Pinned, Array, int], shard: Shard) -> tuple[LossS
         )
         for s in range(points.shape[1])
     ]
-    total = LossSum(np.stack([one.loss for one in sums], axis=1), reduce(add, (one.cost for one in sums)))
+    losses, cost = [point.loss for point in sums], reduce(add, (point.cost for point in sums))
+    total = LossSum(np.stack(losses, axis=1), cost)
     return total, time.perf_counter() - started
 
 
 class StepLosses:
-    """What ``updates.given.Given`` has as ``losses`` in one step of a pack.
+    """Computes the ``losses`` of ``updates.given.Given`` in one step of a pack.
 
     Attributes:
-        total: of the step, with the cost of all that was asked for.
-        seconds: of the step, likewise.
+        total: sums of the step, with the cost of all requested losses.
+        seconds: of the step, requested losses included.
     """
 
     def __init__(self, loop: Loop, shards: list[Shard], total: GradientSum, seconds: Seconds) -> None:
@@ -49,7 +50,7 @@ class StepLosses:
         self._loop, self._shards, self._first = loop, shards, 1
 
     def __call__(self, points: Array) -> Array:
-        """The losses [R, S] at points [R, S, P], summed over the shards in their order."""
+        """Returns the losses [R, S] at points [R, S, P], summed in shard order."""
         shared = (self._loop.pack.pinned, points, self._first)
         found, seconds = self._loop.sum_shards(shard_losses, shared, self._shards)
         self._first += points.shape[1]

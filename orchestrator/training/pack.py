@@ -1,4 +1,4 @@
-"""Trials of one structure advanced together, and where they stand."""
+"""A pack: trials of one structure that are advanced together, with their state."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Pack:
     """R trials of one structure, all at the same step.
 
     Attributes:
-        trials: R configurations; they differ in seed and the numbers of their updates only.
+        trials: R configurations; they differ only in their seeds and the numbers of their updates.
         ids: R ids.
-        pinned: their structure, as it was planned.
-        step: steps done so far.
-        vectors: [R, W] what each trial needs to go on (see ``training.state``); None before step 0.
+        pinned: the trials' structure, as planned.
+        step: number of steps done.
+        vectors: [R, W] state of each trial (see ``training.state``); None before step 0.
     """
 
     trials: tuple[Trial, ...]
@@ -30,16 +30,16 @@ class Pack:
 
     @property
     def template(self) -> Trial:
-        """A trial of this structure; its seed and numbers are those of the first."""
+        """The first trial; all trials agree with it but for seed and numbers of updates."""
         return self.trials[0]
 
     @property
     def steps_left(self) -> int:
-        """Steps that its trials have before them, together."""
+        """Number of steps to go, summed over trials."""
         return len(self.trials) * (self.template.steps - self.step)
 
     def take(self, rows: Sequence[int]) -> Pack:
-        """The pack of some of the trials."""
+        """Returns a pack of some of the trials."""
         return replace(
             self,
             trials=tuple(self.trials[row] for row in rows),
@@ -48,6 +48,6 @@ class Pack:
         )
 
     def halves(self) -> tuple[Pack, Pack]:
-        """Two packs that share the trials between them; there are at least two."""
+        """Splits a pack of at least two trials into two packs."""
         middle = len(self.trials) // 2
         return self.take(range(middle)), self.take(range(middle, len(self.trials)))

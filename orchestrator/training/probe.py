@@ -1,4 +1,4 @@
-"""Probing: steps that are independent by nature. Each draws fresh parameters; many go in one call."""
+"""Probing: independent steps, each at fresh random parameters, many in one call of the engine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from orchestrator.trial.problem import shard_bytes
 _CALL_BYTES = 128 << 20
 _FIRST_ROWS = 64
 _CALL_SECONDS = 0.2
-"""A call that takes longer gains nothing from more rows."""
+"""Calls get more rows until one takes this long; longer calls are no more efficient."""
 
 
 class Probe(Loop):
-    """Gradients at random parameters; nothing is updated."""
+    """Computes gradients at random parameters, without updates."""
 
     def __init__(self, team: Team, pack: Pack) -> None:
         super().__init__(team, pack)
@@ -35,13 +35,13 @@ class Probe(Loop):
         self._steps_per_call = min(self._most_steps(), max(1, _FIRST_ROWS // len(self.ids)))
 
     def _most_steps(self) -> int:
-        """Steps that fit into the memory of one call."""
+        """Number of steps that fit into the memory of one call."""
         trials = len(self.ids)
         recorded_bytes = 10 * 8 * self.problem.model.parameters * trials
         return max(1, _CALL_BYTES // (shard_bytes(self.template, self.problem, trials) + recorded_bytes))
 
     def run_steps(self, most: int | None) -> None:
-        """As many steps as are worth one call."""
+        """Runs as many steps in one call as is efficient."""
         started = time.perf_counter()
         count = min(
             self._steps_per_call, self.left, self._steps_per_call if most is None else most - self.done
@@ -81,7 +81,7 @@ class Probe(Loop):
         self.recorder.add(rows.take(ran.ravel() & (regular | ~finite.ravel())))
 
     def complete(self) -> None:
-        """There are no trained parameters to be tested."""
+        """Ends all trials; a probe has no trained parameters to test."""
         self.end_all(untested(len(self.ids)))
 
 

@@ -1,4 +1,4 @@
-"""Rows of the trace: recorded steps are gathered and turned into statistics many at a time."""
+"""Rows of the trace: statistics are computed for many recorded steps together."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from orchestrator.trial.trial import Record
 ColumnArrays = dict[str, NDArray[Any]]
 RowArrays = dict[str, ColumnArrays]
 _GATHER_BYTES = 4 << 20
-"""Recorded steps are turned into statistics when they take this much memory, and are still in the cache."""
+"""Statistics are computed when pending steps take this much memory, while these are still in the cache."""
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """What a call took: computing, and waiting for it beyond that."""
+    """Time that a call took: computing, and waiting in addition."""
 
     compute: float
     wait: float
@@ -36,7 +36,7 @@ class Seconds:
 def step_columns(
     total: GradientSum, finite: NDArray[np.bool_], scores: Scores, learning_rate: Array, seconds: Seconds
 ) -> ColumnArrays:
-    """The columns of ``steps`` that need no statistics."""
+    """Returns the columns of ``steps`` that need no statistics."""
     rows, cost, noise = len(total.loss), total.cost, total.noise
     return {
         "loss": total.loss,
@@ -56,7 +56,7 @@ def step_columns(
 def recorded(
     total: GradientSum, clipped: Array | None, update: Array | None, parameters: Array, previous: Array | None
 ) -> Recorded:
-    """What the statistics are computed from."""
+    """Returns the arrays from which statistics are computed."""
     moments, noise, signals = total.moments, total.noise, total.signals
     return Recorded(
         gradient=total.gradient,
@@ -81,7 +81,7 @@ class StepRows:
         trial: [N] ids.
         step: [N]
         columns: [N] each, the columns of ``steps`` that need no statistics.
-        recorded: what the statistics are computed from.
+        recorded: arrays from which statistics are computed.
     """
 
     trial: NDArray[np.str_]
@@ -90,14 +90,14 @@ class StepRows:
     recorded: Recorded
 
     def take(self, keep: NDArray[np.bool_]) -> StepRows:
-        """Some of the rows."""
+        """Returns some of the rows; ``keep`` is [N]."""
         columns = {name: values[keep] for name, values in self.columns.items()}
         kept = {name: _take_rows(value, keep) for name, value in vars(self.recorded).items()}
         return StepRows(self.trial[keep], self.step[keep], columns, Recorded(**kept))
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays."""
+        """Memory of the arrays in ``recorded``."""
         return sum(value.nbytes for value in vars(self.recorded).values() if isinstance(value, np.ndarray))
 
 
@@ -106,10 +106,10 @@ def _take_rows(value: Any, keep: NDArray[np.bool_]) -> Any:
 
 
 class Recorder:
-    """Collects what one chunk of a pack leaves in the tables ``steps`` and ``gradients``.
+    """Collects the rows of tables ``steps`` and ``gradients`` for one chunk of a pack.
 
     Attributes:
-        bytes: size of the finished rows.
+        bytes: size of the finished rows, without pending ones.
     """
 
     def __init__(self, problem: Problem, record: Record) -> None:
@@ -123,14 +123,14 @@ class Recorder:
         self.bytes = 0
 
     def add(self, rows: StepRows) -> None:
-        """Records rows; all of one recorder come from one structure."""
+        """Adds rows; all rows of a recorder belong to one structure."""
         self._pending.append(rows)
         self._pending_bytes += rows.nbytes
         if self._pending_bytes > _GATHER_BYTES:
             self._flush()
 
     def rows(self) -> RowArrays:
-        """Everything recorded so far, by table."""
+        """Returns all rows recorded so far, by table."""
         self._flush()
         return join_rows(self._finished)
 
@@ -179,11 +179,11 @@ def _concatenate(values: list[Any]) -> Any:
 
 
 def join_columns(parts: list[ColumnArrays]) -> ColumnArrays:
-    """Tables of equal columns, one below the other."""
+    """Concatenates tables with equal columns."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def join_rows(parts: list[RowArrays]) -> RowArrays:
-    """Rows of several tables, one below the other; a table may be missing in some parts."""
+    """Concatenates rows, table by table; a table may be missing in some parts."""
     names: Mapping[str, None] = dict.fromkeys(name for part in parts for name in part)
     return {name: join_columns([part[name] for part in parts if name in part]) for name in names}

@@ -1,4 +1,4 @@
-"""What a trial needs to go on after its last step, as one vector of numbers."""
+"""The state of a trial after a step, as one vector of numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Totals:
     """Running totals of R trials, each float64 [R].
 
     Attributes:
-        steps: steps that ran.
+        steps: number of steps that ran.
         started_at: seconds since 1970; NaN if unknown.
     """
 
@@ -34,21 +34,21 @@ class Totals:
 
     @classmethod
     def start(cls, rows: int, now: float) -> Self:
-        """Before the first step."""
+        """Returns totals before the first step, at ``now`` seconds since 1970."""
         zeros, undefined = np.zeros(rows), np.full(rows, np.nan)
         return cls(zeros, undefined, undefined, zeros, zeros, zeros, zeros, zeros, np.full(rows, now))
 
     @classmethod
     def restore(cls, vectors: Array) -> Self:
-        """The totals at the end of what ``PackState.flatten`` made."""
+        """Returns the totals in vectors from ``PackState.flatten``."""
         return cls(*np.ascontiguousarray(vectors[:, -len(fields(cls)) :].T))
 
     def after(self, total: GradientSum, ran: NDArray[np.bool_], compute: float, wait: float) -> Totals:
-        """After up to k steps of each trial.
+        """Returns the totals after up to k more steps of each trial.
 
         Args:
             total: of R·k rows: k steps of each trial in order, trials outermost.
-            ran: [R, k] true for the steps that count, the first ones of each trial, at least one.
+            ran: [R, k] true for steps that count: the first ones of each trial, at least one.
             compute: seconds that each trial took.
             wait: seconds that each trial waited.
         """
@@ -72,7 +72,7 @@ class Totals:
         )
 
     def take(self, rows: NDArray[np.intp]) -> Totals:
-        """The totals of some rows."""
+        """Returns the totals of some rows."""
         return Totals(*(column[rows] for column in vars(self).values()))
 
 
@@ -82,9 +82,9 @@ class PackState:
 
     Attributes:
         parameters: [R, P]; P = 0 for a probe, which keeps none.
-        previous: [R, P] gradient of the step before, NaN before the first.
-        chain: what the updates remember.
-        totals: what the trials have cost and reached so far.
+        previous: [R, P] gradient of the previous step; NaN before the first step.
+        chain: state of the updates.
+        totals: costs and losses of the trials so far.
     """
 
     parameters: Array
@@ -94,24 +94,24 @@ class PackState:
 
     @classmethod
     def start(cls, parameters: Array, chain: Chain, now: float) -> PackState:
-        """Before the first step, ``now`` seconds after 1970."""
+        """Returns the state before the first step, at ``now`` seconds since 1970."""
         rows, count = parameters.shape
         return cls(parameters, np.full((rows, count), np.nan), chain.init(count), Totals.start(rows, now))
 
     @classmethod
     def restore(cls, vectors: Array, chain: Chain, count: int) -> PackState:
-        """The inverse of ``flatten``, for ``count`` parameters."""
+        """Inverts ``flatten``, for ``count`` parameters."""
         parameters, previous = (np.ascontiguousarray(vectors[:, k * count : (k + 1) * count]) for k in (0, 1))
         remembered = vectors[:, 2 * count : vectors.shape[1] - len(fields(Totals))]
         return cls(parameters, previous, chain.unflatten(remembered, count), Totals.restore(vectors))
 
     def flatten(self, chain: Chain) -> Array:
-        """All of it, float64 [R, W], a row for each trial."""
+        """Returns the whole state, float64 [R, W], a row per trial."""
         totals = np.stack(list(vars(self.totals).values()), axis=1)
         return np.concatenate([self.parameters, self.previous, chain.flatten(self.chain), totals], axis=1)
 
     def take(self, rows: NDArray[np.intp]) -> PackState:
-        """The state of some rows."""
+        """Returns the state of some rows."""
         return PackState(
             self.parameters[rows], self.previous[rows], self.chain.take(rows), self.totals.take(rows)
         )

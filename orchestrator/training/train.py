@@ -1,4 +1,4 @@
-"""Training: steps that follow from one another."""
+"""Training: each step updates the parameters for the next."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestrator.updates.chain import Applied
 
 
 class Training(Loop):
-    """Forward, backward, clip, apply; a trial whose numbers are no longer finite ends."""
+    """Trains a pack: gradient, clips, optimiser. A trial whose loss or gradient is not finite ends."""
 
     def __init__(self, team: Team, pack: Pack) -> None:
         super().__init__(team, pack)
@@ -33,8 +33,8 @@ class Training(Loop):
         else:
             self.state = PackState.restore(pack.vectors, self.chain, model.parameters)
 
-    def run_steps(self, most: int | None) -> None:  # noqa: ARG002 - one step is the least anyone can ask for
-        """One step of every trial."""
+    def run_steps(self, most: int | None) -> None:  # noqa: ARG002 - one step is the least
+        """Runs one step of every trial."""
         step, state = self.pack.step, self.state
         shards = self.batches.shards(range(step, step + 1), self.problem.model.axes)
         total, seconds = self.gradient(state.parameters, shards)
@@ -49,7 +49,7 @@ class Training(Loop):
         self.end_finished(finite)
 
     def _applied(self, losses: StepLosses) -> Applied:
-        """What the updates make of the gradient, and of the losses that they ask for."""
+        """Applies the updates to the gradient; they may request losses."""
         total, state = losses.total, self.state
         return self.chain.apply(
             total.gradient,
@@ -86,7 +86,7 @@ class Training(Loop):
         return evaluate(self.problem, self.state.parameters, axes)
 
     def complete(self) -> None:
-        """Tests the trained parameters, and keeps them if asked to."""
+        """Tests the trained parameters, adds their rows if ``record`` says so, and ends all trials."""
         model, step, parameters = self.problem.model, self.pack.step, self.state.parameters
         axes = draw_axes(self.seeds, range(step, step + 1), model.axes)
         self.end_all(evaluate(self.problem, parameters, axes))

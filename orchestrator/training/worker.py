@@ -1,4 +1,4 @@
-"""What a worker is made ready with before it gets its first pack."""
+"""The preparation of a worker before its first pack."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _MOST_DATASET_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Preparation:
-    """Is called once in every worker.
+    """Prepares a worker; called once in every worker.
 
-    Sets the number of threads, refuses what this process cannot run, and loads what packs will need, so that
-    the time of a pack is spent on the pack.
+    It sets the number of threads, checks that the engines can run here, and loads their libraries and the
+    data sets. So the first pack does not spend its time on this.
 
     Args:
-        threads: of the compiled kernels.
-        checked: engines that need more than a CPU.
-        warmed: engines that are loaded, one of each kind.
-        datasets: what the driver has read already, with their sources.
+        threads: number of threads of the compiled kernels.
+        checked: engines that need a GPU.
+        warmed: engines to load, one of each kind.
+        datasets: data sets that the driver has read, with their sources.
         trust: whose code may be executed.
 
     Raises:
-        InputError: an engine lacks something here.
+        InputError: this process lacks a resource that an engine needs.
     """
 
     threads: int
@@ -46,7 +46,7 @@ class Preparation:
 
     @classmethod
     def of(cls, plan: Plan, threads: int) -> Preparation:
-        """For the workers of a plan; they trust what this process does."""
+        """Returns the preparation for the workers of a plan, with the trust of this process."""
         engines = dict.fromkeys(structure.template.gradient for structure in plan.structures)
         kinds = {type(engine): engine for engine in reversed(engines)}
         checked = tuple(engine for engine in engines if engine.gpus)
@@ -60,19 +60,19 @@ class Preparation:
         for known in self.datasets:
             know(*known)
         for engine in self.warmed:
-            with suppress(OrchestratorError):  # it will be told with the first trial that meets it
+            with suppress(OrchestratorError):  # the first trial that uses the engine reports it
                 engine.warm()
-        gc.freeze()  # else Python walks through all that was loaded in the middle of a pack, for 0.2 s
+        gc.freeze()  # or a collection during a pack scans all that was loaded, for 0.2 s
 
 
 def _datasets(plan: Plan) -> Iterator[tuple[Source, Dataset]]:
-    """The first data sets of a plan, as far as they are small and still there."""
+    """Yields the first data sets of a plan while they are few and small; skips missing files."""
     size = 0
     sources = dict.fromkeys(structure.template.data for structure in plan.structures)
     for source in islice((source for source in sources if isinstance(source, Source)), _MOST_DATASETS):
         try:
             dataset = source.load()
-        except InputError:  # its file is gone: trials that need it will say so
+        except InputError:  # its file is gone: trials that need it report this
             continue
         size += dataset.inputs.nbytes + dataset.test_inputs.nbytes
         if size > _MOST_DATASET_BYTES:

@@ -291,7 +291,7 @@ def test_going_back_twice_gives_the_same_in_any_order() -> None:
     _, tape = stage.forward(parameters, random.normal(size=(2, 3, 2)), np.zeros((2, 0), np.int8))
 
     def moments() -> tuple[Any, Array]:
-        sums = MomentSums.empty(built, 2, clipped=False).of(slot)
+        sums = MomentSums.empty(built, 2, clipped=False).of_stage(slot)
         pull = stage.backward(parameters, tape, cotangent, MomentCollector(weights, None, sums))
         return sums[:4], pull()
 

@@ -1,1 +1,1 @@
-"""Gradients from measured expectation values: what a backend is asked, and what its answers give."""
+"""Gradients from measured expectation values: questions to a backend, and estimates from its answers."""

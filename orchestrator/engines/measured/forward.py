@@ -1,4 +1,4 @@
-"""Predictions of layers with circuits among them, as a ``Meter`` gives expectation values."""
+"""A meter for layered models: predictions at settings of all parameters."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class ForwardMeter:
     """Evaluates a whole layered model, exactly; see ``measured.meter.Measurer``.
 
     Attributes:
-        layers: what predicts.
+        differentiator: gives the predictions.
     """
 
     differentiator: LayeredDifferentiator
 
     @property
     def outputs(self) -> int:
-        """K."""
+        """K, number of predictions per sample."""
         return self.differentiator.model.outputs
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
@@ -37,36 +37,36 @@ class ForwardMeter:
         return self.differentiator.predict(parameters, inputs, axes)
 
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:  # noqa: ARG002
-        """Predictions at S settings [S, R, P] of the parameters."""
+        """Predictions [S, R, B, K] at S settings [S, R, P] of the parameters."""
         settings, rows, width = parameters.shape
         points = parameters.reshape(settings * rows, width)
         inputs, axes = repeat_rows(shard.inputs, settings), repeat_rows(shard.axes, settings)
-        found = self.differentiator.predict(points, inputs, axes).reshape(settings, *shard.weights.shape, -1)
+        value = self.differentiator.predict(points, inputs, axes).reshape(settings, *shard.weights.shape, -1)
         executions = settings * shard.weights.shape[1] * len(self.differentiator.model.circuits)
-        return Measured(found, None, None, Cost.simulated(rows, executions))
+        return Measured(value, None, None, Cost.simulated(rows, executions))
 
     def spans(self, shard: Shard, count: int) -> Iterator[slice]:
-        """``count`` settings cut into calls of bounded size."""
+        """Splits ``count`` settings into calls of bounded size."""
         size = settings_per_call(self.differentiator.model, *shard.weights.shape)
         return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def settings_per_call(model: Layered, rows: int, samples: int) -> int:
-    """Settings that a call has, of R rows of B samples each."""
+    """Number of settings in one call, for R rows of B samples."""
     return max(1, CALL_BYTES // model.working_bytes(rows, samples))
 
 
 def forward_meter(model: Layered, backend: Backend) -> ForwardMeter:
-    """The meter of a model whose circuits are evaluated on ``backend``."""
+    """Returns the meter of a model whose circuits are evaluated on ``backend``."""
     runners = model.runnables(circuit_stages(backend.prepare))
     return ForwardMeter(LayeredDifferentiator(model, runners, "", model.outputs))
 
 
 def working_bytes(model: Layered, backend: Backend, settings: int, rows: int, samples: int) -> int:
-    """Memory of one gradient of R rows of B samples, beside the shard.
+    """Memory of one gradient of R rows of B samples besides the shard, in bytes.
 
     Args:
-        settings: of the parameters, that can go in one call.
+        settings: number of settings that may share a call.
     """
     size = min(settings, settings_per_call(model, rows, samples))
     outputs = model.outputs

@@ -1,4 +1,4 @@
-"""Losses of measured expectation values, and the variance that shots give to them."""
+"""Losses of measured expectation values, and their variance due to shots."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from orchestrator.models import losses
 _CROSS_ENTROPIES = ("binary-cross-entropy", "cross-entropy")
 
 BIASED = (*_CROSS_ENTROPIES, "hinge")
-"""Losses that are neither linear nor quadratic in E: what shots give them has another mean."""
+"""Losses that are neither linear nor quadratic in E: their estimates from shots are biased."""
 
 _STEP = 1e-4
-"""Of central differences of a slope, for its variance; their error of 1e-8 does not matter there."""
+"""Step of the central differences of a slope, for its variance. Their error of 1e-8 is negligible there."""
 
 
 def fewest_shots(loss: str, head: str) -> int:
-    """Shots that a loss and its variance can be estimated from."""
+    """Smallest number of shots from which a loss and its variance can be estimated."""
     return FEWEST_SHOTS if (loss, head) == ("mse", "expectation") else 2
 
 
 @dataclass(frozen=True)
 class LossEstimate:
-    """The loss of samples, its derivatives by the K expectation values, and what shots do to both.
+    """The loss of samples, its derivatives by the K expectation values, and the effect of shots on both.
 
     Attributes:
         value: [R, B] l
-        value_variance: [R, B] its variance; None when exact.
+        value_variance: [R, B] variance of l; None when exact.
         slope: [R, B, K] a_k = dl/dE_k
-        spread: [R, B, K, K] standard deviation that the shots of E_m give to a_k, with its sign, at [k, m];
-            None when exact.
+        spread: [R, B, K, K] signed standard deviation of a_k due to the shots of E_m, at [k, m]; None when
+            exact.
     """
 
     value: Array
@@ -43,7 +43,7 @@ class LossEstimate:
     spread: Array | None
 
     def chain_rule(self, derivative: Array, variance: Array | None) -> tuple[Array, Array | None]:
-        """Σ_k a_k g_k and an unbiased estimate of its variance, g independent of a.
+        """Returns Σ_k a_k g_k and an unbiased estimate of its variance, for g independent of a.
 
         Args:
             derivative: [P, R, B, K] g
@@ -65,9 +65,9 @@ class LossEstimate:
 class MeasuredLoss:
     """A loss on expectation values, exact or from shots.
 
-    mse is estimated without bias, and so is its variance: see ``measured.squared``. Cross-entropies
-    take (k + ½)/(N + 1) for the probability of k among N outcomes: finite, but biased; so is what goes
-    through a softmax. Their variances, and that of hinge, are of first order in that of Ê.
+    The estimates of mse and its variance are unbiased: see ``measured.squared``. Cross-entropies estimate a
+    probability by (k + ½)/(N + 1) for k of N outcomes, which keeps them finite, but biased. Losses of a
+    softmax are biased, too. These variances, and that of hinge, are of first order in the variance of Ê.
     """
 
     name: str
@@ -75,7 +75,7 @@ class MeasuredLoss:
     classes: int
 
     def estimate(self, measured: Measured, targets: Array) -> LossEstimate:
-        """The loss at one setting: ``measured`` [1, R, B, K], ``targets`` [R, B]."""
+        """Estimates the loss at one setting: ``measured`` [1, R, B, K], ``targets`` [R, B]."""
         prediction, outcomes = measured.value[0], measured.outcomes
         if outcomes is None or measured.variance is None:
             loss, slope = self._loss(prediction, targets)

@@ -1,4 +1,4 @@
-"""A gradient in two passes: what its engine asks is noted, measured anywhere, and the answers are handed out.
+"""A gradient in two passes: its questions are noted and measured anywhere, then the answers are replayed.
 
     noting = NotingMeter(meter)
     replace(differentiator, meter=noting).gradient(parameters, shard)
@@ -6,8 +6,8 @@
     answering = AnsweringMeter(meter, iter(answers))
     total = replace(differentiator, meter=answering).gradient(parameters, shard)
 
-``total`` has the bits of ``differentiator.gradient(parameters, shard)``. A differentiator with a ``meter``
-can do it: those of shifts and of random directions, on a circuit or on layers that are evaluated as a whole.
+``total`` has the bits of ``differentiator.gradient(parameters, shard)``. This works for every differentiator
+with a ``meter``: by shifts or random directions, of a circuit or of a layered model evaluated as a whole.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from orchestrator.groups import Array
 
 
 class Question(NamedTuple):
-    """What ``Measurer.measure`` is asked: arrays and numbers.
+    """The arguments of a call of ``Measurer.measure``: arrays and numbers.
 
     Attributes:
         parameters: [S, R, P] or [S, R·B, P] settings of the parameters.
         shard: the samples.
-        first: number of the first setting, among those of the shard.
+        first: number of the first setting among those of the shard.
     """
 
     parameters: Array
@@ -40,40 +40,40 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _MeterProxy:
-    """Stands where a gradient expects a meter; only ``measure`` is another.
+    """Forwards to another meter all methods but ``measure``.
 
     Attributes:
-        meter: the one that it stands in for.
+        meter: the other meter.
     """
 
     meter: Measurer
 
     @property
     def outputs(self) -> int:
-        """K."""
+        """K, number of predictions per sample."""
         return self.meter.outputs
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Exact predictions, as the meter gives them."""
+        """Exact predictions of the meter."""
         return self.meter.expectation(parameters, inputs, axes)
 
     def spans(self, shard: Shard, count: int) -> Iterator[slice]:
-        """``count`` settings cut into questions."""
+        """Splits ``count`` settings into questions."""
         return self.meter.spans(shard, count)
 
 
 @dataclass(frozen=True, eq=False)
 class NotingMeter(_MeterProxy):
-    """Notes what it is asked, and answers 0: what is computed from its answers has no meaning.
+    """Notes questions and answers 0. Results computed from these answers are meaningless.
 
     Attributes:
-        questions: in the order in which they came.
+        questions: in the order of the calls.
     """
 
     questions: list[Question] = field(default_factory=list)
 
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:
-        """Notes a question; the answer is exact and 0, and costs nothing."""
+        """Notes a question; returns an exact answer of 0 that costs nothing."""
         self.questions.append(Question(parameters, shard, first))
         rows, samples = shard.weights.shape
         value = np.zeros((len(parameters), rows, samples, self.outputs))
@@ -82,23 +82,23 @@ class NotingMeter(_MeterProxy):
 
 @dataclass(frozen=True, eq=False)
 class AnsweringMeter(_MeterProxy):
-    """Hands out answers that were measured before.
+    """Replays answers that were measured before.
 
     Attributes:
-        answers: to the questions that a ``NotingMeter`` noted of the same gradient, in their order.
+        answers: to the questions of a ``NotingMeter`` for the same gradient, in their order.
     """
 
     answers: Iterator[Measured]
 
     def measure(self, parameters: Array, shard: Shard, first: int) -> Measured:
-        """The next answer.
+        """Returns the next answer.
 
         Raises:
-            ValueError: there is none, or it has another number of settings, rows or samples.
+            ValueError: no answer is left, or it has another number of settings, rows or samples.
         """
         answer, asked = next(self.answers, None), (len(parameters), *shard.weights.shape)
         if answer is None or answer.value.shape[:3] != asked:
-            found = "no answer is left" if answer is None else f"the answer has {answer.value.shape[:3]}"
-            question = f"setting {first} of shard {shard.number}, and what follows"
-            raise ValueError(f"{question}: asked for are {asked} settings, rows and samples, {found}")
+            reason = "no answer is left" if answer is None else f"the answer has {answer.value.shape[:3]}"
+            question = f"from setting {first} of shard {shard.number}"
+            raise ValueError(f"{question}: the question has {asked} settings, rows and samples; {reason}")
         return answer

@@ -1,4 +1,4 @@
-"""Derivatives of E from values at shifted angles, and the gradient of a loss from them."""
+"""Derivatives of E from its values at shifted angles, and the gradient of a loss from these."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Slopes:
 
     Attributes:
         value: [P, R, B, K] dE/dθ, or an unbiased estimate of it.
-        variance: [P, R, B, K] unbiased estimate of the variance that shots give ``value``; None when exact.
+        variance: [P, R, B, K] unbiased estimate of the variance of ``value``; None when exact.
         cost: of measuring.
     """
 
@@ -34,7 +34,7 @@ class Slopes:
 
     @classmethod
     def zero(cls, count: int, like: Measured) -> Slopes:
-        """By ``count`` parameters, before anything is measured; exact or not as ``like`` is."""
+        """Returns zeros by ``count`` parameters; with a variance if ``like`` has one."""
         rows, samples, outputs = like.value.shape[1:]
         shape = (count, rows, samples, outputs)
         variance = None if like.variance is None else np.zeros(shape)
@@ -43,14 +43,16 @@ class Slopes:
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """dE/dθ_target is the sum of factor · (E(φ_moved + by) - E(φ_moved - by)) over K shifts.
+    """K shifts: dE/dθ is the sum of factor · (E(φ_k + step) - E(φ_k - step)) over the φ_k that depend on θ.
+
+    The evaluated program has parameters φ = scale · θ[source] + offset.
 
     Attributes:
-        program: with parameters θ, behind which ``source`` counts its computed angles; None if they are not
-            shifted by themselves.
-        source, scale, offset: [number of φ] what is evaluated has parameters φ = scale · θ[source] + offset.
-        moved: [K] index into φ.
-        by: radians.
+        program: the program with parameters θ, if its computed angles are shifted; ``source`` counts these
+            from P on. Otherwise None.
+        source, scale, offset: [number of φ]
+        shifted: [K] index k into φ.
+        step: radians.
         factor: [K]
     """
 
@@ -64,57 +66,57 @@ class Shifts:
 
     @property
     def executions(self) -> int:
-        """Settings for a gradient: one that is not shifted, and 2K."""
+        """Number of settings for a gradient: one without a shift, and 2K."""
         return 1 + 2 * len(self.shifted)
 
-    def phi(self, at: Point) -> Array:
-        """φ: a row for each of θ [R, P], or for each of the R·B samples if there are computed angles."""
-        parameters = at.parameters if self.program is None else self.program.expand(at).parameters
+    def phi(self, point: Point) -> Array:
+        """φ [rows, number of φ], with R rows, or R·B rows if there are computed angles."""
+        parameters = point.parameters if self.program is None else self.program.expand(point).parameters
         return self.scale * parameters[:, self.source] + self.offset
 
-    def settings(self, point: Array, span: slice) -> Array:
-        """φ at some of the 2K settings (shift k up, down, shift k + 1 up, …), [S, rows, number of φ]."""
+    def settings(self, phi: Array, span: slice) -> Array:
+        """φ [S, rows, number of φ] at S of the 2K settings (k up, k down, k + 1 up, …)."""
         chosen = np.arange(span.start, span.stop)
-        settings = np.repeat(point[None], len(chosen), axis=0)
-        by = np.where(chosen % 2, -self.step, self.step)
-        settings[np.arange(len(chosen)), :, self.shifted[chosen // 2]] += by[:, None]
+        settings = np.repeat(phi[None], len(chosen), axis=0)
+        steps = np.where(chosen % 2, -self.step, self.step)
+        settings[np.arange(len(chosen)), :, self.shifted[chosen // 2]] += steps[:, None]
         return settings
 
-    def measure(self, at: Point, shard: Shard, meter: Measurer) -> tuple[Measured, Slopes]:
-        """E [1, R, B, K] at setting 0, which is not shifted, and its derivatives by θ."""
-        point, count = self.phi(at), at.parameters.shape[1]
-        here = meter.measure(point[None], shard, 0)
+    def measure(self, point: Point, shard: Shard, meter: Measurer) -> tuple[Measured, Slopes]:
+        """Measures E [1, R, B, K] at setting 0, which has no shift, and the derivatives of E by θ."""
+        phi, count = self.phi(point), point.parameters.shape[1]
+        here = meter.measure(phi[None], shard, 0)
         if self.program is None:
-            return here, self._slopes(point, Slopes.zero(count, here), shard, meter)
+            return here, self._slopes(phi, Slopes.zero(count, here), shard, meter)
         with_angles = Slopes.zero(count + len(self.program.angles), here)
-        return here, _chain_rule(self._slopes(point, with_angles, shard, meter), self.program, at)
+        return here, _chain_rule(self._slopes(phi, with_angles, shard, meter), self.program, point)
 
-    def _slopes(self, point: Array, slopes: Slopes, shard: Shard, meter: Measurer) -> Slopes:
-        """Derivatives by what ``source`` counts, added to ``slopes``."""
+    def _slopes(self, phi: Array, slopes: Slopes, shard: Shard, meter: Measurer) -> Slopes:
+        """Adds the derivatives by θ, and by computed angles, to ``slopes``."""
         cost = slopes.cost
         for span in meter.spans(shard, 2 * len(self.shifted)):
-            found = meter.measure(self.settings(point, span), shard, 1 + span.start)
-            self._add(found, span, slopes)
-            cost = cost + found.cost
+            measured = meter.measure(self.settings(phi, span), shard, 1 + span.start)
+            self._add(measured, span, slopes)
+            cost = cost + measured.cost
         return replace(slopes, cost=cost)
 
-    def _add(self, found: Measured, span: slice, slopes: Slopes) -> None:
-        """Adds what some of the 2K settings give to the slopes."""
+    def _add(self, measured: Measured, span: slice, slopes: Slopes) -> None:
+        """Adds the contributions of some of the 2K settings to ``slopes``."""
         for index, setting in enumerate(range(span.start, span.stop)):
             k, down = divmod(setting, 2)
             target, factor = self.source[self.shifted[k]], self.factor[k]
-            slopes.value[target] += (-factor if down else factor) * found.value[index]
-            if slopes.variance is not None and found.variance is not None:
-                slopes.variance[target] += factor * factor * found.variance[index]
+            slopes.value[target] += (-factor if down else factor) * measured.value[index]
+            if slopes.variance is not None and measured.variance is not None:
+                slopes.variance[target] += factor * factor * measured.variance[index]
 
 
-def _chain_rule(slopes: Slopes, program: Program, at: Point) -> Slopes:
-    """By θ, from derivatives by θ and by computed angles; each has shots of its own."""
-    expanded, everything = program.expand(at), slice(0, slopes.value[0, ..., 0].size)
+def _chain_rule(slopes: Slopes, program: Program, point: Point) -> Slopes:
+    """Derivatives by θ from those by θ and by computed angles, whose shots are independent."""
+    expanded, all_samples = program.expand(point), slice(0, slopes.value[0, ..., 0].size)
 
     def by_theta(array: Array, power: int) -> Array:
         outputs = np.moveaxis(array, -1, 0).reshape(array.shape[-1], len(array), -1)
-        chained = [program.chain(one.T, expanded, everything, power).T for one in outputs]
+        chained = [program.chain(output.T, expanded, all_samples, power).T for output in outputs]
         return np.stack(chained, axis=-1).reshape(-1, *array.shape[1:])
 
     variance = None if slopes.variance is None else by_theta(slopes.variance, 2)
@@ -122,12 +124,16 @@ def _chain_rule(slopes: Slopes, program: Program, at: Point) -> Slopes:
 
 
 def parameter_shift_rule(program: Program, live_gates: NDArray[np.bool_]) -> tuple[Program, Shifts]:
-    """The parameter-shift rule, each trainable rotation by itself; and the program whose parameters they are.
+    """Returns the program whose parameters φ are the angles of trainable rotations, and their shifts.
 
     E has frequency 1 in the angle of one rotation exp(-iφP/2), so dE/dφ = ½ (E(φ + π/2) - E(φ - π/2))
-    (Mitarai et al. 2018, arXiv 1803.00745). Parameters that several rotations share are summed by the
-    chain rule, through computed angles too. A controlled rotation was read into two rotations by half its
-    angle: its four-term rule.
+    (Mitarai et al. 2018, arXiv 1803.00745). Derivatives by a parameter that several rotations share are
+    summed by the chain rule, also through computed angles. A controlled rotation is read as two rotations by
+    half its angle, which gives its four-term rule.
+
+    Args:
+        program: with parameters θ.
+        live_gates: [G] true for gates in the light cone.
     """
     trained = np.flatnonzero(program.gates["parameter"] != NONE)
     rotations, gates = program.gates[trained], program.gates.copy()
@@ -148,7 +154,7 @@ def parameter_shift_rule(program: Program, live_gates: NDArray[np.bool_]) -> tup
 
 
 def central_differences(count: int, live: NDArray[np.int64], step: float) -> Shifts:
-    """Central differences with step ``by`` in some of ``count`` parameters."""
+    """Returns central differences by the live ones of ``count`` parameters, in radians ``step``."""
     return Shifts(
         program=None,
         source=np.arange(count),
@@ -164,8 +170,8 @@ def central_differences(count: int, live: NDArray[np.int64], step: float) -> Shi
 class ShiftDifferentiator:
     """The Differentiator of one model and loss, by shifts.
 
-    The loss's own slope at E comes from a measurement by itself (setting 0), so with shots the product of
-    slope and derivative has no bias from their being correlated.
+    The slope of the loss at E comes from a separate measurement, setting 0. So with shots the slope and the
+    derivatives of E are independent, and their product is unbiased if both are.
     """
 
     shifts: Shifts
@@ -181,22 +187,22 @@ class ShiftDifferentiator:
 
     def loss_at(self, parameters: Array, shard: Shard) -> LossSum:
         """Each row's weighted loss, ``parameters`` float64 [R, P]."""
-        point = self.shifts.phi(Point(parameters, shard.inputs, shard.axes))
-        return loss_sum(point, shard, self.loss, self.meter)
+        phi = self.shifts.phi(Point(parameters, shard.inputs, shard.axes))
+        return loss_sum(phi, shard, self.loss, self.meter)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Predictions [R, B, K] for ``inputs`` [R, B, F], without the noise of shots."""
-        point = self.shifts.phi(Point(parameters, inputs, axes))
-        return self.meter.expectation(point, inputs, axes)
+        phi = self.shifts.phi(Point(parameters, inputs, axes))
+        return self.meter.expectation(phi, inputs, axes)
 
 
 @dataclass(frozen=True, eq=False)
 class ShiftedProgram:
-    """A program made ready for exact derivatives by shifts; see ``backends.base.AdjointEvaluator``.
+    """A program prepared for exact derivatives by shifts; see ``backends.base.AdjointEvaluator``.
 
     Attributes:
         program: with parameters θ.
-        meter: of the program with parameters φ.
+        meter: measures the program with parameters φ.
     """
 
     program: Program
@@ -215,7 +221,7 @@ class ShiftedProgram:
     def parts(
         self, parameters: Array, inputs: Array, axes: NDArray[np.int8], cotangents: Array | None = None
     ) -> Iterator[Part]:
-        """E and Σ_k c_k dE_k/dθ of all samples, in one part."""
+        """Yields E and Σ_k c_k dE_k/dθ of all samples, in one part."""
         zeros = np.zeros(inputs.shape[:2])
         shard = Shard(inputs, zeros, zeros, axes)
         here, slopes = self.shifts.measure(Point(parameters, inputs, axes), shard, self.meter)

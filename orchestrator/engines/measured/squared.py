@@ -1,4 +1,4 @@
-"""The square of a mean from samples, and the variance of that estimate: both without bias."""
+"""Unbiased estimates of the square of a mean, and of the variance of that estimate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from orchestrator.groups import Array
 
 FEWEST_SHOTS = 4
-"""Shots that the variance takes: it is of fourth order in the outcomes."""
+"""Smallest number of shots for the variance, which is of fourth order in the outcomes."""
 
 
 class CentralMoments(NamedTuple):
-    """How the N outcomes z of T independent samples scatter: means over z of (z - z̄)^r.
+    """Central moments of T independent samples of N outcomes z: means over z of (z - z̄)^r.
 
     Attributes:
         second, third, fourth: [..., T] for r = 2, 3, 4.
@@ -23,10 +23,10 @@ class CentralMoments(NamedTuple):
 
 
 def sign_moments(mean: Array, scale: Array) -> CentralMoments:
-    """The moments of samples whose outcomes are ±1 times a number.
+    """Returns the moments of samples whose outcomes are ± a number.
 
     Args:
-        mean: [..., T] of the ±1.
+        mean: [..., T] mean of the signs ±1.
         scale: [..., T] or [T] the number.
     """
     rest = 1.0 - mean * mean
@@ -41,20 +41,24 @@ def sign_moments(mean: Array, scale: Array) -> CentralMoments:
 def square_of_mean(mean: Array, moments: CentralMoments, shots: int) -> tuple[Array, Array]:
     """Estimates μ² and the variance of that estimate, where a sum of T sample means estimates μ.
 
-    Of one sample with sums S_r = Σ z^r, μ² is estimated by L = (S1² - S2)/(N(N-1)), the mean of z_i z_j over
-    all pairs i ≠ j. The mean H of z_i z_j z_k z_l over all different i, j, k, l estimates μ⁴, so L² - H
-    estimates Var L = E L² - μ⁴ (Hoeffding 1948: U-statistics):
+    For one sample with sums S_r = Σ z^r, L = (S1² - S2)/(N(N-1)) estimates μ². It is the mean of z_i z_j over
+    all pairs i ≠ j. Likewise the mean H of z_i z_j z_k z_l over all different i, j, k, l estimates μ⁴:
 
         H = (S1⁴ - 6 S1² S2 + 3 S2² + 8 S1 S3 - 6 S4) / (N(N-1)(N-2)(N-3)).
 
-    The same of z - z̄ is h1 = 0, h2, h3 and h4. For T independent samples the binomial theorem adds these up
-    to h2 = Σh2_t, h3 = Σh3_t, h4 = Σ(h4_t - 3 h2_t²) + 3 h2², and shifts them by m: L = m² + h2 and
-    H = m⁴ + 6 m² h2 + 4 m h3 + h4. Both stay without bias, as in every term each sample has a factor of its
-    own. What is returned for the variance, L² - H, is exactly 0 where no outcome scatters, and may be below 0
-    where some do.
+    So L² - H estimates Var L = E L² - μ⁴ (Hoeffding 1948: U-statistics).
+
+    The same statistics of z - z̄ are h1 = 0, h2, h3 and h4. For T independent samples they add up by the
+    binomial theorem:
+
+        h2 = Σh2_t,  h3 = Σh3_t,  h4 = Σ(h4_t - 3 h2_t²) + 3 h2².
+
+    A shift by m gives L = m² + h2 and H = m⁴ + 6 m² h2 + 4 m h3 + h4. Both stay unbiased, because in every
+    term each sample has a factor of its own. The variance that is returned, L² - H, is exactly 0 where no
+    outcome scatters, and may be negative where some do.
 
     Args:
-        mean: [...] m, the sum of the sample means, less what μ is to be compared with.
+        mean: [...] m, the sum of the sample means minus the value that μ is compared with.
         moments: [..., T] of the samples.
         shots: N ≥ 4 outcomes of each sample.
 

@@ -1,4 +1,4 @@
-"""From derivatives of single samples to the sums of a shard."""
+"""Sums of a shard from derivatives of single samples."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def gradient_sum(
     cost: Cost,
     factor: Factor | None,
 ) -> GradientSum:
-    """The sums over the samples of a shard.
+    """Returns the sums over the samples of a shard.
 
     Args:
         shard: gives the weights p_i [R, B].
         loss: l_i and its variance [R, B].
         derivative: [P, R, B] ∂l_i
-        variance: [P, R, B] v_i, what shots add to ∂l_i; None when exact.
-        cost: of all that was measured.
-        factor: of each sample's derivatives as they were measured, for ``clipped``.
+        variance: [P, R, B] v_i, variance of ∂l_i due to shots; None when exact.
+        cost: of all measurements.
+        factor: of each sample's measured derivatives, for ``clipped``; None without clipping.
     """
     sums = ExplicitSums.of_samples(shard.weights, derivative, factor)
     p = sums.weights
@@ -63,19 +63,19 @@ def _noise(p: Array, of_loss: Array | None, of_derivative: Array | None) -> Shot
 
 
 def loss_sum(parameters: Array, shard: Shard, loss: MeasuredLoss, meter: Measurer) -> LossSum:
-    """The loss of a shard, measured at one setting of the parameters [R, P], or [R·B, P]."""
-    found = meter.measure(parameters[None], shard, 0)
-    value = loss.estimate(found, shard.targets).value
-    return LossSum((np.ascontiguousarray(shard.weights) * value).sum(-1), found.cost)
+    """Measures the loss of a shard at one setting of the parameters, [R, P] or [R·B, P]."""
+    measured = meter.measure(parameters[None], shard, 0)
+    value = loss.estimate(measured, shard.targets).value
+    return LossSum((np.ascontiguousarray(shard.weights) * value).sum(-1), measured.cost)
 
 
 def working_bytes(program: Program, backend: Backend, settings: int, rows: int, samples: int) -> int:
-    """Memory of one gradient of R rows of B samples, beside the shard.
+    """Memory of one gradient of R rows of B samples besides the shard, in bytes.
 
-    Counted are ∂l and v of all samples and the products that are summed, and the largest call.
+    It counts ∂l and v of all samples, the products that are summed, and the largest call.
 
     Args:
-        settings: of the parameters, that can go in one call.
+        settings: number of settings that may share a call.
     """
     outputs = program.outputs
     derivatives = 8 * (4 + outputs * (outputs + 1)) * program.parameters * rows * samples
