@@ -52,7 +52,7 @@ properties = settings(max_examples=40, deadline=None)
 
 
 def by_qiskit(drawing: Drawing, parameters, inputs, axes) -> float:
-    """E of one row, by Qiskit's own simulation of the drawing."""
+    """E of one row, from Qiskit's own simulation of the drawing."""
     circuit = drawing.circuit.copy_empty_like()
     for item in drawing.circuit.data:
         if is_drawn_rotation(item.operation):
@@ -74,7 +74,7 @@ def by_qiskit(drawing: Drawing, parameters, inputs, axes) -> float:
 def test_random_circuit_is_read_as_qiskit_means_it_and_computed_as_by_the_reference(
     drawing: Drawing, seed: int
 ):
-    """Also where parameters are dead: the reference knows of no light cone."""
+    """Dead parameters included: the reference has no light cone."""
     program = program_of(drawing)
     check_with_reference(program, 2, 2, seed, atol=10 * ROUNDING)
     parameters, inputs, axes = point(program, 2, 2, seed)
@@ -99,7 +99,7 @@ OTHER_GATES = (
 
 @pytest.mark.parametrize("gate", [*STANDARD.values(), *OTHER_GATES], ids=lambda gate: gate.name)
 def test_gate_is_read_as_qiskit_means_it(gate: Gate):
-    """The value is Qiskit's, and the derivative by each of its parameters that of Qiskit's values."""
+    """Values equal Qiskit's; derivatives equal central differences of Qiskit's values."""
     symbols = tuple(ParameterVector("θ", len(gate.params))) if gate in STANDARD.values() else ()
     drawn, random = QuantumCircuit(4), RANDOM(3)
     for qubit in range(4):
@@ -152,7 +152,7 @@ def test_first_gradient_of_random_pauli_circuits_varies_as_mcclean_et_al_found(q
     assert abs(square.mean() - dimension / (3 * (dimension**2 - 1))) < 5 * standard_error
 
 
-# The sums that a shard becomes.
+# The sums of a shard.
 
 
 @pytest.mark.parametrize("loss", ["mse", "binary-cross-entropy", "hinge", "linear", "expectation"])
@@ -317,5 +317,5 @@ def test_shard_bytes_is_an_upper_bound_that_is_not_far_off():
     assert peak <= ADJOINT.shard_bytes(program, 30, 40) <= 2 * peak
 
 
-def test_shard_bytes_of_sixty_qubits_is_told_without_allocating():
+def test_shard_bytes_of_sixty_qubits_is_computed_without_allocating():
     assert ADJOINT.shard_bytes(circuit(60, 2), 1, 1) > 2**60 * 2 * 16

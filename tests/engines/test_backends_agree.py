@@ -1,4 +1,4 @@
-"""Every engine on every backend takes every kind of circuit, and they agree; or says why it does not."""
+"""Every engine on every backend supports every kind of circuit with equal results, or says why not."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ ADJOINT = {"engine": "adjoint"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the user's module lies."""
+    """The folder of the user's module."""
     path = tmp_path_factory.mktemp("modules")
     (path / "curved_circuit.py").write_text(USER_MODULE)
     return path

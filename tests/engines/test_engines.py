@@ -54,7 +54,7 @@ from orchestrator.training.recorder import recorded
 
 EXACT = 1e-10
 DIFFERENCES = 1e-8
-"""Central differences with h = 1e-5: rounding of some 1e-16/h, and h²E'''/6 where angles are doubled."""
+"""Central differences with h = 1e-5: rounding of about 1e-16/h, and h²E'''/6 for doubled angles."""
 
 AER: dict[str, Any] = {"kind": "aer"}
 
@@ -119,7 +119,7 @@ def repeated(shard: Shard, times: int) -> Shard:
 
 
 def twice(shard: Shard) -> Shard:
-    """Every row again behind all rows, with its seed."""
+    """All rows and their seeds, twice."""
     arrays = (
         np.tile(a, (2,) + (1,) * (a.ndim - 1))
         for a in (shard.inputs, shard.targets, shard.weights, shard.axes)
@@ -326,13 +326,13 @@ def test_variance_of_the_shift_rule_has_no_bias_however_few_the_shots(loss: str)
 
 @pytest.mark.parametrize("loss", ["binary-cross-entropy", "hinge"])
 def test_variance_of_a_biased_loss_is_that_of_repetitions_at_many_shots(loss: str):
-    """It is known to first order, and of a cross-entropy the slope scatters too."""
+    """The variance is of first order; for a cross-entropy it includes the spread of the slope."""
     program, sampled, repetitions = CIRCUITS["awkward"], {**SHOTS, "shots": 20_000}, 2000
     parameters, shard = part(program, rows=1, samples=1, seed=1)
     many, shard = np.repeat(parameters, repetitions, 0), repeated(shard, repetitions)
     exact = gradient(engine("adjoint"), program, many, shard, loss)
     found = gradient(engine("parameter-shift", backend=sampled), program, many, shard, loss)
-    # a variance of N normal numbers has relative error sqrt(2/N); five of them, and terms of order 1/shots
+    # a variance of N normal numbers has relative error sqrt(2/N): five times this, and terms of order 1/shots
     tolerance = 5.0 * math.sqrt(2.0 / repetitions) + 0.02
     for deviation, predicted in (
         (found.loss - exact.loss, found.noise.loss),
@@ -351,7 +351,7 @@ def turned() -> Program:
 @pytest.mark.parametrize("loss", ["expectation", "mse"])
 @pytest.mark.parametrize("weights", [[1 / 7] * 7, [1 / 3] * 3, [0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]])
 def test_shots_alone_make_neither_signal_nor_noise_of_samples(weights: list[float], loss: str):
-    """Some of seven equal samples at θ = 0, where ∇L is 0 and shots of E at ±π/2 scatter the most."""
+    """Mini-batches of up to seven equal samples at θ = 0: ∇L is 0, and shots of E at ±π/2 scatter most."""
     sampled = engine("parameter-shift", backend={**SHOTS, "shots": 10}).prepare(turned(), loss, 2)
     p, rows = np.tile(weights, (4000, 1)), 4000
     shards = [
@@ -498,11 +498,11 @@ def test_parameter_that_is_not_finite_spoils_its_own_row_only(name: str):
 
 
 def test_controlled_rotations_on_aer_follow_their_parameters():
-    """Bound at run time, Aer leaves them at their unbound value without a warning (qiskit-aer issue 2403)."""
+    """Bound at run time, they keep their unbound values in Aer, without a warning (qiskit-aer issue 2403)."""
     *thetas, last = ParameterVector("θ", 5)
     drawn = QuantumCircuit(2)
     drawn.h([0, 1])
-    drawn.rx(last, 0)  # without a parameter that it does bind, Aer would notice
+    drawn.rx(last, 0)  # Aer binds this one; without it, Aer would report the others
     for gate, theta in zip((drawn.cp, drawn.crx, drawn.cry, drawn.crz), thetas, strict=True):
         gate(theta, 0, 1)
         drawn.ry(0.4, 0)
@@ -517,9 +517,9 @@ def test_controlled_rotations_on_aer_follow_their_parameters():
 
 
 def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
-    """Fusion, on from 14 qubits, turns <YZ…Z> of these gates into its negative (qiskit-aer issue 2245).
+    """Fusion, active from 14 qubits on, flips the sign of <YZ…Z> after these gates (qiskit-aer issue 2245).
 
-    They go to Aer as they are: read into a program they are rotations, of which fusion makes no mistake.
+    Aer gets these gates unchanged: as rotations of a program, fusion treats them correctly.
     """
     drawn = QuantumCircuit(15)
     drawn.h(0)
@@ -534,20 +534,20 @@ def test_phases_on_aer_are_right_where_fusion_would_spoil_them():
     assert found == pytest.approx(expected, abs=EXACT)
 
 
-def test_shots_on_aer_do_not_depend_on_the_place_in_the_call():
-    """Aer seeds element i of a call with seed + 2113 i; a trial's counts must not feel what is before it."""
+def test_shots_on_aer_do_not_depend_on_the_position_in_the_call():
+    """Aer seeds element i of a call with seed + 2113 i; a trial's counts must not depend on i."""
     program, sampled = CIRCUITS["awkward"], engine("parameter-shift", backend={**AER, "shots": 100})
     parameters, shard = part(program, rows=1)
     first = gradient(sampled, program, parameters, shard)
-    behind = gradient(sampled, program, np.repeat(parameters, 2, 0), twice(shard))
-    np.testing.assert_array_equal(behind.gradient, np.repeat(first.gradient, 2, 0))
+    both = gradient(sampled, program, np.repeat(parameters, 2, 0), twice(shard))
+    np.testing.assert_array_equal(both.gradient, np.repeat(first.gradient, 2, 0))
 
 
 # Noise.
 
 
 def rotations(layers: int) -> Program:
-    """RX upon RX on one qubit, Z measured."""
+    """RX gates on one qubit, one after another; Z is measured."""
     drawn, thetas = QuantumCircuit(1), tuple(ParameterVector("θ", layers))
     for theta in thetas:
         drawn.rx(theta, 0)
@@ -558,7 +558,7 @@ def noisy(**noise: float) -> dict[str, Any]:
     return {**AER, "method": "density_matrix", "noise": noise}
 
 
-def test_depolarizing_noise_shrinks_the_gradient_by_the_same_factor_behind_each_gate():
+def test_depolarizing_noise_shrinks_the_gradient_by_the_same_factor_after_each_gate():
     """<Z> = (1-λ)^L cos Σθ (Wang et al. 2021, arXiv 2007.14384, where it is an equality)."""
     program = rotations(5)
     parameters, shard = part(program, samples=1)
@@ -578,7 +578,7 @@ def test_amplitude_damping_pulls_towards_the_ground_state():
 
 
 def test_amplitude_damping_lets_gates_matter_that_ideally_do_not():
-    """ZZ behind a CX is Z on the target alone, but not when the qubits fall in between."""
+    """ZZ after a CX acts as Z on the target alone, but not if the qubits decay in between."""
     drawn, theta = QuantumCircuit(2), Parameter("θ")
     drawn.ry(theta, 0)
     drawn.cx(0, 1)
@@ -599,15 +599,15 @@ def test_amplitude_damping_lets_gates_matter_that_ideally_do_not():
 
 
 @pytest.mark.parametrize("circuit", CIRCUITS)
-def test_noise_behind_gates_is_that_of_an_aer_noise_model(circuit: str):
+def test_noise_after_gates_is_that_of_an_aer_noise_model(circuit: str):
     program = CIRCUITS[circuit]
     parameters, shard = part(program, rows=1, samples=1)
     backend = Aer.parse(noisy(depolarizing=0.02, amplitude_damping=0.05))
     found = backend.prepare(program).expectation(parameters, shard.inputs, shard.axes)[0, 0, 0]
-    behind = depolarizing_error(0.02, 1).compose(amplitude_damping_error(0.05))
+    after_gate = depolarizing_error(0.02, 1).compose(amplitude_damping_error(0.05))
     model = NoiseModel()
-    model.add_all_qubit_quantum_error(behind, ["rx", "ry", "rz"])
-    model.add_all_qubit_quantum_error(behind.tensor(behind), ["cx", "cz"])
+    model.add_all_qubit_quantum_error(after_gate, ["rx", "ry", "rz"])
+    model.add_all_qubit_quantum_error(after_gate.tensor(after_gate), ["cx", "cz"])
     drawn = QuantumCircuit(program.qubits)
     for record in program.gates:
         gate = Gate(*record.item())
@@ -635,7 +635,7 @@ def test_readout_errors_shrink_a_pauli_string_once_for_each_of_its_qubits():
 
 
 @pytest.mark.parametrize("method", ["statevector", "matrix_product_state"])
-def test_noise_behind_gates_needs_a_density_matrix(method: str):
+def test_noise_after_gates_needs_a_density_matrix(method: str):
     with pytest.raises(ConfigError, match="use method: density_matrix"):
         Aer.parse({**AER, "method": method, "noise": {"depolarizing": 0.1}})
 
@@ -683,7 +683,7 @@ def test_options_of_a_run_reach_aer(device: str, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.skipif(not no_gpu(), reason="this machine has a GPU")
 @pytest.mark.parametrize("name", ["adjoint", "parameter-shift"])
 def test_missing_gpu_is_refused_where_it_would_compute_with_the_way_out(name: str):
-    """Not by the plan: a cluster may have one."""
+    """The plan does not refuse it: a cluster may have a GPU."""
     wanting = engine(name, backend={**AER, "device": "GPU"})
     assert wanting.gpus == 1
     for refused in (wanting.check, lambda: wanting.prepare(CIRCUITS["awkward"], "mse", 2)):
@@ -731,7 +731,7 @@ def test_row_on_aer_has_the_same_bits_alone_and_in_a_pack_on_every_device(device
 
 
 def bound(program: Program, runtime: bool = True) -> BoundAdjoint:
-    """With its angles bound as a GPU binds them, or not."""
+    """The program with its angles bound at run time, as on a GPU, or before."""
     ready = simulator("CPU", "statevector")
     ready.set_options(runtime_parameter_bind_enable=runtime)
     return BoundAdjoint(program, ready, Noise(), program.live)
@@ -835,8 +835,8 @@ def test_plan_refuses_too_few_shots_with_mse_where_they_stand(tmp_path: Path):
 def test_sweep_with_shots_has_the_same_bits_in_packs_and_chunks_of_any_size(tmp_path: Path):
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     digests = set()
-    for place, overrides in enumerate(([], ["placement.pack=1", "placement.chunk_steps=1"])):
-        out = tmp_path / str(place)
+    for number, overrides in enumerate(([], ["placement.pack=1", "placement.chunk_steps=1"])):
+        out = tmp_path / str(number)
         run(tmp_path / "sweep.yaml", out, where=Where(inline=True), overrides=overrides)
         digests.add(digest(open_run(out)).total)
     assert len(digests) == 1

@@ -229,7 +229,7 @@ def test_program_with_expressions_survives_pickling():
 
 
 def test_expressions_are_read_in_one_order():
-    """Qiskit's sets of parameters have none."""
+    """Qiskit's sets of parameters have no order."""
 
     def everything() -> tuple[object, ...]:
         thetas = [Parameter(name) for name in "abcdef"]

@@ -1,4 +1,4 @@
-"""Sums of shards add up part by part; what an engine does not give stays away."""
+"""Sums of shards add up field by field; fields that an engine does not give stay None."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from orchestrator.engines.gradient import Cost, GradientSum, SecondMoments, Shot
 OPTIONAL = ("moments", "noise", "signals", "metric", "clipped")
 ROWS, PARAMETERS, UNITS = 2, 3, 4
 WHOLE = st.integers(-(2**40), 2**40).map(float)
-"""Their sums are exact, so no order of summation rounds otherwise."""
+"""Their sums are exact, so the order of summation does not matter."""
 ANY = st.floats(width=64)
 
 
 def sums(of: st.SearchStrategy[float], parts: frozenset[str]) -> st.SearchStrategy[GradientSum]:
-    """A shard's sums, with some of the optional parts."""
+    """A shard's sums, with some of the optional fields."""
 
     def array(*shape: int) -> st.SearchStrategy[Any]:
         count = int(np.prod(shape))
@@ -42,7 +42,7 @@ def sums(of: st.SearchStrategy[float], parts: frozenset[str]) -> st.SearchStrate
 
 
 def shards(of: st.SearchStrategy[float], least: int, most: int) -> st.SearchStrategy[list[GradientSum]]:
-    """Shards of one mini-batch: all have the same parts."""
+    """Shards of one mini-batch: all have the same fields."""
     parts = st.frozensets(st.sampled_from(OPTIONAL))
     return parts.flatmap(lambda some: st.lists(sums(of, some), min_size=least, max_size=most))
 
@@ -57,7 +57,7 @@ def test_sums_of_shards_are_associative(three: list[GradientSum]) -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(shards(ANY, 1, 5))
 @np.errstate(all="ignore")
-def test_every_part_has_the_bits_of_its_own_sum_in_shard_order(several: list[GradientSum]) -> None:
+def test_every_field_has_the_bits_of_its_own_sum_in_shard_order(several: list[GradientSum]) -> None:
     total = arrays(reduce(add, several))
     parts = [arrays(one) for one in several]
     for name, found in total.items():
@@ -66,7 +66,7 @@ def test_every_part_has_the_bits_of_its_own_sum_in_shard_order(several: list[Gra
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(shards(WHOLE, 2, 4))
-def test_what_no_shard_has_the_sum_does_not_have(several: list[GradientSum]) -> None:
+def test_field_that_no_shard_has_is_missing_in_the_sum(several: list[GradientSum]) -> None:
     total = reduce(add, several)
     for name in OPTIONAL:
         assert (getattr(total, name) is None) == (getattr(several[0], name) is None)
@@ -74,7 +74,7 @@ def test_what_no_shard_has_the_sum_does_not_have(several: list[GradientSum]) -> 
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_what_one_shard_has_and_another_has_not_is_refused(name: str) -> None:
+def test_field_that_only_one_shard_has_is_refused(name: str) -> None:
     everything = sums_of_ones()
     without = replace(everything, **{name: None})
     for one, other in ((everything, without), (without, everything)):
@@ -97,7 +97,7 @@ def sums_of_ones() -> GradientSum:
     )
 
 
-def test_exact_sums_hold_no_zeros_in_place_of_what_is_not_there() -> None:
+def test_exact_sums_are_none_for_missing_fields_and_not_zero() -> None:
     total = GradientSum.exact(np.full((2, 4), 0.25), np.ones((2, 4)), np.ones((2, 3)), np.ones((2, 3)), 5)
     assert (total.noise, total.signals, total.metric, total.clipped) == (None, None, None, None)
     assert total.cost.executions.tolist() == [20.0, 20.0]

@@ -1,4 +1,4 @@
-"""A gradient in two passes, its questions noted and answered elsewhere, has the bits of a direct one."""
+"""A gradient in two passes, with noted questions and replayed answers, has the bits of a direct one."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def in_two_passes(ready: Any, parameters: np.ndarray, shard: Shard) -> GradientS
     answers = pickle.loads(pickle.dumps([ready.meter.measure(*question) for question in questions]))
     answering = AnsweringMeter(ready.meter, iter(answers))
     total = replace(ready, meter=answering).gradient(parameters, shard)
-    assert next(answering.answers, None) is None  # every answer was asked for
+    assert next(answering.answers, None) is None  # every answer was used
     return total
 
 
@@ -159,7 +159,7 @@ def test_two_passes_through_layers_give_the_bits_of_a_direct_gradient(
 
 @dataclass(frozen=True, eq=False)
 class PassingOn(NotingMeter):
-    """Notes what it is asked, and answers as its meter does."""
+    """Notes questions, and answers like its meter."""
 
     def measure(self, parameters: np.ndarray, shard: Shard, first: int) -> Measured:
         super().measure(parameters, shard, first)

@@ -1,4 +1,4 @@
-"""The square of a mean from shots and its variance: expectations summed over all that can happen."""
+"""The square of a mean from shots and its variance: expectations summed over all outcomes."""
 
 from __future__ import annotations
 

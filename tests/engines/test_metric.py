@@ -38,7 +38,7 @@ def whole(program: Program, parameters, part: Shard) -> np.ndarray:
 
 
 def state(drawing: Drawing, parameters, inputs, axes) -> np.ndarray:
-    """ψ, by Qiskit's own simulation of the drawing."""
+    """ψ, from Qiskit's own simulation of the drawing."""
     drawn = drawing.circuit.copy_empty_like()
     for item in drawing.circuit.data:
         if is_drawn_rotation(item.operation):
@@ -164,7 +164,7 @@ def test_metric_of_a_first_layer_of_ry_is_a_quarter():
 
 
 def test_sum_over_a_batch_is_not_the_metric_of_the_superposed_state():
-    """RZ(θ) behind RX(x): g_i = ¼ sin² x_i. Of Σ sqrt(p_i)|i>ψ_i it is ¼(1 - (Σ p_i cos x_i)²)."""
+    """RZ(θ) after RX(x) has g_i = ¼ sin² x_i. For Σ sqrt(p_i)|i>ψ_i, g is ¼(1 - (Σ p_i cos x_i)²)."""
     x, theta, p = ParameterVector("x", 1), ParameterVector("θ", 1), np.array([0.25, 0.75])
     drawn = QuantumCircuit(1)
     drawn.rx(x[0], 0)
@@ -179,7 +179,7 @@ def test_sum_over_a_batch_is_not_the_metric_of_the_superposed_state():
 
 
 def test_parameter_without_effect_on_the_state_has_zeros():
-    """RZ on |0> turns a phase; another parameter is in no gate."""
+    """RZ on |0> changes only a global phase; another parameter is in no gate."""
     theta = ParameterVector("θ", 4)
     drawn = QuantumCircuit(2)
     for k in (0, 1):
@@ -192,7 +192,7 @@ def test_parameter_without_effect_on_the_state_has_zeros():
 
 
 def test_tiny_metric_is_right_to_many_digits():
-    """RZ behind RY(ε): ¼ sin² ε, which 1 - cos² ε would lose in rounding."""
+    """RZ after RY(ε): ¼ sin² ε, which 1 - cos² ε would lose in rounding."""
     theta = ParameterVector("θ", 2)
     drawn = QuantumCircuit(1)
     drawn.ry(theta[0], 0)
@@ -293,12 +293,12 @@ def test_bytes_are_an_upper_bound_that_is_not_far_off(program: Program):
     assert peak <= ready.bytes(30, 40) <= 2 * peak
 
 
-def test_bytes_of_sixty_qubits_are_told_without_allocating():
+def test_bytes_of_sixty_qubits_are_computed_without_allocating():
     program = circuit(60, 2)
     assert Metric(program, ()).bytes(1, 1) > 2**60 * 16 * program.parameters
 
 
-def test_metric_knows_no_observable():
+def test_metric_does_not_depend_on_the_observable():
     one, other = (circuit(3, 2, 3, observable=text) for text in ("ZII", "IIX"))
     parameters, inputs, axes = point(one, 1, 2)
     part = Shard(inputs, np.zeros((1, 2)), np.full((1, 2), 0.5), axes)

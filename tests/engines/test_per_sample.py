@@ -54,7 +54,7 @@ def model(kind: str, **options: Any) -> Built:
 
 
 def hybrid(*layers: dict[str, Any]) -> Layered:
-    """Built past the list of layers, which does not have the tests' own."""
+    """Built without the list of layers, which lacks the tests' own layers."""
     parsed = tuple(LAYERS[layer["kind"]].parse(layer) for layer in layers)
     return Hybrid.model_construct(kind="hybrid", layers=parsed).build(FEATURES, 2)
 
@@ -86,7 +86,7 @@ class Case:
     samples: int = SAMPLES
 
     def ready(self) -> tuple[Differentiator, Array, Shard]:
-        """With random parameters, and a shard of two classes with uneven weights."""
+        """Returns a Differentiator, random parameters, and a shard of two classes with uneven weights."""
         built, streams = self.build(), Streams(np.arange(ROWS), 5)
         weights = 0.5 + streams.uniform(Purpose.DATA, self.samples, 1)
         shard = Shard(
@@ -144,7 +144,7 @@ def drawn(name: str) -> tuple[Differentiator, Array, Shard]:
 
 @cache
 def each(name: str) -> dict[str, Array]:
-    """Every sample's own gradient and other numbers, [B, R, …]: what is summed with all the weight on it."""
+    """Each sample's own gradient and other numbers, [B, R, …]: the sums with all weight on that sample."""
     ready, parameters, shard = drawn(name)
     one_hot = (np.tile(weights, (ROWS, 1)) for weights in np.eye(shard.weights.shape[1]))
     totals = [arrays(ready.gradient(parameters, replace(shard, weights=p))) for p in one_hot]
@@ -237,8 +237,8 @@ def test_clipped_sums_of_shards_add_up_to_that_of_the_whole(name: str) -> None:
 def cut(shard: Shard) -> Iterator[Shard]:
     """Two shards, of one sample and of the others.
 
-    Their shots are others than those of the whole. Products of matrices of other sizes round otherwise, which
-    differences divide by their step of 1e-5.
+    Their shots differ from those of the whole. Matrix products of other sizes round differently, and finite
+    differences divide this error by their step of 1e-5.
     """
     for part in (slice(0, 1), slice(1, None)):
         yield replace(
@@ -311,7 +311,7 @@ def test_going_back_twice_gives_the_same_in_any_order() -> None:
 
 
 def peak(call: Callable[[], object]) -> int:
-    """Bytes that NumPy holds at most, in a second call."""
+    """Peak memory of NumPy arrays in a second call, in bytes."""
     call()
     tracemalloc.start()
     call()

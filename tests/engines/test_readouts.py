@@ -1,4 +1,4 @@
-"""Several observables of a circuit, and what is made of them."""
+"""Several observables of a circuit, and their readouts."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_finite_differences_and_spsa_agree() -> None:
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
 def test_variance_of_shots_is_that_of_repetitions(loss: str) -> None:
-    """Through a softmax the variance is known to first order, so at many shots."""
+    """After a softmax the variance is of first order, so the test takes many shots."""
     program, shots, repetitions = circuit(STRINGS), 20_000, 2000
     by = engine("parameter-shift", backend={"kind": "batched", "shots": shots})
     parameters, shard = draw(program, 1, 1)
@@ -156,7 +156,7 @@ def test_variance_of_shots_is_that_of_repetitions(loss: str) -> None:
     deviation = total.gradient - exact.gradient
     found, predicted = np.square(deviation).mean(0), total.noise.gradient.mean(0)
     live = predicted > 0.0
-    # a variance of N normal numbers has relative error sqrt(2/N); five of them, and terms of order 1/shots
+    # a variance of N normal numbers has relative error sqrt(2/N): five times this, and terms of order 1/shots
     np.testing.assert_allclose(found[live], predicted[live], rtol=5.0 * np.sqrt(2.0 / repetitions) + 0.02)
     bias = np.abs(deviation.mean(0)[live]) / np.sqrt(predicted[live] / repetitions)
     assert bias.max() < 5.0  # of order 1/shots, below a tenth of the standard error

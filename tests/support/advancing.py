@@ -1,4 +1,4 @@
-"""Packs taken through their steps in one process, and the bits of their rows."""
+"""Packs advanced to their end in one process, and the bits of their rows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def pack_of(text: str, *items: str, overrides: Iterable[str] = ()) -> Pack:
 
 
 def chunks(pack: Pack, cuts: Sequence[int]) -> Iterator[Chunk]:
-    """Brings a pack to its end: ``cuts`` steps at first, the rest in one go; each chunk by way of pickle."""
+    """Advances a pack to its end: first chunks of ``cuts`` steps, then the rest. Packs go through pickle."""
     rest: Pack | None = pack
     for steps in (*cuts, None):
         if rest is None:
@@ -82,7 +82,7 @@ def rows_of(pack: Pack, cuts: Sequence[int] = ()) -> RowArrays:
 
 
 def bits_of(rows: RowArrays, trial: str) -> Bits:
-    """The bits of one trial's rows, which come in order of their steps."""
+    """The bits of one trial's rows, which are in order of steps."""
     there = {table: columns for table, columns in rows.items() if trial in columns["trial"]}
     return {table: _bits(table, columns, trial) for table, columns in there.items()}
 

@@ -1,8 +1,8 @@
-"""Updates that ask for more than the gradient, as somebody's own may.
+"""User-defined updates that need more than the gradient.
 
     python -c "import asking_updates; from orchestrator.cli import main; main()" VERB …
 
-is the command line of a process that knows them.
+runs the command line in a process that has imported them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator.updates.given import Given, Needs
 
 
 class Weighed(Clip):
-    """Bounds the vector by what the parameters are."""
+    """Bounds each component by its parameter."""
 
     clip: Literal["weighed"]
 
@@ -27,13 +27,13 @@ class Weighed(Clip):
         return Needs(parameters=True)
 
     def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
-        """Cuts each component to the size of its parameter."""
+        """Clips each component to the magnitude of its parameter."""
         size = np.abs(given.parameters)
         return np.clip(vector, -size, size), state
 
 
 class Fading(Clip):
-    """Lets less and less through, and none in the end."""
+    """Scales the vector down to 0 over the trial."""
 
     clip: Literal["fading"]
 
@@ -43,26 +43,26 @@ class Fading(Clip):
         return Needs(step=True)
 
     def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
-        """The part of the trial that is left."""
+        """Multiplies by the remaining fraction of the trial."""
         return vector * (1.0 - given.step / given.steps), state
 
 
 class Counting(Clip):
-    """Lets everything through, and counts the steps: ``count`` [R, 1]."""
+    """Leaves the vector unchanged and counts the steps: ``count`` [R, 1]."""
 
     clip: Literal["counting"]
 
     def init(self, rows: int, parameters: int) -> State:  # noqa: ARG002
-        """None yet."""
+        """A count of 0."""
         return {"count": np.zeros((rows, 1))}
 
     def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:  # noqa: ARG002
-        """One more."""
+        """Counts one step."""
         return vector, {"count": state["count"] + 1.0}
 
 
 class Asking(Clip):
-    """Lets everything through, and asks for losses."""
+    """Leaves the vector unchanged and requests losses."""
 
     clip: Literal["asking"]
 
@@ -72,31 +72,31 @@ class Asking(Clip):
         return Needs(losses=True)
 
     def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
-        """Asks for that at the parameters."""
+        """Requests the loss at the parameters."""
         given.losses(given.parameters[:, None])
         return vector, state
 
 
 class Search(Optimizer):
-    """Goes to the best of three points along the gradient; the third follows from the losses at the others.
+    """Moves to the best of three points along the gradient; the third depends on the losses at the others.
 
-    Asks for the losses one and two learning rates down the gradient, then half a learning rate beyond the
-    better one. State: ``points`` [R, 3, P] and ``losses`` [R, 3], as they were in the last step.
+    It requests the losses one and two learning rates down the gradient, then half a learning rate beyond the
+    better point. State: ``points`` [R, 3, P] and ``losses`` [R, 3] of the last step.
     """
 
     optimizer: Literal["search"]
 
     @property
     def needs(self) -> Needs:
-        """Parameters, and losses elsewhere."""
+        """Parameters, and losses at other points."""
         return Needs(parameters=True, losses=True)
 
     def init(self, rows: int, parameters: int) -> State:
-        """Nothing asked yet."""
+        """Zeros before the first request."""
         return {"points": np.zeros((rows, 3, parameters)), "losses": np.zeros((rows, 3))}
 
     def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:  # noqa: ARG002
-        """What leads to the best point."""
+        """The difference to the best point."""
         step = given.numbers["learning_rate"] * vector
         first = np.stack([given.parameters - step, given.parameters - 2.0 * step], axis=1)
         answers = given.losses(first)
@@ -107,12 +107,12 @@ class Search(Optimizer):
 
 
 def _best(points: Array, losses: Array) -> Array:
-    """The point [R, P] of the lowest loss."""
+    """The point [R, P] with the lowest loss."""
     return points[np.arange(len(points)), losses.argmin(-1)]
 
 
 class Repeat(Optimizer):
-    """Asks three times for the loss at the parameters, and stays there.
+    """Requests the loss at the parameters three times and does not move.
 
     State: ``losses`` [R, 3], the answers.
     """
@@ -121,15 +121,15 @@ class Repeat(Optimizer):
 
     @property
     def needs(self) -> Needs:
-        """Losses, at the parameters."""
+        """Parameters and losses."""
         return Needs(parameters=True, losses=True)
 
     def init(self, rows: int, parameters: int) -> State:  # noqa: ARG002
-        """Nothing asked yet."""
+        """Zeros before the first request."""
         return {"losses": np.zeros((rows, 3))}
 
     def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:  # noqa: ARG002
-        """Two points in one call, and one in another."""
+        """Requests two points in one call and one in another."""
         here = given.parameters[:, None]
         answers = given.losses(np.repeat(here, 2, axis=1)), given.losses(here)
         return np.zeros(vector.shape), {"losses": np.concatenate(answers, axis=1)}

@@ -1,4 +1,4 @@
-"""Chains of updates from plain data, and one pass through them."""
+"""Chains of updates from plain data, and how to apply them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.updates.chain import Applied, Chain, ChainState
 
 
 def parsed(*plain: dict[str, object]) -> list[Update]:
-    """A chain from what stands in a sweep file."""
+    """Parses updates as in a sweep file."""
     members = discover(Update)
     return [
         members[next(f"{tag}={item[tag]}" for tag in Update.tags if tag in item)].parse(item)
@@ -24,6 +24,6 @@ def parsed(*plain: dict[str, object]) -> list[Update]:
 def apply(
     chain: Chain, gradient: Array, state: ChainState, metric: Array | None = None, **others: Any
 ) -> Applied:
-    """A pass through a chain, at parameters and a loss of 0 unless ``others`` name some."""
+    """Applies a chain, with parameters and losses of 0 unless ``others`` has them."""
     given = {"parameters": np.zeros(gradient.shape), "loss": np.zeros(len(gradient)), **others}
     return chain.apply(gradient, state, metric=metric, **given)

@@ -1,8 +1,8 @@
-"""A layer of somebody's own: a circuit that hears itself, between any other layers of a hybrid.
+"""A user-defined layer for hybrids: a circuit that is applied to its own output.
 
     python -c "import own_layers; from orchestrator.cli import main; main()" plan SWEEP
 
-Knows the layer because it is imported before the list of layers is made.
+The sweep file accepts the layer, because this module is imported before the list of layers is built.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Echo(Layer):
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """A short description."""
         return f"echo of {self.circuit.summary}"
 
     def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
-        """One."""
+        """One stage."""
         program = self.circuit.program(width, fed=True)
         if program.outputs != width:
             message = f"has {program.outputs} observables, must have one for each of the {width} inputs"
@@ -45,7 +45,7 @@ class Echo(Layer):
 
 @dataclass(frozen=True)
 class EchoStage:
-    """The weights w, then the circuit's parameters; a signal for each time that the circuit is used."""
+    """The weights w, then the circuit's parameters; one signal per use of the circuit."""
 
     circuit: Quantum
 
@@ -61,7 +61,7 @@ class EchoStage:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The weights, and those of the circuit one deeper."""
+        """The weights, then the circuit's groups, one deeper."""
         n = self.outputs
         weight = Group("weight", 0, n, 0, units=n)
         return weight, *(
@@ -71,7 +71,7 @@ class EchoStage:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parameters."""
+        """Names of the parameters."""
         return (*(f"weight[{k}]" for k in range(self.outputs)), *self.circuit.names)
 
     @property
@@ -82,36 +82,36 @@ class EchoStage:
 
     @property
     def axes(self) -> int:
-        """Those of the circuit, the same both times."""
+        """The circuit's axes, the same for both uses."""
         return self.circuit.axes
 
     def dead(self, outputs: Bools, circuits: DeadIn) -> tuple[Bools, Bools]:
-        """What the circuit does not depend on, and the weights before such inputs."""
+        """The circuit's dead parameters and inputs, and the weights of such inputs."""
         angles, inputs = self.circuit.dead(outputs, circuits)
         return np.concatenate([inputs, angles]), inputs
 
     def initial(self, streams: Streams) -> Array:
-        """Weights in [½, 1½), and the circuit's own."""
+        """Weights in [½, 1½), and the circuit's initial parameters."""
         weights = 0.5 + streams.part(0).uniform(Purpose.PARAMETERS, self.outputs)
         return np.concatenate([weights, self.circuit.initial(streams.part(1))], axis=1)
 
     def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """The circuit's for both uses, and each sample's gradient."""
+        """Memory of both uses of the circuit, and of each sample's gradient."""
         kept, _ = self.circuit.working_bytes(rows * samples, 1)
         return 2 * kept, 8 * rows * samples * 6 * self.parameters
 
     def calls(self, rows: int, samples: int) -> tuple[CircuitCall, ...]:
-        """Two."""
+        """The circuit's calls, twice."""
         return self.circuit.calls(rows * samples, 1) * 2
 
     def runnable(self, circuits: Circuits) -> Runnable:
-        """With the circuit made ready once."""
+        """The layer with its circuit, which is prepared once."""
         return EchoRunnable(self.circuit.runnable(circuits))
 
 
 @dataclass(frozen=True)
 class _Use:
-    """What the circuit was given, before the weights, and what it needs to go back."""
+    """One use of the circuit: its values before the weights, and its tape."""
 
     values: Array
     tape: object
@@ -122,26 +122,26 @@ _Uses = tuple[_Use, _Use]
 
 @dataclass(frozen=True)
 class _Added:
-    """Adds a circuit's gradients to those [N, p] that are there."""
+    """Adds a circuit's gradients to ``gradients`` [N, p]."""
 
     gradients: Array
 
     def outer(self, values: Array, cotangent: Array) -> None:
-        """No circuit does this."""
+        """Raises: circuits have explicit gradients."""
         raise NotImplementedError
 
     def explicit(self, parts: Iterable[tuple[slice, Array]]) -> None:
-        """Sample by sample."""
+        """Adds gradients sample by sample."""
         for span, gradients in parts:
             self.gradients[span] += gradients
 
     def signal(self, signal: Array) -> None:
-        """The layer has signals of its own."""
+        """Ignores the circuit's signal: the layer has its own."""
 
 
 @dataclass(frozen=True)
 class EchoRunnable:
-    """To the circuit every sample is a row; both uses add to a sample's gradient."""
+    """Runs the layer: every sample is a row for the circuit, and gradients are summed over both uses."""
 
     circuit: Runnable
 
@@ -155,7 +155,7 @@ class EchoRunnable:
         return found.reshape(rows, samples, width), (_Use(given, first), _Use(heard, second))
 
     def backward(self, parameters: Array, tape: _Uses, cotangent: Array, collector: Collector) -> Pull:
-        """Each sample's gradient over both uses, and both signals."""
+        """Collects each sample's gradient, summed over both uses, and both signals."""
         rows, samples, width = cotangent.shape
         weight, angles = _each(parameters, samples, width)
         gradients = np.zeros((rows * samples, parameters.shape[1]))

@@ -1,8 +1,8 @@
-"""A model whose samples are pairs of rows, as somebody's own code may define it.
+"""A user-defined model whose samples are pairs of rows.
 
     python -c "import paired; paired.main()" VERB …
 
-It tells from two rows whether they are of one class.
+It predicts whether two rows belong to the same class.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.models.scores import Examples, Predict, Scores
 
 
 class Pairs:
-    """The pairs i < j of a mini-batch, inputs one after the other; the target is 1 if classes agree."""
+    """The pairs i < j of a mini-batch: inputs concatenated, target 1 if the classes agree."""
 
     independent: ClassVar[bool] = False
 
@@ -45,7 +45,7 @@ class AlikeNetwork(Layered):
     samples: ClassVar[Samples] = Pairs()
 
     def scores(self, predict: Predict, loss: str, data: Examples) -> Scores:  # noqa: ARG002
-        """No loss; a test row is of the class of the training row that it is likest to."""
+        """No loss; a test row gets the class of the most similar training row."""
         tests, trained = len(data.test_inputs), len(data.inputs)
         left, right = np.repeat(data.test_inputs, trained, axis=0), np.tile(data.inputs, (tests, 1))
         likeness = predict(np.concatenate([left, right], axis=-1)).reshape(-1, tests, trained)
@@ -54,10 +54,10 @@ class AlikeNetwork(Layered):
 
 
 def main() -> None:
-    """The command line, in a process that has the model."""
+    """Runs the command line in a process that has the model."""
 
     class Alike(Model):
-        """Its configuration; in here, so that no test which imports this module has one model more."""
+        """The model's configuration; a local class, so that tests that import this module do not get it."""
 
         kind: Literal["alike"]
 

@@ -1,4 +1,4 @@
-"""Circuits to compute with: by name, drawn at random, with points and shards that fit them."""
+"""Circuits for tests, named or random, with points and shards."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def derivatives(program: Program, parameters, inputs, axes):
 def check_with_reference(
     program: Program, rows: int = 2, samples: int = 17, seed: int = 0, atol: float = ROUNDING
 ) -> np.ndarray:
-    """Asserts that the batched kernel finds the values and derivatives of the reference; returns the latter.
+    """Asserts that values and derivatives of the batched kernel and the reference agree; returns the latter.
 
-    Each sample has weights of its own. Of 2 · 17 samples, blocks of eight are: of one row; of the same row as
-    the block before; of two rows; not full.
+    Each sample has its own weights. Among 2 · 17 samples there are blocks of eight from one row, from the
+    same row as the previous block, from two rows, and one that is not full.
     """
     parameters, inputs, axes = point(program, rows, samples, seed)
     weights = RANDOM(seed + 1).normal(size=(rows, samples, program.outputs))
@@ -88,17 +88,17 @@ def shard(program: Program, rows: int, samples: int, seed: int = 0) -> tuple[np.
 
 
 STANDARD = {name: gate for name, gate in get_standard_gate_name_mapping().items() if isinstance(gate, Gate)}
-"""All of Qiskit's standard gates; what it lists beside them is measure, reset and delay."""
+"""All of Qiskit's standard gates, without measure, reset and delay."""
 
 ELEMENTARY = (DRAWN, "rx", "ry", "rz", "cx", "cz")
 
 
 @st.composite
 def drawings(draw, curved: bool = False) -> Drawing:
-    """Circuits of two to four qubits of all standard gates, and axes that are drawn; any Pauli sum.
+    """Circuits of two to four qubits with any standard gates, drawn axes and any sum of Pauli strings.
 
-    Angles are scaled and shifted, and share three parameters and two inputs; with ``curved`` some are other
-    functions of two of these. One gate in two is elementary.
+    Angles are scaled and shifted, and share three parameters and two inputs. With ``curved``, some angles are
+    other functions of two of these. One gate in two is elementary.
     """
     qubits = draw(st.integers(2, 4))
     thetas, features = tuple(ParameterVector("θ", 3)), tuple(ParameterVector("x", 2))
@@ -106,14 +106,14 @@ def drawings(draw, curved: bool = False) -> Drawing:
     circuit, axes = QuantumCircuit(qubits), 0
     for _ in range(draw(st.integers(1, 20))):
         name = draw(st.one_of(st.sampled_from(ELEMENTARY), fitting))
-        places = draw(st.permutations(range(qubits)))
+        order = draw(st.permutations(range(qubits)))
         count = 1 if name == DRAWN else len(STANDARD[name].params)
         chosen = [draw(angles([*thetas, *features], curved)) for _ in range(count)]
         if name == DRAWN:
             gate, axes = drawn_rotation(*chosen, axes), axes + 1
         else:
             gate = STANDARD[name].base_class(*chosen)
-        circuit.append(gate, places[: gate.num_qubits])
+        circuit.append(gate, order[: gate.num_qubits])
     labels = draw(st.lists(st.text("IXYZ", min_size=qubits, max_size=qubits), min_size=1, max_size=3))
     observable = SparsePauliOp(labels, [0.5 + index for index in range(len(labels))])
     return Drawing(circuit, (Operator(observable),), features, (thetas,), axes)
@@ -121,7 +121,7 @@ def drawings(draw, curved: bool = False) -> Drawing:
 
 @st.composite
 def angles(draw, symbols: list[Parameter], curved: bool) -> ParameterExpression:
-    """Slopes are at most 2, for symbols in [0, 2π)."""
+    """Angles with slopes of at most 2, for symbols in [0, 2π)."""
     one, other = draw(st.sampled_from(symbols)), draw(st.sampled_from(symbols))
     if curved and draw(st.booleans()):
         return draw(st.sampled_from([one + other, 0.3 * one * other, 0.1 * one**2, one.sin() - other]))

@@ -1,8 +1,8 @@
-"""Engines that fail, or give other numbers each time, as somebody's own code may.
+"""User-defined engines that fail, or whose results differ from run to run.
 
     python -c "import sick_engines; sick_engines.main()" SWEEP OUT [--retry-failed] [OVERRIDE …]
 
-Runs a sweep in this process, knowing these engines, and prints the exit code.
+Runs a sweep in this process, with these engines, and prints the exit code.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from orchestrator.models.base import Built
 class Allergic(Backprop):
     """Backpropagation that raises ValueError where a sample's first input is ``to``.
 
-    With IMMUNE in the environment it does not: somebody has repaired their code.
+    With IMMUNE in the environment it does not raise: the user has repaired their code.
     """
 
     engine: Literal["allergic"]  # type: ignore[assignment]
     to: float
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:  # type: ignore[override]
-        """Makes ready for one model and loss."""
+        """Prepares the Differentiator of one model and loss."""
         return AllergicDifferentiator(super().prepare(model, loss, classes), self.to)
 
 
 @dataclass(frozen=True)
 class AllergicDifferentiator:
-    """Its Differentiator."""
+    """The Differentiator of ``Allergic``."""
 
     healthy: Differentiator
     to: float
 
     def gradient(self, parameters: Array, shard: Shard, factor: Factor | None = None) -> GradientSum:
-        """Raises ValueError where an input is ``to``."""
+        """Raises ValueError where a sample's first input is ``to``."""
         if (shard.inputs[..., 0] == self.to).any() and "IMMUNE" not in os.environ:
             raise ValueError(f"cannot stand {self.to:g}")
         return self.healthy.gradient(parameters, shard, factor)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Predicts anything."""
+        """Predictions of backpropagation, unchanged."""
         return self.healthy.predict(parameters, inputs, axes)
 
 
@@ -65,34 +65,34 @@ class Forged(Backprop):
 
 
 class Remote(Backprop):
-    """Backpropagation somewhere else, where every step comes out a little different each time."""
+    """Backpropagation on a remote service whose results differ slightly from run to run."""
 
     engine: Literal["remote"]  # type: ignore[assignment]
 
     @property
     def repeatable(self) -> bool:
-        """It is not."""
+        """False: no two runs give the same bits."""
         return False
 
     def prepare(self, model: Built, loss: str, classes: int) -> Differentiator:  # type: ignore[override]
-        """Makes ready for one model and loss."""
+        """Prepares the Differentiator of one model and loss."""
         return RemoteDifferentiator(super().prepare(model, loss, classes))
 
 
 @dataclass(frozen=True)
 class RemoteDifferentiator:
-    """Its Differentiator."""
+    """The Differentiator of ``Remote``."""
 
     here: Differentiator
 
     def gradient(self, parameters: Array, shard: Shard) -> GradientSum:
-        """The gradient and some noise, which no seed repeats."""
+        """The gradient plus noise that no seed reproduces."""
         total = self.here.gradient(parameters, shard)
         noise = np.random.default_rng().normal(scale=1e-6, size=total.gradient.shape)
         return replace(total, gradient=total.gradient + noise)
 
     def predict(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
-        """Predicts anything."""
+        """Predictions of backpropagation, unchanged."""
         return self.here.predict(parameters, inputs, axes)
 
 

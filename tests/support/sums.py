@@ -1,4 +1,4 @@
-"""A ``GradientSum`` as its arrays, to be compared one by one."""
+"""The arrays of a ``GradientSum``, and their comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.groups import Array
 
 
 def arrays(total: GradientSum) -> dict[str, Array]:
-    """The arrays that are there, by name: ``loss``, ``cost.shots``, ``noise.gradient``, …"""
+    """The arrays that are not None, by name: ``loss``, ``cost.shots``, ``noise.gradient``, …"""
     return dict(_arrays(total))
 
 
@@ -26,14 +26,14 @@ def _arrays(sums: Summed, prefix: str = "") -> Iterator[tuple[str, Array]]:
 
 
 def rows_of(sums: Any, rows: slice) -> Any:
-    """Some rows of a ``GradientSum``, or of a part of it."""
+    """Some rows of a ``GradientSum``, or of one of its fields."""
     if isinstance(sums, Summed):
         return type(sums)(*(rows_of(getattr(sums, f.name), rows) for f in fields(sums)))
     return None if sums is None else sums[rows]
 
 
 def assert_same_bits(one: GradientSum, other: GradientSum) -> None:
-    """They have the same arrays, equal to the last bit."""
+    """Asserts that both have the same arrays, equal to the last bit."""
     left, right = arrays(one), arrays(other)
     assert left.keys() == right.keys()
     for name, value in left.items():
@@ -42,7 +42,7 @@ def assert_same_bits(one: GradientSum, other: GradientSum) -> None:
 
 
 def assert_close(one: GradientSum, other: GradientSum, relative: float, absolute: float) -> None:
-    """They have the same arrays, equal but for rounding."""
+    """Asserts that both have the same arrays, equal but for rounding."""
     left, right = arrays(one), arrays(other)
     assert left.keys() == right.keys()
     for name, value in left.items():

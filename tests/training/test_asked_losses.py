@@ -1,4 +1,4 @@
-"""Losses that an update asks for in the middle of a step: what they are, and what they cost."""
+"""Losses that an update requests in a step: their values and their cost."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ SAMPLED_WORKS = {
 
 
 def asking(kind: str, pack: Pack) -> Pack:
-    """The pack with this optimiser of ``asking_updates`` in place of sgd."""
-    import asking_updates  # later than the sweep file's own list of updates was made
+    """The pack with this optimiser of ``asking_updates`` instead of sgd."""
+    import asking_updates  # after the sweep file's list of updates was built
 
     member: Callable[..., Optimizer] = getattr(asking_updates, kind.capitalize())
     trials = [
@@ -85,14 +85,14 @@ def searching(work: str, *items: str) -> Pack:
 
 
 def state_of(pack: Pack) -> PackState:
-    """Where a pack stands that has been some steps on its way."""
+    """The state of a pack after some steps."""
     assert pack.vectors is not None
     chain = Chain.of([trial.updates for trial in pack.trials])
     return PackState.restore(pack.vectors, chain, problem(pack.template).model.parameters)
 
 
 def direct(pack: Pack, point: Array) -> Array:
-    """The loss [R] of the mini-batch of the pack's step at a point [R, P], as gradients have it."""
+    """The loss [R] of the pack's next mini-batch at a point [R, P], as computed with its gradient."""
     ready, template = problem(pack.template), pack.template
     seeds = np.array([trial.seed for trial in pack.trials], np.uint64)
     shards = Batches(ready.data, template.batch, ready.model.samples, seeds).shards(
@@ -145,7 +145,7 @@ def test_losses_are_summed_over_any_number_of_shards() -> None:
 
 @pytest.mark.parametrize("work", ["network", "drawn axes", "hybrid", "hybrid by spsa", *SAMPLED_WORKS])
 def test_bits_do_not_depend_on_company_nor_on_being_interrupted(work: str) -> None:
-    """Of trials that diverge and of their company."""
+    """Bits of trials that diverge, and of the others in their pack."""
     pack = searching(work, "{seed: {range: 3}}", "{updates.0.learning_rate: [0.1, 1e308]}")
     whole = rows_of(pack)
     for some, cuts in (([4, 1, 0], [1, 3]), ([2], [5]), ([5], [])):
@@ -170,7 +170,7 @@ def test_bits_do_not_depend_on_who_computes_the_shards(cluster: str) -> None:  #
         fleet.close()
 
 
-# What they cost.
+# Their cost.
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_bits_do_not_depend_on_who_computes_the_shards(cluster: str) -> None:  #
     ],
 )
 def test_each_point_is_booked_in_its_step_and_in_the_trial(work: str, executions: int, shots: int) -> None:
-    """For each of the five samples, beside the gradient's own."""
+    """Per point, for each of the five samples, besides the cost of the gradient."""
     text, overrides = {**WORKS, **SAMPLED_WORKS, "two strings": TWO_STRINGS}[work]
     plain = pack_of(text, "seed: {range: 2}", overrides=overrides)
     without, beside = rows_of(plain), rows_of(asking("search", plain))
@@ -199,7 +199,7 @@ def test_each_point_is_booked_in_its_step_and_in_the_trial(work: str, executions
 
 
 class Timed:
-    """A team whose every call takes a second, and a second of a quantum processor for each row."""
+    """A team whose calls take a second each, and a second of a quantum processor per row."""
 
     size = 1
 

@@ -1,4 +1,4 @@
-"""What a sample is, the model says; the loop gathers, cuts, weighs and scores as it says."""
+"""The model defines its samples; the loop gathers, splits, weights and scores them accordingly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ base:
 sweep: [batch.shards: [1, 4], seed: [0, 1]]
 """
 NO_STEP = "[{optimizer: sgd, learning_rate: 1.0e-300}]"
-"""Parameters stay what they are to the last bit, so those at the end are those of each step."""
+"""Keeps the parameters to the last bit, so the final ones are those of every step."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(folder: Path, *words: str, mode: str = "train", updates: str = NO_STEP) -> tuple[int, str]:
-    """Exit code and output of the command line, in a process that knows ``paired``."""
+    """Exit code and output of the command line, in a process that has imported ``paired``."""
     (folder / "alike.yaml").write_text(SWEEP.format(mode=mode, updates=updates))
     command = [sys.executable, "-W", "error", "-c", "import paired; paired.main()", *words]
     here = SUPPORT
@@ -73,7 +73,7 @@ def run(folder: Path, mode: str = "train", updates: str = NO_STEP) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> dict[str, pd.DataFrame]:
-    """The tables of trainings that take steps of no length."""
+    """The tables of a training run whose steps change no parameter."""
     return run(folder)
 
 

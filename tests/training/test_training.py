@@ -1,4 +1,4 @@
-"""Training and probing: bits that depend on nothing but the trial, and rows that say what happened."""
+"""Training and probing: bits that depend on the trial alone, and rows that record what happened."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def steps_of(rows: RowArrays, table: str, column: str, trial: str) -> list[Any]:
 
 @st.composite
 def packs(draw: st.DrawFn) -> Pack:
-    """Packs over all that decides how a step is computed; some of their trials diverge."""
+    """Packs over all options that affect a step; some of their trials diverge."""
     text = draw(st.sampled_from([NETWORK, CIRCUIT, DRAWN_AXES]))
     mode = draw(st.sampled_from(["train", "probe"]))
     size = draw(st.integers(1, 9)) if text != DRAWN_AXES else 1
@@ -172,7 +172,7 @@ def test_parameters_are_the_initial_ones_minus_all_updates() -> None:
     assert rows["parameters"]["component"].tolist() == [*range(13)]
 
 
-def test_histogram_and_parameters_are_kept_only_where_asked_for() -> None:
+def test_histogram_and_parameters_are_kept_only_on_request() -> None:
     rows = rows_of(pack_of(NETWORK, overrides=["base.record={}"]))
     assert "parameters" not in rows
     assert "histogram" not in rows["gradients"]
@@ -260,13 +260,13 @@ def test_probe_ends_at_its_first_step_that_is_not_finite(tmp_path: Path) -> None
 
 
 @given(good=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
-def test_until_first_false_counts_that_one_in(good: list[list[bool]]) -> None:
-    expected = [[all(row[:place]) for place in range(3)] for row in good]
+def test_until_first_false_includes_the_first_false(good: list[list[bool]]) -> None:
+    expected = [[all(row[:count]) for count in range(3)] for row in good]
     assert until_first_false(np.array(good)).tolist() == expected
 
 
 def weighted_file(path: Path, weights: Sequence[float], copies: Sequence[int] = ()) -> Path:
-    """A table of y = x² - x in which row i has a weight and is there so many times."""
+    """Writes a table of y = x² - x; row i has a weight and a number of copies."""
     counts = copies or [1] * len(weights)
     lines = [f"{i},{i * i - i}.0,{w}" for i, w in enumerate(weights) for _ in range(counts[i])]
     path.write_text("\n".join(["x,y,w", *lines]))
@@ -274,7 +274,7 @@ def weighted_file(path: Path, weights: Sequence[float], copies: Sequence[int] = 
 
 
 def fitted(path: Path, size: int, *more: str) -> list[str]:
-    """Changes that fit a network to a weighted file."""
+    """Overrides that train a network on a weighted file."""
     return [
         f"base.data={{source: file, path: {path}, target: y, weights: w, scale: none, test: 0.0}}",
         "base.model={kind: mlp, hidden: [3], activation: tanh, output: linear}",
@@ -296,7 +296,7 @@ def test_weight_of_a_row_counts_like_copies_of_it(tmp_path: Path) -> None:
         np.testing.assert_allclose(one[table][column], many[table][column], rtol=1e-12)
 
 
-# What a mini-batch says of the whole training part
+# What a mini-batch tells about the whole training part
 
 PROBE = ("base.mode=probe", "base.updates=[]")
 EQUAL, UNEQUAL = [1.0] * 8, [1.0, 2.0, 1.0, 3.0, 0.0, 2.5, 1.0, 7.0]
@@ -320,7 +320,7 @@ def test_signal_square_of_a_full_batch_is_the_gradients_square(
 
 
 def test_signal_square_of_mini_batches_has_the_full_gradients_square_as_its_mean(tmp_path: Path) -> None:
-    """A probe draws the same parameters in a step whatever the mini-batch."""
+    """A probe draws the same parameters in a step for any mini-batch."""
     some, whole = (of_file(tmp_path, EQUAL, size, *PROBE, "base.steps=4000") for size in (3, 8))
     full, trace = whole["gradient_norm"] ** 2, whole["noise_trace"]
     relative = (some["signal_square"] - full) / (full + trace)  # of one size, whatever the parameters
@@ -371,8 +371,8 @@ def test_shot_variance_is_null_where_exact(engine: str) -> None:
 
 
 def failing(folder: Path) -> Pack:
-    """Trials whose engine raises when it comes to one of ten rows."""
-    from sick_engines import Allergic  # later than the sweep file's own list of engines was made
+    """Trials whose engine raises at one of ten rows."""
+    from sick_engines import Allergic  # after the sweep file's list of engines was built
 
     path = weighted_file(folder / "ten.csv", [1.0] * 10)
     pack = pack_of(NETWORK, "{seed: {range: 6}}", overrides=fitted(path, 2))
@@ -380,13 +380,13 @@ def failing(folder: Path) -> Pack:
 
 
 def with_changes(pack: Pack, **changes: Any) -> Pack:
-    """The pack with other values in all its trials, planned like that."""
+    """The pack with other values in all its trials, pinned anew."""
     trials = tuple(trial.model_copy(update=changes) for trial in pack.trials)
     return replace(pack, trials=trials, pinned=pin(trials[0]))
 
 
 def brought_to_fail(pack: Pack, steps: int | None) -> tuple[list[RowArrays], int]:
-    """The chunks of one trial until it raises or ends, and the step at which it stands."""
+    """The chunks of one trial until it raises or ends, and the step at which it stopped."""
     parts: list[RowArrays] = []
     rest: Pack | None = pack
     while rest is not None:
@@ -411,13 +411,13 @@ def test_failing_trial_fails_at_the_same_step_in_any_chunks(tmp_path: Path, mode
         ends = [brought_to_fail(pack.take([row]), steps) for steps in (None, 1, 3)]
         assert len({step for _, step in ends}) == 1
         assert len({repr(bits_of(join_rows(parts), trial)) for parts, _ in ends}) == 1
-        assert mode == "probe" or len(ends[0][0]) <= 1  # what went well before is handed back at once
+        assert mode == "probe" or len(ends[0][0]) <= 1  # the steps before the error come back in one chunk
         stopped.add(ends[0][1])
     assert len(stopped) > 2
 
 
 class LosingTeam(Alone):
-    """Loses a helper in its third call."""
+    """Loses a worker in its third call."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -437,7 +437,7 @@ def test_mini_batch_without_weight_is_a_step_without_gradient(tmp_path: Path) ->
     assert rows["trials"]["status"].tolist() == ["done"]
 
 
-def test_lost_helper_ends_the_chunk_at_once() -> None:
+def test_lost_worker_ends_the_chunk_immediately() -> None:
     team = LosingTeam()
     with pytest.raises(WorkerLost):
         advance(team, pack_of(NETWORK), ALL)
@@ -445,7 +445,7 @@ def test_lost_helper_ends_the_chunk_at_once() -> None:
 
 
 def dataset(rows: int, weights: Sequence[float] = ()) -> Dataset:
-    """Rows whose only input is their number."""
+    """Rows whose only input is their index."""
     inputs = np.arange(rows, dtype=np.float64)[:, None]
     one = np.array(weights) if weights else np.ones(rows)
     return Dataset(inputs, inputs[:, 0], one, inputs[:0], inputs[:0, 0], classes=0)
@@ -523,7 +523,7 @@ def test_dead_parameters_are_counted() -> None:
         "{engine: adjoint}",
     ],
 )
-def test_numbers_that_leave_float64_warn_nobody(gradient: str, tmp_path: Path) -> None:
+def test_overflow_of_float64_raises_no_warning(gradient: str, tmp_path: Path) -> None:
     """Warnings are errors in tests, and an error would be a failed trial."""
     path = tmp_path / "a.yaml"
     path.write_text(f"""

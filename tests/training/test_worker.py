@@ -1,4 +1,4 @@
-"""Workers get what the driver has read, and have loaded the rest before their first pack."""
+"""Workers get the data sets from the driver, and load all libraries before their first pack."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(*prepared, "|", *heavy(), "|", ready.data.inputs.sum())
 
 
 def loaded(text: str, folder: Path) -> list[str]:
-    """What a fresh process has loaded once it is prepared, and once it has certified the structure."""
+    """Modules that a fresh process has loaded after its preparation, and after certifying the structure."""
     plan = read(text).plan
     trial = plan.structures[0].template
     (folder / "sent").write_bytes(pickle.dumps((Preparation.of(plan, 1), trial)))
