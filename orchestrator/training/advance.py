@@ -19,7 +19,7 @@ _CHUNK_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest number of steps (None: any number) and seconds before a worker returns a chunk."""
+    """Limits of one call: a number of steps (None: any number), and seconds after which it returns."""
 
     steps: int | None
     seconds: float

@@ -69,7 +69,7 @@ class Chunk:
 
 @np.errstate(all="ignore")  # a value that is not finite ends its trial; see `Loop.end_finished`
 def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[GradientSum, float]:
-    """Returns the gradient of one shard at ``shared`` = (structure, parameters [R, P]), and the seconds.
+    """Returns a shard's gradient at ``shared`` = (structure, parameters [R, P]), and the seconds it took.
 
     It includes the metric if an update of the structure needs one.
     """
@@ -138,7 +138,7 @@ class Loop(ABC):
         return self.pack.step - self.first_step
 
     def chunk(self) -> Chunk:
-        """Returns the steps done so far."""
+        """Returns the steps done so far, as a chunk."""
         rows = join_rows([self.recorder.rows(), *self._ended_rows])
         rest = replace(self.pack, vectors=self.state.flatten(self.chain)) if self.left else None
         seconds = time.perf_counter() - self._started
@@ -165,7 +165,7 @@ class Loop(ABC):
         self._shards += len(parts)
         wait = max(0.0, time.perf_counter() - started - compute / self.team.size)
         total = reduce(add, (total for total, _ in parts))
-        if not self.problem.model.samples.independent:  # variances over samples are computed from moments
+        if not self.problem.model.samples.independent:  # moments give variances of independent samples
             total = replace(total, moments=None)
         return total, Seconds(compute, wait)
 
@@ -180,7 +180,7 @@ class Loop(ABC):
         self._loss = float(finite.mean()) if len(finite) else float("nan")
 
     def end_finished(self, finite: NDArray[np.bool_]) -> None:
-        """Ends the trials that are not ``finite`` [R] as diverged, and all others after the last step."""
+        """Ends trials that are not ``finite`` [R] as diverged; completes the others after the last step."""
         if not finite.all():
             self._end_some(~finite, "diverged")
         if self.pack.trials and not self.left:

@@ -18,7 +18,7 @@ from orchestrator.trial.pinned import Pinned, made_ready
 
 @np.errstate(all="ignore")  # as in `shard_gradient`
 def shard_losses(shared: tuple[Pinned, Array, int], shard: Shard) -> tuple[LossSum, float]:
-    """Returns the losses of one shard at ``shared`` = (structure, points [R, S, P], first), and the seconds.
+    """Returns a shard's losses at ``shared`` = (structure, points [R, S, P], first), and the seconds it took.
 
     ``first`` numbers the first point among those requested in the step, from 1. It separates the points'
     streams of shots.

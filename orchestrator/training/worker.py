@@ -62,7 +62,7 @@ class Preparation:
         for engine in self.warmed:
             with suppress(OrchestratorError):  # the first trial that uses the engine reports it
                 engine.warm()
-        gc.freeze()  # or a collection during a pack scans all that was loaded, for 0.2 s
+        gc.freeze()  # so that no garbage collection scans all this during a pack, for 0.2 s
 
 
 def _datasets(plan: Plan) -> Iterator[tuple[Source, Dataset]]:
