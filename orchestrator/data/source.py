@@ -81,15 +81,15 @@ class Source(Data):
             InputError: the data cannot be used as asked; paths start with ``data``.
         """
         fingerprint = self.fingerprint()
-        return _KNOWN.get((self, fingerprint)) or _load(self, fingerprint)
+        return _PRELOADED.get((self, fingerprint)) or _load(self, fingerprint)
 
 
-_KNOWN: dict[tuple[Source, str], Dataset] = {}
+_PRELOADED: dict[tuple[Source, str], Dataset] = {}
 
 
-def know(source: Source, dataset: Dataset) -> None:
+def preload(source: Source, dataset: Dataset) -> None:
     """Hands this process what ``load`` returns, so that it need not read, nor load scikit-learn."""
-    _KNOWN[source, dataset.fingerprint] = dataset
+    _PRELOADED[source, dataset.fingerprint] = dataset
 
 
 @lru_cache(maxsize=16)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orchestrator.backends.base import AdjointEvaluator, Evaluator
 from orchestrator.groups import Array
 from orchestrator.models.circuits.program import Point, Program
-from orchestrator.models.stages import Circuits, Collector, Pull
+from orchestrator.models.stages import Circuits, Collector, Pullback
 
 
 def circuit_stages(prepare: Callable[[Program], Evaluator]) -> Circuits:
@@ -49,7 +49,7 @@ class CircuitStage:
         found = self.circuit.expectation(*point)
         return found.reshape(*values.shape[:2], -1), point
 
-    def backward(self, parameters: Array, tape: Point, cotangent: Array, collector: Collector) -> Pull:
+    def backward(self, parameters: Array, tape: Point, cotangent: Array, collector: Collector) -> Pullback:
         """Gradients and dl/d(input) [R, B, F] from dl/dE [R, B, K], in one evaluation of the circuit."""
         rows, samples, _ = cotangent.shape
         back = np.empty((rows * samples, self.fed))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
-from orchestrator.models.stages import Bools, Classical, Collector, DeadIn, Pull
+from orchestrator.models.stages import Bools, Classical, Collector, DeadIn, Pullback
 from orchestrator.streams import Purpose, Streams
 
 
@@ -68,7 +68,7 @@ class Affine(Classical):
         extended[..., -1] = 1.0
         return extended @ self._matrix(parameters), extended
 
-    def backward(self, parameters: Array, tape: Array, cotangent: Array, collector: Collector) -> Pull:
+    def backward(self, parameters: Array, tape: Array, cotangent: Array, collector: Collector) -> Pullback:
         """From δ = dl/dz [R, B, m]: a weight's gradient is x_j δ_k, a bias's δ_k; dl/dx is δ Wᵀ."""
         collector.outer(tape, cotangent)
         collector.signal(cotangent)

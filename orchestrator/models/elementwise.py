@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
 from orchestrator.models.activations import ACTIVATIONS
-from orchestrator.models.stages import Bools, Classical, Collector, DeadIn, Pull
+from orchestrator.models.stages import Bools, Classical, Collector, DeadIn, Pullback
 from orchestrator.streams import Streams
 
 
@@ -43,7 +43,7 @@ class Elementwise(Classical):
         """f(x) and x, of any shape."""
         return ACTIVATIONS[self.function].value(values), values
 
-    def backward(self, parameters: Array, tape: Array, cotangent: Array, collector: Collector) -> Pull:  # noqa: ARG002
+    def backward(self, parameters: Array, tape: Array, cotangent: Array, collector: Collector) -> Pullback:  # noqa: ARG002
         """From dl/df: it has no gradient; dl/dx is f' dl/df."""
         return lambda: cotangent * ACTIVATIONS[self.function].slope(tape)
 

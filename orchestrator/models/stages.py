@@ -101,7 +101,7 @@ class Collector(Protocol):
         """δ_i [R, B, s]."""
 
 
-Pull = Callable[[], Array]
+Pullback = Callable[[], Array]
 """Gives dl/d(input) [R, B, n] of a stage; where no stage stands before, nobody calls it."""
 
 
@@ -119,7 +119,7 @@ class Runnable(Protocol):
             axes: [R, a] its own.
         """
 
-    def backward(self, parameters: Array, tape: Any, cotangent: Array, collector: Collector) -> Pull:
+    def backward(self, parameters: Array, tape: Any, cotangent: Array, collector: Collector) -> Pullback:
         """Hands gradients and signals to ``collector``, from dl/d(output) [R, B, m]; says how to go on.
 
         The tape stays as it is: one may go back twice.

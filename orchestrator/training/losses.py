@@ -38,7 +38,7 @@ def shard_losses(shared: tuple[Pinned, Array, int], shard: Shard) -> tuple[LossS
 
 
 class StepLosses:
-    """Computes the ``losses`` of ``updates.given.Given`` in one step of a pack.
+    """Computes the ``losses`` of ``updates.context.StepContext`` in one step of a pack.
 
     Attributes:
         total: sums of the step, with the cost of all requested losses.

@@ -11,7 +11,7 @@ from itertools import islice
 from orchestrator import user_code
 from orchestrator.backends.batched.threads import use_threads_only
 from orchestrator.data.base import Dataset
-from orchestrator.data.source import Source, know
+from orchestrator.data.source import Source, preload
 from orchestrator.engines.base import Engine
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.sweep.plan import Plan
@@ -58,7 +58,7 @@ class Preparation:
         for engine in self.checked:
             engine.check()
         for known in self.datasets:
-            know(*known)
+            preload(*known)
         for engine in self.warmed:
             with suppress(OrchestratorError):  # the first trial that uses the engine reports it
                 engine.warm()

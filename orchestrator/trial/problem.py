@@ -27,7 +27,7 @@ from orchestrator.process import memory_bytes
 from orchestrator.trial.fingerprints import Fingerprints, fingerprints, refuse_changed
 from orchestrator.trial.trial import Batch, Trial
 from orchestrator.updates.base import Update
-from orchestrator.updates.given import Form
+from orchestrator.updates.context import MetricForm
 from orchestrator.updates.natural import metric_blocks
 
 _CERTIFICATE_SEED = 0
@@ -117,7 +117,7 @@ def _problem(
     model: Model,
     engine: Engine,
     loss: str,
-    form: Form | None,
+    form: MetricForm | None,
     before: tuple[Fingerprints, ...],
     trust: user_code.Trust,  # noqa: ARG001 - a key: what is not trusted is not to be had from the cache
 ) -> Problem:
@@ -137,12 +137,12 @@ def _problem(
     return Problem(dataset, built, engine, loss, _metric(built, form))
 
 
-def _metric_form(updates: tuple[Update, ...]) -> Form | None:
+def _metric_form(updates: tuple[Update, ...]) -> MetricForm | None:
     """Which metric the updates need: that of the optimiser, of which a trial has one at most."""
     return next((need for update in updates if (need := update.needs.metric)), None)
 
 
-def _metric(model: Built, form: Form | None) -> Metric | None:
+def _metric(model: Built, form: MetricForm | None) -> Metric | None:
     """The metric of a circuit; None where none is needed, or where the model has none."""
     if form is None or not isinstance(model, Program):
         return None

@@ -7,7 +7,7 @@ from typing import Literal
 from orchestrator.config.base import Field
 from orchestrator.groups import Array
 from orchestrator.updates.base import State
-from orchestrator.updates.given import Given, Needs
+from orchestrator.updates.context import Needs, StepContext
 from orchestrator.updates.optimizers import Adam
 
 
@@ -25,8 +25,8 @@ class AdamW(Adam):
         """The parameters, which decay."""
         return Needs(parameters=True)
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """Adam's step, and η λ θ."""
-        step, state = super().update(vector, state, given)
-        decay = given.numbers["learning_rate"] * given.numbers["weight_decay"]
-        return step + decay * given.parameters, state
+        step, state = super().update(vector, state, context)
+        decay = context.numbers["learning_rate"] * context.numbers["weight_decay"]
+        return step + decay * context.parameters, state

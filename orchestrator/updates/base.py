@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from orchestrator.config.base import Config
 from orchestrator.groups import Array
-from orchestrator.updates.given import NOTHING, Given, Needs
+from orchestrator.updates.context import NO_NEEDS, Needs, StepContext
 
 State = Mapping[str, Array]
 """What an update remembers, by name: float64 [R, …]."""
@@ -31,7 +31,7 @@ class Update(Config):
     @property
     def needs(self) -> Needs:
         """What it asks for; nothing for most."""
-        return NOTHING
+        return NO_NEEDS
 
     @property
     def stateful(self) -> bool:
@@ -42,13 +42,13 @@ class Update(Config):
         """The state before the first step, for ``rows`` trials of ``parameters`` parameters."""
         return {}
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """Transforms the vector that the update before it left.
 
         Args:
             vector: [R, P] the gradient, or what the chain has made of it. Never written to.
             state: as ``init`` or the last call returned it.
-            given: its numbers, and what else it may look at.
+            context: its numbers, and what else it may look at.
 
         Returns:
             The new vector [R, P] and the new state. The end of the chain is subtracted from the parameters.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from orchestrator.groups import Array, Group
 from orchestrator.updates.base import Optimizer, State, Update
-from orchestrator.updates.given import Given, Losses, no_losses
+from orchestrator.updates.context import Losses, StepContext, no_losses
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class ChainState:
     """What the updates of a chain remember between steps.
 
     Attributes:
-        parts: one state per update, in chain order.
+        states: one state per update, in chain order.
     """
 
-    parts: tuple[State, ...]
+    states: tuple[State, ...]
 
     def take(self, rows: NDArray[np.intp]) -> ChainState:
         """The state of some rows of the pack, in the order given."""
-        return ChainState(tuple(_take(part, rows) for part in self.parts))
+        return ChainState(tuple(_take(state, rows) for state in self.states))
 
 
 @dataclass(frozen=True)
@@ -108,26 +108,26 @@ class Chain:
         metric: Array | None = None,
         losses: Losses = no_losses,
     ) -> Applied:
-        """Sends the gradient [R, P] through the chain; the rest is what each update is ``Given``.
+        """Sends the gradient [R, P] through the chain; the rest is in each update's ``StepContext``.
 
         Rows never mix: a row's numbers are the same to the last bit in any pack, whatever else is
         in it, and no floating-point warning is raised.
         """
         clipped, vector = None, np.ascontiguousarray(gradient)
-        parts: list[State] = []
+        states: list[State] = []
         stepped = False
         with np.errstate(all="ignore"):
-            for update, numbers, part in zip(self.updates, self.numbers, state.parts, strict=True):
-                given = Given(numbers, self.groups, parameters, loss, step, steps, metric, losses)
-                vector, part = update.update(vector, part, given)  # noqa: PLW2901 - state in, state out
-                parts.append(part)
+            for update, numbers, before in zip(self.updates, self.numbers, state.states, strict=True):
+                context = StepContext(numbers, self.groups, parameters, loss, step, steps, metric, losses)
+                vector, after = update.update(vector, before, context)
+                states.append(after)
                 stepped |= isinstance(update, Optimizer)
                 clipped = clipped if stepped else vector
-        return Applied(clipped, vector, ChainState(tuple(parts)))
+        return Applied(clipped, vector, ChainState(tuple(states)))
 
     def flatten(self, state: ChainState) -> Array:
         """All that ``state`` holds, [R, W] float64; W = 0 if it remembers nothing."""
-        arrays = [part[name].reshape(self.rows, -1) for part in state.parts for name in sorted(part)]
+        arrays = [one[name].reshape(self.rows, -1) for one in state.states for name in sorted(one)]
         return np.concatenate([np.empty((self.rows, 0)), *arrays], axis=1)
 
     def unflatten(self, matrix: Array, parameters: int) -> ChainState:
@@ -140,15 +140,15 @@ class Chain:
         width = self.flatten(template).shape[1]
         if matrix.shape != (self.rows, width):
             raise ValueError(f"the state's shape is {matrix.shape}, must be {(self.rows, width)}")
-        parts, start = [], 0
-        for part in template.parts:
+        states, start = [], 0
+        for empty in template.states:
             filled = {}
-            for name in sorted(part):
-                stop = start + part[name][0].size
-                filled[name] = matrix[:, start:stop].reshape(part[name].shape).copy()
+            for name in sorted(empty):
+                stop = start + empty[name][0].size
+                filled[name] = matrix[:, start:stop].reshape(empty[name].shape).copy()
                 start = stop
-            parts.append(filled)
-        return ChainState(tuple(parts))
+            states.append(filled)
+        return ChainState(tuple(states))
 
 
 def _kind(update: Update) -> tuple[object, ...]:

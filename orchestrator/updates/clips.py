@@ -9,7 +9,7 @@ import numpy as np
 from orchestrator.config.base import Field
 from orchestrator.groups import Array
 from orchestrator.updates.base import Clip, State
-from orchestrator.updates.given import Given
+from orchestrator.updates.context import StepContext
 
 
 class ClipValue(Clip):
@@ -18,9 +18,9 @@ class ClipValue(Clip):
     clip: Literal["value"]
     limit: float = Field(gt=0.0, description="largest absolute value of a component")
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """Each component g becomes min(max(g, -limit), limit)."""
-        return np.clip(vector, -given.numbers["limit"], given.numbers["limit"]), state
+        return np.clip(vector, -context.numbers["limit"], context.numbers["limit"]), state
 
 
 class ClipNorm(Clip):
@@ -29,9 +29,9 @@ class ClipNorm(Clip):
     clip: Literal["norm"]
     limit: float = Field(gt=0.0, description="largest Euclidean norm of a trial's whole vector")
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """``shortened`` to the limit."""
-        return shortened(vector, given.numbers["limit"]), state
+        return shortened(vector, context.numbers["limit"]), state
 
 
 def shortened(vector: Array, limit: Array) -> Array:

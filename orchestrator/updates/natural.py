@@ -12,14 +12,14 @@ from orchestrator.groups import Array, Blocks, Group
 from orchestrator.process import one_blas_thread
 from orchestrator.updates.base import Optimizer, State
 from orchestrator.updates.clips import shortened
-from orchestrator.updates.given import Form, Given, Needs
+from orchestrator.updates.context import MetricForm, Needs, StepContext
 from orchestrator.updates.optimizers import Adam, Momentum
 
 
 class Natural(Optimizer):
     """Turns the optimiser that a class extends beside it into one on g⁺∇L in place of ∇L, g the metric."""
 
-    metric: Form = Field(default="block-diagonal", description="entries of the metric that count")
+    metric: MetricForm = Field(default="block-diagonal", description="entries of the metric that count")
     cutoff: float = Field(
         default=1e-6,
         ge=0.0,
@@ -32,17 +32,17 @@ class Natural(Optimizer):
         """The metric, as configured."""
         return Needs(metric=self.metric)
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """The other optimiser's update of the natural gradient."""
-        return super().update(self.natural(vector, given), state, given)
+        return super().update(self.natural(vector, context), state, context)
 
-    def natural(self, vector: Array, given: Given) -> Array:
+    def natural(self, vector: Array, context: StepContext) -> Array:
         """g⁺ vector [R, P], of the gradient or what the chain has made of it."""
-        assert given.metric is not None
-        cutoff = given.numbers["cutoff"]
+        assert context.metric is not None
+        cutoff = context.numbers["cutoff"]
         if self.metric == "diagonal":
-            return _divided(vector, given.metric, given.groups, cutoff)
-        return _solved(vector, given.metric, metric_blocks(self.metric, given.groups), cutoff)
+            return _divided(vector, context.metric, context.groups, cutoff)
+        return _solved(vector, context.metric, metric_blocks(self.metric, context.groups), cutoff)
 
 
 class Qng(Natural, Momentum):
@@ -73,16 +73,16 @@ class QuantumAdam(Natural, Adam):
             raise refuse("must be left out beside clipnorm; give one of them")
         return value
 
-    def natural(self, vector: Array, given: Given) -> Array:
+    def natural(self, vector: Array, context: StepContext) -> Array:
         """The natural gradient, clipped."""
-        whole, numbers = super().natural(vector, given), given.numbers
-        if not given.groups:
+        whole, numbers, groups = super().natural(vector, context), context.numbers, context.groups
+        if not groups:
             return whole
-        parts = [shortened(whole[:, group.start : group.stop], numbers["clipnorm"]) for group in given.groups]
+        parts = [shortened(whole[:, group.start : group.stop], numbers["clipnorm"]) for group in groups]
         return shortened(np.concatenate(parts, axis=1), numbers["global_clipnorm"])
 
 
-def metric_blocks(form: Form, groups: Sequence[Group]) -> Blocks:
+def metric_blocks(form: MetricForm, groups: Sequence[Group]) -> Blocks:
     """Where the blocks of the metric start and stop, for a model of these groups.
 
     Example:

@@ -9,7 +9,7 @@ import numpy as np
 from orchestrator.config.base import Field
 from orchestrator.groups import Array
 from orchestrator.updates.base import Optimizer, State
-from orchestrator.updates.given import Given
+from orchestrator.updates.context import StepContext
 
 
 class Sgd(Optimizer):
@@ -18,9 +18,9 @@ class Sgd(Optimizer):
     optimizer: Literal["sgd"]
     learning_rate: float = Field(ge=0.0, description="η")
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """η g."""
-        return given.numbers["learning_rate"] * vector, state
+        return context.numbers["learning_rate"] * vector, state
 
 
 class Momentum(Optimizer):
@@ -34,10 +34,10 @@ class Momentum(Optimizer):
         """At rest."""
         return {"velocity": np.zeros((rows, parameters))}
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """η v, with the new v."""
-        velocity = given.numbers["momentum"] * state["velocity"] + vector
-        return given.numbers["learning_rate"] * velocity, {"velocity": velocity}
+        velocity = context.numbers["momentum"] * state["velocity"] + vector
+        return context.numbers["learning_rate"] * velocity, {"velocity": velocity}
 
 
 class Adam(Optimizer):
@@ -58,9 +58,9 @@ class Adam(Optimizer):
         zeros = np.zeros((rows, parameters))
         return {"mean": zeros, "square": zeros, "count": np.zeros((rows, 1))}
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """η m̂ / (sqrt(v̂) + ε), m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ)."""
-        numbers, count = given.numbers, state["count"] + 1.0
+        numbers, count = context.numbers, state["count"] + 1.0
         beta1, beta2 = numbers["beta1"], numbers["beta2"]
         mean = beta1 * state["mean"] + (1.0 - beta1) * vector
         square = beta2 * state["square"] + (1.0 - beta2) * np.square(vector)

@@ -13,7 +13,7 @@ import numpy as np
 
 from orchestrator.groups import Array
 from orchestrator.updates.base import Clip, Optimizer, State
-from orchestrator.updates.given import Given, Needs
+from orchestrator.updates.context import Needs, StepContext
 
 
 class Weighed(Clip):
@@ -26,9 +26,9 @@ class Weighed(Clip):
         """The parameters."""
         return Needs(parameters=True)
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """Clips each component to the magnitude of its parameter."""
-        size = np.abs(given.parameters)
+        size = np.abs(context.parameters)
         return np.clip(vector, -size, size), state
 
 
@@ -42,9 +42,9 @@ class Fading(Clip):
         """The step."""
         return Needs(step=True)
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """Multiplies by the remaining fraction of the trial."""
-        return vector * (1.0 - given.step / given.steps), state
+        return vector * (1.0 - context.step / context.steps), state
 
 
 class Counting(Clip):
@@ -56,7 +56,7 @@ class Counting(Clip):
         """A count of 0."""
         return {"count": np.zeros((rows, 1))}
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:  # noqa: ARG002
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:  # noqa: ARG002
         """Counts one step."""
         return vector, {"count": state["count"] + 1.0}
 
@@ -71,9 +71,9 @@ class Asking(Clip):
         """Losses."""
         return Needs(losses=True)
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """Requests the loss at the parameters."""
-        given.losses(given.parameters[:, None])
+        context.losses(context.parameters[:, None])
         return vector, state
 
 
@@ -95,15 +95,15 @@ class Search(Optimizer):
         """Zeros before the first request."""
         return {"points": np.zeros((rows, 3, parameters)), "losses": np.zeros((rows, 3))}
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:  # noqa: ARG002
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:  # noqa: ARG002
         """The difference to the best point."""
-        step = given.numbers["learning_rate"] * vector
-        first = np.stack([given.parameters - step, given.parameters - 2.0 * step], axis=1)
-        answers = given.losses(first)
+        step = context.numbers["learning_rate"] * vector
+        first = np.stack([context.parameters - step, context.parameters - 2.0 * step], axis=1)
+        answers = context.losses(first)
         second = _best(first, answers)[:, None] - 0.5 * step[:, None]
         points = np.concatenate([first, second], axis=1)
-        losses = np.concatenate([answers, given.losses(second)], axis=1)
-        return given.parameters - _best(points, losses), {"points": points, "losses": losses}
+        losses = np.concatenate([answers, context.losses(second)], axis=1)
+        return context.parameters - _best(points, losses), {"points": points, "losses": losses}
 
 
 def _best(points: Array, losses: Array) -> Array:
@@ -128,8 +128,8 @@ class Repeat(Optimizer):
         """Zeros before the first request."""
         return {"losses": np.zeros((rows, 3))}
 
-    def update(self, vector: Array, state: State, given: Given) -> tuple[Array, State]:  # noqa: ARG002
+    def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:  # noqa: ARG002
         """Requests two points in one call and one in another."""
-        here = given.parameters[:, None]
-        answers = given.losses(np.repeat(here, 2, axis=1)), given.losses(here)
+        here = context.parameters[:, None]
+        answers = context.losses(np.repeat(here, 2, axis=1)), context.losses(here)
         return np.zeros(vector.shape), {"losses": np.concatenate(answers, axis=1)}

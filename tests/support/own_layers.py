@@ -19,7 +19,16 @@ from orchestrator.groups import Array, Group
 from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.layer import Layer, Position
 from orchestrator.models.quantum import Quantum
-from orchestrator.models.stages import Bools, CircuitCall, Circuits, Collector, DeadIn, Pull, Runnable, Stage
+from orchestrator.models.stages import (
+    Bools,
+    CircuitCall,
+    Circuits,
+    Collector,
+    DeadIn,
+    Pullback,
+    Runnable,
+    Stage,
+)
 from orchestrator.streams import Purpose, Streams
 
 
@@ -154,7 +163,7 @@ class EchoRunnable:
         found, second = self.circuit.forward(angles, weight * heard, drawn)
         return found.reshape(rows, samples, width), (_Use(given, first), _Use(heard, second))
 
-    def backward(self, parameters: Array, tape: _Uses, cotangent: Array, collector: Collector) -> Pull:
+    def backward(self, parameters: Array, tape: _Uses, cotangent: Array, collector: Collector) -> Pullback:
         """Collects each sample's gradient, summed over both uses, and both signals."""
         rows, samples, width = cotangent.shape
         weight, angles = _each(parameters, samples, width)

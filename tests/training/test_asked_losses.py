@@ -107,7 +107,7 @@ def test_losses_are_those_of_the_mini_batch_at_the_points(work: str) -> None:
     for chunk in chunks(pack, [1, 1, 1]):
         if chunk.pack is None:
             break
-        asked = state_of(chunk.pack).chain.parts[0]
+        asked = state_of(chunk.pack).chain.states[0]
         for s in range(3):
             expected = direct(pack, np.ascontiguousarray(asked["points"][:, s]))
             # the same sums; a pass without derivatives may round E in another way
@@ -123,7 +123,7 @@ def test_points_of_a_network_are_computed_as_its_gradient_is_to_the_last_bit() -
     pack = searching("network", "seed: {range: 3}")
     rest = advance(Alone(), pack, Limits(1, math.inf)).pack
     assert rest is not None
-    asked = state_of(rest).chain.parts[0]
+    asked = state_of(rest).chain.states[0]
     for s in range(3):
         point = np.ascontiguousarray(asked["points"][:, s])
         assert direct(pack, point).tobytes() == asked["losses"][:, s].tobytes()
@@ -136,7 +136,7 @@ def test_losses_are_summed_over_any_number_of_shards() -> None:
         pack = asking("search", pack_of(text, overrides=[f"base.batch.shards={shards}"]))
         rest = advance(Alone(), pack, Limits(1, math.inf)).pack
         assert rest is not None
-        found.append(state_of(rest).chain.parts[0]["losses"])
+        found.append(state_of(rest).chain.states[0]["losses"])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-14)  # five numbers, added in another order
 
 
@@ -226,7 +226,7 @@ def test_every_point_has_shots_of_its_own_that_scatter_about_its_loss() -> None:
     pack = asking("repeat", pack_of(SAMPLED, seeds))
     chunk = advance(Alone(), pack, Limits(1, math.inf))
     assert chunk.pack is not None
-    parameters, answers = state_of(chunk.pack).parameters, state_of(chunk.pack).chain.parts[0]["losses"]
+    parameters, answers = state_of(chunk.pack).parameters, state_of(chunk.pack).chain.states[0]["losses"]
     exact = direct(
         asking("repeat", pack_of(SAMPLED, f"{{seed: {{range: {rows}}}}}", overrides=EXACT)), parameters
     )
@@ -244,6 +244,6 @@ def test_every_point_has_shots_of_its_own_that_scatter_about_its_loss() -> None:
 def test_points_of_another_step_have_other_shots() -> None:
     pack = asking("repeat", pack_of(SAMPLED, "{seed: {range: 50}}"))
     first, second = (
-        state_of(chunk.pack).chain.parts[0]["losses"] for chunk in chunks(pack, [1, 1]) if chunk.pack
+        state_of(chunk.pack).chain.states[0]["losses"] for chunk in chunks(pack, [1, 1]) if chunk.pack
     )
     assert (first != second).mean() > 0.5

@@ -208,7 +208,7 @@ def test_natural_gradient_is_clipped_before_adam_sees_it(
     state = apply(
         one, np.array([[0.75, 1.0, 0.0, 0.0, 3.0]]), one.init(5), flat(np.eye(5) / 4, GROUPS, FORMS[0])
     )
-    found = state.state.parts[0]
+    found = state.state.states[0]
     assert [*found["mean"][0], *found["square"][0]] == pytest.approx(adam_after(expected))
 
 
@@ -220,8 +220,8 @@ def test_trials_with_and_without_a_clip_share_a_pack() -> None:
     for row, one in enumerate(plain):
         alone = chain(one)
         expected = apply(alone, gradient, alone.init(5), metric)
-        assert expected.state.parts[0]["mean"].tobytes() == found.state.parts[0]["mean"][[row]].tobytes()
-    assert len({row.tobytes() for row in found.state.parts[0]["mean"]}) == 3
+        assert expected.state.states[0]["mean"].tobytes() == found.state.states[0]["mean"][[row]].tobytes()
+    assert len({row.tobytes() for row in found.state.states[0]["mean"]}) == 3
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from orchestrator.groups import Array, Group
 
-Form = Literal["block-diagonal", "full", "diagonal"]
+MetricForm = Literal["block-diagonal", "full", "diagonal"]
 """Which entries of the metric count: those inside a group, all, or those of single parameters."""
 
 Losses = Callable[[Array], Array]
@@ -31,10 +31,10 @@ class Needs:
     parameters: bool = False
     step: bool = False
     losses: bool = False
-    metric: Form | None = None
+    metric: MetricForm | None = None
 
 
-NOTHING = Needs()
+NO_NEEDS = Needs()
 
 
 def no_losses(points: Array) -> Array:  # noqa: ARG001 - as of ``Losses``
@@ -42,8 +42,8 @@ def no_losses(points: Array) -> Array:  # noqa: ARG001 - as of ``Losses``
     raise LookupError("only training has losses to give; an update that asks for them says so in `needs`")
 
 
-class Given(NamedTuple):
-    """What an update is given. A NamedTuple, as one is made for every update in every step.
+class StepContext(NamedTuple):
+    """What an update is context. A NamedTuple, as one is made for every update in every step.
 
     Attributes:
         numbers: [R, 1] each of its hyper-parameters, one per trial; NaN for None.
