@@ -14,7 +14,7 @@ from orchestrator.updates.optimizers import Adam
 class AdamW(Adam):
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101): Δ = Adam's + η λ θ.
 
-    The decay does not pass through Adam's moments. λ is that of PyTorch; the paper's is η λ.
+    The decay does not enter Adam's moments. λ is defined as in PyTorch; the paper's λ is η λ here.
     """
 
     optimizer: Literal["adamw"]  # type: ignore[assignment]
@@ -22,11 +22,11 @@ class AdamW(Adam):
 
     @property
     def needs(self) -> Needs:
-        """The parameters, which decay."""
+        """The parameters, for the decay term."""
         return Needs(parameters=True)
 
     def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
-        """Adam's step, and η λ θ."""
+        """Returns Adam's step + η λ θ."""
         step, state = super().update(vector, state, context)
         decay = context.numbers["learning_rate"] * context.numbers["weight_decay"]
         return step + decay * context.parameters, state

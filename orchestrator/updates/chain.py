@@ -1,4 +1,4 @@
-"""The updates of a pack, one after another, with the numbers of its trials side by side."""
+"""The chain of updates of a pack: applied in order, with the hyper-parameters of all trials stacked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.updates.context import Losses, StepContext, no_losses
 
 @dataclass(frozen=True)
 class ChainState:
-    """What the updates of a chain remember between steps.
+    """The states of a chain's updates between two steps.
 
     Attributes:
         states: one state per update, in chain order.
@@ -24,17 +24,17 @@ class ChainState:
     states: tuple[State, ...]
 
     def take(self, rows: NDArray[np.intp]) -> ChainState:
-        """The state of some rows of the pack, in the order given."""
+        """Returns the state of some rows of the pack, in the order of ``rows``."""
         return ChainState(tuple(_take(state, rows) for state in self.states))
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What one pass through a chain leaves.
+    """Result of one pass through a chain.
 
     Attributes:
-        clipped: [R, P] the gradient after the clips that stand before the optimiser; None if none does.
-        update: [R, P] the end of the chain, to be subtracted from the parameters.
+        clipped: [R, P] the gradient after the clips that precede the optimiser; None without such clips.
+        update: [R, P] output of the chain, to be subtracted from the parameters.
         state: for the next step.
     """
 
@@ -45,13 +45,13 @@ class Applied:
 
 @dataclass(frozen=True)
 class Chain:
-    """The chains of R trials that differ in numbers only.
+    """The chains of R trials that differ in hyper-parameters only.
 
     Attributes:
         rows: R.
-        updates: the kinds, in order; their own numbers do not count.
-        numbers: for each update its hyper-parameters by name, [R, 1] each.
-        groups: those of the model's parameters, for updates that treat each by itself.
+        updates: one update per kind, in order; their own hyper-parameters are ignored.
+        numbers: per update, the hyper-parameters by name, [R, 1] each.
+        groups: the model's groups of parameters, for updates that treat each group separately.
 
     Example:
         >>> from orchestrator.updates.optimizers import Sgd
@@ -71,9 +71,9 @@ class Chain:
         """Stacks the chains of the trials of a pack.
 
         Raises:
-            ValueError: they are not of equal kinds.
+            ValueError: the chains are not of equal kinds.
         """
-        distinct = {tuple(map(id, chain)): chain for chain in chains}  # most trials share the very objects
+        distinct = {tuple(map(id, chain)): chain for chain in chains}  # most trials share these objects
         if len({tuple(_kind(update) for update in chain) for chain in distinct.values()}) != 1:
             raise ValueError("the chains of a pack must be of equal kinds")
         numbers = tuple(_stack(updates) for updates in zip(*chains, strict=True))
@@ -81,19 +81,19 @@ class Chain:
 
     @property
     def learning_rate(self) -> Array:
-        """[R] the optimiser's learning rate; NaN without an optimiser."""
+        """Learning rates of the optimiser, [R]; NaN without an optimiser."""
         for update, numbers in zip(self.updates, self.numbers, strict=True):
             if isinstance(update, Optimizer):
                 return numbers["learning_rate"][:, 0]
         return np.full(self.rows, np.nan)
 
     def take(self, rows: NDArray[np.intp]) -> Chain:
-        """The chain of some rows of the pack, in the order given."""
+        """Returns the chain of some rows of the pack, in the order of ``rows``."""
         numbers = tuple(_take(numbers, rows) for numbers in self.numbers)
         return Chain(len(rows), self.updates, numbers, self.groups)
 
     def init(self, parameters: int) -> ChainState:
-        """The state before the first step of models of ``parameters`` parameters."""
+        """Returns the state before the first step, for ``parameters`` parameters per trial."""
         return ChainState(tuple(update.init(self.rows, parameters) for update in self.updates))
 
     def apply(
@@ -108,57 +108,56 @@ class Chain:
         metric: Array | None = None,
         losses: Losses = no_losses,
     ) -> Applied:
-        """Sends the gradient [R, P] through the chain; the rest is in each update's ``StepContext``.
+        """Passes the gradient [R, P] through the chain; the keywords are described at ``StepContext``.
 
-        Rows never mix: a row's numbers are the same to the last bit in any pack, whatever else is
-        in it, and no floating-point warning is raised.
+        Rows never mix: a trial's results have the same bits in any pack. No floating-point warning is raised.
         """
         clipped, vector = None, np.ascontiguousarray(gradient)
         states: list[State] = []
         stepped = False
         with np.errstate(all="ignore"):
-            for update, numbers, before in zip(self.updates, self.numbers, state.states, strict=True):
+            for update, numbers, old in zip(self.updates, self.numbers, state.states, strict=True):
                 context = StepContext(numbers, self.groups, parameters, loss, step, steps, metric, losses)
-                vector, after = update.update(vector, before, context)
-                states.append(after)
+                vector, new = update.update(vector, old, context)
+                states.append(new)
                 stepped |= isinstance(update, Optimizer)
                 clipped = clipped if stepped else vector
         return Applied(clipped, vector, ChainState(tuple(states)))
 
     def flatten(self, state: ChainState) -> Array:
-        """All that ``state`` holds, [R, W] float64; W = 0 if it remembers nothing."""
-        arrays = [one[name].reshape(self.rows, -1) for one in state.states for name in sorted(one)]
+        """Returns the arrays of ``state`` concatenated, float64 [R, W]; W = 0 for a stateless chain."""
+        arrays = [each[name].reshape(self.rows, -1) for each in state.states for name in sorted(each)]
         return np.concatenate([np.empty((self.rows, 0)), *arrays], axis=1)
 
     def unflatten(self, matrix: Array, parameters: int) -> ChainState:
-        """The state that ``flatten`` laid out as ``matrix`` [R, W], for ``parameters`` parameters.
+        """Inverts ``flatten``: returns the state in ``matrix`` [R, W], for ``parameters`` parameters.
 
         Raises:
-            ValueError: the width is not that of this chain's state.
+            ValueError: R or W is not that of this chain's state.
         """
         template = self.init(parameters)
         width = self.flatten(template).shape[1]
         if matrix.shape != (self.rows, width):
             raise ValueError(f"the state's shape is {matrix.shape}, must be {(self.rows, width)}")
         states, start = [], 0
-        for empty in template.states:
+        for initial in template.states:
             filled = {}
-            for name in sorted(empty):
-                stop = start + empty[name][0].size
-                filled[name] = matrix[:, start:stop].reshape(empty[name].shape).copy()
+            for name in sorted(initial):
+                stop = start + initial[name][0].size
+                filled[name] = matrix[:, start:stop].reshape(initial[name].shape).copy()
                 start = stop
             states.append(filled)
         return ChainState(tuple(states))
 
 
 def _kind(update: Update) -> tuple[object, ...]:
-    """What the updates at one place of a pack's chains share: all but their numbers."""
+    """Returns what the updates at one position of a pack's chains share: all but their hyper-parameters."""
     names = type(update).model_fields.keys() - update.number_names()
     return (type(update), *((name, getattr(update, name)) for name in sorted(names)))
 
 
 def _stack(updates: Sequence[Update]) -> Mapping[str, Array]:
-    """[R, 1] each; NumPy makes NaN of None."""
+    """Stacks the hyper-parameters of R updates, [R, 1] each; NumPy converts None to NaN."""
     names = updates[0].number_names()
     return {name: np.array([[getattr(update, name)] for update in updates], np.float64) for name in names}
 

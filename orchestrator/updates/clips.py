@@ -1,4 +1,4 @@
-"""Clips without memory: by value and by norm."""
+"""Stateless clips: by value and by norm."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from orchestrator.updates.context import StepContext
 
 
 class ClipValue(Clip):
-    """Cuts each component to [-limit, limit]; NaN stays NaN."""
+    """Clips each component to [-limit, limit]; NaN stays NaN."""
 
     clip: Literal["value"]
     limit: float = Field(gt=0.0, description="largest absolute value of a component")
 
     def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
-        """Each component g becomes min(max(g, -limit), limit)."""
+        """Replaces each component g by min(max(g, -limit), limit)."""
         return np.clip(vector, -context.numbers["limit"], context.numbers["limit"]), state
 
 
 class ClipNorm(Clip):
-    """Shortens the whole vector to a Euclidean norm of at most ``limit`` (Pascanu et al. 2013)."""
+    """Scales the whole vector down to a Euclidean norm of at most ``limit`` (Pascanu et al. 2013)."""
 
     clip: Literal["norm"]
     limit: float = Field(gt=0.0, description="largest Euclidean norm of a trial's whole vector")
 
     def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
-        """``shortened`` to the limit."""
+        """Scales each row down to its limit; see ``shortened``."""
         return shortened(vector, context.numbers["limit"]), state
 
 
 def shortened(vector: Array, limit: Array) -> Array:
-    """g min(1, limit/||g||) for each row of [R, P]; ``limit`` [R, 1], NaN for none.
+    """Returns g min(1, limit/||g||) for each row g of [R, P]; ``limit`` [R, 1], NaN for no limit.
 
-    A vector with NaN or inf has no norm to bound and passes as it is.
+    A row with NaN or infinite components has no finite norm and is returned unchanged.
     """
     norm = euclidean_norm(vector)
     long = np.isfinite(vector).all(-1, keepdims=True) & (norm > limit)
@@ -46,10 +46,10 @@ def shortened(vector: Array, limit: Array) -> Array:
 
 
 def euclidean_norm(vector: Array) -> Array:
-    """Norm of each row of [R, P], as [R, 1].
+    """Returns the Euclidean norm of each row of [R, P], as [R, 1].
 
-    Rows are scaled by a power of two, so squares neither overflow nor underflow and, where they
-    would not have, the bits are those of ``sqrt(sum(g²))``.
+    Rows are scaled by a power of two, so that squares neither overflow nor underflow. Where ``sqrt(sum(g²))``
+    is safe, the result has the same bits.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         _, exponent = np.frexp(np.abs(vector).max(-1, keepdims=True, initial=0.0))

@@ -1,4 +1,4 @@
-"""What an update is given beside its vector and its state, and what it may ask for."""
+"""Inputs of an update in addition to its vector and state, and how an update declares that it needs them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Literal, NamedTuple
 from orchestrator.groups import Array, Group
 
 MetricForm = Literal["block-diagonal", "full", "diagonal"]
-"""Which entries of the metric count: those inside a group, all, or those of single parameters."""
+"""Entries of the metric that are used: those within a group, all, or the diagonal."""
 
 Losses = Callable[[Array], Array]
-"""From points [R, S, P] to [R, S], the losses there."""
+"""Returns the losses [R, S] at points [R, S, P] of parameter space."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What an update asks for; most ask for nothing.
+    """Further inputs that an update needs; most need none.
 
-    A probe gives none but the metric, as its steps stand alone.
+    A probe provides the metric only, because its steps are independent of one another.
 
     Attributes:
-        parameters: where the trial stands.
-        step: which step it is.
-        losses: of the mini-batch, at points that the update chooses.
-        metric: which entries of the metric of a circuit's state.
+        parameters: the current parameters.
+        step: the index of the step.
+        losses: losses of the mini-batch at points that the update chooses.
+        metric: the Fubini–Study metric of the circuit's state, in this form.
     """
 
     parameters: bool = False
@@ -37,27 +37,29 @@ class Needs:
 NO_NEEDS = Needs()
 
 
-def no_losses(points: Array) -> Array:  # noqa: ARG001 - as of ``Losses``
-    """What stands for losses where there are none to be had; raises LookupError."""
-    raise LookupError("only training has losses to give; an update that asks for them says so in `needs`")
+def no_losses(points: Array) -> Array:  # noqa: ARG001 - a ``Losses``
+    """Raises LookupError: the default of ``StepContext.losses``."""
+    raise LookupError(
+        "losses exist in training only; an update that uses them must declare Needs(losses=True)"
+    )
 
 
 class StepContext(NamedTuple):
-    """What an update is context. A NamedTuple, as one is made for every update in every step.
+    """Inputs of an update in one step. A NamedTuple, because one is created per update and step.
 
     Attributes:
-        numbers: [R, 1] each of its hyper-parameters, one per trial; NaN for None.
-        groups: where the model's groups of parameters start and stop, and their units.
-        parameters: [R, P], before the step.
-        loss: [R] of the mini-batch, at the parameters.
+        numbers: the update's hyper-parameters by name, [R, 1] each; NaN for None.
+        groups: the model's groups of parameters: their bounds and units.
+        parameters: [R, P] before the step.
+        loss: [R] loss of the mini-batch at the parameters.
         step: index of the step, from 0.
-        steps: how many the trial has.
-        metric: [R, W] of a circuit's state, the blocks of ``natural.metric_blocks`` one after another; for an
-            update that needs it.
-        losses: [R, S] of the mini-batch at points [R, S, P], for an update that needs them. It may be called
-            many times in one step, at points that follow from the answers before. With shots, every point is
-            measured anew. How many points are asked for must not depend on the numbers of a trial, as each is
-            booked for every trial of the pack.
+        steps: number of steps of the trial.
+        metric: [R, W] metric of the circuit's state, the blocks of ``natural.metric_blocks`` concatenated;
+            None if no update of the chain needs it.
+        losses: returns the losses [R, S] of the mini-batch at points [R, S, P], for an update that needs
+            them. It may be called repeatedly within a step, at points that depend on earlier results. With
+            shots, every point gets new shots. The number of points must not depend on a trial's
+            hyper-parameters: the cost of each point is charged to every trial of the pack.
     """
 
     numbers: Mapping[str, Array]

@@ -1,4 +1,4 @@
-"""Optimisers: what they return is subtracted from the parameters."""
+"""Optimisers; the step Δ that they return is subtracted from the parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Sgd(Optimizer):
     learning_rate: float = Field(ge=0.0, description="η")
 
     def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
-        """η g."""
+        """Returns η g."""
         return context.numbers["learning_rate"] * vector, state
 
 
@@ -31,20 +31,20 @@ class Momentum(Optimizer):
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0, description="μ")
 
     def init(self, rows: int, parameters: int) -> State:
-        """At rest."""
+        """Returns v = 0."""
         return {"velocity": np.zeros((rows, parameters))}
 
     def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
-        """η v, with the new v."""
+        """Returns η v with the new v."""
         velocity = context.numbers["momentum"] * state["velocity"] + vector
         return context.numbers["learning_rate"] * velocity, {"velocity": velocity}
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1), both moments corrected for their bias.
+    """Adam (Kingma and Ba 2015, algorithm 1), with bias correction of both moments.
 
     State: ``mean`` [R, P] and ``square`` [R, P], the running means of g and g²; ``count`` [R, 1],
-    steps taken.
+    the number of steps so far.
     """
 
     optimizer: Literal["adam"]
@@ -54,12 +54,12 @@ class Adam(Optimizer):
     epsilon: float = Field(default=1e-8, gt=0.0, description="added to the root of the mean of g²")
 
     def init(self, rows: int, parameters: int) -> State:
-        """No steps taken, no mean."""
+        """Returns means and count of 0."""
         zeros = np.zeros((rows, parameters))
         return {"mean": zeros, "square": zeros, "count": np.zeros((rows, 1))}
 
     def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
-        """η m̂ / (sqrt(v̂) + ε), m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ)."""
+        """Returns η m̂ / (sqrt(v̂) + ε), with m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ)."""
         numbers, count = context.numbers, state["count"] + 1.0
         beta1, beta2 = numbers["beta1"], numbers["beta2"]
         mean = beta1 * state["mean"] + (1.0 - beta1) * vector

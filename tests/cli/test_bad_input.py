@@ -442,7 +442,7 @@ BAD = {
     ),
     "two clips of one optimiser": Bad(
         edited("optimizer: sgd,", "optimizer: quantum-adam, clipnorm: 1, global_clipnorm: 2,"),
-        ["a.yaml:11: updates.1.global_clipnorm: must be left out beside clipnorm; give one of them"],
+        ["a.yaml:11: updates.1.global_clipnorm: must be left out if clipnorm is set; set one of them"],
     ),
     "an optimiser in a probe": Bad(
         edited("  steps: 3", "  steps: 3\n  mode: probe"),
