@@ -1,1 +1,1 @@
-"""What is differentiated: networks, circuits, hybrids of both, made of layers and stages; and the losses."""
+"""Models (networks, circuits and hybrids of both, built from layers and stages) and loss functions."""

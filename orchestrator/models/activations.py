@@ -1,7 +1,7 @@
-"""Activation functions and their slopes, elementwise.
+"""Elementwise activation functions and their derivatives.
 
-Slopes are written so that they keep their relative precision where a unit saturates: vanishing
-gradients are what is measured, and ``1 - tanh(z)**2`` is exactly 0 from z = 19 on.
+Derivatives keep their relative precision where a unit saturates, because this package measures vanishing
+gradients. The formula ``1 - tanh(z)**2`` is exactly 0 from z = 19 on.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from orchestrator.groups import Array
 
 @dataclass(frozen=True)
 class Activation:
-    """A function f of the pre-activation and its derivative, arrays of any shape to arrays of that shape."""
+    """A function of the pre-activation and its derivative; both map an array to one of the same shape."""
 
     value: Callable[[Array], Array]
     slope: Callable[[Array], Array]
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), without overflow."""
+    """Returns 1 / (1 + exp(-z)), without overflow."""
     tail = np.exp(-np.abs(z))
     return np.where(z >= 0.0, 1.0, tail) / (1.0 + tail)
 
 
 def sigmoid_slope(z: Array) -> Array:
-    """sigmoid(z) sigmoid(-z), to full relative precision in both tails."""
+    """Returns sigmoid(z) sigmoid(-z), to full relative precision in both tails."""
     tail = np.exp(-np.abs(z))
     return tail / np.square(1.0 + tail)
 
@@ -59,4 +59,4 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
         "linear": Activation(_identity, np.ones_like),
     }
 )
-"""By name. The slope of relu at 0 is 0."""
+"""Activations by name. The derivative of relu at 0 is 0."""

@@ -1,4 +1,4 @@
-"""The family of models (key ``model`` of a trial) and what they build."""
+"""The family of models (key ``model`` of a trial) and the interface of a built model."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from orchestrator.streams import Streams
 
 
 class Built(Protocol):
-    """A model built for the data at hand. Picklable and immutable.
+    """A model built for a data set. Picklable and immutable.
 
     Attributes:
         parameters: P, length of the flat parameter vector.
-        groups: slices of the parameter vector that cover it, in order.
-        names: [P] of the parameters: ``layer0.weight[2,0]``, or what the circuit calls them.
-        signals: slices of the signal vector; empty where the model has none.
-        dead: bool [P], true where the gradient is zero by structure.
-        head: what the predictions are to the loss: sigmoid, softmax, tanh, linear, relu
-            (logits, before that function) or expectation.
+        groups: slices of the parameter vector, which cover it in order.
+        names: [P] names of the parameters: ``layer0.weight[2,0]``, or the circuit's own names.
+        signals: slices of the signal vector; empty if the model has no signals.
+        dead: bool [P], true for dead parameters: their gradient is zero by structure.
+        head: how the loss reads the predictions: as logits of sigmoid, softmax, tanh, linear or relu, or as
+            an expectation value.
         outputs: K, predictions per sample.
-        axes: A, number of rotations whose axis is drawn anew in every step; 0 for most.
-        circuits: what is executed for a prediction of one sample, each as often as it is; none in a network.
-        samples: what a sample is, of which it makes a prediction.
+        axes: A, number of rotations whose axis is drawn in every step; 0 for most models.
+        circuits: the circuits executed for the prediction of one sample, repeated as often as they run;
+            empty for a network.
+        samples: how samples are formed from rows of the data.
     """
 
     @property
@@ -54,26 +55,32 @@ class Built(Protocol):
     def samples(self) -> Samples: ...
 
     def initial(self, streams: Streams) -> NDArray[np.float64]:
-        """Fresh parameters, float64 [R, P], one row for each stream (Purpose.PARAMETERS)."""
+        """Draws initial parameters, float64 [R, P], one row per stream (Purpose.PARAMETERS)."""
 
     def scores(self, predict: Predict, loss: str, data: Examples) -> Scores:
-        """Loss and accuracy on the test part, which has rows, of the parameters that ``predict`` takes."""
+        """Returns loss and accuracy on the test part, which must have rows.
+
+        Args:
+            predict: predictions at the trained parameters of R rows.
+            loss: one of ``losses.LOSSES``.
+            data: the data set.
+        """
 
 
 class Model(Config):
-    """What is differentiated. A member's tag is its key ``kind``."""
+    """The configuration of a model. A member's tag is its key ``kind``."""
 
     tags: ClassVar[tuple[str, ...]] = ("kind",)
 
     @property
     def summary(self) -> str:
-        """It in a few words: ``mlp 10-10``, ``circuit 4 qubits × 3``, ``circuit file.qasm``."""
+        """Short description: ``mlp 10-10``, ``circuit 4 qubits × 3``, ``circuit file.qasm``."""
         raise NotImplementedError
 
     def build(self, features: int, classes: int) -> Built:
-        """The model for data of ``features`` columns and ``classes`` classes (0: regression or no data).
+        """Builds the model for ``features`` columns and ``classes`` classes (0: regression or no data).
 
         Raises:
-            InputError: it cannot take such data; paths start with ``model``.
+            InputError: the model does not fit these data; paths start with ``model``.
         """
         raise NotImplementedError

@@ -14,12 +14,12 @@ from orchestrator.models.stages import Stage
 
 
 class Dense(Layer):
-    """Fully connected units.
+    """A fully connected layer.
 
     Attributes:
-        units: how many; left out in the last layer: one, or with softmax one for each class.
-        activation: after them; in the last layer it belongs to the loss, softmax can only be there.
-        init: how weights start, one of ``models.affine.INITS``; biases start at 0.
+        units: number of units. May be left out in the last layer: one, or one per class with softmax.
+        activation: activation function. In the last layer it is part of the loss, and may be softmax.
+        init: distribution of the initial weights, one of ``models.affine.INITS``; biases start at 0.
     """
 
     kind: Literal["dense"]
@@ -29,18 +29,18 @@ class Dense(Layer):
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """Short description: ``dense 10``."""
         return f"dense {self.units}" if self.units else "dense"
 
     @property
     def head(self) -> str:
-        """Its activation."""
+        """The activation."""
         return self.activation
 
     def faults(self, position: Position) -> Iterator[Fault]:
-        """Units that nobody knows, a softmax in the middle or without classes."""
+        """Yields faults: missing units, a softmax before the last layer or without classes."""
         if self.units is None and not position.last:
-            yield Fault(f"{position.path}.units", "is missing, only the last layer knows how many it needs")
+            yield Fault(f"{position.path}.units", "is missing; only the last layer may leave it out")
         if self.activation == "softmax" and not position.last:
             yield Fault(f"{position.path}.activation", "is softmax, legal in the last layer only")
         if self.activation == "softmax" and not position.classes:
@@ -48,7 +48,7 @@ class Dense(Layer):
             yield Fault(f"{position.path}.activation", message)
 
     def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
-        """Weights, then the activation unless that is linear or belongs to the loss."""
+        """Returns the affine stage, and the activation unless it is linear or part of the loss."""
         units = self.units or (position.classes if self.activation == "softmax" else 1)
         weights = f"dense{position.index}", Affine(width, units, self.init)
         if position.last or self.activation == "linear":

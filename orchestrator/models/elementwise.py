@@ -1,4 +1,4 @@
-"""Functions of single numbers, as a stage."""
+"""The elementwise stage."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from orchestrator.streams import Streams
 
 @dataclass(frozen=True)
 class Elementwise(Classical):
-    """A function of each of some numbers by itself.
+    """An activation function, applied to each component.
 
     Attributes:
         function: one of ``activations.ACTIVATIONS``.
-        outputs: how many numbers.
+        outputs: number of components.
     """
 
     function: str
@@ -32,21 +32,21 @@ class Elementwise(Classical):
     signals: ClassVar[tuple[Group, ...]] = ()
 
     def dead(self, outputs: Bools, circuits: DeadIn) -> tuple[Bools, Bools]:  # noqa: ARG002
-        """The inputs of dead outputs."""
+        """Returns no parameters, and as dead inputs those of dead outputs."""
         return np.zeros(0, np.bool_), outputs
 
     def initial(self, streams: Streams) -> Array:
-        """No parameters, float64 [R, 0]."""
+        """Returns no parameters, float64 [R, 0]."""
         return np.empty((len(streams.seeds), 0))
 
     def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Array]:  # noqa: ARG002
-        """f(x) and x, of any shape."""
+        """Returns f(x) and the tape x, of any shape."""
         return ACTIVATIONS[self.function].value(values), values
 
     def backward(self, parameters: Array, tape: Array, cotangent: Array, collector: Collector) -> Pullback:  # noqa: ARG002
-        """From dl/df: it has no gradient; dl/dx is f' dl/df."""
+        """Takes dl/df; the pullback gives dl/dx = f' dl/df, and there is no parameter gradient."""
         return lambda: cotangent * ACTIVATIONS[self.function].slope(tape)
 
     def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """Memory beside its input, which is the output of the stage before and counted there."""
+        """Returns bytes of temporary arrays; the input is the previous stage's output and counted there."""
         return 0, 8 * rows * samples * 6 * self.outputs

@@ -1,4 +1,4 @@
-"""Layers of any kind, one after the other."""
+"""Hybrids: sequences of layers of any kind."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orchestrator.models.stages import Stage
 
 
 class Hybrid(Model):
-    """A sequence of dense layers and circuits; gradients go back through the circuits' inputs.
+    """A sequence of dense layers and circuits; the backward pass goes through the circuits' inputs.
 
-    A circuit hands on the expectation values of its ``observables`` and takes one number for each of its
-    inputs. Groups are named by layer (``dense0.weight``, ``circuit1.layer0``) and numbered by depth; each
-    layer has a signal, dl/d(output), of a dense layer before its activation.
+    The outputs of a circuit are the expectation values of its ``observables``; it takes one number per input.
+    Groups are named by layer (``dense0.weight``, ``circuit1.layer0``) and numbered by depth. Each layer has
+    a signal, dl/d(output); for a dense layer this is the output before its activation.
 
     Attributes:
-        layers: from the data to the prediction.
+        layers: the layers, in order from the data to the prediction.
     """
 
     kind: Literal["hybrid"]
@@ -30,26 +30,26 @@ class Hybrid(Model):
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """The descriptions of the layers, comma-separated."""
         return ", ".join(layer.summary for layer in self.layers)
 
     def build(self, features: int, classes: int) -> Layered:
-        """The layers for data of ``features`` columns and ``classes`` classes.
+        """Builds the layers for data of ``features`` columns and ``classes`` classes.
 
         Raises:
-            InputError: with every fault; paths start with ``model.layers``.
+            InputError: there are no data, or layers do not fit; paths start with ``model``.
         """
         if features == 0:
             raise InputError.at("model.kind", "hybrid needs data")
         last = len(self.layers) - 1
         positions = [Position(index, index == last, classes) for index in range(last + 1)]
-        placed = list(zip(self.layers, positions, strict=True))
-        if faults := [fault for layer, position in placed for fault in layer.faults(position)]:
+        positioned = list(zip(self.layers, positions, strict=True))
+        if faults := [fault for layer, position in positioned for fault in layer.faults(position)]:
             raise InputError(faults)
         stages: list[tuple[str, Stage]] = []
         width = features
-        for layer, position in placed:
-            own = layer.stages(position, width)
-            stages += own
-            width = own[-1][1].outputs
+        for layer, position in positioned:
+            added = layer.stages(position, width)
+            stages += added
+            width = added[-1][1].outputs
         return Layered(tuple(stages), self.layers[-1].head)

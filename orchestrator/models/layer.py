@@ -13,12 +13,12 @@ from orchestrator.models.stages import Stage
 
 @dataclass(frozen=True)
 class Position:
-    """Where a layer stands in a hybrid.
+    """Position of a layer in a hybrid.
 
     Attributes:
-        index: counted from 0, which is where the data come in.
-        last: whether the loss sees what comes out.
-        classes: of the data; 0 for regression.
+        index: counted from 0, the layer that reads the data.
+        last: whether the layer is the last one, whose outputs the loss reads.
+        classes: number of classes of the data; 0 for regression.
     """
 
     index: int
@@ -27,7 +27,7 @@ class Position:
 
     @property
     def path(self) -> str:
-        """Of the layer, for faults."""
+        """Path of the layer in the trial, for faults."""
         return f"model.layers.{self.index}"
 
 
@@ -38,26 +38,26 @@ class Layer(Config):
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """Short description of the layer."""
         raise NotImplementedError
 
-    def faults(self, position: Position) -> Iterator[Fault]:  # noqa: ARG002 - most may stand anywhere
-        """What is wrong with it where it stands, whatever comes in."""
+    def faults(self, position: Position) -> Iterator[Fault]:  # noqa: ARG002 - most layers fit at any position
+        """Yields what is wrong with the layer at this position, for any number of inputs."""
         yield from ()
 
     def stages(self, position: Position, width: int) -> Sequence[tuple[str, Stage]]:
-        """What it is made of, at least one stage, each with the name that its groups begin with.
+        """Returns the stages of the layer, at least one, each with the prefix of its groups' names.
 
         Args:
-            position: of which it has no ``faults``.
-            width: how many numbers come in.
+            position: a position for which ``faults`` yields nothing.
+            width: number of inputs.
 
         Raises:
-            InputError: it cannot take so many; paths start with that of the position.
+            InputError: the layer does not take this number of inputs; paths start with ``position.path``.
         """
         raise NotImplementedError
 
     @property
     def head(self) -> str:
-        """What its outputs are to the loss if it is the last layer, one of ``models.losses.HEADS``."""
+        """How the loss reads the outputs if this is the last layer, one of ``models.losses.HEADS``."""
         return "linear"

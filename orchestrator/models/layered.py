@@ -1,4 +1,4 @@
-"""Models that are sequences of stages: networks, and circuits with trained layers around them."""
+"""Models that are sequences of stages: networks, and circuits combined with dense layers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchestrator.streams import Streams
 
 @dataclass(frozen=True)
 class Slot:
-    """A stage and where its numbers lie.
+    """A stage and its slices of the model's vectors.
 
     Attributes:
-        name: stands before the names of its groups and signals; may be empty.
-        depth: of its first group.
+        name: prefix of the names of its groups and signals; may be empty.
+        depth: depth of its first group.
         parameters: its slice of the parameter vector.
         signal: its slice of the signal vector.
         axes: its slice of the drawn axes.
@@ -36,7 +36,7 @@ class Slot:
 
     @classmethod
     def after(cls, before: Slot | None, name: str, stage: Stage) -> Slot:
-        """The slot of a stage that stands after another one, or first."""
+        """Returns the slot of the stage that follows ``before``, or of the first stage."""
         spans = (before.parameters, before.signal, before.axes) if before else (slice(0),) * 3
         width = max((group.stop for group in stage.signals), default=0)
         sizes = (stage.parameters, width, stage.axes)
@@ -45,29 +45,29 @@ class Slot:
 
     @property
     def groups(self) -> Iterator[Group]:
-        """Its groups in the parameter vector."""
-        return self._moved(self.stage.groups, self.parameters.start)
+        """The stage's groups, as slices of the model's parameter vector."""
+        return self._shifted(self.stage.groups, self.parameters.start)
 
     @property
     def signals(self) -> Iterator[Group]:
-        """Its groups in the signal vector."""
-        return self._moved(self.stage.signals, self.signal.start)
+        """The stage's signals, as slices of the model's signal vector."""
+        return self._shifted(self.stage.signals, self.signal.start)
 
     @property
     def names(self) -> Iterator[str]:
-        """Of its parameters."""
+        """Names of the stage's parameters, with its prefix."""
         return (self._prefix + name for name in self.stage.names)
 
     @property
     def next_depth(self) -> int:
-        """Of the stage after it: one more than its deepest group; its own depth if it has none."""
+        """Depth of the next stage: one more than the deepest group; the same depth if there is no group."""
         return max((group.depth + 1 for group in (*self.groups, *self.signals)), default=self.depth)
 
     @property
     def _prefix(self) -> str:
         return f"{self.name}." if self.name else ""
 
-    def _moved(self, groups: Iterable[Group], start: int) -> Iterator[Group]:
+    def _shifted(self, groups: Iterable[Group], start: int) -> Iterator[Group]:
         for group in groups:
             yield replace(
                 group,
@@ -83,8 +83,8 @@ class Layered(RowsAsSamples):
     """A sequence of stages; implements ``models.base.Built``.
 
     Attributes:
-        stages: in order from the inputs, each with its name; at least one.
-        head: function after the last stage; belongs to the loss.
+        stages: pairs (name, stage), in order from the inputs; at least one.
+        head: the function after the last stage, which is part of the loss.
     """
 
     stages: tuple[tuple[str, Stage], ...]
@@ -92,7 +92,7 @@ class Layered(RowsAsSamples):
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
-        """The stages, in order, and where their numbers lie."""
+        """The stages in order, with their slices of the model's vectors."""
         slots: list[Slot] = []
         for name, stage in self.stages:
             slots.append(Slot.after(slots[-1] if slots else None, name, stage))
@@ -100,29 +100,29 @@ class Layered(RowsAsSamples):
 
     @property
     def parameters(self) -> int:
-        """P."""
+        """P, length of the parameter vector."""
         return self.slots[-1].parameters.stop
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """Those of all stages."""
+        """The groups of all stages."""
         return tuple(group for slot in self.slots for group in slot.groups)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Those of all stages."""
+        """The names of all parameters."""
         return tuple(name for slot in self.slots for name in slot.names)
 
     @property
     def signals(self) -> tuple[Group, ...]:
-        """Those of all stages."""
+        """The signals of all stages."""
         return tuple(group for slot in self.slots for group in slot.signals)
 
     @property
     def dead(self) -> Bools:
-        """Those that lie outside the light cones of its circuits, and what leads to such inputs only.
+        """Parameters outside the light cones of the circuits, or that affect such inputs only, bool [P].
 
-        A unit that is off for some inputs is not off by structure.
+        A relu unit that is 0 for some samples is not dead by structure.
         """
         dead, outputs = np.zeros(self.parameters, np.bool_), np.zeros(self.outputs, np.bool_)
         for slot in reversed(self.slots):
@@ -130,40 +130,40 @@ class Layered(RowsAsSamples):
         return dead
 
     def dead_in_stages(self, circuits: DeadIn) -> Bools:
-        """[P] those that are dead in a stage whose outputs all count as live."""
+        """Returns the parameters that are dead if all outputs of their stage count as live, bool [P]."""
         live = ((stage, np.zeros(stage.outputs, np.bool_)) for _, stage in self.stages)
         return np.concatenate([stage.dead(outputs, circuits)[0] for stage, outputs in live])
 
     @property
     def outputs(self) -> int:
-        """K."""
+        """K, predictions per sample."""
         return self.stages[-1][1].outputs
 
     @property
     def axes(self) -> int:
-        """A."""
+        """A, number of drawn axes."""
         return self.slots[-1].axes.stop
 
     def calls(self, rows: int, samples: int) -> tuple[CircuitCall, ...]:
-        """The evaluations of circuits in one pass over R rows of B samples, in order."""
+        """Returns the evaluations of circuits in one pass over R rows of B samples, in order."""
         return tuple(call for _, stage in self.stages for call in stage.calls(rows, samples))
 
     @property
     def circuits(self) -> tuple[Program, ...]:
-        """The circuits that one sample goes through, each as often as it does."""
+        """The circuits executed for one sample, repeated as often as they run."""
         return tuple(call.program for call in self.calls(1, 1) for _ in range(call.executions))
 
     def runnables(self, circuits: Circuits) -> tuple[Runnable, ...]:
-        """What runs the stages, in order."""
+        """Returns the runnables of the stages, in order."""
         return tuple(stage.runnable(circuits) for _, stage in self.stages)
 
     def working_bytes(self, rows: int, samples: int) -> int:
-        """Memory of one gradient of R rows of B samples, beside the shard and what circuits take."""
+        """Returns the bytes for a gradient of R rows of B samples, without the shard and the circuits."""
         sums = 8 * rows * (4 * self.parameters + 2 * samples * (self.outputs + 1))
-        kept, passing = zip(*(stage.working_bytes(rows, samples) for _, stage in self.stages), strict=True)
-        return sums + sum(kept) + max(passing)
+        kept, temporary = zip(*(stage.working_bytes(rows, samples) for _, stage in self.stages), strict=True)
+        return sums + sum(kept) + max(temporary)
 
     def initial(self, streams: Streams) -> Array:
-        """Fresh parameters, float64 [R, P]; each stage draws its own."""
+        """Draws initial parameters, float64 [R, P]; each stage draws from its own streams."""
         drawn = [stage.initial(streams.part(index)) for index, (_, stage) in enumerate(self.stages)]
         return np.concatenate(drawn, axis=1)

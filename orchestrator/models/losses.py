@@ -1,8 +1,9 @@
-"""Losses of one sample, on the logits of a network or on expectation values.
+"""Loss functions of one sample, on the logits of a network or on expectation values.
 
-A *head* says what the predictions are: logits that go through ``sigmoid``, ``softmax``, ``tanh``,
-``linear`` or ``relu`` to become the output o, or ``expectation``: values E in [-1, 1] that are o
-themselves. In the formulas s = +1 for class 1, -1 for class 0, and y is the regression's value.
+The *head* of a model is what turns its predictions into the output o. With ``sigmoid``, ``softmax``,
+``tanh``, ``linear`` or ``relu``, predictions are logits, and the head is applied to them. With
+``expectation``, predictions are values E in [-1, 1], and o = E. In the formulas s = +1 for class 1 and -1
+for class 0, and y is the value to predict in a regression.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from orchestrator.groups import Array
 from orchestrator.models.activations import ACTIVATIONS, Activation, sigmoid
 
 Pair = tuple[Array, Array]
+"""Value and derivative."""
 
 LOSSES: tuple[str, ...] = ("mse", "binary-cross-entropy", "cross-entropy", "hinge", "linear", "expectation")
 HEADS: tuple[str, ...] = ("sigmoid", "softmax", "tanh", "linear", "relu", "expectation")
@@ -32,7 +34,7 @@ _HEADS_OF = {
 
 
 def check(loss: str, head: str, outputs: int, classes: int) -> None:
-    """Refuses a loss that has no meaning for a model's head and the data.
+    """Checks that a loss is defined for a model's head and the data.
 
     Args:
         loss: one of ``LOSSES``.
@@ -41,7 +43,7 @@ def check(loss: str, head: str, outputs: int, classes: int) -> None:
         classes: classes of the data; 0 for regression or no data.
 
     Raises:
-        InputError: at ``loss``, with what would be legal.
+        InputError: at ``loss``, with the legal alternatives.
     """
     reason = _refusal(loss, head, outputs, classes)
     if reason:
@@ -49,12 +51,10 @@ def check(loss: str, head: str, outputs: int, classes: int) -> None:
 
 
 def _refusal(loss: str, head: str, outputs: int, classes: int) -> str | None:
-    """Why the combination is refused, or None."""
+    """Returns why the combination is refused, or None."""
     if head not in _HEADS_OF[loss]:
-        fits = [name for name in LOSSES if head in _HEADS_OF[name]]
-        return (
-            f"needs {_heads(_HEADS_OF[loss])}; the model has {_heads((head,))}, which takes {_listed(fits)}"
-        )
+        legal = _alternatives([name for name in LOSSES if head in _HEADS_OF[name]])
+        return f"needs {_heads(_HEADS_OF[loss])}; the model has {_heads((head,))}, which takes {legal}"
     expected = classes if head == "softmax" else 1
     if outputs != expected or expected == 0:
         return f"with {_heads((head,))} needs a prediction per class ({expected}), the model gives {outputs}"
@@ -69,18 +69,19 @@ def _refusal(loss: str, head: str, outputs: int, classes: int) -> str | None:
 
 
 def _heads(heads: tuple[str, ...]) -> str:
-    """Heads as the user knows them: ``output: sigmoid``, or a circuit's expectation value."""
+    """Returns heads as the sweep file names them: ``output: sigmoid``, or a circuit's expectation value."""
     outputs = [head for head in heads if head != "expectation"]
-    parts = [f"output: {_listed(outputs)}"] if outputs else []
+    parts = [f"output: {_alternatives(outputs)}"] if outputs else []
     return " or ".join([*parts, "a circuit's expectation value"] if "expectation" in heads else parts)
 
 
-def _listed(names: list[str]) -> str:
+def _alternatives(names: list[str]) -> str:
+    """Returns names for a message: ``a, b or c``."""
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def value_and_slope(loss: str, head: str, prediction: Array, targets: Array, classes: int) -> Pair:
-    """The loss of each sample and its derivative with respect to the prediction.
+    """Returns the loss of each sample and its derivative with respect to the prediction.
 
     ================= ===================== =========================================================
     loss              head                  formula
@@ -105,7 +106,7 @@ def value_and_slope(loss: str, head: str, prediction: Array, targets: Array, cla
         classes: number of classes, 0 for regression.
 
     Returns:
-        l [R, B] and dl/dprediction [R, B, K]. Non-finite where the mathematics is; never a warning.
+        l [R, B] and dl/dprediction [R, B, K]. Non-finite where the formula is; no warning is raised.
 
     Example:
         >>> value, slope = value_and_slope("mse", "linear", np.array([[[3.0]]]), np.array([[1.0]]), 0)
@@ -121,22 +122,22 @@ def value_and_slope(loss: str, head: str, prediction: Array, targets: Array, cla
 
 
 def accuracy(head: str, prediction: Array, targets: Array) -> Array:
-    """Share of samples classified correctly, [R].
+    """Returns the share of samples classified correctly, [R].
 
-    The class of a sample is the largest logit's (softmax, the first of equals), else 1 where the
-    prediction is above 0.
+    With softmax, the predicted class is that of the largest logit (the first one of equals). Otherwise it is
+    1 where the prediction is above 0, else 0.
 
     Args:
         head: one of ``HEADS``.
         prediction: [R, B, K], B at least 1, as for ``value_and_slope``.
         targets: [R, B] class index.
     """
-    found = prediction.argmax(-1) if head == "softmax" else prediction[..., 0] > 0.0
-    return np.asarray(found == targets, np.float64).mean(-1)
+    predicted = prediction.argmax(-1) if head == "softmax" else prediction[..., 0] > 0.0
+    return np.asarray(predicted == targets, np.float64).mean(-1)
 
 
 def _coded(loss: str, head: str, classes: Array) -> Array:
-    """Two classes as the loss counts them: 0 and 1 for mse behind a sigmoid, else -1 and +1."""
+    """Returns two classes as the loss encodes them: 0 and 1 for mse after a sigmoid, else -1 and +1."""
     return classes if (loss, head) == ("mse", "sigmoid") else 2.0 * classes - 1.0
 
 
@@ -174,7 +175,7 @@ def _expectation(head: str, z: Array, target: Array) -> Pair:  # noqa: ARG001 - 
 
 
 def _softmax(z: Array) -> tuple[Array, Array]:
-    """Softmax and its logarithm over the last axis."""
+    """Returns the softmax over the last axis, and its logarithm."""
     shifted = z - z.max(-1, keepdims=True)
     power = np.exp(shifted)
     total = power.sum(-1, keepdims=True)
@@ -188,8 +189,8 @@ def _one_hot(targets: Array, outputs: int) -> Array:
 def _softmax_mse(z: Array, targets: Array) -> Pair:
     output, _ = _softmax(z)
     error = output - _one_hot(targets, z.shape[-1])
-    pull = 2.0 / z.shape[-1] * error
-    return np.square(error).mean(-1), output * (pull - (output * pull).sum(-1, keepdims=True))
+    slope = 2.0 / z.shape[-1] * error
+    return np.square(error).mean(-1), output * (slope - (output * slope).sum(-1, keepdims=True))
 
 
 def _softmax_cross_entropy(z: Array, targets: Array) -> Pair:

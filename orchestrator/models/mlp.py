@@ -16,11 +16,11 @@ from orchestrator.models.stages import Stage
 
 
 class Mlp(Model):
-    """Fully connected layers, ``activation`` between them and ``output`` behind the last.
+    """Fully connected layers, with ``activation`` between them and ``output`` after the last one.
 
-    Layer l is ``layer{l}.weight`` [n, m] in C order, followed by ``layer{l}.bias`` [m], in the flat parameter
-    vector. Its signal, ``layer{l}.signal`` [m], is dl/da at its pre-activation a. How weights start is
-    described at ``models.affine.INITS``; biases start at 0.
+    In the flat parameter vector, layer l has ``layer{l}.weight`` [n, m] in C order and ``layer{l}.bias`` [m].
+    Its signal ``layer{l}.signal`` [m] is dl/da, where a is its pre-activation. ``init`` is the distribution
+    of the initial weights, one of ``models.affine.INITS``; biases start at 0.
     """
 
     kind: Literal["mlp"]
@@ -36,14 +36,14 @@ class Mlp(Model):
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """Short description: ``mlp 10-10``."""
         return f"mlp {'-'.join(map(str, self.hidden)) or 'no hidden layer'}"
 
     def build(self, features: int, classes: int) -> Layered:
-        """The network for data of ``features`` columns; softmax has one output per class, the rest have one.
+        """Builds the network for ``features`` columns; it has one output, or one per class with softmax.
 
         Raises:
-            InputError: there are no data, or softmax is asked for without classes.
+            InputError: there are no data, or ``output`` is softmax and the data have no classes.
         """
         if features == 0:
             raise InputError.at("model.kind", "mlp needs data")

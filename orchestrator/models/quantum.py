@@ -1,4 +1,4 @@
-"""Circuits as a stage."""
+"""The circuit stage."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from orchestrator.streams import Streams
 
 @dataclass(frozen=True)
 class Quantum:
-    """A circuit whose expectation values are handed on.
+    """A circuit whose outputs are its expectation values.
 
     Attributes:
-        program: read so that its last ``fed`` parameters are what it is fed.
-        fed: F, numbers that come from the stage before; 0 at the front, where the data are its inputs.
-        signal: name of its signal, dl/dE.
+        program: the circuit; its last ``fed`` parameters are the outputs of the previous stage.
+        fed: F, number of outputs of the previous stage; 0 in the first stage, where the data are the inputs.
+        signal: name of the signal, dl/dE.
     """
 
     program: Program
@@ -28,12 +28,12 @@ class Quantum:
 
     @property
     def parameters(self) -> int:
-        """Those that are trained."""
+        """Number of trained parameters."""
         return self.program.parameters - self.fed
 
     @property
     def outputs(self) -> int:
-        """K."""
+        """K, number of expectation values."""
         return self.program.outputs
 
     @property
@@ -43,38 +43,38 @@ class Quantum:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the trained parameters, as Qiskit has them."""
+        """Qiskit's names of the trained parameters."""
         return self.program.names[: self.parameters]
 
     @property
     def signals(self) -> tuple[Group, ...]:
-        """dl/dE, as deep as the last trained layer."""
+        """One group, dl/dE, at the depth of the last trained layer."""
         depth = max((group.depth for group in self.groups), default=0)
         return (Group(self.signal, 0, self.outputs, depth, "signal"),)
 
     @property
     def axes(self) -> int:
-        """Those of the circuit."""
+        """Number of rotations whose axis is drawn in every step."""
         return self.program.axes
 
     def dead(self, outputs: Bools, circuits: DeadIn) -> tuple[Bools, Bools]:  # noqa: ARG002
-        """What the circuit's structure says; that an output is dead is not followed into it."""
+        """Returns the dead parameters and inputs of the circuit; dead outputs are not traced through it."""
         dead = circuits(self.program)
         return dead[: self.parameters], dead[self.parameters :]
 
     def initial(self, streams: Streams) -> Array:
-        """Fresh parameters, float64 [R, p]."""
+        """Draws initial values of the trained parameters, float64 [R, p]."""
         return np.ascontiguousarray(self.program.initial(streams)[:, : self.parameters])
 
     def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """Memory for R rows of B samples: kept from forward to backward, and none beside it."""
+        """Returns bytes for R rows of B samples: kept from forward to backward, and 0 temporary ones."""
         width, fed = self.program.parameters, self.fed
         return 8 * rows * (samples * (width + 2 * fed + 2 * self.outputs) + 3 * self.parameters), 0
 
     def calls(self, rows: int, samples: int) -> tuple[CircuitCall, ...]:
-        """One; every sample that is fed is a row of its own, as what it is fed are parameters."""
+        """Returns one call. Inputs from a previous stage are parameters, so every sample is then a row."""
         return (CircuitCall(self.program, *((rows * samples, 1) if self.fed else (rows, samples))),)
 
     def runnable(self, circuits: Circuits) -> Runnable:
-        """The circuit, as the engine makes it ready."""
+        """Returns the circuit as the engine prepares it."""
         return circuits(self.program, self.fed)

@@ -1,4 +1,4 @@
-"""What a sample of a step is: how those of a mini-batch are made of rows of the data."""
+"""Samples: how those of a mini-batch are formed from rows of the data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from orchestrator.models.scores import Examples, Predict, Scores, from_predictio
 
 
 class MiniBatch(NamedTuple):
-    """Rows of the data that R trials or steps see, or the samples that are made of them.
+    """Mini-batches of R trials or steps: rows of the data, or the samples formed from them.
 
     Attributes:
-        inputs: [R, B, …]; of rows [R, B, F].
+        inputs: [R, B, …]; [R, B, F] for rows.
         targets: [R, B] class index or value.
-        weights: [R, B] relative to one another.
+        weights: [R, B] relative weights.
     """
 
     inputs: Array
@@ -23,39 +23,39 @@ class MiniBatch(NamedTuple):
 
 
 class Samples(Protocol):
-    """What a model takes for a sample. Picklable and immutable."""
+    """How a model forms samples from rows. Picklable and immutable."""
 
     @property
     def independent(self) -> bool:
-        """Whether samples are drawn as rows are; if not, no variance over samples has a meaning."""
+        """Whether samples are drawn independently, as rows are; if not, variances over them are undefined."""
 
     def count(self, rows: int) -> int:
-        """How many samples a mini-batch of so many rows has."""
+        """Returns the number of samples in a mini-batch of ``rows`` rows."""
 
     def gather(self, rows: MiniBatch) -> MiniBatch:
-        """The samples of a mini-batch of B rows, ``count(B)`` for each of R."""
+        """Returns the samples of R mini-batches of B rows, ``count(B)`` each."""
 
 
 class EachRow:
-    """A row is a sample."""
+    """Each row is one sample."""
 
     independent: ClassVar[bool] = True
 
     def count(self, rows: int) -> int:
-        """As many as rows."""
+        """Returns ``rows``."""
         return rows
 
     def gather(self, rows: MiniBatch) -> MiniBatch:
-        """The rows."""
+        """Returns the rows."""
         return rows
 
 
 class RowsAsSamples:
-    """What most models say: each row of the data is a sample, and scores come from predictions."""
+    """A mixin for most models: each row is a sample, and scores are computed from predictions."""
 
     head: str
     samples: ClassVar[Samples] = EachRow()
 
     def scores(self, predict: Predict, loss: str, data: Examples) -> Scores:
-        """See ``models.base.Built.scores``."""
+        """Returns loss and accuracy on the test part; see ``scores.from_predictions``."""
         return from_predictions(predict, self.head, loss, data)

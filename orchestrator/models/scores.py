@@ -1,4 +1,4 @@
-"""How well parameters do on the test part of the data."""
+"""Scores: loss and accuracy on the test part of the data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from orchestrator.groups import Array
 from orchestrator.models import losses
 
 Scores = tuple[Array, Array]
-"""Loss and accuracy of R rows, [R] each; NaN where there is none."""
+"""Loss and accuracy of R rows, [R] each; NaN where undefined."""
 
 Predict = Callable[[Array], Array]
-"""What the loss is computed from, [R, n, K], for n samples [n, …] that are the same for all R rows."""
+"""Maps n samples [n, …], the same for all R rows, to predictions [R, n, K]."""
 
 
 class Examples(Protocol):
-    """The two parts of the data, as ``data.base.Dataset`` has them."""
+    """The training part and the test part of the data; implemented by ``data.base.Dataset``."""
 
     @property
     def inputs(self) -> NDArray[np.float64]: ...
@@ -34,11 +34,11 @@ class Examples(Protocol):
 
 
 def from_predictions(predict: Predict, head: str, loss: str, data: Examples) -> Scores:
-    """The mean loss of the test rows, and the share that is classified correctly.
+    """Returns the mean loss of the test rows, and the share classified correctly (NaN for regression).
 
     Args:
-        predict: of the trained parameters of R rows.
-        head: what the predictions are to the loss.
+        predict: predictions at the trained parameters of R rows.
+        head: one of ``losses.HEADS``.
         loss: one of ``losses.LOSSES``.
         data: with at least one test row.
     """

@@ -1,4 +1,4 @@
-"""What layered models are made of: what a stage says of itself, and how one is run."""
+"""Interfaces of stages, the building blocks of layered models: their description and their execution."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from orchestrator.streams import Streams
 Bools = NDArray[np.bool_]
 
 DeadIn = Callable[[Program], Bools]
-"""Which parameters [P] of a circuit are dead: by its structure alone, or on a backend with its noise."""
+"""Returns which parameters [P] of a circuit are dead, by structure alone or on a backend with its noise."""
 
 
 class Stage(Protocol):
-    """One step from the data to the prediction, of n numbers to m. Frozen, picklable, compared by value.
+    """A map from n to m numbers between data and prediction. Frozen, picklable, compared by value.
 
-    Slices and depths count from the stage's own start; ``layered.Slot`` moves them to where it stands.
+    Slices and depths are relative to the stage; ``layered.Slot`` shifts them to its position in the model.
 
     Attributes:
-        parameters: p, length of its parameter vector.
-        groups: slices of that which cover it, in order.
-        names: [p] of its parameters.
-        signals: slices of its signal vector [s], which they cover; none where it has no signal.
+        parameters: p, length of the stage's parameter vector.
+        groups: slices of the parameter vector, which cover it in order.
+        names: [p] names of the parameters.
+        signals: slices of the signal vector [s], which cover it; empty without signals.
         outputs: m.
-        axes: a, number of rotations whose axis is drawn anew in every step.
+        axes: a, number of rotations whose axis is drawn in every step.
     """
 
     @property
@@ -47,32 +47,32 @@ class Stage(Protocol):
     def axes(self) -> int: ...
 
     def dead(self, outputs: Bools, circuits: DeadIn) -> tuple[Bools, Bools]:
-        """Parameters [p] and inputs [n] that cannot change the prediction, by structure.
+        """Returns the parameters [p] and inputs [n] that cannot change the prediction, by structure.
 
         Args:
-            outputs: [m] those of its outputs that cannot.
-            circuits: answers for a circuit that it holds.
+            outputs: [m] the outputs that cannot change it.
+            circuits: returns the dead parameters of a circuit in the stage.
         """
 
     def initial(self, streams: Streams) -> Array:
-        """Fresh parameters, float64 [R, p]; stages that it holds draw from ``streams.part(…)``."""
+        """Draws initial parameters, float64 [R, p]; nested stages draw from ``streams.part(…)``."""
 
     def working_bytes(self, rows: int, samples: int) -> tuple[int, int]:
-        """Memory for R rows of B samples: kept from forward to backward, and beside it in either of them.
+        """Returns bytes for R rows of B samples: kept from forward to backward, and temporary in either.
 
-        What its circuits take is not counted here, but from its ``calls``.
+        Memory of circuits is not included; it follows from ``calls``.
         """
 
     def calls(self, rows: int, samples: int) -> Sequence[CircuitCall]:
-        """The evaluations of circuits in one pass over R rows of B samples, in order."""
+        """Returns the evaluations of circuits in one pass over R rows of B samples, in order."""
 
     def runnable(self, circuits: Circuits) -> Runnable:
-        """What runs the stage; ``circuits`` makes a circuit that it holds ready."""
+        """Returns the executable stage; ``circuits`` prepares the circuits in it."""
 
 
 @dataclass(frozen=True)
 class CircuitCall:
-    """An evaluation of a circuit on some rows of some samples each."""
+    """An evaluation of a circuit on ``rows`` rows of ``samples`` samples."""
 
     program: Program
     rows: int
@@ -80,68 +80,75 @@ class CircuitCall:
 
     @property
     def executions(self) -> int:
-        """Samples of all rows."""
+        """Number of samples in all rows."""
         return self.rows * self.samples
 
 
 class Collector(Protocol):
-    """What a stage hands its samples' gradients ∂l_i to, and its signals; the engine decides what for.
+    """Receives the per-sample gradients ∂l_i and signals of a stage; the engine decides what to sum up.
 
-    Every sample's whole gradient comes once, by ``outer`` or by ``explicit``; from a stage without parameters
-    none does.
+    A stage passes the whole gradient of each sample exactly once, with ``outer`` or ``explicit``. A stage
+    without parameters passes none.
     """
 
     def outer(self, values: Array, cotangent: Array) -> None:
-        """∂l_i = x_i δ_iᵀ in C order, not formed: x [R, B, n] and δ [R, B, m], nm = p."""
+        """Receives ∂l_i = x_i δ_iᵀ (C order) as its factors: x [R, B, n] and δ [R, B, m], nm = p."""
 
     def explicit(self, parts: Iterable[tuple[slice, Array]]) -> None:
-        """∂l_i [N, p], contiguous, of samples that a slice counts over all R·B; in order, until the last."""
+        """Receives ∂l_i [N, p], contiguous, of slices of the R·B samples; in order and complete."""
 
     def signal(self, signal: Array) -> None:
-        """δ_i [R, B, s]."""
+        """Receives δ_i [R, B, s]."""
 
 
 Pullback = Callable[[], Array]
-"""Gives dl/d(input) [R, B, n] of a stage; where no stage stands before, nobody calls it."""
+"""Returns dl/d(input) [R, B, n] of a stage; not called for the first stage."""
 
 
 class Runnable(Protocol):
-    """A stage that can be run: values go forward, cotangents dl/d(value) come back.
+    """An executable stage: values in the forward pass, cotangents dl/d(value) in the backward pass.
 
-    Rows never mix: their bits are those that each has alone.
+    Rows never mix: each has the same bits as if computed alone.
     """
 
     def forward(self, parameters: Array, values: Array, axes: NDArray[np.int8]) -> tuple[Array, Any]:
-        """What it makes of ``values`` [R, B, n], [R, B, m], and the tape that ``backward`` needs.
+        """Maps ``values`` [R, B, n] to outputs [R, B, m]; returns them and the tape for ``backward``.
 
         Args:
-            parameters: [R, p] its own.
-            axes: [R, a] its own.
+            parameters: [R, p] parameters of the stage.
+            values: inputs of the stage.
+            axes: [R, a] drawn axes of the stage.
         """
 
     def backward(self, parameters: Array, tape: Any, cotangent: Array, collector: Collector) -> Pullback:
-        """Hands gradients and signals to ``collector``, from dl/d(output) [R, B, m]; says how to go on.
+        """Passes gradients and signals to ``collector``, and returns the pullback to the stage's inputs.
 
-        The tape stays as it is: one may go back twice.
+        The tape is not modified, so ``backward`` may run twice.
+
+        Args:
+            parameters: [R, p] parameters of the stage.
+            tape: second result of ``forward``.
+            cotangent: dl/d(output) [R, B, m].
+            collector: receives the gradients and signals.
         """
 
 
 class Circuits(Protocol):
-    """What an engine hands to the stages that hold circuits: it makes one ready."""
+    """Prepares the circuits of stages; provided by an engine."""
 
     def __call__(self, program: Program, fed: int) -> Runnable:
-        """The circuit made ready; ``fed`` of its parameters, the last ones, are the numbers that come in."""
+        """Returns the prepared circuit; its last ``fed`` parameters are the inputs of the stage."""
 
 
 class Classical:
-    """What stages without circuits have in common: nothing is drawn, nothing has to be made ready."""
+    """A mixin for stages without circuits: they draw no axes and need no preparation."""
 
     axes: ClassVar[int] = 0
 
     def calls(self, rows: int, samples: int) -> Sequence[CircuitCall]:  # noqa: ARG002
-        """None."""
+        """Returns no calls."""
         return ()
 
     def runnable(self, circuits: Circuits) -> Self:  # noqa: ARG002
-        """Itself."""
+        """Returns the stage itself."""
         return self
