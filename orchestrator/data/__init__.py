@@ -1,1 +1,1 @@
-"""Where the rows come from: bundled sets, generated ones, files; split and scaled."""
+"""Data sources (bundled, generated, files), and how rows are split and scaled."""

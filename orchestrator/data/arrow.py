@@ -14,55 +14,56 @@ from orchestrator.errors import InputError
 
 _SEPARATORS = (",", ";", "\t", "|", " ")
 _LONGEST_HEADER = 1 << 20
-_WHOLE = re.compile(r"\s*[+-]?\d{1,999}\s*")
+_INTEGER = re.compile(r"\s*[+-]?\d{1,999}\s*")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written: what separates its columns, and the decimal point of its numbers."""
+    """The format of a CSV file: column separator and decimal point."""
 
     separator: str = ","
     decimal: str = "."
 
 
 def read_parquet(content: bytes, dialect: Dialect) -> Columns:  # noqa: ARG001 - one signature for all
-    """The columns of a Parquet file; its index columns are those that pandas' metadata name."""
+    """Returns the columns of a Parquet file; index columns are those named in pandas' metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(pa.BufferReader(content)).read()
-    named = (table.schema.pandas_metadata or {}).get("index_columns", ())
-    index = frozenset(name for name in named if isinstance(name, str))  # a RangeIndex is a mapping, no column
+    entries = (table.schema.pandas_metadata or {}).get("index_columns", ())
+    index = frozenset(name for name in entries if isinstance(name, str))  # a RangeIndex is a mapping
     return Columns(tuple(table.column_names), lambda name: _values(table.column(name)), index)
 
 
 def read_csv(content: bytes, dialect: Dialect) -> Columns:
-    """The columns of a CSV file with a header, in UTF-8.
+    """Returns the columns of a CSV file with a header, in UTF-8.
 
-    Nothing, ``NA``, ``null``, ``nan`` and the like are missing values; between quotes they are text.
+    An empty field, ``NA``, ``null``, ``nan`` and the like are missing values; in quotes they are text.
 
     Raises:
-        InputError: at ``data.separator``, another one separates the columns.
+        InputError: at ``data.separator``, if the header contains another separator only.
+        ValueError: the content is UTF-16.
     """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError("it is UTF-16, must be UTF-8")
     _check_separator(content, dialect.separator)
-    table = _csv(content, dialect)
+    table = _csv_table(content, dialect)
 
     def values(name: str) -> ColumnValues:
-        found = _values(table.column(name))
-        return _exact(found, content, dialect, name) if _beyond_int64(found) else found
+        column = _values(table.column(name))
+        return _exact_integers(column, content, dialect, name) if _beyond_int64(column) else column
 
     return Columns(tuple(table.column_names), values)
 
 
 def csv_text(content: bytes, dialect: Dialect, name: str) -> list[str]:
-    """What stands in a column of a CSV file, row by row."""
-    return list(_csv(content, dialect, name).column(name).to_pylist())
+    """Returns the text of a CSV file's column as written, row by row."""
+    return list(_csv_table(content, dialect, name).column(name).to_pylist())
 
 
-def _csv(content: bytes, dialect: Dialect, text: str | None = None) -> Any:
-    """The table; with ``text``, that column alone, as it is written."""
+def _csv_table(content: bytes, dialect: Dialect, text: str | None = None) -> Any:
+    """Parses a CSV file; with ``text``, only the column of that name, as text."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -82,11 +83,11 @@ def _csv(content: bytes, dialect: Dialect, text: str | None = None) -> Any:
     try:
         return read(threads=True)
     except pa.ArrowInvalid:
-        return _naming_the_row(read)
+        return _read_naming_row(read)
 
 
-def _naming_the_row(read: Any) -> Any:
-    """The table; a line that does not fit is named by its row, which pyarrow knows in one thread only."""
+def _read_naming_row(read: Any) -> Any:
+    """Reads in one thread, in which pyarrow's message names the row of a malformed line."""
     try:
         return read(threads=False)
     except Exception as error:
@@ -97,26 +98,26 @@ def _naming_the_row(read: Any) -> Any:
 
 
 def _check_separator(content: bytes, separator: str) -> None:
-    """Refuses a header that holds a separator, but not the one that was asked for."""
+    """Refuses a header that contains a common separator, but not the configured one."""
     header = content[:_LONGEST_HEADER].lstrip(b"\xef\xbb\xbf\r\n").splitlines()[:1]
     line = header[0].decode(errors="replace") if header else ""
     if not line.replace("\t", " ").isprintable():
-        return  # no text
-    there = next((other for other in _SEPARATORS if other in line), None)
-    if there is not None and separator not in line:
+        return  # not text
+    used = next((other for other in _SEPARATORS if other in line), None)
+    if used is not None and separator not in line:
         raise InputError.at(
             "data.separator",
-            f"is {json.dumps(separator)}, which the header {line[:40]!r} does not hold; "
-            f"set separator: {json.dumps(there)}",
+            f"is {json.dumps(separator)}, which the header {line[:40]!r} does not contain; "
+            f"set separator: {json.dumps(used)}",
         )
 
 
 def _values(column: Any) -> ColumnValues:
-    """A column of Arrow's as ``ColumnValues`` says."""
+    """Converts an Arrow column to ``ColumnValues``."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
-        # decoded first: a missing entry of a dictionary would come out as one of its values
+        # decoded first: otherwise a missing entry would become one of the dictionary's values
         column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_decimal(kind):
@@ -127,7 +128,7 @@ def _values(column: Any) -> ColumnValues:
 
 
 def _decimals(column: Any) -> ColumnValues:
-    """Decimals without digits after the point as whole numbers, others as the nearest float64."""
+    """Converts decimals of scale 0 without gaps to whole numbers, others to the nearest float64."""
     import pyarrow as pa
 
     if column.type.scale > 0 or column.null_count:
@@ -136,19 +137,19 @@ def _decimals(column: Any) -> ColumnValues:
 
 
 def _whole_numbers(values: list[int]) -> ColumnValues:
-    """int64 where it can hold them, else Python integers."""
-    held = all(-(2**63) <= value < 2**63 for value in values)
-    return np.array(values, np.int64 if held else object)
+    """Returns an int64 array if all values fit, else an object array of Python integers."""
+    fits = all(-(2**63) <= value < 2**63 for value in values)
+    return np.array(values, np.int64 if fits else object)
 
 
 def _beyond_int64(column: ColumnValues) -> bool:
-    """Whether pyarrow may have read whole numbers as float64 because int64 cannot hold them."""
+    """Returns whether pyarrow may have read whole numbers as float64 because they exceed int64."""
     if column.dtype.kind != "f" or not np.isfinite(column).all():
         return False
     return bool(len(column) and np.abs(column).max() >= 2.0**63)
 
 
-def _exact(column: ColumnValues, content: bytes, dialect: Dialect, name: str) -> ColumnValues:
-    """The column as Python integers, if it is written as whole numbers."""
+def _exact_integers(column: ColumnValues, content: bytes, dialect: Dialect, name: str) -> ColumnValues:
+    """Returns the column as Python integers if its text is whole numbers, else unchanged."""
     text = csv_text(content, dialect, name)
-    return _whole_numbers([int(one) for one in text]) if all(map(_WHOLE.fullmatch, text)) else column
+    return _whole_numbers([int(value) for value in text]) if all(map(_INTEGER.fullmatch, text)) else column

@@ -1,4 +1,4 @@
-"""The family of data sources (key ``data`` of a trial) and the data set that they load."""
+"""The family of data sources (key ``data`` of a trial) and the data sets that they load."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from orchestrator.config.base import Config
 
 @dataclass(frozen=True)
 class Dataset:
-    """Prepared data: split, projected, scaled; read-only arrays.
+    """A prepared data set: split, projected and scaled. Its arrays are read-only.
 
     Attributes:
         inputs: [N, F] float64, training part.
         targets: [N] float64: class index 0 … classes-1, or the value to predict.
-        weights: [N] float64 relative weight of each row, all 1 unless the data carry some.
+        weights: [N] float64 relative weight of each row; all 1 if the data have no weights.
         test_inputs: [M, F]; M may be 0.
         test_targets: [M]
         classes: number of classes; 0 for regression.
-        description: which columns of a file are what; empty for data that are part of the program.
-        other_classes: number of classes if the target's whole numbers, now values, were classes; 0 if
-            they, now classes, were values; None where ``data.target_kind`` offers no other way.
-        fingerprint: ``Data.fingerprint`` of the content that it was read from.
+        description: the role of each column of a file; empty for data that are part of the program.
+        other_classes: number of classes with the other ``data.target_kind``, which is 0 if the target holds
+            classes now. None if the target has no other reading.
+        fingerprint: ``Data.fingerprint`` of the content that was read.
     """
 
     inputs: NDArray[np.float64]
@@ -40,22 +40,22 @@ class Dataset:
 
 
 class Data(Config):
-    """Where the rows come from. A member's tag is its key ``source``."""
+    """The configuration of a data source. A member's tag is its key ``source``."""
 
     tags: ClassVar[tuple[str, ...]] = ("source",)
 
     def fingerprint(self) -> str:
-        """Changes when what ``load`` returns does; constant for data that are part of the program.
+        """Returns a hash of the content that ``load`` reads; constant for data that are part of the program.
 
         Raises:
-            InputError: the data cannot be had.
+            InputError: the data cannot be read.
         """
         return ""
 
     def load(self) -> Dataset:
-        """The prepared data set, loaded once per process and configuration.
+        """Returns the prepared data set, loaded once per process and configuration.
 
         Raises:
-            InputError: the data cannot be used as asked; paths start with ``data``.
+            InputError: the data cannot be read or used as configured; paths start with ``data``.
         """
         raise NotImplementedError

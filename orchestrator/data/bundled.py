@@ -27,7 +27,7 @@ class Bundled(Source):
     source: Literal["breast-cancer", "iris", "wine", "digits", "diabetes"]
 
     def read(self) -> Table:
-        """All rows as they are."""
+        """Returns all rows, unscaled."""
         from sklearn import datasets
 
         readers: dict[str, Callable[..., Any]] = {

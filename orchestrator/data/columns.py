@@ -1,4 +1,4 @@
-"""The columns of a file, and which of them are no data but the index of a data frame."""
+"""The columns of a file, and which of them are the index of a data frame."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 ColumnValues = NDArray[Any]
-"""[N], or [N, k] for a matrix. Numbers and booleans keep their type; missing ones are NaN. Text is an object
-array, with None where missing; so are Python integers where int64 cannot hold them, and all else."""
+"""[N], or [N, k] for a matrix. Numbers and booleans keep their dtype; missing ones are NaN. Text, integers
+beyond int64 and anything else are object arrays, with None for missing values."""
 
-_MOST, _LONGEST = 10, 40
+_MOST_NAMES, _LONGEST_NAME = 10, 40
 _INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*")
-"""Names that pandas gives: to an index without a name in Parquet, to a first column without one in CSV."""
+"""pandas' names for an unnamed index in Parquet, and for an unnamed first column in CSV."""
 _RESET_INDEX = re.compile(r"index|level_\d+")
-"""Names that pandas gives to an index without a name when it becomes a column (``reset_index``)."""
+"""pandas' names for an unnamed index that becomes a column (``reset_index``)."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Columns:
     """The columns of a file.
 
     Attributes:
-        names: in the order of the file, each once.
-        index: those that the file itself calls the index of a data frame.
-        read: the values of the column of this name.
-        fingerprint: SHA-256 of the content that they were read from.
+        names: distinct names, in the order of the file.
+        read: returns the values of the column with this name.
+        index: names that the file's metadata declare as the index of a data frame.
+        fingerprint: SHA-256 of the file's content.
     """
 
     names: tuple[str, ...]
@@ -38,21 +38,21 @@ class Columns:
     fingerprint: str = ""
 
     def index_like(self, names: Iterable[str]) -> Iterator[str]:
-        """Those of ``names`` that number or name the rows, and say nothing of them."""
+        """Yields those of ``names`` that are the index of a data frame: they label rows and are no data."""
         for name in names:
             unnamed_first = name == self.names[0] and not name.strip()
-            called_so = name in self.index or unnamed_first or _INDEX.fullmatch(name)
-            if called_so or (_RESET_INDEX.fullmatch(name) and _numbers_the_rows(self.read(name))):
+            by_name = name in self.index or unnamed_first or _INDEX.fullmatch(name)
+            if by_name or (_RESET_INDEX.fullmatch(name) and _numbers_the_rows(self.read(name))):
                 yield name
 
 
 def _numbers_the_rows(column: ColumnValues) -> bool:
-    """Whether a column holds whole numbers, each once, in any order."""
+    """Returns whether a column holds distinct whole numbers, in any order."""
     return column.ndim == 1 and column.dtype.kind in "iu" and len(np.unique(column)) == len(column)
 
 
 def repeated(names: Iterable[str]) -> list[str]:
-    """The names that are there more than once, in their order."""
+    """Returns the names that occur more than once, in order of first occurrence."""
     counts: dict[str, int] = {}
     for name in names:
         counts[name] = counts.get(name, 0) + 1
@@ -60,28 +60,28 @@ def repeated(names: Iterable[str]) -> list[str]:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message: the first ten, and how many more there are.
+    """Returns names for a message: the first ten, and how many more there are.
 
     Example:
         >>> listed(["a", "b"]), listed(str(k) for k in range(12))
         ('a, b', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more')
     """
     names = [text_of(name) for name in names]
-    more = f" and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
-    return ", ".join(names[:_MOST]) + more
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def text_of(name: str) -> str:
-    """A name for a message: as it is if that can be seen, else quoted."""
-    return name if name.strip() and name.isprintable() and len(name) <= _LONGEST else quoted(name)
+    """Returns a name for a message: unchanged if it is visible, printable and short, else ``quoted``."""
+    return name if name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME else quoted(name)
 
 
 def quoted(value: Any) -> str:
-    """A name or a value for a message: between quotes, printable, cut.
+    """Returns a name or a value for a message: in quotes, printable, truncated.
 
     Example:
         >>> quoted("?"), quoted("a" * 50)
         ("'?'", "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…'")
     """
     text = str(value)
-    return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
+    return repr(text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…")

@@ -1,4 +1,4 @@
-"""Reading columns from the bytes of a Parquet, CSV or NPZ file."""
+"""Reads the columns of Parquet, CSV and NPZ files."""
 
 from __future__ import annotations
 
@@ -25,57 +25,57 @@ _ZIP = b"PK"
 
 _Stamp = tuple[int, ...] | None
 _digests: dict[str, tuple[_Stamp, str]] = {}
-"""By path, the SHA-256 of what was read last."""
+"""By path, the file's stamp and SHA-256 when it was last read."""
 
 
 def suffix(path: str) -> str:
-    """The end of a file's name, which says how the file is read."""
+    """Returns the suffix of a file's name in lower case, which determines the format."""
     return PurePosixPath(urlsplit(path).path if is_uri(path) else path).suffix.lower()
 
 
 def columns(path: str, dialect: Dialect) -> Columns:
-    """The columns of a file.
+    """Returns the columns of a file.
 
     Args:
         path: a local file or a URI, which ends in ``.parquet``, ``.csv`` or ``.npz``.
-        dialect: how the file is written, if it is a CSV file.
+        dialect: the format of a CSV file; ignored for others.
 
     Raises:
         InputError: at ``data.path``, the file cannot be read, or columns share a name; at
-            ``data.separator``.
+            ``data.separator``, the separator is wrong.
     """
     if suffix(path) not in _READERS:
         raise InputError.at(
             "data.path", f"{masked(path)} ends in {suffix(path)!r} (legal: {', '.join(_READERS)})"
         )
     content, fingerprint = _read(path)
-    with _explained(path):
-        found = _READERS[suffix(path)](content, dialect)
-    _check_names(path, found.names)
+    with _errors_as_faults(path):
+        parsed = _READERS[suffix(path)](content, dialect)
+    _check_names(path, parsed.names)
 
     def read(name: str) -> ColumnValues:
-        with _explained(path):
-            return found.read(name)
+        with _errors_as_faults(path):
+            return parsed.read(name)
 
-    return replace(found, read=read, fingerprint=fingerprint)
+    return replace(parsed, read=read, fingerprint=fingerprint)
 
 
 def as_written(path: str, dialect: Dialect, name: str, row: int) -> str | None:
-    """What a CSV file holds in a column at a row, counted from 0; None for other files.
+    """Returns the text of a CSV file in a column at a row, counted from 0; None for other formats.
 
     Raises:
-        InputError: at ``data.path``.
+        InputError: at ``data.path``, the file cannot be read.
     """
     if suffix(path) != ".csv":
         return None
     content = read_bytes(path)
-    with _explained(path):
+    with _errors_as_faults(path):
         return csv_text(content, dialect, name)[row]
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turns whatever a parser of foreign bytes raises into a fault of the file."""
+def _errors_as_faults(path: str) -> Iterator[None]:
+    """Turns any exception of a parser into a fault of the file."""
     try:
         yield
     except InputError:
@@ -91,27 +91,29 @@ def _explained(path: str) -> Iterator[None]:
 def _check_names(path: str, names: Sequence[str]) -> None:
     if not names:
         raise InputError.at("data.path", f"{path} has no columns")
-    twice = repeated(names)
-    if "" in twice:
-        reason = f"has {names.count('')} columns without a name: name them, or write it without an index"
+    duplicates = repeated(names)
+    if "" in duplicates:
+        reason = (
+            f"has {names.count('')} columns without a name: name them, or write the file without an index"
+        )
         raise InputError.at("data.path", f"{masked(path)} {reason} (index=False)")
-    if twice:
-        reason = f"has more than one column of the same name ({listed(twice)}): name them apart"
+    if duplicates:
+        reason = f"has more than one column of the same name ({listed(duplicates)}): rename them"
         raise InputError.at("data.path", f"{masked(path)} {reason}")
 
 
 def digest(path: str) -> str:
-    """SHA-256 of a file's content, in hex; read again only when a local file has changed.
+    """Returns the SHA-256 of a file's content, in hex; a local file is read again only if it has changed.
 
     Raises:
         InputError: at ``data.path``, the file cannot be read.
     """
-    stamp, found = _digests.get(path, (None, ""))
-    return found if found and stamp == _stamp(path) else _read(path)[1]
+    stamp, known = _digests.get(path, (None, ""))
+    return known if known and stamp == _stamp(path) else _read(path)[1]
 
 
 def _stamp(path: str) -> _Stamp:
-    """What changes when a local file does, almost always; None for any other."""
+    """Returns times, size and inode of a local file, which almost always change with it; else None."""
     if is_uri(path) or not Path(path).is_file():
         return None
     status = Path(path).stat()
@@ -119,18 +121,18 @@ def _stamp(path: str) -> _Stamp:
 
 
 def _read(path: str) -> tuple[bytes, str]:
-    """The content of a file, and its SHA-256, which ``digest`` knows from then on."""
+    """Returns the content of a file and its SHA-256, which is cached for ``digest``."""
     stamp, content = _stamp(path), read_bytes(path)
-    found = hashlib.sha256(content).hexdigest()
-    _digests[path] = stamp, found
-    return content, found
+    fingerprint = hashlib.sha256(content).hexdigest()
+    _digests[path] = stamp, fingerprint
+    return content, fingerprint
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole content of a local file or of a URI that pyarrow's file systems know.
+    """Returns the whole content of a local file or of a URI that pyarrow's file systems know.
 
     Raises:
-        InputError: at ``data.path``.
+        InputError: at ``data.path``, the file cannot be read.
     """
     try:
         return _read_uri(path) if is_uri(path) else content(path, memory_bytes())
@@ -155,31 +157,31 @@ def _read_uri(uri: str) -> bytes:
 
 def _read_npz(content: bytes, dialect: Dialect) -> Columns:  # noqa: ARG001 - one signature for all
     if content.startswith(np.lib.format.MAGIC_PREFIX):
-        raise ValueError("it holds a bare array, must be an archive of named ones")
+        raise ValueError("it holds a single array, must be an archive of named arrays")
     if not content.startswith(_ZIP):
         raise ValueError("it is no archive of named arrays, as numpy.savez writes it")
     archive = np.load(io.BytesIO(content), allow_pickle=False)
-    found = {name: _array(archive, name) for name in archive.files}
-    odd = [f"{name!r} has shape {array.shape}" for name, array in found.items() if array.ndim not in (1, 2)]
-    if odd:
-        raise ValueError(f"{odd[0]}, must be [N] or [N, k]")
-    lengths = {name: len(array) for name, array in found.items()}
+    arrays = {name: _array(archive, name) for name in archive.files}
+    bad = [f"{name!r} has shape {array.shape}" for name, array in arrays.items() if array.ndim not in (1, 2)]
+    if bad:
+        raise ValueError(f"{bad[0]}, must be [N] or [N, k]")
+    lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the arrays differ in length: {lengths}")
-    return Columns(tuple(found), found.__getitem__)
+    return Columns(tuple(arrays), arrays.__getitem__)
 
 
 def _array(archive: Any, name: str) -> ColumnValues:
-    """An array of an archive; what it calls so may also be some other file."""
+    """Returns an array of an archive; the archive may also hold files that are no arrays."""
     try:
-        found = archive[name]
+        array = archive[name]
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
         raise ValueError(f"{name!r} holds Python objects, must hold numbers, booleans or text") from None
-    if not isinstance(found, np.ndarray):
-        raise ValueError(f"{name!r} is no array")
-    return found
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name!r} is not an array")
+    return array
 
 
 _READERS: dict[str, Callable[[bytes, Dialect], Columns]] = {

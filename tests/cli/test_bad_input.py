@@ -327,7 +327,7 @@ BAD = {
     ),
     "a column that is constant": Bad(
         with_data("constant.csv"),
-        ["a.yaml:3: data.inputs: column 'v' is constant where it trains; leave it out or set"],
+        ["a.yaml:3: data.inputs: column 'v' is constant in the training part; leave it out or set"],
     ),
     "a column with NaN": Bad(
         with_data("nan.csv"),
@@ -345,7 +345,7 @@ BAD = {
     ),
     "more features than columns": Bad(
         with_data("rows.csv", ", features: 3"),
-        ["a.yaml:3: data.features: is 3, more than the 2 columns there are"],
+        ["a.yaml:3: data.features: is 3, but the data have 2 columns (legal: 1 to 2)"],
     ),
     "values for a loss of classes": Bad(
         with_data("values.csv"),
@@ -395,19 +395,19 @@ BAD = {
     ),
     "columns separated by something else": Bad(
         with_data("semicolons.csv"),
-        ['a.yaml:3: data.separator: is ",", which the header \'u;v;y\' does not hold; set separator: ";"'],
+        ['a.yaml:3: data.separator: is ",", which the header \'u;v;y\' does not contain; set separator: ";"'],
     ),
     "a separator of two characters": Bad(
         with_data("rows.csv", ', separator: ";;"'),
-        ['a.yaml:3: data.separator: is ";;", must be one character, such as ; or a tab ("\\t")'],
+        ['a.yaml:3: data.separator: is ";;", must be one ASCII character such as ; or a tab ("\\t"), no'],
     ),
     "a decimal comma between commas": Bad(
         with_data("rows.csv", ', decimal: ","'),
-        ['a.yaml:3: data.decimal: is ",", which separates the columns: set separator, as to ";"'],
+        ['a.yaml:3: data.decimal: is ",", which is also the separator; set separator, such as ";"'],
     ),
     "a label that means a missing value": Bad(
         with_data("na.csv"),
-        ["a.yaml:3: data.target: the column is missing, first in data row 3; 'NA' is read as that: where"],
+        ["a.yaml:3: data.target: the column is missing, first in data row 3; 'NA' is read as a miss"],
     ),
     "a kind of target that there is not": Bad(
         with_data("rows.csv", ", target_kind: number"),

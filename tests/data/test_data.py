@@ -1,4 +1,4 @@
-"""Sources of data: what they hold, how rows are split and scaled."""
+"""Data sources: their content, the split and the scaling of rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_sources_are_found_by_their_names() -> None:
         ("parity", 16, 4, 2),
     ],
 )
-def test_sources_hold_what_their_names_promise(name: str, rows: int, columns: int, classes: int) -> None:
+def test_sources_have_the_documented_sizes(name: str, rows: int, columns: int, classes: int) -> None:
     data = load(name)
     assert data.inputs.shape[1] == columns == data.test_inputs.shape[1]
     assert len(data.inputs) + len(data.test_inputs) == rows
@@ -83,7 +83,7 @@ def test_data_are_loaded_once_and_cannot_be_written_to() -> None:
 
 
 @pytest.mark.parametrize("name", ["moons", "circles"])
-def test_moons_and_circles_without_noise_are_those_of_scikit_learn(name: str) -> None:
+def test_moons_and_circles_without_noise_equal_those_of_scikit_learn(name: str) -> None:
     data = load(name, rows=31, noise=0.0, scale="none", test=0.0)
     maker = {"moons": make_moons, "circles": make_circles}[name]
     inputs, targets = maker(31, shuffle=False)
@@ -91,7 +91,7 @@ def test_moons_and_circles_without_noise_are_those_of_scikit_learn(name: str) ->
     assert np.array_equal(data.targets, targets)
 
 
-def test_noise_has_the_deviation_asked_for() -> None:
+def test_noise_has_the_configured_deviation() -> None:
     loud, quiet = (load("sine", rows=4000, noise=noise, scale="none", test=0.0) for noise in (0.3, 0.0))
     assert np.array_equal(quiet.targets, np.sin(quiet.inputs[:, 0]))
     assert -math.pi <= quiet.inputs.min() < -3.1 < 3.1 < quiet.inputs.max() < math.pi
@@ -105,7 +105,7 @@ def test_parity_counts_the_bits() -> None:
     assert data.targets.tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
 
 
-def test_generated_data_follow_their_seed() -> None:
+def test_generated_data_depend_on_their_seed() -> None:
     first, second = load("moons", seed=1), load("moons", seed=2)
     assert not np.array_equal(first.inputs, second.inputs)
     assert source("moons", seed=1).read().inputs.tobytes() == source("moons", seed=1).read().inputs.tobytes()
@@ -139,7 +139,7 @@ def test_split_changes_with_its_seed_alone() -> None:
     assert not np.array_equal(first.test_targets, other.test_targets)
 
 
-def test_split_of_nothing_leaves_no_test_rows() -> None:
+def test_split_without_a_test_share_has_no_test_rows() -> None:
     data = load("iris", test=0.0)
     assert data.test_inputs.shape == (0, 4)
     assert data.test_targets.shape == (0,)
@@ -158,12 +158,12 @@ def test_scales_are_fitted_on_the_training_part(features: int | None) -> None:
     assert (minmax.inputs.min(0) == 0).all()
     assert (minmax.inputs.max(0) == 1).all()
     assert np.array_equal(angle.inputs, math.pi * minmax.inputs)
-    # test rows are moved by the same map, not squeezed into the interval
+    # the same map is applied to test rows, which may leave the interval
     assert ((minmax.test_inputs < 0) | (minmax.test_inputs > 1)).any()
     assert (standard.test_inputs.mean(0) != 0).all()
 
 
-def test_scale_none_leaves_the_columns_as_they_are() -> None:
+def test_scale_none_does_not_change_the_columns() -> None:
     data = load("breast-cancer", scale="none", test=0.0)
     assert np.array_equal(data.inputs, load_breast_cancer(return_X_y=True)[0])
 
@@ -193,19 +193,19 @@ def test_as_many_features_as_columns_are_the_columns() -> None:
 
 
 def test_columns_without_variance_become_zero() -> None:
-    data = load("digits", scale="angle")  # the corners of the images are never written on
+    data = load("digits", scale="angle")  # the corners of the images are blank
     assert not data.inputs[:, 0].any()
     assert data.inputs.max() == math.pi
 
 
-def test_more_features_than_there_are_is_refused() -> None:
+def test_more_features_than_columns_or_dimensions_are_refused() -> None:
     assert faults(source("iris", features=5).load) == [
-        "data.features: is 5, more than the 4 columns there are"
+        "data.features: is 5, but the data have 4 columns (legal: 1 to 4)"
     ]
     rank = np.linalg.matrix_rank(load("digits").inputs)
     assert rank < 64
     assert faults(source("digits", features=63).load) == [
-        f"data.features: is 63, but the training part spans {rank} dimensions"
+        f"data.features: is 63, but the training part spans {rank} dimensions (legal: 1 to {rank})"
     ]
 
 
@@ -217,18 +217,18 @@ def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
         source("iris", **wrong)
 
 
-def test_noise_of_a_sine_is_independent_of_where_it_is() -> None:
-    """Normal numbers are made of pairs of uniform ones, which must not be those that say where a row is."""
+def test_noise_of_a_sine_is_independent_of_the_position() -> None:
+    """Normal numbers are made from pairs of uniform ones, which must not be those of the positions."""
     table = source("sine", rows=10_000, noise=1.0).read()
-    place, half = table.inputs[:, 0], 5000
-    noise = (table.targets - np.sin(place))[:half]
-    for odd in (place[:half], place[0::2], place[1::2]):
-        for shape in (np.cos(odd), np.log(1.0 - odd / (math.pi + 1e-9))):
+    position, half = table.inputs[:, 0], 5000
+    noise = (table.targets - np.sin(position))[:half]
+    for used in (position[:half], position[0::2], position[1::2]):
+        for shape in (np.cos(used), np.log(1.0 - used / (math.pi + 1e-9))):
             for moment in (noise, noise**2):
                 assert abs(np.corrcoef(shape, moment)[0, 1]) < 5 / math.sqrt(half)  # five standard errors
 
 
-def test_the_number_of_threads_does_not_change_a_bit() -> None:
+def test_number_of_threads_does_not_change_a_bit() -> None:
     parts = (np.random.default_rng(0).normal(size=(20_000, 40)), np.zeros((0, 40)))
     with threadpool_limits(1, user_api="blas"):
         alone = prepared(parts, 10, "standard")[0]
@@ -239,7 +239,7 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
 # --- imports
 
 
-def test_configurations_load_no_heavy_library() -> None:
+def test_configurations_import_no_heavy_library() -> None:
     code = (
         "import sys; from orchestrator.config import families; from orchestrator.data.base import Data;"
         "from orchestrator.updates.base import Update; families.discover(Data); families.discover(Update);"

@@ -1,4 +1,4 @@
-"""Rows from files of the user's own: what is read, and what is refused."""
+"""Data files: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_matrix_in_an_npz_file_is_several_columns(tmp_path: Path) -> None:
 def test_file_is_read_from_a_uri(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.csv")
     options = {"target": "y", "inputs": ["x"]}
-    local, remote = (load(path=place, **options) for place in (str(path), path.as_uri()))
+    local, remote = (load(path=address, **options) for address in (str(path), path.as_uri()))
     assert np.array_equal(local.inputs, remote.inputs)
 
 
@@ -142,7 +142,7 @@ def test_relative_path_starts_at_the_folder_of_the_sweep(
     assert File.model_validate(plain).path == str(tmp_path / "data" / "rows.csv")
 
 
-def test_file_is_identified_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
+def test_file_is_identified_by_its_content_and_not_by_its_path(tmp_path: Path) -> None:
     content = b"x,y\n1,0\n2,1\n"
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_bytes(content)
@@ -151,7 +151,7 @@ def test_file_is_identified_by_its_content_and_not_by_its_place(tmp_path: Path) 
     assert a.identity() == b.identity() == {"source": "file", "path": f"sha256:{digest}", "target": "y"}
 
 
-def test_file_that_has_changed_is_another_one(tmp_path: Path) -> None:
+def test_file_that_has_changed_has_another_identity(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y\n1,0.5\n2,1.5\n")
     rows = source(path=str(path), target="y", scale="none", test=0.0)
@@ -161,7 +161,7 @@ def test_file_that_has_changed_is_another_one(tmp_path: Path) -> None:
     assert (len(first.inputs), len(rows.load().inputs)) == (2, 3)
 
 
-def test_file_of_the_same_size_and_time_is_another_one(tmp_path: Path) -> None:
+def test_change_that_keeps_size_and_time_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y\n1,0.5\n2,1.5\n")
     rows, status = source(path=str(path), target="y"), path.stat()
@@ -171,8 +171,10 @@ def test_file_of_the_same_size_and_time_is_another_one(tmp_path: Path) -> None:
     assert rows.fingerprint() != before
 
 
-def test_what_is_parsed_is_what_was_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change that nothing tells before the file is read is no window between the two."""
+def test_file_that_changes_between_hash_and_parse_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if times, size and inode of the file do not show the change."""
     path = tmp_path / "a.csv"
     path.write_text("x,y\n1,0.5\n2,1.5\n")
     rows = source(path=str(path), target="y")
@@ -198,13 +200,13 @@ def test_what_is_parsed_is_what_was_hashed(tmp_path: Path, monkeypatch: pytest.M
         ("a.csv", bytes(range(256)), "cannot be read as csv: "),
         ("a.csv", b"\x89PNG\r\n\x1a\n\x00\xff", "cannot be read as csv: "),
         ("a.csv", b"x,y\n1,2\n3\n", "cannot be read as csv: "),
-        ("a.csv", b"x,x\n1,2\n", "more than one column of the same name (x): name them apart"),
+        ("a.csv", b"x,x\n1,2\n", "more than one column of the same name (x): rename them"),
         ("a.parquet", b"garbage", "cannot be read as parquet: "),
         ("a.npz", b"garbage", "cannot be read as npz: "),
         ("a.npz", b"PK\x03\x04garbage", "cannot be read as npz: "),
     ],
 )
-def test_file_that_cannot_be_read_says_why(
+def test_fault_of_a_file_that_cannot_be_read_says_why(
     tmp_path: Path, name: str, content: bytes | str | None, expected: str
 ) -> None:
     path = tmp_path / name
@@ -228,25 +230,27 @@ def test_file_that_cannot_be_read_says_why(
         ),
     ],
 )
-def test_npz_that_is_no_table_says_why(tmp_path: Path, content: dict[str, Any], expected: str) -> None:
+def test_fault_of_an_npz_file_that_is_not_a_table_says_why(
+    tmp_path: Path, content: dict[str, Any], expected: str
+) -> None:
     path = write(tmp_path, "rows.npz", content)
     (fault,) = faults(source(path=str(path), target="y").load)
     assert expected in fault
 
 
-def test_bare_array_is_no_npz_file(tmp_path: Path) -> None:
+def test_single_array_is_refused_as_an_npz_file(tmp_path: Path) -> None:
     with (tmp_path / "rows.npz").open("wb") as file:
         np.save(file, np.zeros(3))
     (fault,) = faults(source(path=str(tmp_path / "rows.npz"), target="y").load)
-    assert "holds a bare array" in fault
+    assert "holds a single array" in fault
 
 
-def test_file_in_no_known_place_says_so() -> None:
+def test_fault_of_an_unknown_uri_scheme_names_the_uri() -> None:
     (fault,) = faults(source(path="teapot://host/rows.csv", target="y").load)
     assert fault.startswith("data.path: teapot://host/rows.csv cannot be read: ")
 
 
-def test_missing_columns_are_named_with_those_near_and_those_there(tmp_path: Path) -> None:
+def test_fault_of_a_missing_column_suggests_similar_and_legal_names(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.csv", {"width": [1.0, 2.0], "label": [0, 1]})
     asked = {"inputs": ["widht", "height"], "target": "labels", "weights": "w"}
     assert faults(source(path=str(path), **asked).load) == [
@@ -258,13 +262,13 @@ def test_missing_columns_are_named_with_those_near_and_those_there(tmp_path: Pat
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_weights_and_columns_are_checked_where_they_train(part: str, tmp_path: Path) -> None:
-    """All weights but those of one part are zero, and a column differs there alone."""
+def test_weights_and_columns_are_checked_in_the_training_part(part: str, tmp_path: Path) -> None:
+    """Weights are positive, and a column varies, in one part only."""
     rows = np.arange(10.0)
     parts = split(Table(rows[:, None], rows, 0), 0.3, 0)
-    there = parts[0] if part == "train" else parts[1]
+    chosen = parts[0] if part == "train" else parts[1]
     weights, stuck = np.zeros(10), np.full(10, 7.0)
-    weights[there], stuck[there] = 1.0, np.arange(len(there))
+    weights[chosen], stuck[chosen] = 1.0, np.arange(len(chosen))
     path = write(tmp_path, "rows.npz", {"a": rows, "b": stuck, "w": weights, "y": rows})
     asked = {"path": str(path), "target": "y", "weights": "w", "test": 0.3}
     if part == "train":
@@ -272,7 +276,7 @@ def test_weights_and_columns_are_checked_where_they_train(part: str, tmp_path: P
         return
     assert faults(lambda: load(**asked)) == [
         "data.weights: are all zero in the training part",
-        "data.inputs: column 'b' is constant where it trains; leave it out or set scale: none",
+        "data.inputs: column 'b' is constant in the training part; leave it out or set scale: none",
     ]
 
 
@@ -280,19 +284,19 @@ def test_column_named_twice_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.csv")
     asked = {"inputs": ["x", "y", "x"], "target": "y"}
     assert faults(source(path=str(path), **asked).load) == [
-        "data.inputs: names column 'y', which has been named before",
-        "data.inputs: names column 'x', which has been named before",
+        "data.inputs: names column 'y' again; a column has one role",
+        "data.inputs: names column 'x' again; a column has one role",
     ]
 
 
-def test_file_with_nothing_but_a_target_is_refused(tmp_path: Path) -> None:
+def test_file_with_a_target_only_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.csv", {"y": [0, 1]})
     assert faults(source(path=str(path), target="y").load) == [
-        "data.inputs: there is no column beside the target (of y)"
+        "data.inputs: the file has no column besides target and weights (columns: y)"
     ]
 
 
-def test_values_that_cannot_be_used_are_all_reported(tmp_path: Path) -> None:
+def test_all_columns_that_cannot_be_used_are_reported(tmp_path: Path) -> None:
     content = {
         "text": ["1", "two", "3"],
         "hole": [1.0, None, 3.0],
@@ -327,27 +331,27 @@ def test_values_that_cannot_be_used_are_all_reported(tmp_path: Path) -> None:
         (np.array(["2020-01-01"] * 3, "M8[D]"), "holds neither strings, integers or booleans"),
     ],
 )
-def test_target_that_cannot_be_predicted_says_why(tmp_path: Path, target: Any, expected: str) -> None:
+def test_fault_of_a_target_that_cannot_be_used_says_why(tmp_path: Path, target: Any, expected: str) -> None:
     path = write(tmp_path, "rows.parquet", {"x": [1.0, 2.0, 3.0], "y": target})
     (fault,) = faults(source(path=str(path), target="y").load)
     assert fault.startswith("data.target: the column ")
     assert expected in fault
 
 
-def test_weights_that_weigh_nothing_are_refused(tmp_path: Path) -> None:
+def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.csv", {"x": [1.0, 2.0], "y": [0, 1], "w": [0.0, 0.0]})
     assert faults(source(path=str(path), target="y", weights="w").load) == [
         "data.weights: the column is all zero"
     ]
 
 
-def test_constant_columns_of_a_file_are_refused_where_they_are_scaled(tmp_path: Path) -> None:
+def test_constant_columns_of_a_file_are_refused_unless_scale_is_none(tmp_path: Path) -> None:
     path = write(
         tmp_path, "rows.csv", {"x": [1.0, 2.0, 3.0], "c": [0.1] * 3, "d": [5] * 3, "y": [0.0, 1.0, 2.0]}
     )
     assert faults(source(path=str(path), target="y", test=0.0).load) == [
-        "data.inputs: column 'c' is constant where it trains; leave it out or set scale: none",
-        "data.inputs: column 'd' is constant where it trains; leave it out or set scale: none",
+        "data.inputs: column 'c' is constant in the training part; leave it out or set scale: none",
+        "data.inputs: column 'd' is constant in the training part; leave it out or set scale: none",
     ]
     assert load(path=str(path), target="y", test=0.0, scale="none").inputs.shape == (3, 3)
 

@@ -1,4 +1,4 @@
-"""The index of a data frame is no input."""
+"""The index of a data frame is refused as an input."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ INDICES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "1, 2, 3": lambda rows: rows.set_axis(range(1, len(rows) + 1)),
     "of a filtered frame": lambda rows: rows.set_axis(3 * np.arange(len(rows)) + 1),
     "of a shuffled frame": lambda rows: rows.sample(frac=1.0, random_state=0),
-    "of frames put together": lambda rows: pd.concat([rows, rows]),
+    "of concatenated frames": lambda rows: pd.concat([rows, rows]),
     "of numbers": lambda rows: rows.set_axis(np.cos(np.arange(len(rows)))),
     "of names": lambda rows: rows.set_axis([f"r{k}" for k in range(len(rows))]),
     "of days": lambda rows: rows.set_axis(pd.date_range("2020-01-01", periods=len(rows))),
@@ -73,19 +73,19 @@ def test_index_without_a_name_is_refused_in_parquet_unless_named(tmp_path: Path,
     assert np.array_equal(table(path).inputs, rows[["a", "b"]])
 
 
-def test_index_that_parquet_keeps_as_a_range_is_no_column(tmp_path: Path) -> None:
+def test_index_that_parquet_stores_as_a_range_is_not_a_column(tmp_path: Path) -> None:
     frame().to_parquet(tmp_path / "rows.parquet")
     assert table(tmp_path / "rows.parquet").names == ("a", "b")
 
 
-def test_index_with_a_name_is_known_from_the_metadata_of_pandas(tmp_path: Path) -> None:
+def test_named_index_is_detected_by_the_metadata_of_pandas(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     frame().rename_axis("sample").to_parquet(path, index=True)
     assert faults(path) == refused("sample")
     assert table(path, inputs=["sample", "a"]).inputs[:, 0].tolist() == list(range(6))
 
 
-def test_levels_of_an_index_are_refused_one_by_one(tmp_path: Path) -> None:
+def test_each_level_of_an_index_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     frame().set_index(pd.MultiIndex.from_arrays([range(6), range(6)], names=["run", None])).to_parquet(
         path, index=True
@@ -93,10 +93,12 @@ def test_levels_of_an_index_are_refused_one_by_one(tmp_path: Path) -> None:
     assert faults(path) == [*refused("run"), *refused("__index_level_1__")]
     frame().set_index(pd.MultiIndex.from_arrays([range(6), range(6)])).to_csv(tmp_path / "rows.csv")
     (fault,) = faults(tmp_path / "rows.csv")
-    assert "has 2 columns without a name: name them, or write it without an index (index=False)" in fault
+    assert (
+        "has 2 columns without a name: name them, or write the file without an index (index=False)" in fault
+    )
 
 
-def test_index_is_known_by_its_name_where_the_metadata_are_lost(tmp_path: Path) -> None:
+def test_index_is_detected_by_its_name_without_metadata(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     frame().to_parquet(path, index=True)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
@@ -104,8 +106,8 @@ def test_index_is_known_by_its_name_where_the_metadata_are_lost(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
-def test_index_that_has_become_a_column_is_refused(tmp_path: Path, name: str) -> None:
-    """Read again with pandas, the nameless column is ``Unnamed: 0``; ``reset_index`` calls it ``index``."""
+def test_former_index_in_a_column_is_refused(tmp_path: Path, name: str) -> None:
+    """pandas reads an unnamed column as ``Unnamed: 0``; ``reset_index`` calls it ``index``."""
     path, rows = tmp_path / name, frame().sample(frac=1.0, random_state=0)
     rows.to_csv(tmp_path / "first.csv")
     again, reset = pd.read_csv(tmp_path / "first.csv"), rows.reset_index()
@@ -114,13 +116,13 @@ def test_index_that_has_become_a_column_is_refused(tmp_path: Path, name: str) ->
         assert faults(path) == refused(column)
 
 
-def test_index_with_fraction_or_repetition_is_a_column_like_any_other(tmp_path: Path) -> None:
+def test_column_called_index_is_an_input_if_it_holds_fractions(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     frame().rename(columns={"a": "index"}).to_csv(path, index=False)
     assert table(path).names == ("index", "b")
 
 
-def test_index_and_other_faults_are_reported_at_once(tmp_path: Path) -> None:
+def test_index_and_other_faults_are_reported_together(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(",a,lab\n0,1,x\n1,?,x\n")
     assert faults(path) == [
@@ -155,7 +157,7 @@ LEVELS: list[Callable[[int], Any]] = [
 
 @st.composite
 def frames(draw: st.DrawFn, names: st.SearchStrategy[str | None]) -> pd.DataFrame:
-    """Two columns of numbers and one of labels, behind an index of one or two levels."""
+    """Two columns of numbers and one of labels, with an index of one or two levels."""
     rows = draw(st.integers(2, 6))
     numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
     gaps = st.none() if draw(st.integers(0, 4)) == 0 else st.nothing()
@@ -183,7 +185,7 @@ def frames(draw: st.DrawFn, names: st.SearchStrategy[str | None]) -> pd.DataFram
 
 
 def check(path: Path, written: pd.DataFrame) -> None:
-    """Read right, or refused."""
+    """The file is read correctly, or refused."""
     try:
         found = table(path)
     except InputError as error:
@@ -201,7 +203,7 @@ def check(path: Path, written: pd.DataFrame) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(written=frames(NAMES), index=st.sampled_from([None, True, False]))
-def test_any_frame_in_parquet_is_read_right_or_refused(
+def test_any_frame_in_parquet_is_read_correctly_or_refused(
     tmp_path: Path, written: pd.DataFrame, index: bool | None
 ) -> None:
     written.to_parquet(tmp_path / "rows.parquet", index=index)
@@ -217,10 +219,10 @@ def test_any_frame_in_parquet_is_read_right_or_refused(
 @given(
     written=frames(st.just(None)), index=st.booleans(), windows=st.booleans(), byte_order_mark=st.booleans()
 )
-def test_any_frame_in_csv_is_read_right_or_refused(
+def test_any_frame_in_csv_is_read_correctly_or_refused(
     tmp_path: Path, written: pd.DataFrame, index: bool, windows: bool, byte_order_mark: bool
 ) -> None:
-    """An index that has a name is a column like any other in CSV; ``plan`` shows it among the inputs."""
+    """In CSV, a named index is an ordinary column; ``plan`` lists it among the inputs."""
     written.to_csv(
         tmp_path / "rows.csv",
         index=index,
@@ -230,8 +232,8 @@ def test_any_frame_in_csv_is_read_right_or_refused(
     check(tmp_path / "rows.csv", written)
 
 
-def test_frames_without_an_index_and_without_gaps_are_read(tmp_path: Path) -> None:
-    """The two properties above are not kept by refusing everything."""
+def test_frames_without_index_and_missing_values_are_read(tmp_path: Path) -> None:
+    """So the two properties above are not met by refusing everything."""
     rows = frame()
     rows["b"] = pd.array([True, False] * 3, "boolean")
     for name, write in (("rows.csv", rows.to_csv), ("rows.parquet", rows.to_parquet)):
@@ -239,7 +241,7 @@ def test_frames_without_an_index_and_without_gaps_are_read(tmp_path: Path) -> No
         assert np.array_equal(table(tmp_path / name).inputs, rows[["a", "b"]].astype(np.float64))
 
 
-def test_columns_of_arrow_that_are_named_so_need_no_pandas(tmp_path: Path) -> None:
+def test_index_is_detected_by_its_name_in_a_table_of_arrow(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"__index_level_0__": [3, 7], "a": [0.1, 0.2], "lab": ["x", "y"]}), tmp_path / "r.parquet"
     )

@@ -1,4 +1,4 @@
-"""How values of files are read: dialects of CSV, decimals, gaps, labels; the first bad one is named."""
+"""Reading values from files: CSV dialects, decimals, missing values, labels; which value a fault names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def parquet(folder: Path, **columns: Any) -> Path:
     return folder / "rows.parquet"
 
 
-# --- the first value that is no number
+# --- values that are not numeric
 
 
 @pytest.mark.parametrize("path", ["rows.parquet", "rows.csv", "rows.npz"])
@@ -78,7 +78,7 @@ def test_configuration_can_be_written_and_read_again(path: str) -> None:
         (["", "", ""], "is NaN, missing or infinite, first in data row 1"),
     ],
 )
-def test_first_value_that_is_no_number_is_named_with_its_row(
+def test_fault_names_the_first_value_that_is_not_numeric_and_its_row(
     tmp_path: Path, values: list[str], expected: str
 ) -> None:
     rows = [f"{value},{label}" for value, label in zip(values, "uvu", strict=True)]
@@ -108,7 +108,9 @@ def test_first_value_that_is_no_number_is_named_with_its_row(
         (pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)), "is not numeric: '[1 2]' in data row 1"),
     ],
 )
-def test_columns_of_any_type_are_refused_by_value_and_row(tmp_path: Path, column: Any, expected: str) -> None:
+def test_fault_of_a_column_of_any_type_names_value_and_row(
+    tmp_path: Path, column: Any, expected: str
+) -> None:
     assert faults(parquet(tmp_path, x=column, y=["u", "v"])) == [f"data.inputs: column 'x' {expected}"]
 
 
@@ -134,11 +136,11 @@ def test_decimals_are_read_as_the_nearest_floats(tmp_path: Path, column: Any) ->
         pa.array([1.0, 0.0], pa.float16()),
     ],
 )
-def test_nullable_columns_without_gaps_are_numbers(tmp_path: Path, column: Any) -> None:
+def test_nullable_columns_without_missing_values_are_numbers(tmp_path: Path, column: Any) -> None:
     assert read(parquet(tmp_path, x=column, y=["u", "v"])).inputs[:, 0].tolist() == [1.0, 0.0]
 
 
-def test_many_columns_that_cannot_be_used_are_not_listed(tmp_path: Path) -> None:
+def test_list_of_columns_that_cannot_be_used_is_cut_short(tmp_path: Path) -> None:
     wide = {f"c{k}": ["?", "1"] for k in range(10_000)}
     found = faults(parquet(tmp_path, **wide, y=["u", "v"]))
     assert len(found) == 11
@@ -158,16 +160,18 @@ def test_separator_and_decimal_comma_are_options(tmp_path: Path, separator: str)
     assert found.inputs.tolist() == [[0.5, 1.0], [-12.5, 2.0]]
 
 
-@pytest.mark.parametrize(("separator", "shown"), [(";", '";"'), ("\t", '"\\t"'), ("|", '"|"'), (" ", '" "')])
-def test_separator_that_was_meant_is_named(tmp_path: Path, separator: str, shown: str) -> None:
+@pytest.mark.parametrize(("separator", "quoted"), [(";", '";"'), ("\t", '"\\t"'), ("|", '"|"'), (" ", '" "')])
+def test_fault_of_the_separator_suggests_the_one_in_the_header(
+    tmp_path: Path, separator: str, quoted: str
+) -> None:
     (fault,) = faults(csv(tmp_path, f"x{separator}y\n0,5{separator}u\n"))
     assert fault.startswith('data.separator: is ",", which the header ')
-    assert fault.endswith(f" does not hold; set separator: {shown}")
+    assert fault.endswith(f" does not contain; set separator: {quoted}")
     (fault,) = faults(csv(tmp_path, "x,y\n1,u\n"), separator=separator)
-    assert fault.endswith(' does not hold; set separator: ","')
+    assert fault.endswith(' does not contain; set separator: ","')
 
 
-def test_decimal_comma_that_was_meant_is_named(tmp_path: Path) -> None:
+def test_fault_of_a_number_with_a_comma_suggests_decimal(tmp_path: Path) -> None:
     assert faults(csv(tmp_path, "x;y\n1;u\n0,5;v\n"), separator=";") == [
         "data.inputs: column 'x' is not numeric: '0,5' in data row 2; write no thousands separators, "
         "or set decimal: ',' if the comma is the decimal point"
@@ -180,26 +184,26 @@ def test_decimal_comma_that_was_meant_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "wrong", "expected"),
     [
-        ("rows.csv", {"separator": ""}, "must be one character"),
-        ("rows.csv", {"separator": "ab"}, "must be one character"),
-        ("rows.csv", {"separator": "1"}, "must be one character"),
-        ("rows.csv", {"separator": "\n"}, "must be one character"),
-        ("rows.csv", {"separator": "."}, "must be one character"),
-        ("rows.csv", {"separator": "·"}, "must be one character"),
+        ("rows.csv", {"separator": ""}, "must be one ASCII character"),
+        ("rows.csv", {"separator": "ab"}, "must be one ASCII character"),
+        ("rows.csv", {"separator": "1"}, "must be one ASCII character"),
+        ("rows.csv", {"separator": "\n"}, "must be one ASCII character"),
+        ("rows.csv", {"separator": "."}, "must be one ASCII character"),
+        ("rows.csv", {"separator": "·"}, "must be one ASCII character"),
         ("rows.csv", {"decimal": ";"}, 'must be "." or ","'),
-        ("rows.csv", {"decimal": ","}, "which separates the columns"),
-        ("rows.parquet", {"separator": ";"}, "which only a .csv file has"),
-        ("rows.npz", {"decimal": ","}, "which only a .csv file has"),
+        ("rows.csv", {"decimal": ","}, "which is also the separator"),
+        ("rows.parquet", {"separator": ";"}, "legal for .csv files only"),
+        ("rows.npz", {"decimal": ","}, "legal for .csv files only"),
         ("rows.csv", {"target_kind": "regression"}, "target_kind"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(path: str, wrong: dict[str, str], expected: str) -> None:
+def test_options_that_are_not_legal_are_refused(path: str, wrong: dict[str, str], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         source(Path(path), **wrong)
     assert expected in str(caught.value)
 
 
-def test_new_options_leave_old_ids_as_they_were(tmp_path: Path) -> None:
+def test_options_equal_to_their_default_do_not_change_the_identity(tmp_path: Path) -> None:
     path = csv(tmp_path, "x,y\n1,u\n2,v\n")
     plain = source(path).identity()
     assert set(plain) == {"source", "path", "target"}
@@ -209,13 +213,13 @@ def test_new_options_leave_old_ids_as_they_were(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_ends_of_lines_and_byte_order_marks_change_nothing(tmp_path: Path, end: str, mark: str) -> None:
+def test_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path, end: str, mark: str) -> None:
     found = read(csv(tmp_path, mark + end.join(["x,y", "1,u", "", "2,v", ""])))
     assert (found.names, found.inputs.tolist()) == (("x",), [[1.0], [2.0]])
 
 
-def test_line_ends_between_quotes_are_part_of_a_value_wherever_they_stand(tmp_path: Path) -> None:
-    rows = 60_000  # more than one block of the reader, so that some block ends inside a value
+def test_line_ends_in_quotes_are_part_of_a_value_across_blocks_too(tmp_path: Path) -> None:
+    rows = 60_000  # more than one block of the reader, so that a block ends inside a value
     found = read(csv(tmp_path, "x,y\n" + '1.25,"two\nlines"\n2.5,"and\n\nthree"\n' * rows))
     assert found.inputs.shape == (2 * rows, 1)
     assert found.targets.sum() == rows
@@ -229,27 +233,25 @@ def test_line_ends_between_quotes_are_part_of_a_value_wherever_they_stand(tmp_pa
             "rows.csv cannot be read as csv: CSV parse error: data row 2: Expected 2 columns, got 1: 2",
         ),
         ("x,y\n1,u\n".encode("utf-16"), "rows.csv cannot be read as csv: it is UTF-16, must be UTF-8"),
-        ("x,x,y,y\n1,2,u,u\n", "rows.csv has more than one column of the same name (x, y): name them apart"),
+        ("x,x,y,y\n1,2,u,u\n", "rows.csv has more than one column of the same name (x, y): rename them"),
     ],
 )
-def test_text_that_is_no_table_says_where_it_ends_to_be_one(
-    tmp_path: Path, text: str | bytes, expected: str
-) -> None:
+def test_fault_of_a_malformed_table_says_where(tmp_path: Path, text: str | bytes, expected: str) -> None:
     assert faults(csv(tmp_path, text)) == [f"data.path: {expected}"]
 
 
-def test_columns_of_one_name_are_refused_in_parquet(tmp_path: Path) -> None:
+def test_columns_with_the_same_name_are_refused_in_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.table([[1, 2], [3, 4], ["u", "v"]], ["x", "x", "y"]), tmp_path / "rows.parquet")
     assert faults(tmp_path / "rows.parquet") == [
-        "data.path: rows.parquet has more than one column of the same name (x): name them apart"
+        "data.path: rows.parquet has more than one column of the same name (x): rename them"
     ]
 
 
-def test_columns_of_one_name_are_refused_in_npz(tmp_path: Path) -> None:
+def test_columns_with_the_same_name_are_refused_in_npz(tmp_path: Path) -> None:
     arrays = {"X": np.ones((2, 2)), "X.0": np.ones(2), "y": np.array([0, 1])}
     np.savez(tmp_path / "rows.npz", **arrays)  # type: ignore[arg-type]
     assert faults(tmp_path / "rows.npz") == [
-        "data.inputs: column 'X.0' is there twice, by itself and as a column of a matrix: "
+        "data.inputs: column 'X.0' exists twice, as an array and as a column of a matrix: "
         "name one of them in inputs"
     ]
 
@@ -258,15 +260,15 @@ def test_columns_of_one_name_are_refused_in_npz(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["NA", "null", "nan", "N/A"])
-def test_label_that_means_a_missing_value_is_said_to(tmp_path: Path, spelling: str) -> None:
+def test_fault_of_a_label_read_as_missing_suggests_quotes(tmp_path: Path, spelling: str) -> None:
     assert faults(csv(tmp_path, f"x,y\n1,EU\n2,US\n3,{spelling}\n")) == [
-        f"data.target: the column is missing, first in data row 3; '{spelling}' is read as that: "
-        "where it is a label, put it between quotes"
+        f"data.target: the column is missing, first in data row 3; '{spelling}' is read as a "
+        "missing value: if it is a label, put it in quotes"
     ]
     assert read(csv(tmp_path, f'x,y\n1,EU\n2,US\n3,"{spelling}"\n')).classes == 3
 
 
-def test_label_that_is_missing_is_named_by_its_row(tmp_path: Path) -> None:
+def test_fault_of_a_missing_label_names_the_row(tmp_path: Path) -> None:
     missing = "data.target: the column is missing, first in data row 2"
     assert faults(csv(tmp_path, "x,y\n1,EU\n2,\n3,US\n")) == [missing]
     assert faults(parquet(tmp_path, x=[1, 2, 3], y=["EU", None, "US"])) == [missing]
@@ -290,7 +292,7 @@ def test_label_that_is_missing_is_named_by_its_row(tmp_path: Path) -> None:
         (["u", "v", "u"], "class", 2, [0, 1, 0]),
     ],
 )
-def test_target_kind_says_whether_numbers_are_classes(
+def test_target_kind_decides_whether_numbers_are_classes(
     tmp_path: Path, target: list[Any], kind: str | None, classes: int, targets: list[float]
 ) -> None:
     column = pa.array(target, pa.uint64()) if target[0] == 2**63 + 1 else pa.array(target)
@@ -321,7 +323,7 @@ def test_target_kind_says_whether_numbers_are_classes(
         (pa.array([True, None, False]), None, "is NaN, missing or infinite, first in data row 2"),
     ],
 )
-def test_target_that_is_not_of_its_kind_says_where(
+def test_fault_of_a_target_not_of_its_kind_says_where(
     tmp_path: Path, target: Any, kind: str | None, expected: str
 ) -> None:
     path = parquet(tmp_path, x=[1, 2, 3], y=target)
@@ -343,7 +345,7 @@ def test_target_that_is_not_of_its_kind_says_where(
         ([0.0, 1.0], {"target_kind": "class"}, "inputs a, b; target y, 2 classes (0, 1)"),
     ],
 )
-def test_data_of_a_file_say_what_they_are_read_as(
+def test_description_names_the_role_of_each_column(
     tmp_path: Path, target: list[Any], options: dict[str, Any], expected: str
 ) -> None:
     path = parquet(tmp_path, a=[1.0, 2.0], b=[3.0, 5.0], y=target)
@@ -364,9 +366,9 @@ sweep: [data.scale: [standard, minmax], model.hidden: [[2], [3]]]
 """
 
 
-def test_plan_says_once_for_each_file_what_it_is_read_as(tmp_path: Path) -> None:
+def test_plan_prints_the_description_of_each_file_once(tmp_path: Path) -> None:
     csv(tmp_path, "a,b,w,y\n1,2,1,dry\n3,5,2,wet\n")
     (tmp_path / "a.yaml").write_text(SWEEP)
-    said = CliRunner().invoke(command_line, ["plan", str(tmp_path / "a.yaml")], catch_exceptions=False)
-    lines = [line for line in said.output.splitlines() if line.startswith("data:")]
+    result = CliRunner().invoke(command_line, ["plan", str(tmp_path / "a.yaml")], catch_exceptions=False)
+    lines = [line for line in result.output.splitlines() if line.startswith("data:")]
     assert lines == ["data: rows.csv: inputs a, b; target y, 2 classes (dry, wet); weights w"]

@@ -1,4 +1,4 @@
-"""Scaling of numbers near the ends of float64, and of whole numbers beyond what it tells apart."""
+"""Scaling of numbers near the limits of float64, and of whole numbers beyond its precision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parts(seed: int = 0) -> Parts:
 
 
 def plain(parts: Parts, features: int | None, scale: str) -> Parts:
-    """The formulas as they stand, without a care for overflow."""
+    """The plain formulas, without protection against overflow."""
 
     def affine(origin: Array, unit: Array) -> Parts:
         return (parts[0] - origin) / unit, (parts[1] - origin) / unit
@@ -64,21 +64,21 @@ def test_ordinary_numbers_are_scaled_by_the_plain_formulas_to_the_bit(
 @pytest.mark.parametrize("scale", ["standard", "minmax", "angle"])
 @pytest.mark.parametrize("features", [None, 3])
 @pytest.mark.parametrize("power", [-1000, -600, 600, 1015])
-def test_a_power_of_two_changes_no_bit_of_what_is_scaled(
+def test_factor_of_a_power_of_two_changes_no_bit_of_the_result(
     scale: str, features: int | None, power: int
 ) -> None:
     """Every operation of the formulas commutes with a power of two, unless it over- or underflows."""
     raw = parts()
-    moved: Parts = tuple(np.ldexp(part, [power, 0, -power, 0, power // 2]) for part in raw)  # type: ignore[assignment]
-    for mine, expected in zip(prepared(moved, features, scale), prepared(raw, features, scale), strict=True):
+    scaled: Parts = tuple(np.ldexp(part, [power, 0, -power, 0, power // 2]) for part in raw)  # type: ignore[assignment]
+    for mine, expected in zip(prepared(scaled, features, scale), prepared(raw, features, scale), strict=True):
         assert np.array_equal(mine, expected)
 
 
 @pytest.mark.parametrize("power", [-900, 900])
 def test_raw_principal_components_of_extreme_numbers_keep_their_units(power: int) -> None:
     raw = parts()
-    moved: Parts = tuple(np.ldexp(part, power) for part in raw)  # type: ignore[assignment]
-    for mine, expected in zip(prepared(moved, 3, "none"), prepared(raw, 3, "none"), strict=True):
+    scaled: Parts = tuple(np.ldexp(part, power) for part in raw)  # type: ignore[assignment]
+    for mine, expected in zip(prepared(scaled, 3, "none"), prepared(raw, 3, "none"), strict=True):
         # LAPACK may scale the matrix by itself
         np.testing.assert_allclose(np.ldexp(mine, -power), expected, rtol=0, atol=1e-11)
 
@@ -87,7 +87,7 @@ def test_raw_principal_components_of_extreme_numbers_keep_their_units(power: int
 def test_two_opposite_extremes_among_ten_rows_become_the_square_root_of_five(
     top: float, tmp_path: Path
 ) -> None:
-    """Mean 0 and variance 2·top²/10, beside which the other rows vanish: ±top becomes ±√5."""
+    """Mean 0 and variance 2·top²/10; the other rows are negligible, and ±top becomes ±√5."""
     small = 0.0 if top < 1.0 else 3.0
     rows = [top, -top, *[small] * 8]
     data = read(tmp_path, "rows.csv", rows)
@@ -134,7 +134,7 @@ CLOSE = [2**63 + k for k in (1, 5, 2, 9)]
     ],
 )
 @pytest.mark.parametrize("scale", ["standard", "none"])
-def test_whole_numbers_that_float64_cannot_tell_apart_are_refused(
+def test_whole_numbers_that_float64_cannot_distinguish_are_refused(
     tmp_path: Path, name: str, column: Any, scale: str
 ) -> None:
     fault = refusal(tmp_path, name, column, scale=scale)
@@ -146,12 +146,12 @@ def test_whole_numbers_that_float64_cannot_tell_apart_are_refused(
 @pytest.mark.parametrize(
     "column",
     [
-        [0, 2**64 - 1, 2**63 + 1, 77],  # as hashes are: rounding is 1e-19 of their spread
+        [0, 2**64 - 1, 2**63 + 1, 77],  # like hashes: rounding is 1e-19 of their range
         [2**63, 2**63 + 2048, 2**63 + 4096, 2**63 + 6144],  # multiples of the last bit: exact
         [1_700_000_000_000_000_001 + k * 10**14 for k in range(4)],  # nanoseconds, a day or so apart
     ],
 )
-def test_large_whole_numbers_that_float64_tells_apart_are_read(tmp_path: Path, column: list[int]) -> None:
+def test_large_whole_numbers_that_float64_distinguishes_are_read(tmp_path: Path, column: list[int]) -> None:
     mean = sum(column) // 4
     exact = np.array([value - mean for value in column], np.float64)
     exact = (exact - exact.mean()) / exact.std()
@@ -160,11 +160,11 @@ def test_large_whole_numbers_that_float64_tells_apart_are_read(tmp_path: Path, c
         np.testing.assert_allclose(read(tmp_path, name, values).inputs[:, 0], exact, atol=2**-23)
 
 
-def test_constant_numbers_that_may_have_lost_their_digits_are_said_to(tmp_path: Path) -> None:
+def test_fault_of_constant_large_numbers_mentions_lost_digits(tmp_path: Path) -> None:
     fault = refusal(tmp_path, "rows.csv", [f"{2**60 + k}.0" for k in range(4)])
     assert fault == (
-        "data.inputs: column 'a' is constant where it trains, or its numbers differ beyond the 53 bits of "
-        "float64; leave it out or set scale: none"
+        "data.inputs: column 'a' is constant in the training part, or its numbers differ by less than the 53 "
+        "bits of float64 resolve; leave it out or set scale: none"
     )
 
 
@@ -181,15 +181,17 @@ def test_extreme_weights_keep_their_ratios_and_can_be_summed(tmp_path: Path, top
     assert (weights / weights.sum()).tolist() == [4 / 7, 2 / 7, 0.0, 1 / 7]
 
 
-def test_weights_further_apart_than_float64_holds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.weights: are further apart than float64 can hold"):
+def test_weights_with_a_range_beyond_float64_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"data\.weights: span more orders of magnitude than float64 can hold"
+    ):
         weighted(tmp_path, [1e308, 1e-308, 1.0, 1.0]).load()
 
 
-def test_rows_held_out_that_leave_float64_are_refused_with_their_column(tmp_path: Path) -> None:
+def test_fault_of_test_rows_that_overflow_when_scaled_names_the_column(tmp_path: Path) -> None:
     column = [1e-5 * k for k in range(20)]
     _, held_out = split(Table(np.zeros((20, 1)), np.arange(20) % 2.0, 2), 0.2, 0)
     column[held_out[0]] = 1.7e308
     fault = refusal(tmp_path, "rows.csv", column, test=0.2)
-    assert fault.startswith("data.inputs: leave what float64 can hold")
+    assert fault.startswith("data.inputs: overflow float64 when scaled by the training part")
     assert fault.endswith(": column a; look for extreme values")

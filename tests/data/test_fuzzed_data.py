@@ -1,4 +1,4 @@
-"""Data files with damage or odd content: read as finite numbers, or refused by faults at ``data``."""
+"""Damaged or unusual data files: read as finite numbers, or refused with faults at ``data``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.errors import InputError
 
 
 def check(seed: int, folder: Path) -> bool:
-    """Whether the file of this seed was read; if it was refused, then as it must be."""
+    """Whether the file of this seed is read; if it is refused, its faults have the required form."""
     suffix, content = fuzzed(seed)
     path = folder / f"rows{suffix}"
     path.write_bytes(content)
