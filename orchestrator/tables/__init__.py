@@ -1,1 +1,1 @@
-"""What is recorded: the schema, the statistics, the rows. Knows no run directory and no pyarrow."""
+"""The tables of a run: schema, statistics and rows. Independent of the run directory and of pyarrow."""

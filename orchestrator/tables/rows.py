@@ -1,4 +1,4 @@
-"""What the driver hands over to be stored: rows of tables, swept keys, states of unfinished trials."""
+"""Types that the driver passes to the run directory: rows, swept keys, saved states of trials."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ KeyType = Literal["int64", "float64", "string"]
 """Type of a swept key's column."""
 
 KeyValue = int | float | str | None
-"""Value of a swept key in one trial; None where the key is not swept in that trial's case."""
+"""Value of a swept key in one trial; None if the trial's case does not sweep the key."""
 
 Rows = Mapping[str, Mapping[str, NDArray[Any] | Sequence[Any]]]
-"""Table name -> column name -> values, all of one length per table.
+"""Table name → column name → values; all columns of a table have the same length.
 
-A column left out is null; NaN in a ``float64`` or ``int64`` column is null; infinities stay. A column
-``int64 list`` may be an array [rows, width]; text may be an array of UTF-8 (NumPy's ``S``).
+A missing column is null. NaN in a ``float64`` or ``int64`` column is null; infinities are kept. A column of
+type ``int64 list`` may be an array [rows, width]; text may be an array of UTF-8 bytes (NumPy's ``S``).
 """
 
 
 @dataclass(frozen=True, eq=False)
 class SavedState:
-    """What an unfinished trial goes on from.
+    """The checkpoint of an unfinished trial.
 
     Attributes:
-        step: the first step that is still to be run.
-        vector: [S] float64, everything that its training loop remembers; kept to the last bit.
+        step: the next step to run.
+        vector: [S] float64, the whole state of the training loop; stored without loss of bits.
     """
 
     step: int
@@ -47,7 +47,7 @@ class KeyColumn:
 
     @classmethod
     def of(cls, name: str, values: Iterable[KeyValue]) -> KeyColumn:
-        """The column that holds ``values``: int64 if all are int, float64 if all are numbers, else string.
+        """Returns the column for ``values``: int64 if all are int, float64 if all are numbers, else string.
 
         Example:
             >>> KeyColumn.of("updates.0.limit", [1, 0.5]).type
@@ -57,17 +57,17 @@ class KeyColumn:
         return cls(name, "int64" if kinds == {int} else "float64" if kinds <= {int, float} else "string")
 
     def column(self, table: str) -> str | None:
-        """Name of the column in ``table``; None where the table's own column says the same.
+        """Returns the name of the column in ``table``; None if a column of the table has the same values.
 
-        A key that is called like a column of the table becomes ``sweep.<key>``: ``loss`` of `steps` is
-        the value of the loss, ``sweep.loss`` which loss it is. The seed is the same in both.
+        A key with the name of a column of the table becomes ``sweep.<key>``: in `steps`, ``loss`` is the
+        value of the loss and ``sweep.loss`` is the loss function. ``seed`` means the same in both.
         """
         if all(column.name != self.name for column in TABLES[table]):
             return self.name
         return None if self.name == "seed" else f"sweep.{self.name}"
 
     def convert(self, value: KeyValue) -> KeyValue:
-        """``value`` in this column's type; text as in YAML.
+        """Converts ``value`` to this column's type; text is written as in YAML.
 
         Example:
             >>> KeyColumn("updates.0", "string").convert(0.5)
@@ -81,13 +81,14 @@ class KeyColumn:
 
 
 def unite(new: Iterable[KeyColumn], old: Iterable[KeyColumn]) -> tuple[KeyColumn, ...]:
-    """Columns that hold the values of both: the new keys in their order, then those that only ``old`` has."""
-    kept = {key.name: key for key in old}
-    united = [KeyColumn(key.name, _wider(key.type, kept.pop(key.name, key).type)) for key in new]
-    return (*united, *kept.values())
+    """Returns columns for the values of both: the new keys in order, then those only in ``old``."""
+    remaining = {key.name: key for key in old}
+    united = [KeyColumn(key.name, _wider(key.type, remaining.pop(key.name, key).type)) for key in new]
+    return (*united, *remaining.values())
 
 
-def _wider(one: KeyType, other: KeyType) -> KeyType:
-    if one == other:
-        return one
-    return "string" if "string" in (one, other) else "float64"
+def _wider(first: KeyType, second: KeyType) -> KeyType:
+    """Returns the type that holds the values of both."""
+    if first == second:
+        return first
+    return "string" if "string" in (first, second) else "float64"

@@ -34,7 +34,7 @@ def test_columns_have_a_unit_exactly_where_they_are_numbers(table: str) -> None:
         assert column.meaning
 
 
-def test_columns_without_promised_bits_are_these() -> None:
+def test_columns_that_are_not_deterministic_are_these() -> None:
     found = {table: {c.name for c in columns if not c.deterministic} for table, columns in TABLES.items()}
     cost = {"seconds_compute", "seconds_wait", "qpu_seconds"}
     described = {
@@ -56,7 +56,7 @@ def test_a_column_of_several_tables_has_one_type() -> None:
     types: dict[str, set[str]] = {}
     for column in TRIALS + STEPS + GRADIENTS:
         types.setdefault(column.name, set()).add(column.type)
-    assert all(len(found) == 1 for found in types.values())
+    assert all(len(kinds) == 1 for kinds in types.values())
 
 
 def test_schema_is_pure_python() -> None:
@@ -79,14 +79,14 @@ def test_columns_page_equals_what_the_schema_generates() -> None:
         ([[1.0], [7.0]], None),  # mean 4, standard error 3
         ([[-3.0], [-5.0]], None),
         ([[4.0]], None),  # one trial has no standard error
-        ([[4.0] * 9], None),  # however many steps it has
-        ([[1.0, 7.0], [7.0, 1.0]], 0.5),  # steps may scatter, trials do not
-        ([[1.0] * 9, [7.0] * 9], None),  # more steps are no more trials
-        ([[5.0] * 9, [3.0]], 0.5),  # nor do they weigh a trial more
-        ([[4.0], [4.0], [None]], 0.5),  # rows of one sample are passed over
+        ([[4.0] * 9], None),  # whatever its number of steps
+        ([[1.0, 7.0], [7.0, 1.0]], 0.5),  # scatter between steps does not count
+        ([[1.0] * 9, [7.0] * 9], None),  # more steps do not count as more trials
+        ([[5.0] * 9, [3.0]], 0.5),  # and give a trial no more weight
+        ([[4.0], [4.0], [None]], 0.5),  # rows of one sample are skipped
     ],
 )
-def test_noise_scale_query_of_the_page_has_the_trial_as_unit_and_is_null_without_a_clear_denominator(
+def test_noise_scale_query_averages_per_trial_and_is_null_without_a_clearly_positive_denominator(
     signal_square: list[list[float | None]],
     scale: float | None,
     tmp_path: Path,

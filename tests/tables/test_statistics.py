@@ -1,4 +1,4 @@
-"""The statistics of gradients: closed forms, a slow reference, and the same bits in any company."""
+"""Gradient statistics: closed forms, a slow reference, and bits that do not depend on other rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOT_FOR_SIGNALS |= {"update_l2", "parameter_l2", "cosine_previous"}
 
 
 def recorded(gradient: Any, **known: Any) -> Recorded:
-    """Rows with the given gradients: no clip, no update, one sample, exact, no signal; unless ``known``."""
+    """Rows with these gradients; without clip, update, shots and signal, of one sample, unless ``known``."""
     gradient = np.atleast_2d(np.asarray(gradient, np.float64))
     rows, zero = len(gradient), np.zeros_like(gradient)
     with np.errstate(over="ignore"):
@@ -55,19 +55,19 @@ def from_samples(samples: Array, weights: Array) -> Recorded:
     return recorded(gradient, square=square, weight_square=(weights**2).sum(1))
 
 
-def alive(parameters: int) -> NDArray[np.bool_]:
+def all_live(parameters: int) -> NDArray[np.bool_]:
     return np.zeros(parameters, bool)
 
 
 def of_steps(rows: Recorded, training_square: float | None = 0.0) -> dict[str, Array]:
-    """Statistics of rows drawn from a training part, by default one without end."""
-    return step_statistics(rows, alive(rows.gradient.shape[1]), training_square)
+    """Statistics of rows drawn from a training part, by default an infinite one."""
+    return step_statistics(rows, all_live(rows.gradient.shape[1]), training_square)
 
 
 def of_whole(rows: Recorded, histogram: bool = False) -> dict[str, NDArray[Any]]:
     """Statistics of the group that holds all parameters, [N]."""
     parameters = rows.gradient.shape[1]
-    table = group_statistics(rows, [Group("all", 0, parameters, 0)], [], alive(parameters), histogram)
+    table = group_statistics(rows, [Group("all", 0, parameters, 0)], [], all_live(parameters), histogram)
     return {name: values[:, 0] for name, values in table.items()}
 
 
@@ -80,14 +80,14 @@ def test_names_are_those_of_the_schema() -> None:
     assert of_steps(recorded([1.0])).keys() < {c.name for c in STEPS if c.type == "float64"}
 
 
-def test_histogram_is_left_out_unless_asked_for() -> None:
+def test_histogram_is_left_out_unless_requested() -> None:
     assert "histogram" not in of_whole(recorded([1.0]))
 
 
 def test_groups_come_first_and_signals_after_them() -> None:
     rows = recorded([[1.0, 2.0, 3.0]], signal=np.array([[5.0]]), signal_square=np.array([[25.0]]))
     groups = [Group("last", 2, 3, 1), Group("all", 0, 3, 0)]
-    table = group_statistics(rows, groups, [Group("units", 0, 1, 0, "signal")], alive(3), False)
+    table = group_statistics(rows, groups, [Group("units", 0, 1, 0, "signal")], all_live(3), False)
     assert table["l1"].tolist() == [[3.0, 6.0, 5.0]]
     assert table["parameters"].tolist() == [[1, 3, 1]]
     assert table["parameters"].dtype == np.int64
@@ -97,7 +97,7 @@ def test_no_rows_and_no_groups_give_empty_tables() -> None:
     rows = recorded(np.zeros((0, 2)))
     assert of_steps(rows)["gradient_norm"].shape == (0,)
     assert of_whole(rows, True)["histogram"].shape == (0, BINS)
-    assert group_statistics(recorded([1.0]), [], [], alive(1), True)["histogram"].shape == (1, 0, BINS)
+    assert group_statistics(recorded([1.0]), [], [], all_live(1), True)["histogram"].shape == (1, 0, BINS)
 
 
 # Norms, clips, cosines
@@ -119,7 +119,7 @@ def test_clip_scale_of_a_zero_gradient_is_undefined() -> None:
     [
         ([1.0, -4.0, 0.5, 2.0], [1.0, -2.0, 0.5, 2.0], 0.25),
         ([1.0, 2.0], [1.0, 2.0], 0.0),
-        ([math.nan, 4.0], [math.nan, 2.0], 0.5),  # a NaN that a clip lets through is not changed
+        ([math.nan, 4.0], [math.nan, 2.0], 0.5),  # a NaN that passes a clip is not changed
         ([math.inf, 1.0], [2.0, 1.0], 0.5),
     ],
 )
@@ -140,7 +140,7 @@ def test_fraction_clipped_counts_changed_components(
         (None, math.nan),
     ],
 )
-def test_cosine_previous_is_that_of_the_two_gradients(previous: list[float] | None, cosine: float) -> None:
+def test_cosine_previous_is_the_cosine_of_both_gradients(previous: list[float] | None, cosine: float) -> None:
     rows = recorded([1.0, 0.0], previous=None if previous is None else np.array([previous]))
     np.testing.assert_array_equal(of_steps(rows)["cosine_previous"], [cosine])
     np.testing.assert_array_equal(of_whole(rows)["cosine_previous"], [cosine])
@@ -163,8 +163,8 @@ def test_probe_has_no_update() -> None:
 
 
 @pytest.mark.parametrize("size", [LONGEST, LONGEST + 1, LONGEST + 2])
-def test_sums_over_rows_of_any_length_are_right(size: int) -> None:
-    """Above a length, rows are summed by NumPy and not as dot products."""
+def test_sums_over_rows_of_any_length_are_correct(size: int) -> None:
+    """Long rows are summed by NumPy, short ones as dot products."""
     gradient, previous = np.random.default_rng(size).normal(size=(2, 1, size))
     group = of_whole(recorded(gradient, previous=previous))
     g, p = gradient[0].tolist(), previous[0].tolist()
@@ -185,11 +185,11 @@ def test_std_of_nearly_equal_components_keeps_its_digits() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 20, 101])
-def test_quantiles_equal_numpys(size: int) -> None:
+def test_quantiles_equal_those_of_numpy(size: int) -> None:
     gradient = np.random.default_rng(size).normal(size=(5, size))
     group = of_whole(recorded(gradient))
     for name, share in QUANTILES.items():
-        # Both interpolate between the same neighbours, in another order of operations.
+        # Both interpolate between the same neighbours, with operations in another order.
         np.testing.assert_allclose(group[name], np.quantile(np.abs(gradient), share, axis=1), rtol=1e-15)
 
 
@@ -210,7 +210,7 @@ def test_fractions_count_zero_tiny_and_nonfinite_components() -> None:
 def test_fraction_tiny_compares_with_the_whole_gradient() -> None:
     gradient = [1.0, 0.5 * TINY, 2.0 * TINY]
     groups = [Group("first", 0, 1, 0), Group("rest", 1, 3, 1)]
-    table = group_statistics(recorded(gradient), groups, [], alive(3), False)
+    table = group_statistics(recorded(gradient), groups, [], all_live(3), False)
     assert table["fraction_tiny"].tolist() == [[0.0, 0.5]]
 
 
@@ -221,8 +221,8 @@ def test_fraction_tiny_compares_with_the_whole_gradient() -> None:
         (-1.0, 0.25, 0.0),
         (2.0, 4.0, 1.0),
         (0.0, 0.0, 1.0),  # no shot saw an event
-        (1.0, 0.0, 0.0),  # every shot saw one
-        (1.0, -0.5, 0.0),  # an estimate of a variance may be below 0
+        (1.0, 0.0, 0.0),  # every shot saw an event
+        (1.0, -0.5, 0.0),  # an estimated variance may be negative
         (0.0, -0.5, 1.0),
         (1.0, math.inf, math.nan),
         (1.0, math.nan, math.nan),
@@ -240,7 +240,7 @@ def edge(exponent: int) -> float:
 
 
 @pytest.mark.parametrize(
-    ("value", "place"),
+    ("value", "index"),
     [
         (5e-324, 0),
         (edge(LOWEST_EXPONENT), 0),
@@ -257,17 +257,17 @@ def edge(exponent: int) -> float:
         (math.nan, None),
     ],
 )
-def test_histogram_bin_of_a_value_follows_its_exponent(value: float, place: int | None) -> None:
+def test_histogram_bin_of_a_value_follows_its_exponent(value: float, index: int | None) -> None:
     counts = of_whole(recorded([value]), True)["histogram"][0]
     assert counts.dtype == np.int64
-    assert np.flatnonzero(counts).tolist() == ([] if place is None else [place])
-    assert counts.sum() == (0 if place is None else 1)
+    assert np.flatnonzero(counts).tolist() == ([] if index is None else [index])
+    assert counts.sum() == (0 if index is None else 1)
 
 
 # Noise
 
 
-def test_sample_variance_of_equal_weights_is_the_textbook_one() -> None:
+def test_sample_variance_of_equal_weights_is_that_of_numpy() -> None:
     samples = np.random.default_rng(1).normal(size=(3, 8, 5))
     rows = from_samples(samples, np.full((3, 8), 1 / 8))
     expected = samples.var(axis=1, ddof=1)
@@ -296,7 +296,7 @@ def test_signal_square_of_independent_samples_is_unbiased_with_any_weights() -> 
     np.testing.assert_allclose(steps["signal_square"].mean(), (population.mean(0) ** 2).sum(), atol=1e-14)
 
 
-def test_signal_square_of_the_whole_training_part_is_the_square_with_any_weights() -> None:
+def test_signal_square_of_the_whole_training_part_is_the_squared_norm_with_any_weights() -> None:
     rng = np.random.default_rng(4)
     weights = rng.random((1, 6))
     weights /= weights.sum()
@@ -304,29 +304,29 @@ def test_signal_square_of_the_whole_training_part_is_the_square_with_any_weights
     np.testing.assert_array_equal(steps["signal_square"], steps["gradient_norm"] ** 2)
 
 
-def test_signal_square_of_a_training_part_of_one_sample_takes_off_shots_alone() -> None:
+def test_signal_square_of_a_training_part_of_one_sample_subtracts_shot_noise_only() -> None:
     steps = of_steps(recorded([3.0, 4.0], noise=np.array([[2.0, 1.0]]), noise_first=np.ones((1, 2))), 1.0)
     assert steps["signal_square"] == 22.0
     assert np.isnan(steps["noise_trace"])
 
 
-def test_signal_square_is_undefined_where_gradients_scatter_by_more() -> None:
+def test_signal_square_is_undefined_if_gradients_scatter_for_other_reasons() -> None:
     rows = from_samples(np.ones((2, 3, 4)), np.full((2, 3), 1 / 3))
     assert np.isnan(of_steps(rows, None)["signal_square"]).all()
     assert not np.isnan(of_steps(rows, None)["noise_trace"]).any()
 
 
-def test_one_sample_has_no_variance() -> None:
+def test_variances_of_one_sample_are_undefined() -> None:
     rows = recorded([1.0, 2.0], signal=np.array([[1.0]]), signal_square=np.array([[1.0]]))
     # Roundings may differ between the two sums, and must not be divided by 0.
     rows = replace(rows, square=np.nextafter(rows.square, 9.0))
     steps = of_steps(rows)
     assert np.isnan([steps["noise_trace"], steps["signal_square"]]).all()
-    table = group_statistics(rows, [Group("g", 0, 2, 0)], [Group("s", 0, 1, 0, "signal")], alive(2), False)
+    table = group_statistics(rows, [Group("g", 0, 2, 0)], [Group("s", 0, 1, 0, "signal")], all_live(2), False)
     assert np.isnan(table["sample_variance"]).all()
 
 
-def test_sample_variance_takes_shot_noise_off_each_component_down_to_zero() -> None:
+def test_sample_variance_subtracts_shot_noise_per_component_down_to_zero() -> None:
     rows = recorded(
         [1.0, 1.0],
         square=np.array([[2.0, 2.0]]),  # (2 − 1)/(1 − ½) = 2 in each
@@ -338,7 +338,7 @@ def test_sample_variance_takes_shot_noise_off_each_component_down_to_zero() -> N
     assert of_steps(rows)["noise_trace"] == 1.5 - 5.0  # 0 would bias the sum
 
 
-def test_noise_trace_takes_off_what_shots_add_with_any_weights() -> None:
+def test_noise_trace_subtracts_shot_noise_with_any_weights() -> None:
     """Two samples of equal gradient, p = 0.9 and 0.1: shots err by ±1 on the first, not on the second."""
     errors = np.array([[1.0, 0.0], [-1.0, 0.0]])
     rows = from_samples(3.0 + errors[..., None], np.tile([0.9, 0.1], (2, 1)))
@@ -347,7 +347,7 @@ def test_noise_trace_takes_off_what_shots_add_with_any_weights() -> None:
     np.testing.assert_allclose(of_steps(rows)["noise_trace"].mean(), 0.0, atol=1e-14)  # squares of 3
 
 
-def test_signal_square_takes_off_what_shots_add() -> None:
+def test_signal_square_subtracts_shot_noise() -> None:
     rows = recorded(
         [3.0, 4.0],
         square=np.array([[9.0, 16.0]]),
@@ -369,13 +369,13 @@ def test_exact_gradients_have_no_snr_and_no_shot_variance() -> None:
     assert np.isnan([group["snr"], group["shot_variance"]]).all()
 
 
-def test_without_second_moments_what_needs_them_is_undefined() -> None:
+def test_statistics_of_second_moments_are_undefined_without_them() -> None:
     units = {"signal": np.array([[1.0]]), "signal_square": np.array([[4.0]])}
     rows = recorded([3.0, 4.0], square=None, weight_square=None, **units)
     steps = of_steps(rows)
     assert steps["gradient_norm"] == 5.0
     assert np.isnan([steps["noise_trace"], steps["signal_square"]]).all()
-    table = group_statistics(rows, [Group("g", 0, 2, 0)], [Group("s", 0, 1, 0, "signal")], alive(2), False)
+    table = group_statistics(rows, [Group("g", 0, 2, 0)], [Group("s", 0, 1, 0, "signal")], all_live(2), False)
     assert table["l2"].tolist() == [[5.0, 2.0]]
     assert np.isnan(table["sample_variance"]).all()
 
@@ -397,7 +397,7 @@ def test_signal_units_are_root_mean_squares_over_the_mini_batch() -> None:
         signal=(weights @ delta)[None],
         signal_square=(weights @ delta**2)[None],
     )
-    table = group_statistics(rows, [], [Group("layer", 0, 2, 0, "signal")], alive(1), False)
+    table = group_statistics(rows, [], [Group("layer", 0, 2, 0, "signal")], all_live(1), False)
     signal = {name: values.item() for name, values in table.items()}
     assert signal["linf"] == signal["max"] == 3.0
     assert signal["min"] == pytest.approx(math.sqrt(1.75), rel=1e-15)
@@ -417,7 +417,7 @@ def test_dead_parameters_are_left_out() -> None:
     )
     full = replace(full, square=full.gradient**2 + 1.0, previous=rng.normal(size=(4, 6)), noise=full.square)
     dead = np.array([False, True, False, True, False, False])
-    full.gradient[:, dead] = 1e20  # not zero as it would be, so that it is seen wherever it counts
+    full.gradient[:, dead] = 1e20  # not zero, so that a result shows it if it is not left out
     kept = select_columns(full, ~dead)
     for name, values in step_statistics(full, dead, 0.01).items():
         np.testing.assert_array_equal(values, of_steps(kept, 0.01)[name], name)
@@ -522,13 +522,13 @@ def quantile(values: list[float], share: float) -> float:
     if any(map(math.isnan, values)):
         return math.nan
     ordered = sorted(values)
-    place, rest = divmod(share * (len(values) - 1), 1)
-    low, high = ordered[int(place)], ordered[min(int(place) + 1, len(values) - 1)]
+    index, rest = divmod(share * (len(values) - 1), 1)
+    low, high = ordered[int(index)], ordered[min(int(index) + 1, len(values) - 1)]
     return low if rest == 0 or low == high else low + (high - low) * rest
 
 
 def variance(samples: list[float], weights: list[float], shot_noise: float) -> float:
-    """In two passes: (Σ p (x − mean)² − what shots add) / (1 − Σ p²)."""
+    """In two passes: (Σ p (x − mean)² − shot_noise) / (1 − Σ p²)."""
     if len(weights) == 1:
         return math.nan
     mean = sum(p * x for p, x in zip(weights, samples, strict=True))
@@ -537,14 +537,14 @@ def variance(samples: list[float], weights: list[float], shot_noise: float) -> f
 
 
 def added(rows: Recorded, row: int, component: int) -> float:
-    """What shots add to Σ p (x − mean)²."""
+    """Returns the shot noise in Σ p (x − mean)²."""
     if rows.noise is None or rows.noise_first is None:
         return 0.0
     return float(rows.noise_first[row, component] - rows.noise[row, component])
 
 
 def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[str, float]:
-    """Components ``chosen`` of one row, ``live`` being those of the whole gradient."""
+    """Statistics of the components ``chosen`` of one row; ``live`` are the whole gradient's."""
 
     def of(name: str, components: list[int] = chosen) -> list[float]:
         return [float(value) for value in getattr(case.rows, name)[row, components]]
@@ -587,15 +587,15 @@ def reference(case: Case, row: int, chosen: list[int], live: list[int]) -> dict[
 
 
 def reference_histogram(values: list[float]) -> list[int]:
-    """Bins by comparison with their edges."""
+    """Assigns components to bins by comparison with the edges."""
     edges = [math.ldexp(1.0, LOWEST_EXPONENT + k) for k in range(1, BINS)]
     counted = [abs(value) for value in values if value != 0.0 and math.isfinite(value)]
-    places = Counter(sum(value >= edge for edge in edges) for value in counted)
-    return [places[k] for k in range(BINS)]
+    bins = Counter(sum(value >= edge for edge in edges) for value in counted)
+    return [bins[k] for k in range(BINS)]
 
 
 def rounding(case: Case, row: int, chosen: list[int]) -> dict[str, float]:
-    """Size of the terms that may cancel in a statistic; nothing cancels in the others."""
+    """Size of the terms that may cancel, for statistics in which terms cancel."""
     samples = np.abs(case.samples[row][:, chosen])
     noise = 0.0 if case.rows.noise is None else case.rows.noise[row, chosen].sum()
     largest = samples.max(initial=0.0, where=np.isfinite(samples))
@@ -613,9 +613,9 @@ def check_groups(case: Case, dead: NDArray[np.bool_]) -> None:
     groups = [Group("all", 0, count, 0), Group("half", count // 2, count, 1), Group("one", 0, 1, 2)]
     table = group_statistics(rows, groups, [], dead, True)
     live = np.flatnonzero(~dead).tolist()
-    for row, (place, group) in itertools.product(range(len(rows.gradient)), enumerate(groups)):
+    for row, (index, group) in itertools.product(range(len(rows.gradient)), enumerate(groups)):
         chosen = [k for k in live if group.start <= k < group.stop]
-        found = {name: values[row, place] for name, values in table.items()}
+        found = {name: values[row, index] for name, values in table.items()}
         assert found.pop("parameters") == len(chosen)
         assert found.pop("histogram").tolist() == reference_histogram(rows.gradient[row, chosen].tolist())
         if chosen:
@@ -625,10 +625,10 @@ def check_groups(case: Case, dead: NDArray[np.bool_]) -> None:
 
 
 def compare(found: dict[str, float], expected: dict[str, float], scales: dict[str, float]) -> None:
-    """Up to a few roundings (of at most seven terms) of what is summed."""
+    """Equal up to a few roundings of sums of at most seven terms."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        power = 2 if name == "snr" else 1  # next to 0 a root has half of the digits only
+        power = 2 if name == "snr" else 1  # near 0, a square root has half of the digits only
         tolerance = {"rtol": 1e-13, "atol": 1e-14 * scales.get(name, 0.0)}
         np.testing.assert_allclose(found[name] ** power, value**power, **tolerance, err_msg=name)
 
@@ -643,13 +643,13 @@ def test_group_statistics_equal_a_slow_reference(case: Case, data: st.DataObject
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(ANY))
-def test_group_statistics_equal_a_slow_reference_where_values_are_not_finite(case: Case) -> None:
-    check_groups(case, alive(case.rows.gradient.shape[1]))
+def test_group_statistics_of_values_that_are_not_finite_equal_a_slow_reference(case: Case) -> None:
+    check_groups(case, all_live(case.rows.gradient.shape[1]))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(ANY))
-def test_step_statistics_are_those_of_a_group_of_everything(case: Case) -> None:
+def test_step_statistics_equal_those_of_a_group_of_all_parameters(case: Case) -> None:
     rows, steps, group = case.rows, of_steps(case.rows, 0.01), of_whole(case.rows)
     pairs = {"gradient_norm": "l2", "clipped_norm": "clipped_l2", "update_norm": "update_l2"}
     pairs |= {"parameter_norm": "parameter_l2", "cosine_previous": "cosine_previous"}
@@ -666,7 +666,7 @@ def test_step_statistics_are_those_of_a_group_of_everything(case: Case) -> None:
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(ORDINARY))
-def test_noise_trace_is_the_sum_of_unclipped_variances(case: Case) -> None:
+def test_noise_trace_is_the_sum_of_variances_that_are_not_cut_off(case: Case) -> None:
     count = case.rows.gradient.shape[1]
     for row, found in enumerate(of_steps(case.rows)["noise_trace"]):
         variances = [
@@ -678,11 +678,11 @@ def test_noise_trace_is_the_sum_of_unclipped_variances(case: Case) -> None:
         np.testing.assert_allclose(found, sum(variances), rtol=1e-13, atol=1e-14 * size + 1e-13)
 
 
-# The same bits in any company
+# Bits that do not depend on other rows
 
 
 def random_rows(rng: np.random.Generator, rows: int, parameters: int, units: int) -> Recorded:
-    """Rows of all sizes, some with zeros and values that are not finite; slices of wider arrays."""
+    """Rows of all magnitudes, with some zeros and non-finite values; slices of wider arrays."""
 
     def array(count: int) -> Array:
         wide = rng.normal(size=(rows, count + 3)) * 10.0 ** rng.integers(-9, 9, size=(rows, 1))
@@ -704,7 +704,7 @@ def row_of(rows: Recorded, row: int) -> Recorded:
 
 
 def bits(table: dict[str, NDArray[Any]], row: int) -> dict[str, bytes]:
-    """A row's bytes; there is one NaN, as null has no bits."""
+    """A row's bytes, with one bit pattern for all NaN, which are stored as null."""
     return {name: np.where(v[row] == v[row], v[row], np.nan).tobytes() for name, v in table.items()}
 
 
@@ -718,7 +718,7 @@ def bits(table: dict[str, NDArray[Any]], row: int) -> dict[str, bytes]:
 )
 @example(seed=0, size=129, units=5, order="F", some_dead=True)
 @example(seed=0, size=300, units=40, order="C", some_dead=False)
-def test_bits_of_a_row_are_the_same_alone_and_among_257(
+def test_row_has_the_same_bits_alone_and_among_257(
     seed: int, size: int, units: int, order: Literal["C", "F"], some_dead: bool
 ) -> None:
     rng = np.random.default_rng(seed)
