@@ -1,4 +1,4 @@
-"""Hybrids: dense layers and circuits, one behind the other."""
+"""Hybrids: sequences of dense layers and circuits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def gradient(model: Layered, loss: str = "mse", by: Engine | None = None) -> Gra
     return (by or engine()).prepare(model, loss, 2).gradient(*draw(model))
 
 
-def test_prediction_is_that_of_its_layers_computed_by_qiskit() -> None:
+def test_prediction_equals_that_of_its_layers_computed_by_qiskit() -> None:
     model = hybrid()
     parameters, shard = draw(model, rows=1)
     first, middle, last = parameters[0, :8].reshape(4, 2), parameters[0, 8:20], parameters[0, 20:]
@@ -89,9 +89,9 @@ def test_gradient_agrees_with_differences_of_the_loss(encoding: str, ansatz: str
     ready, (parameters, shard) = engine().prepare(model, "mse", 2), draw(model)
     total, step = ready.gradient(parameters, shard), 1e-5
     for k in range(model.parameters):
-        moved = np.zeros(model.parameters)
-        moved[k] = step
-        above, below = (ready.gradient(parameters + by, shard).loss for by in (moved, -moved))
+        shift = np.zeros(model.parameters)
+        shift[k] = step
+        above, below = (ready.gradient(parameters + by, shard).loss for by in (shift, -shift))
         # central differences: h² and 1e-16/h are both 1e-10; the loss's third derivatives are near 10
         np.testing.assert_allclose(total.gradient[:, k], (above - below) / (2 * step), rtol=0.0, atol=1e-8)
 
@@ -118,7 +118,7 @@ def test_spsa_averages_to_the_gradient() -> None:
     assert (np.abs(found - expected) < error).all()
 
 
-def test_second_moment_is_that_of_the_samples_gradients() -> None:
+def test_second_moment_is_that_of_the_per_sample_gradients() -> None:
     model = hybrid()
     ready, (parameters, shard) = engine().prepare(model, "mse", 2), draw(model)
     square = np.zeros(parameters.shape)
@@ -151,7 +151,7 @@ def test_groups_are_named_by_layer_and_numbered_by_depth() -> None:
     ]
 
 
-def test_signals_are_the_loss_derived_by_the_layers_outputs() -> None:
+def test_signals_are_the_derivatives_of_the_loss_by_the_layers_outputs() -> None:
     model = hybrid()
     total, (parameters, shard) = gradient(model), draw(model)
     # a bias shifts the layer's output, so its gradient is the signal
@@ -164,10 +164,10 @@ def test_signals_are_the_loss_derived_by_the_layers_outputs() -> None:
     assert shard.weights.sum(-1) == pytest.approx(1.0)
 
 
-def test_what_no_observable_can_feel_is_dead_in_front_of_the_circuit_too() -> None:
+def test_parameters_that_affect_dead_inputs_of_a_circuit_are_dead() -> None:
     model = hybrid(LAYERS[0], {"kind": "circuit", "qubits": 2, "layers": 1, "observable": "Z0"})
     total = gradient(model)
-    # the second unit turns a qubit that Z0 does not feel; of the circuit only RY on the first is felt
+    # the second unit turns a qubit outside the light cone of Z0; in the circuit only RY on the first is live
     assert model.dead.tolist() == [False, True] * 4 + [False, True, True, True]
     assert not total.gradient[:, model.dead].any()
     assert total.gradient[:, ~model.dead].all()
@@ -204,7 +204,7 @@ def test_engines_agree_under_noise_which_makes_dead_parameters_matter(noise: dic
 
 def test_executions_are_those_of_the_engine() -> None:
     model = hybrid()
-    rotations = 12 + 2 - 2  # trained and fed ones, but for RZ in front of Z0 and Z1
+    rotations = 12 + 2 - 2  # trained ones and inputs, without RZ before Z0 and Z1
     trained = 8 + (12 - 2) + 3
     for name, count in [
         ("adjoint", 1),
@@ -223,7 +223,7 @@ def test_hybrid_of_dense_layers_is_a_network() -> None:
     assert_same_bits(total, expected)
 
 
-def test_linear_readout_is_a_dense_layer_behind_the_circuit() -> None:
+def test_linear_readout_is_a_dense_layer_after_the_circuit() -> None:
     model = Circuit.parse({**CIRCUIT, "readout": "linear"}).build(3, 2)
     assert isinstance(model, Layered)
     assert [group.name for group in model.groups][-2:] == ["readout.weight", "readout.bias"]
@@ -231,7 +231,7 @@ def test_linear_readout_is_a_dense_layer_behind_the_circuit() -> None:
     np.testing.assert_array_equal(total.gradient, expected.gradient)
 
 
-def test_row_has_the_same_bits_in_any_company() -> None:
+def test_row_has_the_same_bits_alone_and_in_any_pack() -> None:
     model = hybrid()
     ready, (parameters, shard) = engine().prepare(model, "mse", 2), draw(model, rows=7, samples=5)
     total = ready.gradient(parameters, shard)
@@ -249,7 +249,7 @@ def test_certificate_covers_every_circuit() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, 2])
-def test_certificate_fails_whichever_circuit_was_read_wrong(wrong: int) -> None:
+def test_certificate_fails_whichever_circuit_was_misread(wrong: int) -> None:
     model = hybrid(CIRCUIT, {"kind": "dense", "units": 2}, CIRCUIT, {"kind": "dense"})
     stages = list(model.stages)
     name, stage = stages[wrong]

@@ -1,4 +1,4 @@
-"""Losses: formulas, slopes, what goes with what."""
+"""Losses: formulas, derivatives, and which heads and data each accepts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEGAL = (
     | {(loss, head, 2) for loss in ("hinge", "linear") for head in SIGNED}
     | {("expectation", "expectation", classes) for classes in (0, 2, 3)}
 )
-"""(loss, head, classes): every combination that has a meaning, for up to three classes."""
+"""(loss, head, classes): every legal combination, for up to three classes."""
 
 
 def outputs_of(head: str, classes: int) -> int:
@@ -46,7 +46,7 @@ def one(
 
 
 @pytest.mark.parametrize(("loss", "head", "classes"), [*itertools.product(LOSSES, HEADS, (0, 2, 3))])
-def test_check_accepts_exactly_what_has_a_meaning(loss: str, head: str, classes: int) -> None:
+def test_check_accepts_exactly_the_legal_combinations(loss: str, head: str, classes: int) -> None:
     if (loss, head, classes) in LEGAL:
         check(loss, head, outputs_of(head, classes), classes)
         return
@@ -55,7 +55,7 @@ def test_check_accepts_exactly_what_has_a_meaning(loss: str, head: str, classes:
     assert [fault.path for fault in caught.value.faults] == ["loss"]
 
 
-def test_check_says_what_would_be_legal() -> None:
+def test_check_names_the_legal_alternatives() -> None:
     with pytest.raises(InputError, match=r"needs two classes, the data have 3: use .* output: softmax"):
         check("binary-cross-entropy", "sigmoid", 1, 3)
     with pytest.raises(InputError, match="needs two classes, the data have none: use mse"):
@@ -84,7 +84,7 @@ def test_slope_is_the_derivative_of_the_value(loss: str, head: str, classes: int
         np.testing.assert_allclose(slope[..., k], (above - below) / (2 * step), rtol=1e-6, atol=1e-9)
 
 
-def test_mse_codes_two_classes_as_the_head_can_reach_them() -> None:
+def test_mse_encodes_two_classes_in_the_range_of_the_head() -> None:
     assert one("mse", "sigmoid", [0.0], 1, 2) == (0.25, [-0.25])  # (½ - 1)², 2(½ - 1)¼
     assert one("mse", "linear", [0.5], 0, 2) == (2.25, [3.0])  # (½ + 1)²
     assert one("mse", "expectation", [0.5], 1, 2) == (0.25, [-1.0])
@@ -93,7 +93,7 @@ def test_mse_codes_two_classes_as_the_head_can_reach_them() -> None:
     assert value == 0.25  # mean over both outputs of (½)²
 
 
-def test_signed_losses_are_what_their_formulas_say() -> None:
+def test_signed_losses_follow_their_formulas() -> None:
     assert one("hinge", "linear", [0.25], 1, 2) == (0.75, [-1.0])
     assert one("hinge", "linear", [0.25], 0, 2) == (1.25, [1.0])
     assert one("hinge", "linear", [1.5], 1, 2) == (0.0, [0.0])
@@ -102,7 +102,7 @@ def test_signed_losses_are_what_their_formulas_say() -> None:
     assert one("expectation", "expectation", [-0.25], 0, 0) == (-0.25, [1.0])
 
 
-def test_cross_entropy_of_an_expectation_value_is_infinite_only_where_it_must_be() -> None:
+def test_cross_entropy_of_an_expectation_value_is_infinite_only_at_the_wrong_extreme() -> None:
     assert one("binary-cross-entropy", "expectation", [0.0], 1, 2) == (np.log(2.0), [-1.0])
     assert one("cross-entropy", "expectation", [1.0], 1, 2) == (0.0, [-0.5])
     assert one("cross-entropy", "expectation", [-1.0], 1, 2) == (np.inf, [-np.inf])
@@ -131,7 +131,7 @@ def test_slopes_of_saturated_outputs_keep_their_relative_precision() -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=25)
 @given(combination=st.sampled_from(sorted(LEGAL)), data=st.data())
-def test_a_row_has_the_same_bits_alone_and_beside_anything(
+def test_row_has_the_same_bits_alone_and_with_any_other_rows(
     combination: tuple[str, str, int], data: st.DataObject
 ) -> None:
     loss, head, classes = combination
@@ -148,6 +148,6 @@ def test_accuracy_counts_the_largest_logit_or_the_sign() -> None:
     assert accuracy("softmax", logits, np.array([[1.0, 1.0]])).tolist() == [0.5]
     values = np.array([[[0.3], [-0.3], [-0.1], [0.2]]])
     assert accuracy("expectation", values, np.array([[1.0, 0.0, 1.0, 1.0]])).tolist() == [0.75]
-    nothing = np.zeros((1, 2, 1))  # is not above 0, so of class 0
-    assert accuracy("expectation", nothing, np.array([[0.0, 1.0]])).tolist() == [0.5]
-    assert accuracy("sigmoid", nothing, np.array([[0.0, 0.0]])).tolist() == [1.0]
+    zero = np.zeros((1, 2, 1))  # is not above 0, so of class 0
+    assert accuracy("expectation", zero, np.array([[0.0, 1.0]])).tolist() == [0.5]
+    assert accuracy("sigmoid", zero, np.array([[0.0, 0.0]])).tolist() == [1.0]

@@ -67,7 +67,7 @@ def case(
 ) -> tuple[Differentiator, np.ndarray, Shard]:
     """A random network, parameters and shard."""
     model = network(4, classes, hidden=hidden, activation=activation, output=output)
-    # a seed at which no output unit is off for the whole batch
+    # a seed with which no output unit is off for the whole batch
     parameters = np.random.default_rng(4).normal(size=(3, model.parameters))
     return ENGINE.prepare(model, loss, classes), parameters, draw_shard(3, samples, 4, classes)
 
@@ -117,7 +117,7 @@ def test_network_is_pickled_and_compared_by_value() -> None:
     assert pickle.loads(pickle.dumps(model)) == model == network(4, hidden=[3])
 
 
-def test_mlp_refuses_data_that_it_cannot_take() -> None:
+def test_mlp_refuses_missing_data_and_classes() -> None:
     with pytest.raises(InputError, match=r"model\.kind: mlp needs data"):
         network(0, 0)
     with pytest.raises(InputError, match=r"model\.output: softmax needs classes"):
@@ -146,14 +146,14 @@ def test_initial_weights_follow_their_distribution(init: str, limit: float, devi
     assert abs(weights.mean()) <= 5 * deviation / 447
 
 
-def test_no_two_layers_start_with_the_same_numbers() -> None:
+def test_layers_start_with_distinct_numbers() -> None:
     model = network(6, hidden=[6, 6])
     start = model.initial(Streams([0], 0))[0]
     one, other = (start[group.start : group.stop] for group in (model.groups[0], model.groups[2]))
     assert len(np.unique([one, other])) == 2 * 36
 
 
-def test_initial_parameters_do_not_depend_on_company() -> None:
+def test_initial_parameters_do_not_depend_on_other_rows() -> None:
     model = network(5, hidden=[7], init="he")
     together = model.initial(Streams([3, 1, 2], 0))
     assert together[1:2].tobytes() == model.initial(Streams([1], 0)).tobytes()
@@ -218,8 +218,8 @@ def test_exact_gradients_report_no_noise_and_no_executions() -> None:
     engine, parameters, shard = case("mse", "sigmoid", 2, [3], "tanh")
     total = engine.gradient(parameters, shard)
     assert total.noise is None
-    for nothing in vars(total.cost).values():
-        np.testing.assert_array_equal(nothing, np.zeros(3), strict=True)
+    for cost in vars(total.cost).values():
+        np.testing.assert_array_equal(cost, np.zeros(3), strict=True)
 
 
 def test_shards_add_up_to_the_mini_batch() -> None:
@@ -239,16 +239,16 @@ def test_predictions_are_logits() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
-def test_gradients_that_are_not_finite_stay_in_their_row_and_raise_nothing(value: float) -> None:
+def test_non_finite_gradients_stay_in_their_row_and_raise_nothing(value: float) -> None:
     engine, parameters, shard = case("mse", "linear", 0, [4], "tanh")
-    calm = engine.gradient(parameters, shard)
+    finite = engine.gradient(parameters, shard)
     parameters[1] = value
     total = engine.gradient(parameters, shard)
     assert not np.isfinite(total.loss[1])
-    assert_same_bits(rows_of(calm, slice(1)), rows_of(total, slice(1)))
+    assert_same_bits(rows_of(finite, slice(1)), rows_of(total, slice(1)))
 
 
-def test_prepare_refuses_a_loss_that_does_not_fit() -> None:
+def test_prepare_refuses_a_loss_that_does_not_fit_the_head() -> None:
     with pytest.raises(InputError, match="loss: hinge needs output: tanh, linear or relu"):
         ENGINE.prepare(network(4), "hinge", 2)
 
@@ -258,7 +258,7 @@ def test_prepare_refuses_a_loss_that_does_not_fit() -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(data=st.data())
-def test_a_trial_has_the_same_bits_alone_and_in_any_pack(data: st.DataObject) -> None:
+def test_trial_has_the_same_bits_alone_and_in_any_pack(data: st.DataObject) -> None:
     size = st.sampled_from([1, 2, 3, 8, 10, 17])
     features, samples = data.draw(size), data.draw(st.sampled_from([1, 2, 7, 32, 65]))
     hidden, rows = data.draw(st.lists(size, max_size=3)), data.draw(st.integers(1, 64))
@@ -270,11 +270,11 @@ def test_a_trial_has_the_same_bits_alone_and_in_any_pack(data: st.DataObject) ->
     parameters = model.initial(Streams(np.arange(rows), 0))
     row = data.draw(st.integers(0, rows - 1))
     only = slice(row, row + 1)
-    alone, company = cut(shard, only), parameters[only].copy()
+    alone, own = cut(shard, only), parameters[only].copy()
     together = engine.gradient(parameters, shard)
-    assert_same_bits(engine.gradient(company, alone), rows_of(together, only))
+    assert_same_bits(engine.gradient(own, alone), rows_of(together, only))
     predicted = engine.predict(parameters, shard.inputs, shard.axes)[only]
-    assert predicted.tobytes() == engine.predict(company, alone.inputs, alone.axes).tobytes()
+    assert predicted.tobytes() == engine.predict(own, alone.inputs, alone.axes).tobytes()
 
 
 def test_memory_layout_does_not_change_a_bit() -> None:
@@ -286,7 +286,7 @@ def test_memory_layout_does_not_change_a_bit() -> None:
     )
 
 
-def test_the_number_of_threads_does_not_change_a_bit() -> None:
+def test_number_of_threads_does_not_change_a_bit() -> None:
     model = network(100, hidden=[100], activation="tanh")
     engine, shard = ENGINE.prepare(model, "mse", 2), draw_shard(1, 2000, 100, 2)
     parameters = model.initial(Streams([0], 0))
@@ -300,7 +300,7 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
 
 
 @pytest.mark.parametrize("hidden", [[10], [100, 100], [2, 2, 2, 2, 2, 2]])
-def test_shard_bytes_is_an_upper_bound_and_no_wild_one(hidden: list[int]) -> None:
+def test_shard_bytes_is_an_upper_bound_within_a_factor_of_two(hidden: list[int]) -> None:
     model = network(8, hidden=hidden, activation="tanh")
     engine, shard = ENGINE.prepare(model, "mse", 2), draw_shard(16, 64, 8, 2)
     parameters = model.initial(Streams(np.arange(16), 0))
@@ -312,7 +312,7 @@ def test_shard_bytes_is_an_upper_bound_and_no_wild_one(hidden: list[int]) -> Non
     assert peak <= ENGINE.shard_bytes(model, 16, 64) <= 2 * peak
 
 
-# --- what is known about deep networks
+# --- known results about deep networks
 
 
 @pytest.mark.parametrize(("init", "ratio"), [("uniform", 1 / 3), ("glorot", 1.0)])
@@ -335,8 +335,8 @@ def test_signals_fall_by_a_third_per_layer_under_uniform_and_stay_level_under_gl
     assert sem < 0.02 * ratio
 
 
-def test_weight_gradients_do_not_show_what_signals_do() -> None:
-    """Glorot and Bengio 2010: under the uniform scheme the two passes' trends cancel in the weights."""
+def test_weight_gradients_do_not_vanish_where_signals_do() -> None:
+    """Glorot and Bengio 2010: with uniform init, forward and backward trends cancel in weight gradients."""
     width, trials = 60, 48
     model = network(width, 0, hidden=[width] * 6, activation="linear", output="linear", init="uniform")
     shard = draw_shard(trials, 8, width, 0)

@@ -1,4 +1,4 @@
-"""A layer that is defined in the tests alone: nothing else knows of it, and it is a layer like others."""
+"""A layer that is defined in the tests only: it needs no support in the package."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from orchestrator.trial.problem import size
 
 ROUNDING = 1e-10
 DENSE: dict[str, Any] = {"kind": "dense", "units": 2, "activation": "tanh"}
-HEARD = {"kind": "circuit", "qubits": 2, "layers": 1, "ansatz": "random-pauli"}
-ECHO: dict[str, Any] = {"kind": "echo", "circuit": {**HEARD, "observables": ["Z0", {"Z0": 0.5}]}}
+ECHOED = {"kind": "circuit", "qubits": 2, "layers": 1, "ansatz": "random-pauli"}
+ECHO: dict[str, Any] = {"kind": "echo", "circuit": {**ECHOED, "observables": ["Z0", {"Z0": 0.5}]}}
 LAST: dict[str, Any] = {"kind": "circuit", "qubits": 2, "layers": 1, "observable": "Z0 Z1"}
 KINDS: dict[str, type[Layer]] = {"dense": Dense, "echo": Echo, "circuit": Circuit}
 
@@ -59,7 +59,7 @@ sweep: [seed: [0, 1]]
 
 
 def hybrid(*layers: dict[str, Any]) -> Layered:
-    """Built past the list of layers, which was made before the tests' own layer was there."""
+    """Built without validation: the family of layers was discovered before the tests' layer was imported."""
     parsed = tuple(KINDS[layer["kind"]].parse(layer) for layer in layers or (DENSE, ECHO, LAST))
     return Hybrid.model_construct(kind="hybrid", layers=parsed).build(3, 2)
 
@@ -82,7 +82,7 @@ def draw(model: Layered, rows: int = 2, samples: int = 3) -> tuple[Any, Shard]:
     return model.initial(streams) + 0.1, shard
 
 
-def test_own_layer_names_and_numbers_what_it_has_between_the_others() -> None:
+def test_own_layer_has_groups_signals_and_names_between_those_of_the_others() -> None:
     model = hybrid()
     assert [(g.name, g.start, g.stop, g.depth, g.units) for g in model.groups] == [
         ("dense0.weight", 0, 6, 0, 2),
@@ -107,19 +107,19 @@ def test_gradient_agrees_with_differences_of_the_loss() -> None:
     assert len(np.unique(shard.axes)) == 3
     total, step = ready.gradient(parameters, shard), 1e-5
     for k in range(model.parameters):
-        moved = np.zeros(model.parameters)
-        moved[k] = step
-        above, below = (ready.gradient(parameters + by, shard).loss for by in (moved, -moved))
+        shift = np.zeros(model.parameters)
+        shift[k] = step
+        above, below = (ready.gradient(parameters + by, shard).loss for by in (shift, -shift))
         # central differences: h² and 1e-16/h are both 1e-10; the loss's third derivatives are near 10
         np.testing.assert_allclose(total.gradient[:, k], (above - below) / (2 * step), rtol=0.0, atol=1e-8)
 
 
-def test_dead_parameters_are_those_whose_gradient_is_zero_in_front_of_the_layer_too() -> None:
+def test_dead_parameters_are_those_with_zero_gradient_before_the_layer_too() -> None:
     model = hybrid()
     ready, (parameters, shard) = engine().prepare(model, "mse", 2), draw(model, rows=20)
     found = np.abs(ready.gradient(parameters, shard).gradient).max(axis=0)
-    # Z0 depends on the first qubit alone: neither on the second unit, nor on what turns the second qubit;
-    # about the drawn axes the first angle turns in most rows
+    # Z0 depends on the first qubit only: not on the second unit, nor on rotations of the second qubit.
+    # For most drawn axes it depends on the first angle.
     assert model.dead[:12].tolist() == [False, True] * 4 + [False, True] * 2
     assert not found[model.dead].any()
     assert found[~model.dead].all()
@@ -132,12 +132,12 @@ def test_engines_agree(by: tuple[str, dict[str, Any]]) -> None:
     expected = engine().prepare(model, "mse", 2).gradient(*draw(model))
     # central differences of step 1e-5 as above; rounding alone for parameter shifts
     tolerance = 1e-8 if by[0] == "finite-difference" else ROUNDING
-    here, there = arrays(found), arrays(expected)
+    actual, desired = arrays(found), arrays(expected)
     for name in ("loss", "gradient", "moments.square"):
-        np.testing.assert_allclose(here[name], there[name], rtol=0.0, atol=tolerance)
+        np.testing.assert_allclose(actual[name], desired[name], rtol=0.0, atol=tolerance)
 
 
-def test_executions_are_counted_each_time_that_a_circuit_is_used() -> None:
+def test_executions_count_each_use_of_a_circuit() -> None:
     model = hybrid()
     adjoint = engine().prepare(model, "mse", 2).gradient(*draw(model))
     assert adjoint.cost.executions.tolist() == [3.0 * 3] * 2
@@ -145,7 +145,7 @@ def test_executions_are_counted_each_time_that_a_circuit_is_used() -> None:
     assert spsa.cost.executions.tolist() == [3.0 * 3 * 5] * 2
 
 
-def test_moments_are_those_of_the_samples_gradients_and_signals() -> None:
+def test_moments_are_those_of_the_per_sample_gradients_and_signals() -> None:
     model = hybrid()
     ready, (parameters, shard) = engine().prepare(model, "mse", 2), draw(model)
     total = arrays(ready.gradient(parameters, shard))
@@ -160,7 +160,7 @@ def test_moments_are_those_of_the_samples_gradients_and_signals() -> None:
         np.testing.assert_allclose(total[second], square, rtol=1e-12, atol=1e-30)  # zeros are (1e-16)²
 
 
-def test_row_has_the_same_bits_in_any_company() -> None:
+def test_row_has_the_same_bits_alone_and_in_any_pack() -> None:
     model = hybrid()
     ready, (parameters, shard) = engine().prepare(model, "mse", 2), draw(model, rows=5)
     total = ready.gradient(parameters, shard)
@@ -171,7 +171,7 @@ def test_row_has_the_same_bits_in_any_company() -> None:
         assert_same_bits(found, rows_of(total, own))
 
 
-def test_memory_that_the_layer_asks_for_is_counted_and_enough() -> None:
+def test_memory_of_the_layer_is_counted_and_sufficient() -> None:
     model, by = hybrid(), engine()
     without = hybrid(DENSE, LAST)
     assert by.shard_bytes(model, 20, 30) > by.shard_bytes(without, 20, 30) + 20 * 30 * 8 * model.parameters
@@ -184,7 +184,7 @@ def test_memory_that_the_layer_asks_for_is_counted_and_enough() -> None:
     assert peak <= by.shard_bytes(model, 20, 30)
 
 
-def test_layer_refuses_what_it_cannot_take() -> None:
+def test_layer_refuses_a_circuit_that_does_not_fit() -> None:
     with pytest.raises(InputError, match=r"model\.layers\.1\.circuit: has 2 observables"):
         hybrid({**DENSE, "units": 1}, ECHO, LAST)
 
@@ -205,7 +205,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(*words: str | Path) -> str:
-    """What a verb prints in a process that knows the layer from the start."""
+    """The output of a verb in a process that imports the layer first."""
     done = subprocess.run(
         [sys.executable, "-c", "import own_layers; from orchestrator.cli import main; main()", *words],
         cwd=SUPPORT,
@@ -218,7 +218,7 @@ def command(*words: str | Path) -> str:
     return done.stdout
 
 
-def test_layer_trains_from_a_sweep_file_and_its_groups_and_signals_are_in_the_tables(
+def test_layer_trains_from_a_sweep_file_and_tables_have_its_groups_and_signals(
     sweep: Path, tmp_path: Path
 ) -> None:
     command("run", sweep, "--inline", "--out", tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Optimisers on the natural gradient: by hand, against Adam and Keras, and in real sweeps."""
+"""Optimisers on the natural gradient: closed forms, comparison with Adam and Keras, and real sweeps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Groups = tuple[Group, ...]
 
 
 def groups_of(*cuts: int) -> Groups:
-    """Groups that lie side by side, between these ends."""
+    """Adjacent groups with these bounds."""
     return tuple(Group(f"layer{d}", a, b, d) for d, (a, b) in enumerate(pairwise(cuts)))
 
 
@@ -57,7 +57,7 @@ def chain(*plain: dict[str, Any], groups: Groups = GROUPS) -> Chain:
 
 
 def flat(metric: Any, groups: Groups, form: str) -> np.ndarray:
-    """What the engine hands over of a metric [P, P]: [1, W]."""
+    """The blocks of a metric [P, P] as an engine returns them, [1, W]."""
     matrix = np.asarray(metric, float)
     blocks = metric_blocks(form, groups)  # type: ignore[arg-type]
     return np.concatenate([matrix[a:b, a:b].ravel() for a, b in blocks])[None]
@@ -71,10 +71,10 @@ def natural(
     cutoff: float = 1e-6,
 ) -> list[float]:
     """g⁺∇L: a step of qng with a learning rate of 1."""
-    one = chain({**QNG, "learning_rate": 1.0, "metric": form, "cutoff": cutoff}, groups=groups)
-    given = flat(metric, groups, form)
+    qng = chain({**QNG, "learning_rate": 1.0, "metric": form, "cutoff": cutoff}, groups=groups)
+    blocks = flat(metric, groups, form)
     vector = np.array([gradient], float)
-    return apply(one, vector, one.init(len(gradient)), given).update[0].tolist()  # type: ignore[no-any-return]
+    return apply(qng, vector, qng.init(len(gradient)), blocks).update[0].tolist()  # type: ignore[no-any-return]
 
 
 def random_metric(seed: int, size: int = 5) -> np.ndarray:
@@ -82,7 +82,7 @@ def random_metric(seed: int, size: int = 5) -> np.ndarray:
     return half @ half.T / 4
 
 
-# Steps, by hand.
+# Steps, against closed forms.
 
 
 def test_step_solves_for_an_off_diagonal_metric() -> None:
@@ -99,8 +99,8 @@ def sheared() -> Program:
     return program_of(Drawing(drawn, (Operator(SparsePauliOp("IZ")),), (), (tuple(theta),), 0))
 
 
-def test_step_of_a_circuit_is_that_worked_out_by_hand() -> None:
-    """∇<Z0> = (-sin θ0, 0), so g⁻¹∇ = -4 sin θ0 (1, -1): θ0 + θ1, which <Z0> does not feel, stays."""
+def test_step_of_a_circuit_has_the_closed_form() -> None:
+    """∇<Z0> = (-sin θ0, 0), so g⁻¹∇ = -4 sin θ0 (1, -1): <Z0> does not depend on θ0 + θ1, which stays."""
     program = sheared()
     parameters, part = shard(program, 1, 1)
     gradient = (
@@ -125,21 +125,21 @@ def test_step_in_a_first_layer_of_ry_is_four_gradients() -> None:
 
 
 def test_eigenvalues_are_cut_off_not_raised() -> None:
-    """The pseudo-inverse of [[1, 1], [1, 1]] is a quarter of it; with + λ a part along (1, -1) would stay."""
+    """The pseudo-inverse of [[1, 1], [1, 1]] is a quarter of it; + λ would keep a component along (1, -1)."""
     assert natural([[1.0, 1.0], [1.0, 1.0]], [1.0, 0.0], groups_of(0, 2)) == pytest.approx([0.25, 0.25])
 
 
-def test_cutoff_is_a_part_of_the_largest_eigenvalue_of_the_block() -> None:
+def test_cutoff_is_relative_to_the_largest_eigenvalue_of_the_block() -> None:
     diagonal = np.diag([1e-9, 1e-16, 1.0, 1e-5, 1e-7])
-    ones = [1e-9, 1e-16, 1.0, 1e-5, 1e-7]
-    assert natural(diagonal, ones) == pytest.approx([1.0, 0.0, 1.0, 1.0, 0.0])
-    assert natural(diagonal, ones, form="diagonal") == pytest.approx([1.0, 0.0, 1.0, 1.0, 0.0])
-    assert natural(diagonal, ones, form="full") == pytest.approx([0.0, 0.0, 1.0, 1.0, 0.0])
-    assert natural(diagonal, ones, cutoff=1e-4) == pytest.approx([1.0, 0.0, 1.0, 0.0, 0.0])
+    gradient = [1e-9, 1e-16, 1.0, 1e-5, 1e-7]
+    assert natural(diagonal, gradient) == pytest.approx([1.0, 0.0, 1.0, 1.0, 0.0])
+    assert natural(diagonal, gradient, form="diagonal") == pytest.approx([1.0, 0.0, 1.0, 1.0, 0.0])
+    assert natural(diagonal, gradient, form="full") == pytest.approx([0.0, 0.0, 1.0, 1.0, 0.0])
+    assert natural(diagonal, gradient, cutoff=1e-4) == pytest.approx([1.0, 0.0, 1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_form_says_which_entries_count(form: str) -> None:
+def test_form_selects_the_entries_of_the_metric(form: str) -> None:
     metric, gradient = random_metric(1), [1.0, -2.0, 0.5, 3.0, -1.0]
     blocks = metric_blocks(form, GROUPS)  # type: ignore[arg-type]
     kept = np.zeros((5, 5))
@@ -150,7 +150,7 @@ def test_form_says_which_entries_count(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_metric_of_zeros_gives_no_step(form: str) -> None:
+def test_step_is_zero_for_a_metric_of_zeros(form: str) -> None:
     assert natural(np.zeros((5, 5)), [1.0] * 5, form=form) == [0.0] * 5
 
 
@@ -159,7 +159,7 @@ def test_groups_may_be_empty() -> None:
     assert metric_blocks("full", ()) == metric_blocks("diagonal", ()) == ()
 
 
-def test_momentum_is_that_of_the_natural_gradient() -> None:
+def test_momentum_accumulates_the_natural_gradient() -> None:
     """Momentum-QNG: θ' = θ + ρ(θ - θ_before) - η g⁺∇L."""
     one = chain({**QNG, "momentum": 0.5}, groups=groups_of(0, 1))
     state, found = one.init(1), []
@@ -173,7 +173,7 @@ def test_momentum_is_that_of_the_natural_gradient() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_quantum_adam_with_metric_one_is_adam_to_the_last_bit(form: str) -> None:
+def test_quantum_adam_with_the_identity_as_metric_is_adam_to_the_last_bit(form: str) -> None:
     adam = Chain.of([parsed({"optimizer": "adam", "learning_rate": 0.1})] * 3)
     quantum = chain(*[{**QUANTUM_ADAM, "metric": form}] * 3)
     metric = np.repeat(flat(np.eye(5), GROUPS, form), 3, 0)
@@ -201,9 +201,7 @@ def adam_after(direction: Any) -> list[float]:
         ({"global_clipnorm": 20.0}, [3.0, 4.0, 0.0, 0.0, 12.0]),
     ],
 )
-def test_natural_gradient_is_clipped_before_adam_sees_it(
-    clip: dict[str, float], expected: list[float]
-) -> None:
+def test_natural_gradient_is_clipped_before_adam(clip: dict[str, float], expected: list[float]) -> None:
     one = chain({**QUANTUM_ADAM, **clip})
     state = apply(
         one, np.array([[0.75, 1.0, 0.0, 0.0, 3.0]]), one.init(5), flat(np.eye(5) / 4, GROUPS, FORMS[0])
@@ -252,17 +250,17 @@ def test_defaults_are_those_of_adam() -> None:
     assert quantum.needs.metric == "block-diagonal"
 
 
-# Bits.
+# Bits that do not depend on other rows.
 
 
 CHAINS = [{**kind, "metric": form} for kind in (QNG, QUANTUM_ADAM) for form in FORMS]
 
 
 @given(plain=st.sampled_from(CHAINS), rows=st.integers(1, 9), bad=st.sampled_from([0.0, math.nan, math.inf]))
-def test_a_row_has_the_same_bits_alone_and_beside_anything(
+def test_row_has_the_same_bits_alone_and_with_any_other_rows(
     plain: dict[str, Any], rows: int, bad: float
 ) -> None:
-    """Beside what is not finite, too, which raises nothing and stays in its row."""
+    """Also with rows that are not finite, which raise nothing and do not affect other rows."""
     together = chain(*[{**plain, "clipnorm": 2.0} if plain["optimizer"] == "quantum-adam" else plain] * rows)
     alone = together.take(np.array([0]))
     gradients = np.random.default_rng(rows).normal(size=(4, rows, 5))
@@ -282,17 +280,17 @@ def test_a_row_has_the_same_bits_alone_and_beside_anything(
         assert not np.isfinite(many.update[1]).all()
 
 
-def test_matrix_without_eigenvalues_spoils_its_own_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    three, right = chain(*[QNG] * 3), np.linalg.eigh
+def test_matrix_without_eigenvalues_makes_only_its_own_row_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    three, eigh = chain(*[QNG] * 3), np.linalg.eigh
     metric = np.concatenate([flat(random_metric(row), GROUPS, FORMS[0]) for row in range(3)])
     expected = apply(three, np.ones((3, 5)), three.init(5), metric).update
 
-    def gives_up(matrices: np.ndarray) -> Any:
+    def failing_eigh(matrices: np.ndarray) -> Any:
         if (matrices[..., 0, 0] == metric[1, 0]).any():
             raise np.linalg.LinAlgError("Eigenvalues did not converge")
-        return right(matrices)
+        return eigh(matrices)
 
-    monkeypatch.setattr(np.linalg, "eigh", gives_up)
+    monkeypatch.setattr(np.linalg, "eigh", failing_eigh)
     found = apply(three, np.ones((3, 5)), three.init(5), metric).update
     assert np.isnan(found[1, :2]).all()
     assert np.array_equal(np.delete(found, 1, 0), np.delete(expected, 1, 0))
@@ -339,24 +337,24 @@ def test_sweep_compares_the_natural_gradient_with_the_plain_one(tmp_path: Path) 
     assert loss["qng"] < loss["sgd"]
 
 
-def test_metric_is_computed_for_those_who_ask() -> None:
+def test_metric_is_computed_only_if_an_update_needs_it() -> None:
     plan = read(SWEEP).plan
     metrics = []
     for structure in plan.structures:
         ready = problem(structure.template)
         parameters, part = shard(ready.model, 1, 4)  # type: ignore[arg-type]
         metrics.append(shard_gradient((structure.pinned, parameters), part)[0].metric)
-    unasked, asked = metrics
-    assert unasked is None
-    assert asked is not None
-    assert asked.shape == (1, 2 * 4 * 4)
+    of_sgd, of_qng = metrics
+    assert of_sgd is None
+    assert of_qng is not None
+    assert of_qng.shape == (1, 2 * 4 * 4)
 
 
 @pytest.mark.parametrize(
     "gradient",
     ["{engine: spsa}", "{engine: parameter-shift, backend: {kind: aer, shots: 10}}", "{engine: adjoint}"],
 )
-def test_metric_does_not_depend_on_what_estimates_the_gradient(gradient: str) -> None:
+def test_metric_does_not_depend_on_the_engine(gradient: str) -> None:
     (structure,) = read(
         SWEEP, f"base.gradient={gradient}", "sweep=[]", "base.updates.1.optimizer=qng"
     ).plan.structures
@@ -370,7 +368,7 @@ def test_metric_does_not_depend_on_what_estimates_the_gradient(gradient: str) ->
     np.testing.assert_array_equal(total.metric, expected)
 
 
-def test_network_is_refused_with_the_way_out() -> None:
+def test_natural_gradient_of_a_network_is_refused_with_alternatives() -> None:
     network = [
         "base.model={kind: mlp, hidden: [2]}",
         "base.loss=binary-cross-entropy",
@@ -384,7 +382,7 @@ def test_network_is_refused_with_the_way_out() -> None:
         read(SWEEP, *network)
 
 
-def test_memory_of_the_metric_counts() -> None:
+def test_memory_of_the_metric_is_counted() -> None:
     sgd, qng = (structure.template for structure in read(SWEEP).plan.structures)
     assert shard_bytes(qng, problem(qng), 1) > shard_bytes(sgd, problem(sgd), 1)
     with pytest.raises(InputError, match="or an optimizer without a metric"):

@@ -27,7 +27,7 @@ ANY = st.floats(allow_nan=True, allow_infinity=True)
 
 
 def steps(chain: Chain, gradients: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What the chain subtracts in each of several steps, at parameters that are the gradient."""
+    """The updates of a chain in consecutive steps; the parameters are set to the gradient."""
     state, updates = chain.init(gradients[0].shape[1]), []
     for gradient in gradients:
         applied = apply(chain, gradient, state, parameters=gradient)
@@ -107,7 +107,7 @@ def test_norm_clip_bounds_the_norm_and_keeps_the_direction(vector: np.ndarray, l
     assert (np.sign(clipped) * np.sign(vector) >= 0).all()
 
 
-def test_norm_clip_takes_the_whole_vector_of_each_trial() -> None:
+def test_norm_clip_scales_the_whole_vector_of_each_trial() -> None:
     chain = Chain.of([parsed({"clip": "norm", "limit": limit}) for limit in (1.0, 10.0, 1.0)])
     gradient = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])
     clipped = apply(chain, gradient, chain.init(2)).update
@@ -115,7 +115,7 @@ def test_norm_clip_takes_the_whole_vector_of_each_trial() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_norm_clip_leaves_a_vector_alone_that_has_no_norm(bad: float) -> None:
+def test_norm_clip_does_not_change_a_vector_without_a_finite_norm(bad: float) -> None:
     chain = single({"clip": "norm", "limit": 1.0})
     gradient = np.array([[5.0, bad]])
     assert apply(chain, gradient, chain.init(2)).update.tobytes() == gradient.tobytes()
@@ -125,7 +125,7 @@ def test_norm_clip_leaves_a_vector_alone_that_has_no_norm(bad: float) -> None:
 @given(
     arrays(np.float64, (2, 5), elements=st.floats(-1e100, 1e100).filter(lambda x: x == 0 or abs(x) > 1e-100))
 )
-def test_norm_has_the_bits_of_the_plain_formula_where_that_one_is_safe(vector: np.ndarray) -> None:
+def test_norm_has_the_bits_of_the_plain_formula_where_that_is_safe(vector: np.ndarray) -> None:
     assert np.array_equal(euclidean_norm(vector), np.sqrt((vector * vector).sum(-1, keepdims=True)))
 
 
@@ -134,7 +134,7 @@ def test_norm_neither_overflows_nor_underflows() -> None:
     np.testing.assert_allclose(norms, [[5e200], [5e-200], [5e-324]], rtol=1e-15)
 
 
-# --- optimisers, against their formulas by hand
+# --- optimisers, against their formulas
 
 
 def test_sgd_steps_along_the_gradient() -> None:
@@ -142,7 +142,7 @@ def test_sgd_steps_along_the_gradient() -> None:
     assert steps(chain, [np.array([[1.0, -2.0], [1.0, -2.0]])])[0].tolist() == [[0.5, -1.0], [2.0, -4.0]]
 
 
-def test_momentum_adds_up_what_was() -> None:
+def test_momentum_accumulates_gradients() -> None:
     chain = single({"optimizer": "momentum", "learning_rate": 0.1, "momentum": 0.5})
     found = steps(chain, [np.array([[1.0]]), np.array([[1.0]]), np.array([[-2.0]])])
     # v = 1, then 1.5, then -1.25
@@ -171,7 +171,7 @@ def test_first_step_of_adam_has_the_length_of_the_learning_rate() -> None:
 
 
 def test_adamw_takes_ten_steps_of_algorithm_2() -> None:
-    """Of the paper, whose α is η and whose λ is η times ours: on a quadratic, in plain Python."""
+    """Algorithm 2 of the paper (its α is η, its λ is η times ours), on a quadratic, in plain Python."""
     rate, beta1, beta2, epsilon, decay = 0.1, 0.8, 0.99, 1e-6, 0.3
     plain = {"learning_rate": rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": decay}
     chain = single({"optimizer": "adamw", **plain})
@@ -207,7 +207,7 @@ def test_adamw_without_decay_is_adam_to_the_last_bit() -> None:
 # --- chains
 
 
-def test_chain_tells_what_the_clips_left_from_what_is_subtracted() -> None:
+def test_chain_returns_the_clipped_gradient_and_the_update() -> None:
     chain = single(
         {"clip": "value", "limit": 1.0},
         {"optimizer": "sgd", "learning_rate": 10.0},
@@ -236,7 +236,7 @@ def test_empty_chain_passes_the_gradient() -> None:
     assert chain.unflatten(np.empty((3, 0)), 2) == applied.state
 
 
-def test_chains_of_different_kinds_make_no_pack() -> None:
+def test_chains_of_different_kinds_cannot_be_stacked() -> None:
     sgd, adam = ({"optimizer": name, "learning_rate": 0.1} for name in ("sgd", "adam"))
     with pytest.raises(ValueError, match="equal kinds"):
         Chain.of([parsed(sgd), parsed(adam)])
@@ -260,15 +260,15 @@ CHAINS = [
     neighbour=ANY,
     seed=st.integers(0, 2**32 - 1),
 )
-def test_a_row_has_the_same_bits_alone_and_beside_anything(
+def test_row_has_the_same_bits_alone_and_with_any_other_rows(
     plain: list[dict[str, object]], rows: int, parameters: int, neighbour: float, seed: int
 ) -> None:
     gradients = np.random.default_rng(seed).normal(size=(4, rows, parameters))
     gradients[2, 1:, 0] = neighbour
     together = Chain.of([parsed(*plain)] * rows)
     alone = together.take(np.array([0]))
-    company = steps(together, gradients)
-    for one, many in zip(steps(alone, gradients[:, :1].copy()), company, strict=True):
+    in_pack = steps(together, gradients)
+    for one, many in zip(steps(alone, gradients[:, :1].copy()), in_pack, strict=True):
         assert one.tobytes() == many[:1].tobytes()
 
 
@@ -296,13 +296,13 @@ def test_state_survives_flattening_and_taking_rows(plain: list[dict[str, object]
     assert np.array_equal(apply(some, gradient[rows], state.take(rows)).update, expected)
 
 
-def test_rows_that_are_taken_keep_their_own_numbers() -> None:
+def test_rows_that_are_taken_keep_their_hyperparameters() -> None:
     chain = Chain.of([parsed({"clip": "value", "limit": limit}) for limit in (1.0, 2.0, 3.0)])
     some = chain.take(np.array([2, 0]))
     assert apply(some, np.full((2, 1), 9.0), some.init(1)).update.tolist() == [[3.0], [1.0]]
 
 
-def test_state_of_another_width_is_refused() -> None:
+def test_state_of_the_wrong_width_is_refused() -> None:
     chain = single({"optimizer": "adam", "learning_rate": 0.1})
     assert chain.flatten(chain.init(3)).shape == (1, 7)  # mean, square, count
     with pytest.raises(ValueError, match=r"\(1, 6\), must be \(1, 7\)"):
