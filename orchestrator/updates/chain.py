@@ -49,7 +49,7 @@ class Chain:
 
     Attributes:
         rows: R.
-        updates: one update per kind, in order; their own hyper-parameters are ignored.
+        updates: the updates of one trial, in order; their own hyper-parameters are ignored.
         numbers: per update, the hyper-parameters by name, [R, 1] each.
         groups: the model's groups of parameters, for updates that treat each group separately.
 

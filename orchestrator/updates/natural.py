@@ -81,8 +81,8 @@ class QuantumAdam(Natural, Adam):
         whole, numbers, groups = super().natural(vector, context), context.numbers, context.groups
         if not groups:
             return whole
-        parts = [shortened(whole[:, group.start : group.stop], numbers["clipnorm"]) for group in groups]
-        return shortened(np.concatenate(parts, axis=1), numbers["global_clipnorm"])
+        clipped = [shortened(whole[:, group.start : group.stop], numbers["clipnorm"]) for group in groups]
+        return shortened(np.concatenate(clipped, axis=1), numbers["global_clipnorm"])
 
 
 def metric_blocks(form: MetricForm, groups: Sequence[Group]) -> Blocks:
