@@ -114,7 +114,7 @@ class Backend(Config):
         """Returns the working memory, in bytes, of one adjoint gradient of R rows of B samples."""
         raise NotImplementedError
 
-    def reached(self, program: Program) -> NDArray[np.bool_]:
+    def live_gates(self, program: Program) -> NDArray[np.bool_]:
         """Returns [G], false for gates that cannot change an expectation value."""
         return program.live
 

@@ -186,7 +186,7 @@ class CircuitEngine(Engine):
 
     def _dead_on_backend(self, program: Program) -> Bools:
         """[P] true for parameters used by no gate in the light cone, which the backend's noise may widen."""
-        return program.unused_by(self.backend.reached(program))
+        return program.unused_by(self.backend.live_gates(program))
 
     def _programs(self, model: Built) -> tuple[Program, ...]:
         """The circuits of a model without duplicates; raises InputError if it has none."""

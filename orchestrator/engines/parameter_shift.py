@@ -17,7 +17,7 @@ class ParameterShift(ShiftEngine):
 
     def shifts(self, program: Program) -> tuple[Program, Shifts]:
         """Shifts every trainable rotation in the light cone up and down by π/2."""
-        return parameter_shift_rule(program, self.backend.reached(program))
+        return parameter_shift_rule(program, self.backend.live_gates(program))
 
     def pullback(self, program: Program) -> AdjointEvaluator:
         """Prepares a circuit of a layered model for derivatives by shifts."""

@@ -123,7 +123,7 @@ class Aer(Backend):
         self.check()
         if self.noise.processor is not None:
             return ProcessorProgram(program, simulator(self.device, self.method), self.noise.processor)
-        return AerProgram(program, simulator(self.device, self.method), self.noise, self.reached(program))
+        return AerProgram(program, simulator(self.device, self.method), self.noise, self.live_gates(program))
 
     @property
     def differentiates(self) -> bool:
@@ -142,7 +142,7 @@ class Aer(Backend):
         self.check()
         aer = simulator(self.device, self.method)
         if self._binds_samples(program):
-            return BoundAdjoint(program, aer, self.noise, self.reached(program))
+            return BoundAdjoint(program, aer, self.noise, self.live_gates(program))
         return AerAdjoint(program, aer)
 
     def adjoint_bytes(self, program: Program, rows: int, samples: int) -> int:
@@ -159,7 +159,7 @@ class Aer(Backend):
         """Whether the adjoint scheme takes samples as bindings of one circuit."""
         return self.device == "GPU" and not program.amplitudes
 
-    def reached(self, program: Program) -> NDArray[np.bool_]:
+    def live_gates(self, program: Program) -> NDArray[np.bool_]:
         """Returns [G], false for gates that cannot change an expectation value.
 
         With amplitude damping, any gate can: damping mixes the identity into the observable. The same holds

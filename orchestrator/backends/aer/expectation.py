@@ -38,14 +38,14 @@ class AerProgram:
         program: its parameters, inputs and drawn axes become angles.
         simulator: runs the circuit.
         noise: channels after every gate, and readout errors.
-        reached: [G] true for gates that are run.
+        live: [G] true for gates that are run.
     """
 
     def __init__(
-        self, program: Program, simulator: AerSimulator, noise: Noise, reached: NDArray[np.bool_]
+        self, program: Program, simulator: AerSimulator, noise: Noise, live: NDArray[np.bool_]
     ) -> None:
         self._program, self._simulator, self._noise = program, simulator, noise
-        self._gates = [Gate(*gate.item()) for gate in program.gates[reached]]
+        self._gates = [Gate(*gate.item()) for gate in program.gates[live]]
 
     def expectation(self, parameters: Array, inputs: Array, axes: NDArray[np.int8]) -> Array:
         """Returns E [R, B, K] at parameters [R, P], inputs [R, B, F] and axes [R, A]."""
