@@ -138,8 +138,8 @@ def _open_checked(folder: Storage, file: RowFile) -> pa.NativeFile:
     if file.fingerprint.size > _WHOLE_BYTES:
         _check_content(folder, file)
         return _open(folder, file)
-    if (content := folder.read(file.name)) is None:
-        raise FileNotFoundError(file.name)
+    with _open(folder, file) as source:
+        content = source.read()
     if Fingerprint(len(content), hashlib.sha256(content).hexdigest()) != file.fingerprint:
         raise _damaged(folder, file)
     return pa.BufferReader(content)

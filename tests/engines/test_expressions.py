@@ -274,6 +274,16 @@ def test_each_sample_has_its_own_chain_rule_however_many_are_held(
     np.testing.assert_allclose(other, one, rtol=0.0, atol=10 * ROUNDING)
 
 
+def test_parameter_that_is_not_finite_ends_in_a_gradient_that_is_not_on_aer():
+    engine = Adjoint.parse({"engine": "adjoint", "backend": {"kind": "aer"}})
+    parameters, inputs, axes = point(2, 3)
+    shard = Shard(inputs, np.ones((2, 3)), np.full((2, 3), 1 / 3), axes)
+    parameters[1] = np.inf
+    gradient = engine.prepare(program(), "mse", 2).gradient(parameters, shard).gradient
+    assert np.isfinite(gradient[0]).all()
+    assert np.isnan(gradient[1, ~program().dead]).all()
+
+
 def test_shard_bytes_counts_what_is_computed():
     plain = QuantumCircuit(1)
     plain.rx(THETA[0] + THETA[1], 0)

@@ -24,9 +24,16 @@ from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.bucket import Bucket
 
 
+def copy_inside_store(source: Bucket, target: Bucket) -> None:
+    """Copies a run with one request per object; ``fs.copy_files`` sends six."""
+    selector = fs.FileSelector(source.base, recursive=True)
+    for info in source.filesystem.get_file_info(selector):
+        if info.type == fs.FileType.File:
+            source.filesystem.copy_file(info.path, target.base + info.path.removeprefix(source.base))
+
+
 def finish_and_die(base: str, uri: str, trials: range, point: int) -> None:
-    source, target = Bucket.at(base), Bucket.at(uri)
-    fs.copy_files(source.base, target.base, source.filesystem, target.filesystem, use_threads=False)
+    copy_inside_store(Bucket.at(base), Bucket.at(uri))
     os.environ["AWS_ACCESS_KEY_ID"] = mortal(point)
     stored_runs.finish(uri, trials)
 

@@ -146,7 +146,7 @@ class AerAdjoint:
     def _backward(self, gates: Sequence[_BoundGate], psi: States, cotangents: Array) -> Array:
         """Returns Σ_k c_ik dE_ik/dθ [M, P + angles] for cotangents [N, K]; 0 for samples of padding."""
         if not np.isfinite(psi).all() or not np.isfinite(cotangents).all():  # Aer refuses such a state
-            return np.full((len(psi), self.program.parameters), np.nan)
+            return np.full((len(psi), self.program.parameters + len(self.program.angles)), np.nan)
         factors = np.zeros((len(psi), self.program.outputs))
         factors[: len(cotangents)] = cotangents
         lam = sum(c[:, None] * _apply(o, psi) for c, o in zip(factors.T, self._operators, strict=True))
