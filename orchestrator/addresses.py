@@ -55,7 +55,7 @@ _INSTEAD = {
     "abfss": "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
 }
 _OTHERS = "the variables from which its own tools take it"
-CLUSTER = "RAY_AUTH_TOKEN"
+RAY_TOKEN_VARIABLE = "RAY_AUTH_TOKEN"
 """Where the secret of a Ray cluster belongs."""
 
 

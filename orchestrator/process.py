@@ -15,7 +15,7 @@ import numpy as np
 
 T = TypeVar("T")
 
-_PATIENCE_S = 5.0
+_NOTICE_AFTER_S = 5.0
 _listeners: list[Callable[[str], None]] = []
 
 
@@ -36,9 +36,9 @@ def notice(text: str) -> None:
 
 
 @contextmanager
-def patience(what: str) -> Iterator[None]:
+def notice_if_slow(what: str) -> Iterator[None]:
     """Gives notice once if what is inside ``with`` takes more than a few seconds. It is not interrupted."""
-    timer = threading.Timer(_PATIENCE_S, notice, [f"{what}: takes more than {_PATIENCE_S:.0f} s …"])
+    timer = threading.Timer(_NOTICE_AFTER_S, notice, [f"{what}: takes more than {_NOTICE_AFTER_S:.0f} s …"])
     timer.daemon = True
     timer.start()
     try:
@@ -47,7 +47,7 @@ def patience(what: str) -> Iterator[None]:
         timer.cancel()
 
 
-def patiently(items: Iterable[T], count: int, what: str) -> Iterator[T]:
+def track(items: Iterable[T], count: int, what: str) -> Iterator[T]:
     """The items; gives notice once, after some seconds, of how long it takes to go through all of them.
 
     Args:
@@ -57,7 +57,7 @@ def patiently(items: Iterable[T], count: int, what: str) -> Iterator[T]:
     started, waits = time.monotonic(), True
     for done, item in enumerate(items):
         spent = time.monotonic() - started
-        if waits and done and spent > _PATIENCE_S:
+        if waits and done and spent > _NOTICE_AFTER_S:
             left = spent / done * (count - done)
             notice(f"{what}: {done:,} of {count:,} after {spent:.0f} s, about {left:.0f} s more")
             waits = False
@@ -102,7 +102,7 @@ def address_space() -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-def refused(error: Exception) -> str | None:
+def resource_error(error: Exception) -> str | None:
     """What to say, in one line, of an error that says that the system gives no more; None of any other.
 
     Where the address space is limited, libraries fail in their own ways: they do not load, start no thread,

@@ -71,7 +71,7 @@ class Streams:
         steps: [R] or a number: the step of each row (0 where there is none).
         first: lanes are counted from here.
         width: log2 of how many lanes there are.
-        again: which further measurement of the step it is, from 1 to 2**24 - 1; 0 for none.
+        measurement: which further measurement of the step it is, from 1 to 2**24 - 1; 0 for none.
 
     Example:
         >>> Streams([7, 8], 0).uniform(Purpose.PARAMETERS, 3).shape
@@ -79,9 +79,9 @@ class Streams:
     """
 
     def __init__(
-        self, seeds: ArrayLike, steps: ArrayLike, first: int = 0, width: int = 32, again: int = 0
+        self, seeds: ArrayLike, steps: ArrayLike, first: int = 0, width: int = 32, measurement: int = 0
     ) -> None:
-        self._first, self._width, self._again = first, width, again
+        self._first, self._width, self._measurement = first, width, measurement
         self.seeds = np.asarray(seeds, np.uint64)
         self.steps = np.broadcast_to(np.asarray(steps, np.uint64), self.seeds.shape)
 
@@ -91,16 +91,16 @@ class Streams:
         A part of up to 4096 may have so many parts again, of 2**8 lanes.
         """
         width = self._width - 12
-        return Streams(self.seeds, self.steps, self._first + (number << width), width, self._again)
+        return Streams(self.seeds, self.steps, self._first + (number << width), width, self._measurement)
 
-    def again(self, number: int) -> Streams:
+    def measurement(self, number: int) -> Streams:
         """Those of the ``number``-th further measurement in a step, which share no number with any other."""
         return Streams(self.seeds, self.steps, self._first, self._width, number)
 
     def bits(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.uint64]:
         """Random words, uint64 [R, count]; ``lane`` tells apart streams of one purpose (shard, circuit)."""
         blocks = np.arange((count + 1) // 2, dtype=np.uint64)
-        lanes, purposes = np.uint64(self._first + lane), np.uint64(purpose | self._again << 8)
+        lanes, purposes = np.uint64(self._first + lane), np.uint64(purpose | self._measurement << 8)
         counter = (blocks[None, :], self.steps[:, None], lanes, purposes)
         x0, x1, x2, x3 = _philox(counter, self.seeds[:, None])
         words = np.empty((len(self.seeds), count), np.uint64)

@@ -56,10 +56,10 @@ def test_streams_differ_in_every_coordinate() -> None:
         Streams([1], 0).bits(Purpose.BATCHES, 4),
         Streams([1], 0).bits(Purpose.PARAMETERS, 4, lane=1),
         Streams([1], 0).part(1).bits(Purpose.PARAMETERS, 4),
-        Streams([1], 0).again(1).bits(Purpose.PARAMETERS, 4),
-        Streams([1], 0).again(2).bits(Purpose.PARAMETERS, 4),
-        Streams([1], 0).again(2**24 - 1).bits(Purpose.PARAMETERS, 4),
-        Streams([1], 0).again(1).part(1).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).measurement(1).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).measurement(2).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).measurement(2**24 - 1).bits(Purpose.PARAMETERS, 4),
+        Streams([1], 0).measurement(1).part(1).bits(Purpose.PARAMETERS, 4),
     ]
     assert len(np.unique([base, *others])) == 4 * (1 + len(others))
 

@@ -32,7 +32,7 @@ from orchestrator.models.circuits.python_circuit import PythonCircuit
 from orchestrator.sweep.file import load
 from orchestrator.sweep.shipment import ROOT, shipment
 from orchestrator.training.worker import Preparation
-from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.pinned import load_problem
 
 INLINE = orchestrator.Where(inline=True)
 
@@ -449,11 +449,11 @@ def test_package_may_lie_elsewhere_where_it_is_computed(
     pinned = load(path, trust=["trusted_pack"]).plan.structures[0].pinned
     shutil.move(package.parent, tmp_path / "elsewhere")
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
-    assert made_ready(pinned).model.parameters == 1
+    assert load_problem(pinned).model.parameters == 1
     (tmp_path / "elsewhere" / "trusted_pack" / "inner.py").write_text(HEAD + MADE + "MORE = 1\n")
-    made_ready.cache_clear()  # as in a process that has not loaded it
+    load_problem.cache_clear()  # as in a process that has not loaded it
     with pytest.raises(ChangedFile, match=r"^trusted_pack\.inner changed after the sweep was planned"):
-        made_ready(pinned)
+        load_problem(pinned)
 
 
 def test_trust_is_not_kept_in_the_run_nor_in_ids(package: Path, tmp_path: Path) -> None:
@@ -672,11 +672,11 @@ def test_changed_neighbour_is_read_by_the_next_plan_and_refused_by_the_one_befor
     for power in (1, 2, 3):  # of equal length, within one second: compiled code would be taken for current
         (tmp_path / "helper.py").write_text(f"POWER = {power}\n")
         pinned = load(path).plan.structures[0].pinned
-        sizes.append(len(made_ready(pinned).model.circuits[0].gates))
+        sizes.append(len(load_problem(pinned).model.circuits[0].gates))
         (tmp_path / "helper.py").write_text("POWER = 9\n")
-        made_ready.cache_clear()  # as in a process that has not loaded it
+        load_problem.cache_clear()  # as in a process that has not loaded it
         with pytest.raises(ChangedFile, match=changed):
-            made_ready(pinned)
+            load_problem(pinned)
     assert sizes == [1, 2, 3]
 
 

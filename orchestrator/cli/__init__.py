@@ -24,7 +24,7 @@ from orchestrator.cli.stop import stop
 from orchestrator.cli.submit import submit
 from orchestrator.cli.verify import verify
 from orchestrator.errors import OrchestratorError, RunDirectoryWarning, printable
-from orchestrator.process import listening, refused
+from orchestrator.process import listening, resource_error
 
 BAD_INPUT = 2
 
@@ -75,7 +75,7 @@ def main() -> None:
         click.echo(_escaped(masked(shown.getvalue())), err=True, nl=False)
         sys.exit(error.exit_code)
     except Exception as error:
-        if (message := refused(error)) is None:
+        if (message := resource_error(error)) is None:
             raise
         click.echo(_escaped(message), err=True)
         sys.exit(BAD_INPUT)

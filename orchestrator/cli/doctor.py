@@ -67,10 +67,10 @@ def _package(name: str) -> Finding:
 
 
 def _memory() -> Finding:
-    from orchestrator.trial.problem import size
+    from orchestrator.trial.problem import format_bytes
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return True, "CPUs, memory", f"{os.cpu_count()}, {size(memory)}"
+    return True, "CPUs, memory", f"{os.cpu_count()}, {format_bytes(memory)}"
 
 
 def _kernel_cache() -> Finding:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.addresses import CLUSTER, refusal
+from orchestrator.addresses import RAY_TOKEN_VARIABLE, refusal
 from orchestrator.errors import FleetError, InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def without_secrets(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Callback of a parameter that takes an address. Raises InputError if that holds a secret."""
-    instead = CLUSTER if parameter.name == "address" else ""
+    instead = RAY_TOKEN_VARIABLE if parameter.name == "address" else ""
     if value is not None and (reason := refusal(value, instead)):
         name = parameter.metavar if isinstance(parameter, click.Argument) else parameter.opts[0]
         raise InputError.at(name or "", reason)

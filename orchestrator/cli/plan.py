@@ -16,7 +16,7 @@ from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets
 from orchestrator.cli.plans import sharing, telling, warn
 from orchestrator.errors import InputError, RunDirectoryError
-from orchestrator.process import patiently
+from orchestrator.process import track
 
 if TYPE_CHECKING:
     from orchestrator.driver.estimate import Estimate
@@ -67,7 +67,7 @@ def plan(
     planned = load(sweep, overrides, trust=trust)
     workers = workers or default_workers()
     structures = planned.plan.structures
-    every = patiently(structures, len(structures), "counting what every structure costs")
+    every = track(structures, len(structures), "counting what every structure costs")
     estimates = [estimate(planned, structure, workers) for structure in every]
     _print_structures(planned, estimates)
     _print_data(planned)
@@ -111,10 +111,10 @@ def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
 
 def _print_data(sweep: Sweep) -> None:
     """What is read as what from files of the user's own, for the structures that are shown."""
-    from orchestrator.trial.pinned import made_ready
+    from orchestrator.trial.pinned import load_problem
 
     pinned = (one.pinned for one in sweep.plan.structures[:_MOST_STRUCTURES])
-    lines = dict.fromkeys(made_ready(one).data.description for one in pinned)
+    lines = dict.fromkeys(load_problem(one).data.description for one in pinned)
     for line in filter(None, lines):
         click.echo(f"\ndata: {line}")
 
@@ -143,19 +143,19 @@ def _kind(one: Estimate) -> tuple[str, ...]:
 
 def _counts(one: Estimate) -> tuple[str, ...]:
     """How much of it there is."""
-    from orchestrator.trial.problem import size
+    from orchestrator.trial.problem import format_bytes
 
     return (
         f"{one.structure.count:,}",
         f"{one.packs:,} × {one.pack_size}",
         f"{one.parameters:,}",
         f"{one.parameters_dead:,}",
-        size(one.shard_bytes),
+        format_bytes(one.shard_bytes),
     )
 
 
 def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
-    from orchestrator.trial.problem import size
+    from orchestrator.trial.problem import format_bytes
 
     click.echo()
     show.table(
@@ -164,19 +164,19 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
             ("trials", f"{sweep.plan.count:,}"),
             ("packs", f"{sum(one.packs for one in estimates):,}"),
             ("gradient evaluations", f"{sum(one.evaluations for one in estimates):,}"),
-            ("largest shard memory", size(max(one.shard_bytes for one in estimates))),
-            ("size of the traces", "about " + size(sum(one.trace_bytes for one in estimates))),
+            ("largest shard memory", format_bytes(max(one.shard_bytes for one in estimates))),
+            ("size of the traces", "about " + format_bytes(sum(one.trace_bytes for one in estimates))),
         ],
     )
 
 
 def _print_parameters(sweep: Sweep) -> None:
     """Once for each model: dead are those that no observable can see, whatever the angles."""
-    from orchestrator.trial.pinned import made_ready
+    from orchestrator.trial.pinned import load_problem
 
     pinned = {(one.template.model, one.template.data): one.pinned for one in sweep.plan.structures}
     for one in pinned.values():
-        model = made_ready(one).model
+        model = load_problem(one).model
         groups = [group.name for group in model.groups for _ in range(group.start, group.stop)]
         states = ["dead" if dead else "live" for dead in model.dead]
         click.echo(f"\n{one.template.model.summary}\n")

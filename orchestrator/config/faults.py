@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.config.base import Config, ConfigError
 from orchestrator.config.families import discover
-from orchestrator.config.text import near, show
+from orchestrator.config.text import show, suggest
 
 UNKNOWN_KEY = "unknown key"
 """How the message of a fault begins that is about a key, not about its value."""
@@ -41,14 +41,14 @@ def _explain_one(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | in
     path, config = _followed(item["loc"], root)
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, UNKNOWN_KEY + near(str(path[-1]), config.model_fields)
+        return path, UNKNOWN_KEY + suggest(str(path[-1]), config.model_fields)
     if kind == "missing":
         return path, "is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         key, message = _explain_tag(value, config)
         return (*path, *key), message
     if kind == "literal_error":
-        return path, f"is {show(value)}" + near(
+        return path, f"is {show(value)}" + suggest(
             str(value), re.split(", | or ", context["expected"].replace("'", ""))
         )
     if kind == "refused":
@@ -92,7 +92,7 @@ def _explain_tag(value: Any, family: type[Config]) -> tuple[tuple[str, ...], str
     if len(given) > 1:
         return (), f"has {' and '.join(given)}, must have one of them"
     if given:
-        return (given[0],), f"is {show(value[given[0]])}" + near(str(value[given[0]]), legal[given[0]])
+        return (given[0],), f"is {show(value[given[0]])}" + suggest(str(value[given[0]]), legal[given[0]])
     keys = " or ".join(f"{tag} (legal: {', '.join(names)})" for tag, names in legal.items())
     return (), f"needs the key {keys}"
 

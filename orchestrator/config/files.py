@@ -10,7 +10,7 @@ from orchestrator.addresses import refusal
 from orchestrator.config.base import ValidationInfo, refuse
 
 
-def located(path: str, info: ValidationInfo) -> str:
+def absolute_path(path: str, info: ValidationInfo) -> str:
     """Where a local file or folder that a sweep names is, for the validator of a field.
 
     A relative path starts at ``folder`` of the context that ``Config.parse`` was given. An absolute one
@@ -25,7 +25,7 @@ def located(path: str, info: ValidationInfo) -> str:
     return str(Path(context.get("folder", ".")).absolute() / path)
 
 
-def content(path: str | Path, most: int) -> bytes:
+def read_regular_file(path: str | Path, most: int) -> bytes:
     """What a regular file holds. Anything else (a pipe, a device, a socket) is not opened: it may never end.
 
     Args:
@@ -37,7 +37,7 @@ def content(path: str | Path, most: int) -> bytes:
         ValueError: it is no regular file, or larger; the message says so.
 
     Example:
-        >>> content("/dev/zero", 100)
+        >>> read_regular_file("/dev/zero", 100)
         Traceback (most recent call last):
         ValueError: it is a device, must be a regular file
     """

@@ -12,11 +12,11 @@ from orchestrator.addresses import masked
 _MOST_LEGAL = 40
 
 
-def near(name: str, legal: Iterable[str]) -> str:
+def suggest(name: str, legal: Iterable[str]) -> str:
     """What to say behind a name that is not among the legal ones.
 
     Example:
-        >>> near("adm", ["adam", "sgd"])
+        >>> suggest("adm", ["adam", "sgd"])
         "; did you mean 'adam'? (legal: adam, sgd)"
     """
     legal = list(legal)

@@ -10,8 +10,8 @@ import numpy as np
 
 from orchestrator.addresses import is_uri, refusal
 from orchestrator.config.base import Field, ValidationInfo, field_validator, refuse
-from orchestrator.config.files import located
-from orchestrator.config.text import near, show
+from orchestrator.config.files import absolute_path
+from orchestrator.config.text import show, suggest
 from orchestrator.data import tabular
 from orchestrator.data.arrow import Dialect
 from orchestrator.data.columns import Columns, ColumnValues, listed, quoted, repeated, text_of
@@ -62,7 +62,7 @@ class File(Source):
     @classmethod
     def _resolve_path(cls, path: str, info: ValidationInfo) -> str:
         if not is_uri(path):
-            return located(path, info)
+            return absolute_path(path, info)
         if reason := refusal(path):
             raise refuse(reason)
         return path
@@ -153,7 +153,7 @@ class File(Source):
         named = [(path, name) for path, name in configured if name is not None]
         names = [name for _, name in named]
         faults = [
-            Fault(path, f"there is no column {quoted(name)}" + near(name, map(text_of, columns.names)))
+            Fault(path, f"there is no column {quoted(name)}" + suggest(name, map(text_of, columns.names)))
             for path, name in named
             if name not in columns.names
         ]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from orchestrator.addresses import is_uri, masked
-from orchestrator.config.files import content
+from orchestrator.config.files import read_regular_file
 from orchestrator.data.arrow import Dialect, csv_text, read_csv, read_parquet
 from orchestrator.data.columns import Columns, ColumnValues, listed, repeated
 from orchestrator.errors import InputError
@@ -135,7 +135,7 @@ def read_bytes(path: str) -> bytes:
         InputError: at ``data.path``, the file cannot be read.
     """
     try:
-        return _read_uri(path) if is_uri(path) else content(path, memory_bytes())
+        return _read_uri(path) if is_uri(path) else read_regular_file(path, memory_bytes())
     except FileNotFoundError:
         reason = "is not there"
     except IsADirectoryError:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.driver.packs import Done
-from orchestrator.process import patiently
+from orchestrator.process import track
 from orchestrator.sweep.plan import Plan
 
 
@@ -48,7 +48,7 @@ def count(plan: Plan, done: Done) -> tuple[Counts, NDArray[np.uint64]]:
         return Counts(kept=0, begun=0, new=plan.count, abandoned=0, steps=steps), done.ended
     kept = begun = 0
     others = np.ones(len(done.ended), bool)
-    for trial in patiently(plan.trials(), plan.count, "comparing the sweep with the run"):
+    for trial in track(plan.trials(), plan.count, "comparing the sweep with the run"):
         if (index := done.index(trial.id)) is not None:
             kept += 1
             others[index] = False

@@ -17,11 +17,11 @@ from orchestrator.driver.sharing import Sharing, sharing
 from orchestrator.engines.base import Engine
 from orchestrator.engines.circuit import CircuitEngine
 from orchestrator.models.circuits.circuit import Circuit
-from orchestrator.process import patience
+from orchestrator.process import notice_if_slow
 from orchestrator.sweep.file import Placement
 from orchestrator.training.batches import Batches, row_streams
 from orchestrator.training.loop import shard_gradient
-from orchestrator.trial.pinned import Pinned, made_ready, pin
+from orchestrator.trial.pinned import Pinned, load_problem, pin
 from orchestrator.trial.trial import Trial
 
 MEASURED_S = 2.0
@@ -76,7 +76,7 @@ def duration(estimates: Sequence[Estimate], workers: int, placement: Placement, 
     if any(one.qubits for one in estimates):
         use_threads(placement.threads)
     speed, until = _speed(), time.monotonic() + MEASURED_S
-    with patience("loading what computes gradients"):
+    with notice_if_slow("loading what computes gradients"):
         timed = [(one, _gradient_s(one, until)) for one in sorted(estimates, key=lambda one: one.work)]
     packs, worth_s = sum(one.packs for one in estimates), placement.shard_seconds
     shared = tuple(sharing(one, seconds, packs, workers, worth_s) for one, seconds in timed)
@@ -117,7 +117,7 @@ def _gradient_s(one: Estimate, until: float) -> float:
 
 def _measured(pinned: Pinned, rows: int) -> float:
     """Seconds for the gradient of one mini-batch of one trial, of ``rows`` in one call."""
-    ready, seeds = made_ready(pinned), np.arange(rows, dtype=np.uint64)
+    ready, seeds = load_problem(pinned), np.arange(rows, dtype=np.uint64)
     batches = Batches(ready.data, pinned.template.batch, ready.model.samples, seeds)
     shards = batches.shards(range(1), ready.model.axes)
     shared = pinned, ready.model.initial(row_streams(seeds, range(1)))
@@ -130,7 +130,7 @@ def _measured(pinned: Pinned, rows: int) -> float:
 def _rate(engine: Engine, wide: bool) -> float:
     """Seconds for a unit of work of an engine, measured once in a process."""
     standard = pin(_standard(engine, wide))
-    work = standard.template.batch.size * engine.work(made_ready(standard).model)
+    work = standard.template.batch.size * engine.work(load_problem(standard).model)
     return _measured(standard, 1 if wide else _ROWS) / work
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orchestrator.driver.packs import pack_size
 from orchestrator.sweep.file import Sweep
 from orchestrator.sweep.plan import Structure
-from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.pinned import load_problem
 from orchestrator.trial.problem import Problem, shard_bytes
 from orchestrator.trial.trial import Trial
 
@@ -52,7 +52,7 @@ class Estimate:
 def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
     """Counts; runs nothing."""
     template, facts = structure.template, structure.pinned.facts
-    ready = made_ready(structure.pinned)
+    ready = load_problem(structure.pinned)
     size = pack_size(sweep, structure, workers, sweep.plan.count)
     rows, samples = _gradient_rows(template, ready), ready.samples(template.batch)
     return Estimate(

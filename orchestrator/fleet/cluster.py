@@ -17,7 +17,7 @@ from ray._private.ray_logging import stdout_deduplicator
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayError
 
-from orchestrator.addresses import CLUSTER, bare, refusal
+from orchestrator.addresses import RAY_TOKEN_VARIABLE, bare, refusal
 from orchestrator.errors import FleetError
 from orchestrator.process import address_space
 
@@ -81,7 +81,7 @@ def capacity(cpus: int, gpus: int = 0, memory: int = 0) -> int:
 
 def _connect(address: str | None, workers: int | None, cpus: int) -> str:
     wanted = (os.environ.get("RAY_ADDRESS") or None) if address in (None, "auto") else address
-    if wanted and (reason := refusal(wanted, CLUSTER)):
+    if wanted and (reason := refusal(wanted, RAY_TOKEN_VARIABLE)):
         raise FleetError(f"{bare(wanted)}: {reason}")
     if wanted not in (None, "auto", "local"):
         return _join(wanted)

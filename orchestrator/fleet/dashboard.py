@@ -14,7 +14,7 @@ import ray
 from ray._private.utils import read_ray_address
 from ray.exceptions import AuthenticationError
 
-from orchestrator.addresses import CLUSTER, bare, refusal
+from orchestrator.addresses import RAY_TOKEN_VARIABLE, bare, refusal
 from orchestrator.errors import FleetError
 from orchestrator.fleet.cluster import TOKEN_WANTED, one_line
 
@@ -30,7 +30,7 @@ def wanted(address: str | None) -> str:
         raise FleetError(
             "no Ray cluster runs here; start one (`ray start --head`), or name one with --address"
         )
-    if reason := refusal(found, CLUSTER):
+    if reason := refusal(found, RAY_TOKEN_VARIABLE):
         raise FleetError(f"{bare(found)}: {reason}")
     return found
 

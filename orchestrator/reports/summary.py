@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.config.text import near
+from orchestrator.config.text import suggest
 from orchestrator.reports.query import Frame, QueryError, query, quoted
 from orchestrator.runs.reader import Run
 from orchestrator.tables.rows import KeyColumn
@@ -50,7 +50,7 @@ def summary(run: Run, by: Sequence[str] | None = None, all_trials: bool = False)
     if by is None:
         by = [name for name in names if name != "seed"]
     if unknown := [name for name in by if name not in names]:
-        raise QueryError(f"{unknown[0]!r} is not swept in this run" + near(unknown[0], names))
+        raise QueryError(f"{unknown[0]!r} is not swept in this run" + suggest(unknown[0], names))
     chosen = [next(key for key in run.keys if key.name == name) for name in by]
     return _without_empty(query(run, _sql(chosen), all_trials))
 

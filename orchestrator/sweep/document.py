@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.resolver import Resolver
 
-from orchestrator.config.files import content
+from orchestrator.config.files import read_regular_file
 from orchestrator.config.text import show
 from orchestrator.errors import Fault, InputError
 from orchestrator.sweep.paths import Path, dotted
@@ -61,7 +61,7 @@ def read(path: str | FilePath) -> Document:
     """
     name = str(path)
     try:
-        text = content(path, MOST_BYTES).decode("utf-8")
+        text = read_regular_file(path, MOST_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise InputError([Fault("", "is not a text file (UTF-8); a sweep file is YAML", name)]) from None
     except (OSError, ValueError) as error:

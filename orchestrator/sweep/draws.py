@@ -12,8 +12,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from orchestrator.config.text import near, show
-from orchestrator.process import patiently
+from orchestrator.config.text import show, suggest
+from orchestrator.process import track
 from orchestrator.streams import philox
 
 Transform = Callable[[float, float], Any]
@@ -82,7 +82,7 @@ def distinct(columns: Sequence[Sequence[Any]], key: Callable[[Any], Any]) -> Seq
         return tuple(key(column[position]) for column in columns)
 
     count = len(columns[0])
-    positions = patiently(range(count), count, "looking for repeated samples")
+    positions = track(range(count), count, "looking for repeated samples")
     hashes = np.fromiter((hash(joint(position)) for position in positions), np.int64, count)
     ordered = np.sort(hashes)
     shared = ordered[1:][ordered[1:] == ordered[:-1]]
@@ -108,7 +108,7 @@ def distribution(spec: Any) -> tuple[Transform, Sequence[Any]]:
         raise ValueError(f"is {show(spec)}; a sampled key needs one of {', '.join(DISTRIBUTIONS)}")
     ((name, arguments),) = spec.items()
     if name not in DISTRIBUTIONS:
-        raise ValueError(f"unknown distribution {name!r}" + near(name, DISTRIBUTIONS))
+        raise ValueError(f"unknown distribution {name!r}" + suggest(name, DISTRIBUTIONS))
     if not isinstance(arguments, list) or not arguments:
         raise ValueError(f"{name} needs a list, got {show(arguments)}")
     if name != "choice" and (len(arguments) != 2 or not all(map(_is_number, arguments))):

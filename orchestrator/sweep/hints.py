@@ -9,7 +9,7 @@ from orchestrator.models.circuits.any_circuit import AnyCircuit
 from orchestrator.models.circuits.gates import Observable
 from orchestrator.models.hybrid import Hybrid
 from orchestrator.sweep.plan import Plan
-from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.pinned import load_problem
 from orchestrator.trial.problem import Problem
 
 _NO_PROBABILITY = (
@@ -39,7 +39,7 @@ def hints(plan: Plan) -> list[str]:
         part = (trial.model, trial.loss, trial.data)
         if trial.loss in _BEYOND and part not in seen and _weighted(trial.model):
             seen.add(part)
-            found |= dict.fromkeys(_hints(made_ready(structure.pinned), trial.model.summary))
+            found |= dict.fromkeys(_hints(load_problem(structure.pinned), trial.model.summary))
     return list(found)
 
 

@@ -17,7 +17,7 @@ from orchestrator.config.families import discover
 from orchestrator.config.faults import explain
 from orchestrator.config.text import label
 from orchestrator.errors import InputError
-from orchestrator.process import patiently
+from orchestrator.process import track
 from orchestrator.sweep.axes import Axis, AxisScope, Branch, Key, branches, choices, clashes
 from orchestrator.sweep.paths import KeyPath, Located, dotted
 from orchestrator.sweep.plan import Combination, FreeAxis, FreeKey, KeyTarget, Plan, Structure
@@ -112,7 +112,7 @@ class Planner:
         free = [axis for axis in branch.axes if _is_free(axis)]
         count = math.prod(len(axis.positions) for axis in structural)
         every = itertools.product(*(axis.positions for axis in structural))
-        for positions in patiently(every, count, "checking every combination of structure"):
+        for positions in track(every, count, "checking every combination of structure"):
             if self._refused > _MOST_REFUSED:
                 return
             chosen = [*zip(structural, positions, strict=True), *((axis, axis.positions[0]) for axis in free)]

@@ -22,7 +22,7 @@ from orchestrator.training.evaluate import untested
 from orchestrator.training.pack import Pack
 from orchestrator.training.recorder import ColumnArrays, Recorder, RowArrays, Seconds, join_rows
 from orchestrator.training.state import PackState, Totals
-from orchestrator.trial.pinned import Pinned, made_ready
+from orchestrator.trial.pinned import Pinned, load_problem
 from orchestrator.updates.chain import Chain
 
 Sum = TypeVar("Sum", bound=Summed)
@@ -74,7 +74,7 @@ def shard_gradient(shared: tuple[Pinned, Array], shard: Shard) -> tuple[Gradient
     It includes the metric if an update of the structure needs one.
     """
     pinned, parameters = shared
-    ready = made_ready(pinned)
+    ready = load_problem(pinned)
     differentiator = ready.differentiator
     started = time.perf_counter()
     total = differentiator.gradient(parameters, shard)
@@ -99,7 +99,7 @@ class Loop(ABC):
         self._started = time.perf_counter()
         self.team, self.pack, self.first_step = team, pack, pack.step
         self.template = pack.template
-        self.problem = made_ready(pack.pinned)
+        self.problem = load_problem(pack.pinned)
         self.certificate = self.problem.certificate
         self.recorder = Recorder(self.problem, pack.template.record)
         self.chain = Chain.of([trial.updates for trial in pack.trials], self.problem.model.groups)

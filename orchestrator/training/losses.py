@@ -13,7 +13,7 @@ from orchestrator.engines.gradient import GradientSum, LossSum, Shard
 from orchestrator.groups import Array
 from orchestrator.training.loop import Loop
 from orchestrator.training.recorder import Seconds
-from orchestrator.trial.pinned import Pinned, made_ready
+from orchestrator.trial.pinned import Pinned, load_problem
 
 
 @np.errstate(all="ignore")  # as in `shard_gradient`
@@ -24,11 +24,11 @@ def shard_losses(shared: tuple[Pinned, Array, int], shard: Shard) -> tuple[LossS
     streams of shots.
     """
     pinned, points, first = shared
-    differentiator = made_ready(pinned).differentiator
+    differentiator = load_problem(pinned).differentiator
     started = time.perf_counter()
     sums = [
         differentiator.loss_at(
-            np.ascontiguousarray(points[:, s]), replace(shard, streams=shard.streams.again(first + s))
+            np.ascontiguousarray(points[:, s]), replace(shard, streams=shard.streams.measurement(first + s))
         )
         for s in range(points.shape[1])
     ]

@@ -84,7 +84,7 @@ def pin(trial: Trial) -> Pinned:
 
 
 @lru_cache(maxsize=_MOST_READY)
-def made_ready(pinned: Pinned) -> Problem:
+def load_problem(pinned: Pinned) -> Problem:
     """The problem of a structure, made ready once in this process, from what was planned.
 
     Raises:

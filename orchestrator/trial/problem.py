@@ -63,7 +63,7 @@ class Problem:
             CertificateError: they differ; no trial of this structure can be believed.
             InputError: code of the user's, which draws the circuit anew, raised something.
         """
-        with user_code.explained("model", "drawing the circuit anew"):
+        with user_code.errors_as_faults("model", "drawing the circuit anew"):
             return self.engine.certify(self.model, _CERTIFICATE_SEED)
 
     def samples(self, batch: Batch) -> int:
@@ -247,7 +247,8 @@ def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
         return []
     _, model = label(trial.model.identity())
     message = (
-        f"{model} needs {size(needed)} for a shard of one trial, this machine has {size(memory)}; "
+        f"{model} needs {format_bytes(needed)} for a shard of one trial, "
+        f"this machine has {format_bytes(memory)}; "
         "take a smaller model, a smaller batch.size or more batch.shards"
     )
     if ready.metric:
@@ -263,11 +264,11 @@ def shard_bytes(trial: Trial, ready: Problem, rows: int) -> int:
     return needed if metric is None else needed + metric.bytes(rows, samples)
 
 
-def size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """A number of bytes for people.
 
     Example:
-        >>> size(1000), size(1610612736), size(2**100)
+        >>> format_bytes(1000), format_bytes(1610612736), format_bytes(2**100)
         ('1000 B', '1.5 GiB', 'over 1024 EiB')
     """
     if count >= 2**70:

@@ -25,12 +25,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from orchestrator.errors import InputError
-from orchestrator.user_code.faults import explained
+from orchestrator.user_code.faults import errors_as_faults
 from orchestrator.user_code.modules import anew
 from orchestrator.user_code.sources import Sources, contents, source
 from orchestrator.user_code.trust import VARIABLE, Trust, allow, link, seen, trusted, way_out
 
-__all__ = ["NAME", "VARIABLE", "Function", "Trust", "allow", "explained", "trusted"]
+__all__ = ["NAME", "VARIABLE", "Function", "Trust", "allow", "errors_as_faults", "trusted"]
 
 NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
 """What names a function: ``package.module:function``."""
@@ -108,12 +108,12 @@ class Function:
         file, inside = self._found()
         sources, name = self._sources(), self.name.partition(":")[2]
         with warnings.catch_warnings():  # filters that the code sets end with it
-            with explained(f"{self.path}.python", file.name, file):
+            with errors_as_faults(f"{self.path}.python", file.name, file):
                 module = anew(self.module, sources) if inside else self._once(sources.fingerprint)
                 function = getattr(module, name, None)
             if not callable(function):
                 raise self._fault("python", f"{self.module} has no function {name}")
-            with explained(f"{self.path}.arguments", self.name, file):
+            with errors_as_faults(f"{self.path}.arguments", self.name, file):
                 return function(**arguments)
 
     def _once(self, fingerprint: str) -> ModuleType:

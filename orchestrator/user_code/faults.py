@@ -19,7 +19,7 @@ _MOST_CHARACTERS = 1000
 
 
 @contextmanager
-def explained(path: str, culprit: str, file: Path | None = None) -> Iterator[None]:
+def errors_as_faults(path: str, culprit: str, file: Path | None = None) -> Iterator[None]:
     """Whatever users' code raises inside, SystemExit included, becomes a fault with its file and line.
 
     A Ctrl-C passes: a KeyboardInterrupt that no ``raise`` in the user's code has raised. So do the errors

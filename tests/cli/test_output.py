@@ -17,7 +17,7 @@ import pytest
 from orchestrator.cli import main, show
 from orchestrator.cli.run import _next
 from orchestrator.errors import Fault
-from orchestrator.process import refused
+from orchestrator.process import resource_error
 from orchestrator.reports.status import status
 
 SWEEP = """\
@@ -169,7 +169,7 @@ def test_limited_address_space_is_one_line_that_names_the_limit(folder: Path) ->
 def test_error_of_the_system_is_one_line_and_one_of_ours_is_not_hidden(
     error: Exception, message: str | None
 ) -> None:
-    assert refused(error) == message
+    assert resource_error(error) == message
 
 
 # --- what is printed

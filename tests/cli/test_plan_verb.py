@@ -15,8 +15,8 @@ from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.duration import Duration
 from orchestrator.driver.estimate import estimate
 from orchestrator.sweep.file import Placement
-from orchestrator.trial.pinned import made_ready
-from orchestrator.trial.problem import size
+from orchestrator.trial.pinned import load_problem
+from orchestrator.trial.problem import format_bytes
 
 
 def asked(*words: object) -> Result:
@@ -41,7 +41,7 @@ def test_totals_are_those_of_all_structures_for_the_workers_that_are_asked_for(s
         found = totals("--workers", workers)
         assert (found["trials"], found["packs"]) == ("40", str(packs))
         assert found["gradient evaluations"] == "480"
-        assert found["largest shard memory"] == size(largest)
+        assert found["largest shard memory"] == format_bytes(largest)
 
 
 def test_what_a_plan_does_not_list_is_counted(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_parameters_that_no_observable_sees_are_called_dead(tmp_path: Path) -> N
     model = "{kind: circuit, qubits: 2, layers: 1, observable: Z0}"
     base = NETWORK.replace("{kind: mlp, hidden: [2]}", model).replace("backprop", "adjoint")
     (tmp_path / "d.yaml").write_text(base.replace("binary-cross-entropy", "mse") + "sweep: []\n")
-    built = made_ready(read((tmp_path / "d.yaml").read_text()).plan.structures[0].pinned).model
+    built = load_problem(read((tmp_path / "d.yaml").read_text()).plan.structures[0].pinned).model
     lines = asked("plan", tmp_path / "d.yaml", "--parameters").output.splitlines()
     rows = [line.split() for line in lines if line.split()[-1:] in (["dead"], ["live"])]
     assert [(row[1], row[-1] == "dead") for row in rows] == list(zip(built.names, built.dead, strict=True))

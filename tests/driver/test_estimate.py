@@ -12,7 +12,7 @@ import orchestrator
 from orchestrator.driver import duration
 from orchestrator.driver.estimate import Estimate, estimate
 from orchestrator.sweep.file import Placement
-from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.pinned import load_problem
 from orchestrator.trial.problem import shard_bytes
 
 PORTIONED = swept("model.hidden: [[2], [3]]", "seed: {range: 7}") + "placement: {pack: 3}\n"
@@ -52,7 +52,7 @@ def test_size_of_the_traces_is_that_of_all_their_rows() -> None:
 
 def test_memory_is_that_of_a_shard_of_a_whole_pack() -> None:
     (one,) = estimates(swept("seed: {range: 7}"), "placement.pack=5")
-    template, ready = one.structure.template, made_ready(one.structure.pinned)
+    template, ready = one.structure.template, load_problem(one.structure.pinned)
     assert one.shard_bytes == shard_bytes(template, ready, 5) > shard_bytes(template, ready, 1)
 
 

@@ -27,7 +27,7 @@ from orchestrator.models.hybrid import Hybrid
 from orchestrator.models.layer import Layer
 from orchestrator.models.layered import Layered
 from orchestrator.streams import Purpose, Streams
-from orchestrator.trial.problem import size
+from orchestrator.trial.problem import format_bytes
 
 ROUNDING = 1e-10
 DENSE: dict[str, Any] = {"kind": "dense", "units": 2, "activation": "tanh"}
@@ -247,4 +247,4 @@ def test_plan_counts_the_layers_parameters_and_memory(sweep: Path) -> None:
     layers = tuple(KINDS[layer["kind"]].parse(layer) for layer in (DENSE, ECHO, LAST))
     model = Hybrid.model_construct(kind="hybrid", layers=layers).build(2, 2)
     (memory,) = (line for line in text.splitlines() if line.startswith("largest shard memory"))
-    assert memory.endswith(f" {size(engine().shard_bytes(model, 1, 4))}")
+    assert memory.endswith(f" {format_bytes(engine().shard_bytes(model, 1, 4))}")

@@ -23,7 +23,7 @@ from orchestrator.models.circuits.program import Program
 from orchestrator.models.circuits.python_circuit import PythonCircuit
 from orchestrator.models.circuits.qasm_circuit import QasmCircuit
 from orchestrator.sweep.file import load
-from orchestrator.trial.pinned import made_ready, pin
+from orchestrator.trial.pinned import load_problem, pin
 from orchestrator.trial.problem import problem
 from orchestrator.trial.trial import Trial
 
@@ -198,10 +198,10 @@ def test_changed_module_is_read_by_the_next_plan_and_refused_by_the_one_before(f
     with pytest.raises(
         ChangedFile, match=f"^{folder}/ladders.py changed after the sweep was planned; restore"
     ):
-        made_ready(before)
+        load_problem(before)
     after = pin(planned)
     assert after.key != before.key
-    assert made_ready(after).model.gates.tobytes() != gates
+    assert load_problem(after).model.gates.tobytes() != gates
 
 
 def test_module_in_a_package_may_import_its_neighbours(folder: Path):

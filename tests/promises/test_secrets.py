@@ -9,7 +9,7 @@ import pytest
 from sweeps import NETWORK
 
 import orchestrator
-from orchestrator.addresses import CLUSTER
+from orchestrator.addresses import RAY_TOKEN_VARIABLE
 from orchestrator.cli import main
 from orchestrator.errors import FleetError, OrchestratorError
 from orchestrator.runs.digest import digest
@@ -123,7 +123,7 @@ def test_cluster_is_not_looked_for_at_an_address_with_a_secret(
 
     monkeypatch.setenv("RAY_ADDRESS", f"http://me:{CANARY}@head:8265")
     for find in (lambda: dashboard.wanted(None), lambda: cluster._connect(None, None, 1)):
-        with pytest.raises(FleetError, match=CLUSTER) as refused:
+        with pytest.raises(FleetError, match=RAY_TOKEN_VARIABLE) as refused:
             find()
         assert CANARY not in str(refused.value)
 

@@ -20,7 +20,7 @@ from sweeps import read, swept
 from orchestrator import process
 from orchestrator.backends.batched import differentiator
 from orchestrator.backends.batched.schedule import schedule
-from orchestrator.config.files import content
+from orchestrator.config.files import read_regular_file
 from orchestrator.data import tabular
 from orchestrator.driver import duration
 from orchestrator.driver.estimate import Estimate, estimate
@@ -32,10 +32,10 @@ from orchestrator.models.circuits.circuit import Circuit
 from orchestrator.models.circuits.qasm_circuit import QasmCircuit
 from orchestrator.models.circuits.reading import KNOWN
 from orchestrator.models.circuits.size import MOST_GATES
-from orchestrator.process import listening, notice, patience, patiently
+from orchestrator.process import listening, notice, notice_if_slow, track
 from orchestrator.sweep import document, planner
 from orchestrator.sweep.file import Placement, Sweep
-from orchestrator.trial.pinned import Pinned, made_ready
+from orchestrator.trial.pinned import Pinned, load_problem
 
 STATES = """\
 name: states
@@ -86,7 +86,7 @@ def test_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a hole
     with pytest.raises(ValueError, match=r"it has 1,099,511,627,776 bytes, at most 10 are read"):
-        content(path, 10)
+        read_regular_file(path, 10)
 
 
 # --- the sweep file
@@ -227,10 +227,10 @@ def test_light_cone_of_a_deep_circuit_looks_at_equal_gates_once(monkeypatch: pyt
 
 
 def test_what_takes_long_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_PATIENCE_S", -1.0)
+    monkeypatch.setattr(process, "_NOTICE_AFTER_S", -1.0)
     heard: list[str] = []
     with listening(heard.append):
-        assert list(patiently("abc", 3, "counting letters")) == ["a", "b", "c"]
+        assert list(track("abc", 3, "counting letters")) == ["a", "b", "c"]
     assert len(heard) == 1
     assert heard[0].startswith("counting letters: 1 of 3 after ")
     notice("nobody listens")
@@ -238,14 +238,14 @@ def test_what_takes_long_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_counted_says_that_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(process, "_NOTICE_AFTER_S", 0.0)
     said = threading.Event()
-    with listening(lambda _: said.set()), patience("reading"):
+    with listening(lambda _: said.set()), notice_if_slow("reading"):
         assert said.wait(timeout=60)
 
 
 def test_large_sweep_says_how_long_its_check_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_PATIENCE_S", -1.0)
+    monkeypatch.setattr(process, "_NOTICE_AFTER_S", -1.0)
     heard: list[str] = []
     with listening(heard.append):
         read(
@@ -266,7 +266,7 @@ def test_time_that_is_left_is_that_of_the_rest(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     heard: list[str] = []
     with listening(heard.append):
-        assert list(process.patiently("abcdefghij", 10, "spelling")) == list("abcdefghij")
+        assert list(process.track("abcdefghij", 10, "spelling")) == list("abcdefghij")
     assert heard == ["spelling: 5 of 10 after 6 s, about 6 s more"]  # once, after five seconds
 
 
@@ -279,7 +279,7 @@ def test_wide_circuit_is_not_run_to_be_timed(monkeypatch: pytest.MonkeyPatch) ->
     rate = 1e-9
 
     def measured(pinned: Pinned, rows: int) -> float:
-        template, ready = pinned.template, made_ready(pinned)
+        template, ready = pinned.template, load_problem(pinned)
         timed.append(template.model.qubits)
         return rate * rows * template.batch.size * ready.engine.work(ready.model)
 

@@ -29,7 +29,7 @@ from orchestrator.sweep.file import load
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.pack import Pack
 from orchestrator.training.worker import Preparation
-from orchestrator.trial.pinned import made_ready
+from orchestrator.trial.pinned import load_problem
 from orchestrator.trial.problem import _problem
 
 SWEEP = """\
@@ -208,7 +208,7 @@ def test_trial_goes_on_with_what_its_process_has_loaded(
     """What is loaded after the change fails; what was loaded before has the numbers of an undisturbed run."""
     sweep, out, twice = filed.sweep(tmp_path), tmp_path / "run", [TWO % filed.case]
     orchestrator.run(sweep, tmp_path / "undisturbed", where=INLINE, overrides=twice)
-    made_ready.cache_clear()  # what that has loaded in this process
+    load_problem.cache_clear()  # what that has loaded in this process
     meddler = Meddler(begun=filed.meddle(tmp_path, what))
     result = orchestrator.run(sweep, out, where=where, overrides=twice, watcher=meddler)
     assert (result.exit_code, result.finished, result.failed) == (1, True, 2)
@@ -278,7 +278,7 @@ def test_row_of_a_trial_that_ends_early_takes_no_file(filed: Filed, status: str,
     plan = load(filed.sweep(tmp_path)).plan
     (first, _) = Packer(plan, lambda _: 2).packs()
     filed.meddle(tmp_path, "gone")()
-    made_ready.cache_clear()
+    load_problem.cache_clear()
     ledger, work = Ledger("{}"), Work(0, first.pack, first.planned)
     if status == "failed":
         ledger.fail(Failed(work, "error: no"))
@@ -323,12 +323,12 @@ def test_model_that_is_another_one_though_no_known_file_changed_is_refused(tmp_p
     sweep = Filed(MODULE, "circuits.py", SIDE, "").sweep(tmp_path)
     (tmp_path / "side").touch()
     pinned = load(sweep).plan.structures[0].pinned
-    assert made_ready(pinned).model.parameters == pinned.facts.parameters == 2
+    assert load_problem(pinned).model.parameters == pinned.facts.parameters == 2
     (tmp_path / "side").unlink()
-    made_ready.cache_clear()
+    load_problem.cache_clear()
     _problem.cache_clear()  # as in a process that has not planned the sweep
     with pytest.raises(ChangedFile, match=r"^circuit of circuits:made is not what it was when the sweep"):
-        made_ready(pinned)
+        load_problem(pinned)
 
 
 def test_comment_in_a_module_and_ends_of_lines_change_nothing(tmp_path: Path) -> None:
@@ -338,12 +338,12 @@ def test_comment_in_a_module_and_ends_of_lines_change_nothing(tmp_path: Path) ->
     ):
         pinned = load(filed.sweep(tmp_path)).plan.structures[0].pinned
         (tmp_path / filed.name).write_bytes(rewritten.encode())
-        assert made_ready(pinned).model.parameters == pinned.facts.parameters
+        assert load_problem(pinned).model.parameters == pinned.facts.parameters
 
 
 def test_plan_travels_and_is_equal_by_key_and_files(tmp_path: Path) -> None:
     pinned = load(FILES["csv"].sweep(tmp_path)).plan.structures[0].pinned
     sent = pickle.loads(pickle.dumps(pinned))
     assert sent == pinned
-    assert made_ready(sent) is made_ready(pinned)
+    assert load_problem(sent) is load_problem(pinned)
     assert sent != replace(pinned, fingerprints=())

@@ -32,4 +32,4 @@ def test_file_that_changes_while_it_is_made_ready_is_refused(
 
     monkeypatch.setattr(pinned, "problem", changing)
     with pytest.raises(ChangedFile, match=r"a\.npz changed after the sweep was planned; restore what was"):
-        pinned.made_ready(structure.pinned)
+        pinned.load_problem(structure.pinned)

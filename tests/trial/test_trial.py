@@ -13,7 +13,7 @@ from paths import SUPPORT
 from sweeps import NETWORK, ids, plan, read
 
 from orchestrator.errors import InputError
-from orchestrator.trial.problem import problem, size
+from orchestrator.trial.problem import format_bytes, problem
 from orchestrator.trial.trial import Trial, structure_key, trial_id
 
 CANONICAL = (
@@ -207,7 +207,7 @@ def test_probe_refuses_what_its_steps_do_not_have(tmp_path: Path) -> None:
 
 
 def test_size_is_said_for_people() -> None:
-    assert [size(count) for count in (0, 1023, 1024, 10 * 1024, 3 * 2**40, 2**70 - 1, 2**2000)] == [
+    assert [format_bytes(count) for count in (0, 1023, 1024, 10 * 1024, 3 * 2**40, 2**70 - 1, 2**2000)] == [
         "0 B",
         "1023 B",
         "1.0 KiB",

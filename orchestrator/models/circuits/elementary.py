@@ -15,7 +15,7 @@ import numpy as np
 
 from orchestrator.errors import InputError
 from orchestrator.models.circuits.size import MOST_GATES, MOST_QUBITS
-from orchestrator.user_code import explained
+from orchestrator.user_code import errors_as_faults
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -196,7 +196,7 @@ def _definition(operation: Any, origin: str) -> QuantumCircuit:
         reason = f"is a matrix that becomes about {count:,} gates (legal: at most {MOST_GATES:,})"
         raise _refusal(operation, origin, reason)
     try:
-        with explained(PATH, f"{origin}: the definition of {operation.name}"):
+        with errors_as_faults(PATH, f"{origin}: the definition of {operation.name}"):
             definition = _find_definition(operation, origin)
     except (InputError, RecursionError):
         raise

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from orchestrator.config.base import Field, FrozenDict, ValidationInfo, field_validator, refuse
-from orchestrator.config.files import located
+from orchestrator.config.files import absolute_path
 from orchestrator.config.text import show
 from orchestrator.errors import InputError
 from orchestrator.models.circuits.program import Program
 from orchestrator.models.circuits.user_circuit import UserCircuit
-from orchestrator.user_code import NAME, Function, explained
+from orchestrator.user_code import NAME, Function, errors_as_faults
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -47,7 +47,7 @@ class PythonCircuit(UserCircuit):
     @field_validator("folder")
     @classmethod
     def _resolved(cls, folder: str, info: ValidationInfo) -> str:
-        return located(folder, info)
+        return absolute_path(folder, info)
 
     def identity(self) -> dict[str, Any]:
         """Returns the configuration with the files' fingerprint instead of the module's name and folder.
@@ -93,7 +93,7 @@ class PythonCircuit(UserCircuit):
         """
         # The circuit may hold classes of the user's own, whose code runs while it is read.
         culprit = f"reading what {self.python} returns"
-        with explained("model.python", culprit, self._function.file):
+        with errors_as_faults("model.python", culprit, self._function.file):
             return super().program(features, fed)
 
     def circuit(self) -> QuantumCircuit:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from orchestrator.config.base import Field, ValidationInfo, field_validator
-from orchestrator.config.files import content, located
+from orchestrator.config.files import absolute_path, read_regular_file
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.circuits.user_circuit import UserCircuit
 
@@ -44,7 +44,7 @@ class QasmCircuit(UserCircuit):
     @field_validator("qasm")
     @classmethod
     def _resolved(cls, qasm: str, info: ValidationInfo) -> str:
-        return located(qasm, info)
+        return absolute_path(qasm, info)
 
     def identity(self) -> dict[str, Any]:
         """Returns the configuration with the SHA-256 of the file's content instead of its path.
@@ -115,7 +115,7 @@ class QasmCircuit(UserCircuit):
 
     def _text(self) -> str:
         try:
-            text = content(self.qasm, MOST_BYTES).decode("utf-8")
+            text = read_regular_file(self.qasm, MOST_BYTES).decode("utf-8")
             return text.replace("\r\n", "\n").replace("\r", "\n")  # one id for all line endings
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)

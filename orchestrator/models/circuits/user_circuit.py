@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config.base import Field
-from orchestrator.config.text import near
+from orchestrator.config.text import suggest
 from orchestrator.errors import Fault, InputError
 from orchestrator.models.circuits.ansatz import Drawing, StateAt
 from orchestrator.models.circuits.any_circuit import AnyCircuit
-from orchestrator.process import patience
+from orchestrator.process import notice_if_slow
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -67,7 +67,7 @@ class UserCircuit(AnyCircuit):
         from orchestrator.models.circuits.elementary import check_size, without_final_measurements
         from orchestrator.models.circuits.reading import first_uses
 
-        with patience(f"reading the {self.label}"):
+        with notice_if_slow(f"reading the {self.label}"):
             circuit = self.circuit()
         check_size(circuit.num_qubits, len(circuit.data))
         inputs = self._inputs(circuit)
@@ -100,7 +100,7 @@ class UserCircuit(AnyCircuit):
         names = [{symbol.name, _vector(symbol)} for symbol in circuit.parameters]
         legal = sorted(set().union(*names) - {""})
         faults = [
-            Fault(f"model.inputs.{index}", f"the circuit has no parameter {name!r}" + near(name, legal))
+            Fault(f"model.inputs.{index}", f"the circuit has no parameter {name!r}" + suggest(name, legal))
             for index, name in enumerate(self.inputs)
             if name not in legal
         ]
