@@ -1,4 +1,4 @@
-"""Sweeps of gradient computations on Ray, classical and quantum, traced in Parquet.
+"""Sweeps of gradient computations on Ray, classical and quantum, recorded in Parquet.
 
 import orchestrator
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "Run", "Where", "open_run", "run"]
 
-_HOMES = {
+_MODULES = {
     "Result": "orchestrator.api.running",
     "Run": "orchestrator.runs.reader",
     "Where": "orchestrator.api.placing",
@@ -28,9 +28,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first used, so that importing the package stays light."""
-    if name not in _HOMES:
+    """Imports a public name at its first use, so that importing the package stays cheap."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""``python -m orchestrator``."""
+"""Runs the command line as ``python -m orchestrator``."""
 
 from orchestrator.cli.attended import console
 

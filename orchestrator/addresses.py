@@ -1,7 +1,7 @@
-"""Addresses of runs, data and clusters: which part of one is a secret, and how it is shown.
+"""Addresses of runs, data and clusters: which parts are secret, and how messages show them.
 
-A secret in an address would be printed, kept in runs and sent to Ray, so none is taken. What has to be said
-of one that was refused, or that a foreign library repeats, goes through ``masked``.
+A secret in an address would be printed, stored in runs and sent to Ray, so such an address is refused.
+Messages that quote a refused address, and messages of foreign libraries, go through ``masked``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HARMLESS = frozenset(
     replication buffer_size default_block_size kerb_ticket
     """.split()  # noqa: SIM905
 )
-"""Parameters that may be shown: those of Arrow's file systems, without secrets. S3, Google, Azure, others."""
+"""Parameters that may be printed: Arrow's for S3, Google, Azure and other file systems, except secrets."""
 
 _SECRET = re.compile(
     r"key|secret|token|passw|pwd|credential|signature|^(sig|sas|auth|authorization)$", re.IGNORECASE
@@ -30,80 +30,80 @@ _URI = re.compile(
     r"((?:[A-Za-z][A-Za-z0-9+.-]{0,40}|[0-9+.-]{1,41})(?=://)|(?:s3|gs|gcs|abfss?)(?=:/)):/{1,2}([^/?#\s]*)(\S*)",
     re.IGNORECASE,
 )
-"""Scheme, authority and the rest; a path of Python's has lost one of the two slashes.
+"""Scheme, authority and rest of a URI; ``pathlib`` drops one of its two slashes.
 
-Of a scheme, the last 41 characters: without a bound, a long word takes time by the square of its length.
+Only the last 41 characters of a scheme are matched: without a bound, a long word takes quadratic time.
 """
 
 _WORD = re.compile(r"\S+")
 _MOST_NESTED = 20
-"""Addresses in one another, e.g. as values of parameters; a word with more is no address."""
+"""Addresses nested in one another, e.g. as values of parameters; a word with more is masked as a whole."""
 
-_PART = re.compile(r"([?&#;])([^=&#;?\s]+)(?:=([^&#;\s]*))?")
+_PARAMETER = re.compile(r"([?&#;])([^=&#;?\s]+)(?:=([^&#;\s]*))?")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:@\[]*)(:\d*)?[^\w@]*")
-"""Host and port; text may go on with a comma or a quote."""
+"""Host and port; a comma or a quote of the text may follow."""
 
-_CONTAINERS = ("abfs", "abfss", "hdfs", "viewfs")
-"""Schemes in which a name before @ is that of a container or an account."""
+_CONTAINER_SCHEMES = ("abfs", "abfss", "hdfs", "viewfs")
+"""Schemes in which the name before @ is a container or an account, not a user."""
 
-_NO_PORTS = ("s3", "gs", "gcs", "abfs", "abfss")
-_INSTEAD = {
+_PORTLESS_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
+_VARIABLES = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN, if there is one)",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
     "abfs": "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
     "abfss": "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
 }
-_OTHERS = "the variables from which its own tools take it"
+_OTHER_VARIABLES = "the environment variables that its own tools read"
 RAY_TOKEN_VARIABLE = "RAY_AUTH_TOKEN"
-"""Where the secret of a Ray cluster belongs."""
+"""The environment variable that holds the token of a Ray cluster."""
 
 
 def is_uri(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is an address rather than a local path."""
+    """Returns whether ``path`` is a URI rather than a local path."""
     return "://" in os.fspath(path)
 
 
 def masked(text: str) -> str:
-    """``text`` with ``***`` for whatever is, or may be, a secret in an address that it names.
+    """Returns ``text`` with ``***`` for everything that is, or may be, a secret of an address.
 
-    Of an address these are what stands before ``@`` and the parameters that are not in ``HARMLESS``;
-    elsewhere, parameters that are called like a secret.
+    In an address, these are the text before ``@`` and the parameters that are not in ``HARMLESS``.
+    Elsewhere, these are parameters whose names look like a secret's.
 
     Example:
         >>> masked("cannot read s3://me:mine@bucket/x?region=eu&secret_key=K; check it")
         'cannot read s3://***@bucket/x?region=eu&secret_key=***; check it'
     """
-    return _PART.sub(_called_secret, _URI.sub(_uri, _WORD.sub(_without_nests, text)))
+    return _PARAMETER.sub(_masked_if_secret, _URI.sub(_masked_uri, _WORD.sub(_masked_if_nested, text)))
 
 
-def _without_nests(word: re.Match[str]) -> str:
+def _masked_if_nested(word: re.Match[str]) -> str:
     return "***" if word[0].count(":/") > _MOST_NESTED else word[0]
 
 
-def refusal(address: str | os.PathLike[str], instead: str = "") -> str:
-    """Why ``address`` is not taken, and what to do; "" if it holds no secret.
+def refusal(address: str | os.PathLike[str], variables: str = "") -> str:
+    """Returns why ``address`` is refused, and what to do; "" if it holds no secret.
 
     Args:
-        address: of a run, of data or of a cluster; a URI or a path.
-        instead: the environment variables that the secret belongs into; by default those of its scheme.
+        address: URI or path of a run, of data or of a cluster.
+        variables: the environment variables that should hold the secret; by default those of its scheme.
 
     Example:
         >>> refusal("gs://bucket/x?access_token=K")
-        'must not hold a secret (access_token); addresses are shown: set GOOGLE_APPLICATION_CREDENTIALS'
+        'must not hold a secret (access_token), as addresses are printed: set GOOGLE_APPLICATION_CREDENTIALS'
         >>> refusal("s3://bucket/x?region=eu-west-1")
         ''
     """
     text = os.fspath(address)
-    if not (found := ", ".join(dict.fromkeys(_secrets(text)))):
+    if not (secrets := ", ".join(dict.fromkeys(_secrets(text)))):
         return ""
     uri = _URI.search(text)
-    variables = instead or _INSTEAD.get(uri[1].lower() if uri else "", _OTHERS)
-    return f"must not hold a secret ({found}); addresses are shown: set {variables}"
+    variables = variables or _VARIABLES.get(uri[1].lower() if uri else "", _OTHER_VARIABLES)
+    return f"must not hold a secret ({secrets}), as addresses are printed: set {variables}"
 
 
 def bare(address: str | os.PathLike[str]) -> str:
-    """An address without parameters and credentials: what a refusal calls it.
+    """Returns an address without parameters and credentials, for messages about a refused one.
 
     Example:
         >>> bare("s3://me:mine@bucket/x?region=eu")
@@ -113,11 +113,11 @@ def bare(address: str | os.PathLike[str]) -> str:
 
 
 def _secrets(address: str) -> Iterator[str]:
-    """What is secret in an address: names of parameters, or where it stands."""
+    """Yields the name, or the position, of each secret in an address."""
     for scheme, authority, rest in _URI.findall(address):
         if _has_credentials(scheme, authority, rest):
-            yield "before @" if "@" in address else "in the place of a host"
-    for part in _PART.finditer(address[_query_at(address) :]):
+            yield "before @" if "@" in address else "in the host part"
+    for part in _PARAMETER.finditer(address[_query_start(address) :]):
         name, value = unquote(part[2]), part[3]
         if "@" in unquote(value or "") if name in HARMLESS else _SECRET.search(name):
             yield name
@@ -129,32 +129,32 @@ def _is_nameless(part: re.Match[str]) -> bool:
     return part[3] is None and part[1] != "#"
 
 
-def _query_at(address: str) -> int:
+def _query_start(address: str) -> int:
     found = re.search(r"[?#]", address)
     return found.start() if found else len(address)
 
 
 def _has_credentials(scheme: str, authority: str, rest: str) -> bool:
-    """Whether there are credentials before ``@``, be it that a slash in a key has cut the authority short."""
+    """Returns whether there are credentials before ``@``, also where a slash in a key ends the authority."""
     user, at, _ = authority.rpartition("@")
     if at:
-        return ":" in user or not (user in ("", "anonymous") or scheme.lower() in _CONTAINERS)
-    cut = scheme.lower() in _NO_PORTS and ":" in authority and "@" in rest
+        return ":" in user or not (user in ("", "anonymous") or scheme.lower() in _CONTAINER_SCHEMES)
+    cut = scheme.lower() in _PORTLESS_SCHEMES and ":" in authority and "@" in rest
     return cut or not _HOST.fullmatch(authority)
 
 
-def _uri(found: re.Match[str]) -> str:
+def _masked_uri(found: re.Match[str]) -> str:
     scheme, authority, rest = found.groups()
     if _has_credentials(scheme, authority, rest):
         if "@" not in authority:
             return f"{scheme}://***"
         authority = f"***@{authority.rpartition('@')[2]}"
-    at = _query_at(rest)
-    path, query = rest[:at], _PART.sub(_not_harmless, _URI.sub(_uri, rest[at:]))
-    return f"{scheme}://{authority}{_URI.sub(_uri, path)}{query}"
+    at = _query_start(rest)
+    path, query = rest[:at], _PARAMETER.sub(_masked_unless_harmless, _URI.sub(_masked_uri, rest[at:]))
+    return f"{scheme}://{authority}{_URI.sub(_masked_uri, path)}{query}"
 
 
-def _not_harmless(part: re.Match[str]) -> str:
+def _masked_unless_harmless(part: re.Match[str]) -> str:
     separator, name, value = part.groups()
     if unquote(name) in HARMLESS and "@" not in unquote(value or ""):
         return part[0]
@@ -163,7 +163,7 @@ def _not_harmless(part: re.Match[str]) -> str:
     return f"{separator}{name}=***"
 
 
-def _called_secret(part: re.Match[str]) -> str:
+def _masked_if_secret(part: re.Match[str]) -> str:
     separator, name, value = part.groups()
     secret = value is not None and unquote(name) not in HARMLESS and _SECRET.search(unquote(name))
     return f"{separator}{name}=***" if secret else part[0]

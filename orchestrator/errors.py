@@ -1,14 +1,14 @@
-"""Every exception that this package raises on purpose, and the text that messages may hold.
+"""The exceptions that this package raises on purpose, and the characters that messages may hold.
 
 OrchestratorError                  exit code
-├── InputError                     2   what the user wrote cannot run; carries every fault found
+├── InputError                     2   the user's input cannot run; holds every fault found
 ├── RunDirectoryError              2   the output directory is taken, foreign, or not writable
-├── FleetError                     2   no Ray cluster to be had as asked for
+├── FleetError                     2   the requested Ray cluster is not available
 ├── ClusterLost                    3   the Ray cluster is gone; everything that came back is committed
-├── WorkerLost                     –   a worker was taken away, or its node died; its work is tried again
-│   ├── WorkerOutOfMemory          –   it was killed because memory ran out
-│   └── WorkerCrashed              –   its process died by itself
-├── ChangedFile                    2   a file is not what it was when the sweep was planned; in a worker: –
+├── WorkerLost                     –   a worker was preempted, or its node died; its work is retried
+│   ├── WorkerOutOfMemory          –   a worker was killed because memory ran out
+│   └── WorkerCrashed              –   a worker's process crashed or was killed
+├── ChangedFile                    2   a file has changed since the sweep was planned; in a worker: –
 └── CertificateError               –   an engine disagrees with its independent check
 """
 
@@ -19,15 +19,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _CONTROL = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and moves of the cursor
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and cursor movements
     r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles and links
     r"|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
-"""What a terminal obeys in place of showing it, but for tabs and ends of lines (ECMA-48)."""
+"""Control sequences of terminals (ECMA-48), except tab and newline."""
 
 
 def plain(text: str) -> str:
-    """Text that any terminal, file and table can hold: without control characters and lone surrogates.
+    """Returns text that any terminal, file and table can hold: no control characters, no lone surrogates.
 
     Example:
         >>> plain("\\x1b[31mred\\x1b[0m\\a \\udcff")
@@ -40,7 +40,7 @@ _LONGEST_PATH = 200
 
 
 def printable(text: str) -> str:
-    r"""The text with what a terminal would obey, or cannot show, as escapes.
+    r"""Returns the text with escapes for all characters that are not printable.
 
     Example:
         >>> print(printable("a\x1b[31mb"))
@@ -48,18 +48,18 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with what the user wrote.
+    """One error in the user's input.
 
     Attributes:
         path: dotted path inside the sweep file or trial (``model.layers``), or "".
-        message: what is wrong, with the value and what would be legal.
-        file: the file's name, or the option, as the user gave it; or "".
-        line: line in that file, counted from 1; 0 where there is none.
+        message: what is wrong, with the value and the legal ones.
+        file: name of the file, or of the option, as the user wrote it; or "".
+        line: line in that file, counted from 1; 0 if unknown.
     """
 
     path: str
@@ -69,25 +69,25 @@ class Fault:
 
     @property
     def order(self) -> tuple[str, int, str, str]:
-        """Sorts faults as a reader goes through the file."""
+        """Sort key: file, then line, path and message."""
         return self.file, self.line, self.path, self.message
 
     def __str__(self) -> str:
-        """One line, on which all that a terminal would not print is escaped."""
+        """Returns one line, in which non-printable characters are escaped."""
         position = f"{self.file}:{self.line}" if self.file and self.line else self.file
         path = self.path if len(self.path) <= _LONGEST_PATH else self.path[: _LONGEST_PATH - 1] + "…"
         return printable(": ".join(part for part in (position, path, self.message) if part))
 
 
 class OrchestratorError(Exception):
-    """Root of the tree above. What it says is ``plain``, whoever's words it repeats."""
+    """Root of the tree above. Its text is always ``plain``, also where it quotes other libraries."""
 
     def __str__(self) -> str:
         return plain(super().__str__())
 
 
 class InputError(OrchestratorError):
-    """Bad input, every fault of it at once.
+    """Bad input, with all its faults at once.
 
     Example:
         >>> print(InputError([Fault("steps", "is 0, must be at least 1", "a.yaml", 7)]))
@@ -99,11 +99,11 @@ class InputError(OrchestratorError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Fault, ...]]]:
-        return type(self), (self.faults,)  # the default would rebuild it from its text
+        return type(self), (self.faults,)  # the default would rebuild the error from its text
 
     @classmethod
     def at(cls, path: str, message: str) -> InputError:
-        """The error of a single fault at ``path``."""
+        """Returns the error of a single fault at ``path``."""
         return cls([Fault(path, message)])
 
 
@@ -112,15 +112,15 @@ class RunDirectoryError(OrchestratorError):
 
 
 class FleetError(OrchestratorError):
-    """The cluster that was asked for is not there, not reachable, or too small."""
+    """The requested cluster does not exist, is not reachable, or is too small."""
 
 
 class ClusterLost(OrchestratorError):  # noqa: N818 - an event, as WorkerLost is
-    """The cluster is gone under a sweep that ran on it; the run can go on elsewhere."""
+    """The cluster was lost while a sweep ran on it; the run can continue on another one."""
 
 
-class WorkerLost(OrchestratorError):  # noqa: N818 - an event, and named as Ray names it
-    """A worker was lost before it answered: preempted, out of reach, gone with its node."""
+class WorkerLost(OrchestratorError):  # noqa: N818 - an event, with Ray's name for it
+    """A worker was lost before it returned: preempted, unreachable, or its node died."""
 
 
 class WorkerOutOfMemory(WorkerLost):
@@ -128,11 +128,11 @@ class WorkerOutOfMemory(WorkerLost):
 
 
 class WorkerCrashed(WorkerLost):
-    """A worker's process died by itself, or was killed by who knows whom."""
+    """A worker's process crashed, or was killed from outside."""
 
 
 class ChangedFile(OrchestratorError):  # noqa: N818 - an event, as WorkerLost is
-    """A file, or what is made of it, is no longer what a sweep was planned with."""
+    """A file, or the model made from it, has changed since the sweep was planned."""
 
 
 class CertificateError(OrchestratorError):
@@ -140,4 +140,4 @@ class CertificateError(OrchestratorError):
 
 
 class RunDirectoryWarning(UserWarning):
-    """The run directory can be used, but its user should know something of it."""
+    """The run directory can be used, but the user should know something about it."""

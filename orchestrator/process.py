@@ -1,4 +1,4 @@
-"""What computation relies on in the process that it runs in, and how that says what takes long."""
+"""Memory, threads and limits of this process, and notices about slow work."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ import numpy as np
 T = TypeVar("T")
 
 _NOTICE_AFTER_S = 5.0
+"""Work that takes longer gives notice."""
+
 _listeners: list[Callable[[str], None]] = []
 
 
 @contextmanager
 def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """Inside ``with listening(print):`` the listener is told what takes long, a line each; else nobody is."""
+    """Inside ``with listening(print):``, the listener is called with one line for each notice."""
     _listeners.append(listener)
     try:
         yield
@@ -30,14 +32,18 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def notice(text: str) -> None:
-    """Tells whoever listens."""
+    """Sends a line to all listeners; without one, the line is dropped."""
     for listener in _listeners:
         listener(text)
 
 
 @contextmanager
 def notice_if_slow(what: str) -> Iterator[None]:
-    """Gives notice once if what is inside ``with`` takes more than a few seconds. It is not interrupted."""
+    """Gives notice once if the ``with`` block takes more than a few seconds; does not interrupt it.
+
+    Args:
+        what: names the work: ``reading the circuit``.
+    """
     timer = threading.Timer(_NOTICE_AFTER_S, notice, [f"{what}: takes more than {_NOTICE_AFTER_S:.0f} s …"])
     timer.daemon = True
     timer.start()
@@ -48,28 +54,27 @@ def notice_if_slow(what: str) -> Iterator[None]:
 
 
 def track(items: Iterable[T], count: int, what: str) -> Iterator[T]:
-    """The items; gives notice once, after some seconds, of how long it takes to go through all of them.
+    """Yields the items; after a few seconds, gives notice once of how long all of them will take.
 
     Args:
-        count: how many items there are.
-        what: what is done to them: ``checking 9,000 structures``.
+        count: number of items.
+        what: names the work: ``checking 9,000 structures``.
     """
-    started, waits = time.monotonic(), True
+    started, noticed = time.monotonic(), False
     for done, item in enumerate(items):
         spent = time.monotonic() - started
-        if waits and done and spent > _NOTICE_AFTER_S:
+        if not noticed and done and spent > _NOTICE_AFTER_S:
             left = spent / done * (count - done)
             notice(f"{what}: {done:,} of {count:,} after {spent:.0f} s, about {left:.0f} s more")
-            waits = False
+            noticed = True
         yield item
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Inside ``with one_blas_thread():`` matrix products and factorisations run on one thread.
 
-    OpenBLAS cuts large sums differently for 1 and 2 threads, so without this a result would depend
-    on the machine. The limit holds for the whole process and is lifted at the end; entering costs
-    about 10 µs.
+    OpenBLAS splits large sums differently for 1 and 2 threads, so without this limit, results would depend
+    on the machine. The limit holds for the whole process until the block ends. Entering it costs about 10 µs.
     """
     return _blas().limit(limits=1)
 
@@ -82,39 +87,39 @@ def _blas() -> Any:
 
 
 def memory_bytes() -> int:
-    """Physical memory of this machine."""
+    """Returns the physical memory of this machine, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Makes glibc keep freed arrays for the next call instead of handing them back to the kernel.
+    """Makes glibc keep freed arrays for the next call instead of returning them to the kernel.
 
-    Its thresholds rise to the largest block that was ever freed (32 MiB count at most). A pack's
-    gradient allocates and frees a few MB in every step; page faults would triple its cost.
+    Its thresholds rise to the largest block that was ever freed, up to 32 MiB. The gradient of a pack
+    allocates and frees a few MB in every step; page faults would triple its cost.
     """
     np.empty(31 * 2**20, np.uint8)
 
 
 def address_space() -> int | None:
-    """Bytes of address space that this process may have (``ulimit -v``); None without a limit."""
+    """Returns the limit of this process's address space (``ulimit -v``) in bytes; None without a limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return None if limit == resource.RLIM_INFINITY else limit
 
 
 def resource_error(error: Exception) -> str | None:
-    """What to say, in one line, of an error that says that the system gives no more; None of any other.
+    """Returns a one-line message for an error by which the system refuses a resource; None for other errors.
 
-    Where the address space is limited, libraries fail in their own ways: they do not load, start no thread,
-    or run out of memory.
+    Where the address space is limited, libraries fail in different ways: they do not load, cannot start
+    a thread, or run out of memory.
     """
     text = (str(error).splitlines() or [""])[0]
     named = f"{type(error).__name__}: {text}" if text else type(error).__name__
     limit = address_space()
-    short = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
-    if limit is not None and (short or isinstance(error, (OSError, ImportError, RuntimeError))):
+    out_of_memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    if limit is not None and (out_of_memory or isinstance(error, (OSError, ImportError, RuntimeError))):
         gib = f"{limit / 2**30:.1f} GiB"
         return f"the address space of a process is limited to {gib} (ulimit -v), lift that limit: {named}"
-    if short:
+    if out_of_memory:
         return f"there is not enough memory: {named}"
     return named if isinstance(error, OSError) else None

@@ -2,7 +2,7 @@
 
 Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11). A number depends
 on its key and counter alone: the trial's seed, the purpose, the step and two further coordinates.
-So a trial draws the same numbers alone, in any pack, on any worker, after any interruption.
+So a trial draws the same numbers alone, in any pack, on any worker, and after any interruption.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SHIFT = np.uint64(32)
 
 
 class Purpose(IntEnum):
-    """What a stream is for. Values are part of the bits of every run: append, never renumber."""
+    """What a stream is used for. The values decide the bits of every run: append, never renumber."""
 
     PARAMETERS = 1
     BATCHES = 2
@@ -29,7 +29,7 @@ class Purpose(IntEnum):
 
 
 def philox(counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: ArrayLike) -> NDArray[np.uint32]:
-    """Philox4x32-10.
+    """Returns the output of Philox4x32-10.
 
     Args:
         counter: four words below 2**32, broadcast against each other and the key.
@@ -44,7 +44,7 @@ def philox(counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: Arra
 def _philox(
     counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: ArrayLike
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
-    """The four words of each block, each below 2**32."""
+    """Returns the four words of each block, each below 2**32."""
     key = np.asarray(key, np.uint64)
     words = np.broadcast_arrays(*(np.asarray(word, np.uint64) for word in counter), key)
     x0, x1, x2, x3 = (word.copy() for word in words[:4])
@@ -64,14 +64,14 @@ def _philox(
 
 
 class Streams:
-    """The streams of the rows of one call.
+    """The random streams of the rows R of one call.
 
     Args:
         seeds: [R] seed of each row's trial, 0 … 2**63-1.
         steps: [R] or a number: the step of each row (0 where there is none).
-        first: lanes are counted from here.
-        width: log2 of how many lanes there are.
-        measurement: which further measurement of the step it is, from 1 to 2**24 - 1; 0 for none.
+        first: the first lane.
+        width: log2 of the number of lanes.
+        measurement: number of the further measurement in the step, from 1 to 2**24 - 1; 0 for none.
 
     Example:
         >>> Streams([7, 8], 0).uniform(Purpose.PARAMETERS, 3).shape
@@ -86,19 +86,19 @@ class Streams:
         self.steps = np.broadcast_to(np.asarray(steps, np.uint64), self.seeds.shape)
 
     def part(self, number: int) -> Streams:
-        """Those of one part of a model, which share no number with another's: 2**20 lanes for each.
+        """Returns the streams of one part of a model: 2**20 lanes that no other part shares.
 
-        A part of up to 4096 may have so many parts again, of 2**8 lanes.
+        Each of up to 4096 parts can have 4096 parts of its own, with 2**8 lanes each.
         """
         width = self._width - 12
         return Streams(self.seeds, self.steps, self._first + (number << width), width, self._measurement)
 
     def measurement(self, number: int) -> Streams:
-        """Those of the ``number``-th further measurement in a step, which share no number with any other."""
+        """Returns the streams of the ``number``-th further measurement in a step; no other shares them."""
         return Streams(self.seeds, self.steps, self._first, self._width, number)
 
     def bits(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.uint64]:
-        """Random words, uint64 [R, count]; ``lane`` tells apart streams of one purpose (shard, circuit)."""
+        """Returns random words, uint64 [R, count]; ``lane`` separates shards, or circuits, of one purpose."""
         blocks = np.arange((count + 1) // 2, dtype=np.uint64)
         lanes, purposes = np.uint64(self._first + lane), np.uint64(purpose | self._measurement << 8)
         counter = (blocks[None, :], self.steps[:, None], lanes, purposes)
@@ -109,20 +109,20 @@ class Streams:
         return words
 
     def uniform(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.float64]:
-        """Uniform in [0, 1) with 53 bits, float64 [R, count]."""
+        """Returns uniform numbers in [0, 1) with 53 bits, float64 [R, count]."""
         return np.asarray((self.bits(purpose, count, lane) >> np.uint64(11)) * 2.0**-53, np.float64)
 
     def normal(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.float64]:
-        """Standard normal by Box and Muller (1958), float64 [R, count]."""
+        """Returns standard normal numbers by Box and Muller (1958), float64 [R, count]."""
         pairs = self.uniform(purpose, 2 * count, lane).reshape(len(self.seeds), count, 2)
         radius = np.sqrt(-2.0 * np.log1p(-np.ascontiguousarray(pairs[..., 0])))
         angle = 2.0 * math.pi * np.ascontiguousarray(pairs[..., 1])
         return np.asarray(radius * np.cos(angle), np.float64)
 
     def permutations(self, purpose: Purpose, count: int, lane: int = 0) -> NDArray[np.int64]:
-        """Random permutations of range(count), int64 [R, count]: positions in the order of random words.
+        """Returns random permutations of range(count), int64 [R, count]: positions sorted by random words.
 
-        The last bits of a word make room for its position: numbers are sorted much faster than positions.
+        Each word holds its position in its last bits, since sorting numbers is much faster than argsort.
         """
         width = np.uint64(max(1, (count - 1).bit_length()))
         words = self.bits(purpose, count, lane) >> width << width

@@ -1,4 +1,4 @@
-"""Versions of this package and of the libraries that compute: part of what a run remembers."""
+"""Versions of this package and of the libraries that compute; a run stores them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ COMPUTING = (
 
 
 def versions() -> dict[str, str]:
-    """Installed versions by distribution name; a missing one is left out.
+    """Returns installed versions by distribution name, without missing distributions.
 
     Example:
         >>> "numpy" in versions()
         True
     """
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in COMPUTING:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

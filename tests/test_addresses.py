@@ -53,7 +53,7 @@ HARMLESS_ONES = (
 @pytest.mark.parametrize(("address", "names"), SECRETS.items())
 def test_secret_is_refused_by_its_name_and_masked(address: str, names: str) -> None:
     reason = refusal(address)
-    assert reason.startswith(f"must not hold a secret ({names}); addresses are shown: set ")
+    assert reason.startswith(f"must not hold a secret ({names}), as addresses are printed: set ")
     for text in (reason, bare(address), masked(address), masked(f"Cannot parse URI: '{address}' (x)")):
         assert K not in text
 

@@ -118,7 +118,7 @@ IN_A_FUNCTION = {
     "memory": ("bytearray(1 << 60)", "MemoryError"),
     "warning": ("warnings.simplefilter('error'); warnings.warn('old')", "UserWarning: old"),
     "our own": ("raise WorkerLost('gone')", "WorkerLost: gone"),
-    "unspeakable": ("raise Unspeakable", "Unspeakable: what it says cannot be shown"),
+    "unspeakable": ("raise Unspeakable", "Unspeakable: its message cannot be shown"),
     "several lines": ("raise ValueError('one\\ntwo')", "ValueError: one two"),
     "coloured": ("raise ValueError('\\x1b[31mred\\x1b[0m\\a \\udcff')", "ValueError: red ?"),
     "thread": ("threading.current_thread().join()", "RuntimeError: cannot join current thread"),
@@ -376,7 +376,7 @@ def test_link_that_leads_out_of_the_folder_takes_trust(name: str, tmp_path: Path
     path = sweep(here, "import canary\n" + MADE, python=f"{name}:made")
     (here / "canary.py").symlink_to(folder / "canary.py")
     message = refused("plan", path)
-    assert f"{here}/canary.py leads to {folder}/canary.py, outside the trusted folders" in message
+    assert f"{here}/canary.py is a link to {folder}/canary.py, outside the trusted folders" in message
     assert f"give --trust {folder}" in message
     assert not list(tmp_path.rglob("*.executed"))
     assert asked("plan", path, "--trust", folder).exit_code == 0

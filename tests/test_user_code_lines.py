@@ -25,11 +25,11 @@ def test_error_is_named_with_the_line_that_raised_it(module: Path) -> None:
 
 def test_what_was_read_is_what_is_executed(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module.write_text("def made():\n    return 1\n")
-    anew = user_code.anew
+    execute = user_code.execute
 
     def late(*arguments: object) -> object:
         module.write_text("def made():\n    return 2\n")
-        return anew(*arguments)  # type: ignore[arg-type]
+        return execute(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(user_code, "anew", late)
+    monkeypatch.setattr(user_code, "execute", late)
     assert Function("own:made", str(module.parent), "model")({}) == 1

@@ -20,8 +20,8 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def without_secrets(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Callback of a parameter that takes an address. Raises InputError if that holds a secret."""
-    instead = RAY_TOKEN_VARIABLE if parameter.name == "address" else ""
-    if value is not None and (reason := refusal(value, instead)):
+    variables = RAY_TOKEN_VARIABLE if parameter.name == "address" else ""
+    if value is not None and (reason := refusal(value, variables)):
         name = parameter.metavar if isinstance(parameter, click.Argument) else parameter.opts[0]
         raise InputError.at(name or "", reason)
     return value

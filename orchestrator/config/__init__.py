@@ -1,1 +1,1 @@
-"""The base of every configuration: families of them, the faults of a wrong one, values as text."""
+"""The base of all configurations, families of them, explained faults, and values as text."""

@@ -1,7 +1,7 @@
-"""The base of every configuration: frozen, unknown keys refused, types taken literally.
+"""The base of all configurations: frozen, strict types, unknown keys refused.
 
-A configuration stands beside the code that it configures. Only modules of this folder import pydantic;
-what others need of it is exported here.
+Each configuration is in the file of the code that it configures. Only modules of this folder import pydantic;
+this module exports the parts of it that others need.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Config", "ConfigError", "Field", "FrozenDict", "ValidationInfo", "fi
 
 
 class Config(BaseModel):
-    """A frozen configuration. ``null`` in a key that has a default is the key left out.
+    """A frozen configuration. A key with a default may be ``null``, which means the default.
 
     Example:
         >>> class Point(Config):
@@ -42,30 +42,34 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     tags: ClassVar[tuple[str, ...]] = ()
-    """Keys of which exactly one names the member of a family, e.g. ``("kind",)``."""
+    """Keys of which exactly one names a member of the family, e.g. ``("kind",)``."""
 
     variant: ClassVar[str] = ""
-    """Key that tells a member from another one of the same name, which lacks it."""
+    """Key that distinguishes a member from the member of the same name without that key."""
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
+    def _drop_nulls(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        return {name: item for name, item in value.items() if item is not None or name not in _gaps(cls)}
+        return {
+            name: item
+            for name, item in value.items()
+            if item is not None or name not in _optional_fields(cls)
+        }
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> Any:
         schema = handler(core)
         properties = handler.resolve_ref_schema(schema)["properties"]
-        for name in _gaps(cls):
-            properties[name] = _or_null(properties[name])
+        for name in _optional_fields(cls):
+            properties[name] = _nullable(properties[name])
         return schema
 
     def identity(self) -> dict[str, Any]:
-        """What takes part in a trial's id: JSON values, fields equal to their default left out.
+        """Returns the JSON values that a trial's id covers, without fields equal to their default.
 
-        Overridden where a value stands for something else (a path stands for a file's content).
+        Overridden where a value refers to something else (a path refers to the content of a file).
         """
         return {
             name: _identity(value)
@@ -74,20 +78,20 @@ class Config(BaseModel):
         }
 
     def files(self) -> Iterator[Path]:
-        """The local files that its numbers depend on, those of its members included."""
+        """Yields the local files that its results depend on, including those of its members."""
         for member in self._members():
             yield from member.files()
 
     def fingerprints(self) -> dict[str, str]:
-        """A hash of each file that its numbers depend on, its members' included, by path, URI or module.
+        """Returns a hash of each file that its results depend on, by path, URI or module; members included.
 
         Raises:
-            InputError: one of them cannot be read.
+            InputError: a file cannot be read.
         """
-        return {path: found for member in self._members() for path, found in member.fingerprints().items()}
+        return {path: value for member in self._members() for path, value in member.fingerprints().items()}
 
     def calls(self) -> Iterator[tuple[str, Path]]:
-        """The functions of the user's own that it and its members call, each with its file."""
+        """Yields the user's functions that it and its members call, each with its file."""
         for member in self._members():
             yield from member.calls()
 
@@ -100,12 +104,12 @@ class Config(BaseModel):
 
     @classmethod
     def parse(cls, value: Mapping[str, Any], **context: Any) -> Self:
-        """Validates plain data; raises ConfigError (with all faults) if it is not legal."""
+        """Returns the configuration that plain data describe; raises ConfigError with all faults."""
         return cls.model_validate(value, context=context)
 
 
 class FrozenDict(dict[str, Any]):
-    """A mapping of text to JSON values that a configuration may hold: equal, and hashed, by its JSON text.
+    """A mapping of text to JSON values for a field; compared and hashed by its JSON text.
 
     Example:
         >>> FrozenDict(a=1, b=2) == FrozenDict(b=2, a=1), FrozenDict(a=1) == FrozenDict(a=True)
@@ -113,13 +117,13 @@ class FrozenDict(dict[str, Any]):
     """
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mapping) and _text(self) == _text(other)
+        return isinstance(other, Mapping) and _json_text(self) == _json_text(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:  # type: ignore[override]
-        return hash(_text(self))
+        return hash(_json_text(self))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
@@ -127,33 +131,33 @@ class FrozenDict(dict[str, Any]):
         return core_schema.no_info_after_validator_function(cls, mapping)
 
 
-def _text(mapping: Mapping[Any, Any]) -> str:
+def _json_text(mapping: Mapping[Any, Any]) -> str:
     return json.dumps(mapping, sort_keys=True, default=str)
 
 
 @cache
 def _defaults(config: type[Config]) -> tuple[tuple[str, Any], ...]:
-    """Fields and their defaults; that of a required one equals nothing."""
+    """Returns the fields with their defaults; that of a required field equals no value."""
     return tuple(
         (name, field.get_default(call_default_factory=True)) for name, field in config.model_fields.items()
     )
 
 
 @cache
-def _gaps(config: type[Config]) -> frozenset[str]:
-    """Fields that may be left out, and in which null would mean nothing else."""
+def _optional_fields(config: type[Config]) -> frozenset[str]:
+    """Returns the optional fields for which null means the default."""
     fields = config.model_fields.items()
     return frozenset(
-        name for name, field in fields if not (field.is_required() or _has_null(field.annotation))
+        name for name, field in fields if not (field.is_required() or _allows_null(field.annotation))
     )
 
 
-def _has_null(annotation: Any) -> bool:
+def _allows_null(annotation: Any) -> bool:
     return annotation is Any or type(None) in get_args(annotation)
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a property that may be null as well; what describes it stays outside."""
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of a property that may also be null; descriptions stay at the top."""
     notes: dict[str, Any] = {
         name: schema[name] for name in ("default", "description", "title") if name in schema
     }
@@ -172,5 +176,5 @@ def _identity(value: Any) -> Any:
 
 
 def refuse(message: str) -> PydanticCustomError:
-    """The exception that a validator raises: ``raise refuse("must be even")``."""
+    """Returns the exception for a validator to raise: ``raise refuse("must be even")``."""
     return PydanticCustomError("refused", "{message}", {"message": message})

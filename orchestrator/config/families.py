@@ -21,10 +21,10 @@ Member = TypeVar("Member", bound="Config")
 
 @cache
 def discover(family: type[Member]) -> dict[str, type[Member]]:
-    """All members of ``family`` by tag, found in the family's package and the packages inside it.
+    """Returns all members of ``family`` by tag, from the family's package and the packages inside it.
 
-    A tag is ``kind=circuit``, or ``kind=circuit+qasm`` for a variant that has the key ``qasm``. Imported are
-    only modules that hold a member, which says its name so: ``kind: Literal["circuit"]``.
+    A tag is ``kind=circuit``, or ``kind=circuit+qasm`` for a variant that has the key ``qasm``. Only modules
+    that define a member are imported. They are recognised by a line ``kind: Literal["circuit"]``.
     """
     package = importlib.import_module(family.__module__.rpartition(".")[0])
     for name, text in _modules(package.__path__, package.__name__):
@@ -44,7 +44,7 @@ def discover(family: type[Member]) -> dict[str, type[Member]]:
 
 
 def _modules(path: Iterable[str], package: str) -> Iterator[tuple[str, str]]:
-    """Name and text of all modules in and below a package; none of them is imported."""
+    """Yields name and source of all modules in and below a package, without importing any."""
     for module in pkgutil.iter_modules(path, f"{package}."):
         spec = module.module_finder.find_spec(module.name, None)
         if spec and isinstance(spec.loader, InspectLoader):
@@ -54,7 +54,7 @@ def _modules(path: Iterable[str], package: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotation of a field that holds any member of a family: ``Annotated[Model, OneOf()]``."""
+    """Annotation of a field that may hold any member of a family: ``Annotated[Model, OneOf()]``."""
 
     def __get_pydantic_core_schema__(self, family: type[Config], handler: GetCoreSchemaHandler) -> Any:
         members = discover(family)
@@ -66,11 +66,11 @@ class OneOf:
 
 
 def _tag(value: Any, family: type[Config]) -> str | None:
-    """``<kind=mlp>`` for a mapping or an instance; None if it names none or several."""
+    """Returns ``<kind=mlp>`` for a mapping or an instance; None unless exactly one member is named."""
     fields = value if isinstance(value, Mapping) else vars(value) if isinstance(value, family) else {}
-    given = [f"{name}={fields[name]}" for name in family.tags if fields.get(name) is not None]
-    if len(given) != 1:
+    named = [f"{name}={fields[name]}" for name in family.tags if fields.get(name) is not None]
+    if len(named) != 1:
         return None
-    variants = (tag for tag in discover(family) if tag.startswith(f"{given[0]}+"))
+    variants = (tag for tag in discover(family) if tag.startswith(f"{named[0]}+"))
     chosen = (tag for tag in variants if fields.get(tag.rpartition("+")[2]) is not None)
-    return f"<{next(chosen, given[0])}>"
+    return f"<{next(chosen, named[0])}>"

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, as (path, message), with what would be legal."""
+"""The faults of a configuration as (path, message), with the legal values."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from orchestrator.config.families import discover
 from orchestrator.config.text import show, suggest
 
 UNKNOWN_KEY = "unknown key"
-"""How the message of a fault begins that is about a key, not about its value."""
+"""Start of the message of a fault in a key, not in its value."""
 
 
 def explain(error: ConfigError, root: type[Config]) -> list[tuple[tuple[str | int, ...], str]]:
-    """The faults of a failed ``root.parse`` as (path, message), with what would be legal.
+    """Returns the faults of a failed ``root.parse`` as (path, message), with the legal values.
 
-    Of very many the first are explained, and the others counted.
+    The first ``_MOST_EXPLAINED`` faults are explained, the others are counted.
     """
-    items = [item for item in error.errors(include_url=False) if not _follows(item)]
-    found = [_explain_one(item, root) for item in items[:_MOST_EXPLAINED]]
+    items = [item for item in error.errors(include_url=False) if not _is_consequence(item)]
+    found = [_explain_fault(item, root) for item in items[:_MOST_EXPLAINED]]
     if more := len(items) - len(found):
-        found.append((_explain_one(items[len(found)], root)[0], f"… and {more:,} more faults like these"))
+        found.append((_explain_fault(items[len(found)], root)[0], f"… and {more:,} more faults like these"))
     return found
 
 
 _MOST_EXPLAINED = 50
-"""Looking for names that are nearly right takes some 0.1 ms for each."""
+"""Searching for similar names takes about 0.1 ms per fault."""
 
 
-def _follows(item: ErrorDetails) -> bool:
-    """Whether a list is called too short only because items of it are faulty."""
+def _is_consequence(item: ErrorDetails) -> bool:
+    """Returns whether a list counts as too short only because some of its items are faulty."""
     return item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]
 
 
-def _explain_one(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | int, ...], str]:
-    path, config = _followed(item["loc"], root)
+def _explain_fault(item: ErrorDetails, root: type[Config]) -> tuple[tuple[str | int, ...], str]:
+    path, config = _document_path(item["loc"], root)
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "extra_forbidden":
         return path, UNKNOWN_KEY + suggest(str(path[-1]), config.model_fields)
@@ -77,36 +77,38 @@ _LEGAL = {
     "too_long": "a list of at most {max_length}",
     "string_too_short": "text of at least {min_length} character(s)",
 }
-"""What must have been given, by pydantic's type of error."""
+"""The legal values, by pydantic's type of error."""
 
 
 def _explain_tag(value: Any, family: type[Config]) -> tuple[tuple[str, ...], str]:
-    """What is wrong with the key that names the member of a family: its path in ``value``, and a message."""
+    """Returns the fault of the key that names a member of a family: its path in ``value``, and a message."""
     if not isinstance(value, Mapping):
         return (), f"is {show(value)}, must be a mapping with the key {' or '.join(family.tags)}"
-    given = [tag for tag in family.tags if value.get(tag) is not None]
+    named = [tag for tag in family.tags if value.get(tag) is not None]
     legal = {
-        tag: [_value(name) for name in discover(family) if name.startswith(f"{tag}=") and "+" not in name]
+        tag: [_tag_name(name) for name in discover(family) if name.startswith(f"{tag}=") and "+" not in name]
         for tag in family.tags
     }
-    if len(given) > 1:
-        return (), f"has {' and '.join(given)}, must have one of them"
-    if given:
-        return (given[0],), f"is {show(value[given[0]])}" + suggest(str(value[given[0]]), legal[given[0]])
+    if len(named) > 1:
+        return (), f"has {' and '.join(named)}, must have one of them"
+    if named:
+        return (named[0],), f"is {show(value[named[0]])}" + suggest(str(value[named[0]]), legal[named[0]])
     keys = " or ".join(f"{tag} (legal: {', '.join(names)})" for tag, names in legal.items())
     return (), f"needs the key {keys}"
 
 
-def _value(tag: str) -> str:
+def _tag_name(tag: str) -> str:
     return tag.partition("=")[2]
 
 
-def _followed(loc: tuple[str | int, ...], root: type[Config]) -> tuple[tuple[str | int, ...], type[Config]]:
-    """Where a location inside ``root`` is in the document, and the innermost configuration on the way."""
+def _document_path(
+    loc: tuple[str | int, ...], root: type[Config]
+) -> tuple[tuple[str | int, ...], type[Config]]:
+    """Returns the document path of a location inside ``root``, and the innermost configuration on it."""
     path: list[str | int] = []
     current = root
     for part in loc:
-        if _is_family(current):  # which only a tag leads out of, but for an index before it
+        if _is_family(current):  # only a tag leads to a member; an index may precede it
             if isinstance(part, str):
                 current = discover(current)[part[1:-1]]
                 continue
@@ -117,7 +119,7 @@ def _followed(loc: tuple[str | int, ...], root: type[Config]) -> tuple[tuple[str
 
 
 def _is_family(config: type[Config]) -> bool:
-    """Whether it is what members extend: its tag, if it has one of its own, may have any value."""
+    """Returns whether it is the base class of a family: its tag, if it has one, may have any value."""
     fields = (config.model_fields.get(tag) for tag in config.tags)
     return bool(config.tags) and not any(field and get_args(field.annotation) for field in fields)
 

@@ -1,4 +1,4 @@
-"""Files that a configuration names: where they are, and what they hold."""
+"""Files that a configuration names: their absolute paths and their content."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchestrator.config.base import ValidationInfo, refuse
 
 
 def absolute_path(path: str, info: ValidationInfo) -> str:
-    """Where a local file or folder that a sweep names is, for the validator of a field.
+    """Returns the absolute path of a local file or folder that a sweep names, for the validator of a field.
 
-    A relative path starts at ``folder`` of the context that ``Config.parse`` was given. An absolute one
-    starts at its ``root``: on a cluster, what a sweep names lies below the folder that was shipped. A secret,
-    of a URI that was meant, is refused.
+    A relative path starts at ``folder`` of the context that ``Config.parse`` gets. An absolute path starts at
+    the context's ``root``: on a cluster, the sweep's files are below the folder that was shipped. A path with
+    a secret, as URIs may have, is refused.
     """
     if reason := refusal(path):
         raise refuse(reason)
@@ -25,16 +25,16 @@ def absolute_path(path: str, info: ValidationInfo) -> str:
     return str(Path(context.get("folder", ".")).absolute() / path)
 
 
-def read_regular_file(path: str | Path, most: int) -> bytes:
-    """What a regular file holds. Anything else (a pipe, a device, a socket) is not opened: it may never end.
+def read_regular_file(path: str | Path, max_bytes: int) -> bytes:
+    """Returns the content of a regular file. A pipe, a device or a socket is not opened: it may never end.
 
     Args:
         path: a local file.
-        most: bytes that it may have.
+        max_bytes: the largest size that is read.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no regular file, or larger; the message says so.
+        OSError: the file cannot be read.
+        ValueError: it is not a regular file, or too large; the message says which.
 
     Example:
         >>> read_regular_file("/dev/zero", 100)
@@ -48,6 +48,6 @@ def read_regular_file(path: str | Path, most: int) -> bytes:
         kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
         raise ValueError(f"it is {kind}, must be a regular file")
-    if status.st_size > most:
-        raise ValueError(f"it has {status.st_size:,} bytes, at most {most:,} are read")
+    if status.st_size > max_bytes:
+        raise ValueError(f"it has {status.st_size:,} bytes, at most {max_bytes:,} are read")
     return Path(path).read_bytes()

@@ -1,4 +1,4 @@
-"""Values and names as messages and columns show them."""
+"""Text of values and names for messages and columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_LEGAL = 40
 
 
 def suggest(name: str, legal: Iterable[str]) -> str:
-    """What to say behind a name that is not among the legal ones.
+    """Returns the end of a message about an unknown name: a similar legal name, and the legal names.
 
     Example:
         >>> suggest("adm", ["adam", "sgd"])
@@ -28,7 +28,7 @@ def suggest(name: str, legal: Iterable[str]) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as a message quotes it: as in YAML, short, on one line, without secrets of addresses.
+    """Returns a value as messages quote it: in YAML, short, on one line, without secrets of addresses.
 
     Example:
         >>> show("ten"), show(None), show(float("inf"))
@@ -43,12 +43,12 @@ def show(value: Any) -> str:
 
 
 def is_labelled(value: Any) -> bool:
-    """Whether a listed value is ``{label: …, value: …}``."""
+    """Returns whether a listed value is ``{label: …, value: …}``."""
     return isinstance(value, dict) and value.keys() == {"label", "value"}
 
 
 def label(value: Any) -> tuple[Any, Any]:
-    """A listed value as (value, what its column shows): a number, or a string.
+    """Returns a listed value as (value, label); the label in its column is a number or a string.
 
     Example:
         >>> label({"clip": "norm", "limit": 1.0})[1], label({"label": "tight", "value": 1})[1]
@@ -57,15 +57,15 @@ def label(value: Any) -> tuple[Any, Any]:
     if type(value) in (int, float):
         return value, value
     if is_labelled(value):
-        return value["value"], str(_described(value["label"]))
-    return value, _described(value)
+        return value["value"], str(_text(value["label"]))
+    return value, _text(value)
 
 
-def _described(value: Any) -> Any:
+def _text(value: Any) -> Any:
     if isinstance(value, dict):
-        return " ".join(f"{key}={_described(item)}" for key, item in value.items())
+        return " ".join(f"{key}={_text(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return "[" + ", ".join(str(_described(item)) for item in value) + "]"
+        return "[" + ", ".join(str(_text(item)) for item in value) + "]"
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else value

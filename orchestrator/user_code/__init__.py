@@ -1,14 +1,13 @@
-"""The one door to users' code: whose is executed, how it is found and loaded, what becomes of its errors.
+"""Users' code: which code is trusted, how modules are found and loaded, how their errors become faults.
 
-Code is executed if it lies in or below a trusted folder (that of the sweep file, and those that ``--trust``
-names), or in a package on Python's own path that ``--trust`` names. What is trusted is a state of the
-process: ``sweep.file.load`` sets it, ``training.worker.Preparation`` takes it to the workers. No run keeps
-it.
+Code is executed if it is in or below a trusted folder, or in a trusted package on Python's own path. The
+folder of the sweep file is trusted; ``--trust`` names other folders and packages. Trust is a state of the
+process: ``sweep.file.load`` sets it, ``training.worker.Preparation`` takes it to workers. It is in no run.
 
-Modules in folders are loaded under a name of their own, ``_user_code_….module``, so they replace none that
-has the same name. Their ``import`` statements find their neighbours in the folder, unless Python itself or
-an installed package has that name. A module and those that these statements name are read together: what
-the fingerprint is of, what is shipped, and what is executed come from one list.
+Modules in folders are loaded under names of their own, ``_user_code_….module``, so they replace no other
+module. Their ``import`` statements find the other modules of the folder, unless Python itself or an installed
+package has that name. A module and the modules that it imports are read together. So the fingerprint, the
+shipment and the execution cover the same list of files.
 """
 
 from __future__ import annotations
@@ -26,28 +25,36 @@ from weakref import WeakKeyDictionary
 
 from orchestrator.errors import InputError
 from orchestrator.user_code.faults import errors_as_faults
-from orchestrator.user_code.modules import anew
-from orchestrator.user_code.sources import Sources, contents, source
-from orchestrator.user_code.trust import VARIABLE, Trust, allow, link, seen, trusted, way_out
+from orchestrator.user_code.modules import execute
+from orchestrator.user_code.sources import Sources, find_source, read_contents
+from orchestrator.user_code.trust import (
+    VARIABLE,
+    Trust,
+    allow,
+    link_refusal,
+    trust_hint,
+    trusted,
+    with_target,
+)
 
 __all__ = ["NAME", "VARIABLE", "Function", "Trust", "allow", "errors_as_faults", "trusted"]
 
 NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)")
-"""What names a function: ``package.module:function``."""
+"""The name of a function: ``package.module:function``."""
 
 _EXECUTED: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
-"""By module that lies outside sweeps' folders, the fingerprint of what this process has executed of it."""
+"""For modules outside of sweeps' folders: the fingerprint of the code that this process has executed."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the user's own, and where its module is looked for.
+    """A function of the user, and where its module is searched.
 
     Attributes:
         name: ``package.module:function``.
-        folder: absolute path; is looked into before Python's own path.
-        path: of the part of a trial that names it, such as ``model``. Faults come at the keys ``python``,
-            ``folder`` and ``arguments`` of that part.
+        folder: absolute path; searched before Python's own path.
+        path: path of the part of a trial that names the function, such as ``model``. Faults are at the keys
+            ``python``, ``folder`` and ``arguments`` of that part.
     """
 
     name: str
@@ -56,28 +63,28 @@ class Function:
 
     @property
     def module(self) -> str:
-        """Its module's dotted name."""
+        """Dotted name of the module."""
         return self.name.partition(":")[0]
 
     @property
     def file(self) -> Path:
-        """The module's file; nothing is executed, and it need not be trusted.
+        """The module's file. Nothing is executed; the file need not be trusted.
 
         Raises:
-            InputError: at ``python``, there is none.
+            InputError: at ``python``, there is no such module.
         """
-        return self._found()[0]
+        return self._find()[0]
 
     def files(self) -> list[Path]:
-        """The module and what it may import, as far as they are in the folder; nothing is executed.
+        """Returns the files of the module and its possible imports that are in the folder; executes nothing.
 
         Raises:
             InputError: at ``python``, there is no such module, or a file cannot be read.
         """
-        return sorted(self._sources().contents) if self._found()[1] else []
+        return sorted(self._sources().contents) if self._find()[1] else []
 
     def fingerprint(self) -> str:
-        """SHA-256 over the syntax trees of ``files``, of the module's alone outside the folder.
+        """Returns SHA-256 over the syntax trees of ``files``; outside the folder, of the module alone.
 
         Raises:
             InputError: as ``files``.
@@ -85,42 +92,42 @@ class Function:
         return self._sources().fingerprint
 
     def fingerprints(self) -> dict[str, str]:
-        """A hash for each of ``files`` that holds code, by its path.
+        """Returns a hash for each of ``files`` that contains code, by path.
 
-        A module outside the folder goes by its name, as it has another path on other machines.
+        A module outside the folder is named instead, as its path differs between machines.
 
         Raises:
             InputError: as ``files``.
         """
         sources = self._sources()
-        if not self._found()[1]:
+        if not self._find()[1]:
             return {self.module: sources.fingerprint}
         return {str(file): digest for file, digest in sources.digests.items()}
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
-        """What the function returns; the modules in the folder are read once, and executed anew.
+        """Calls the function; the modules in the folder are read once, and executed afresh.
 
         Raises:
-            InputError: at ``python``, ``folder`` or ``arguments``: it cannot be had, is not trusted, or has
-                raised something.
+            InputError: at ``python``, ``folder`` or ``arguments``: the function does not exist,
+                is not trusted, or has raised an exception.
         """
-        self._refuse_foreign()
-        file, inside = self._found()
+        self._refuse_untrusted()
+        file, inside = self._find()
         sources, name = self._sources(), self.name.partition(":")[2]
-        with warnings.catch_warnings():  # filters that the code sets end with it
+        with warnings.catch_warnings():  # restores the filters that the code sets
             with errors_as_faults(f"{self.path}.python", file.name, file):
-                module = anew(self.module, sources) if inside else self._once(sources.fingerprint)
+                module = execute(self.module, sources) if inside else self._imported_once(sources.fingerprint)
                 function = getattr(module, name, None)
             if not callable(function):
                 raise self._fault("python", f"{self.module} has no function {name}")
             with errors_as_faults(f"{self.path}.arguments", self.name, file):
                 return function(**arguments)
 
-    def _once(self, fingerprint: str) -> ModuleType:
-        """The module, which Python executes once in a process.
+    def _imported_once(self, fingerprint: str) -> ModuleType:
+        """Returns the module, which Python executes once per process.
 
         Raises:
-            InputError: at ``python``, it was executed before its file became what it is.
+            InputError: at ``python``, the file has changed since the module was executed.
         """
         module = importlib.import_module(self.module)
         if _EXECUTED.setdefault(module, fingerprint) != fingerprint:
@@ -128,36 +135,36 @@ class Function:
             raise self._fault("python", message)
         return module
 
-    def _found(self) -> tuple[Path, bool]:
-        """The module's file, and whether it was found in the folder."""
-        importlib.invalidate_caches()  # the files may have come a moment ago
+    def _find(self) -> tuple[Path, bool]:
+        """Returns the module's file, and whether it is in the folder."""
+        importlib.invalidate_caches()  # the files may be new
         for path, inside in (([self.folder], True), (sys.path, False)):
-            if file := source(self.module, path):
+            if file := find_source(self.module, path):
                 return file, inside
         raise self._fault("python", f"there is no module {self.module} in {self.folder} or on Python's path")
 
     def _sources(self) -> Sources:
-        file, inside = self._found()
+        file, inside = self._find()
         try:
-            read = contents(self.module, self.folder) if inside else {file: file.read_bytes()}
+            read = read_contents(self.module, self.folder) if inside else {file: file.read_bytes()}
         except OSError as error:
             raise self._fault(
                 "python", f"{error.filename or file} cannot be read: {error.strerror}"
             ) from None
         return Sources(file, self.folder, read)
 
-    def _refuse_foreign(self) -> None:
+    def _refuse_untrusted(self) -> None:
         """Raises InputError if the module is not trusted."""
-        file, inside = self._found()
+        file, inside = self._find()
         folder = Path(self.folder)
         if not inside and not trusted().has_module(self.module):
             reason = f"{self.module} is {file}, not in {folder}: code on Python's path is not executed"
-            raise self._fault("python", f"{reason}; {way_out(self.module.partition('.')[0])}")
+            raise self._fault("python", f"{reason}; {trust_hint(self.module.partition('.')[0])}")
         if inside and not trusted().has_file(folder):
-            reason = "not trusted: code comes from the folder of a sweep file that is given, or below it"
-            raise self._fault("folder", f"is {seen(folder)}, {reason}; {way_out(folder.resolve())}")
+            reason = "not trusted: code must be in or below the folder of the sweep file"
+            raise self._fault("folder", f"is {with_target(folder)}, {reason}; {trust_hint(folder.resolve())}")
         if inside and not trusted().has_file(file):
-            raise self._fault("python", link(file))
+            raise self._fault("python", link_refusal(file))
 
     def _fault(self, key: str, message: str) -> InputError:
         return InputError.at(f"{self.path}.{key}", message)

@@ -1,4 +1,4 @@
-"""What becomes of whatever users' code raises."""
+"""Exceptions of users' code as faults."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from orchestrator.user_code.modules import ROOT
 from orchestrator.user_code.trust import trusted
 
 _MOST_CHARACTERS = 1000
-"""Of what an error says, in a message."""
+"""Of an exception's text in a message."""
 
 
 @contextmanager
 def errors_as_faults(path: str, culprit: str, file: Path | None = None) -> Iterator[None]:
-    """Whatever users' code raises inside, SystemExit included, becomes a fault with its file and line.
+    """Turns exceptions of users' code inside ``with``, SystemExit included, into faults with file and line.
 
-    A Ctrl-C passes: a KeyboardInterrupt that no ``raise`` in the user's code has raised. So do the errors
-    of this package.
+    Two kinds of exceptions pass unchanged: Ctrl-C (a KeyboardInterrupt that no ``raise`` in the user's code
+    has raised), and the errors of this package outside of the user's code.
 
     Args:
-        path: of the fault.
-        culprit: what raised it.
-        file: is named where no line of the user's code was reached; if left out, only that counts which has
-            passed such a line.
+        path: path of the fault.
+        culprit: names the code that raised the exception.
+        file: named if no line of the user's code was reached; without it, such exceptions pass unchanged.
 
     Raises:
         InputError: the fault.
@@ -38,11 +37,11 @@ def errors_as_faults(path: str, culprit: str, file: Path | None = None) -> Itera
         yield
     except BaseException as error:
         own = [(frame, line) for frame, line in walk_tb(error.__traceback__) if _is_users(frame)]
-        ours = isinstance(error, OrchestratorError) or file is None
-        if _is_ctrl_c(error) or (ours and not own):
+        passes = isinstance(error, OrchestratorError) or file is None
+        if _is_ctrl_c(error) or (passes and not own):
             raise
-        place = f"{own[-1][0].f_code.co_filename}:{own[-1][1]}" if own else file and _place(file, error)
-        raise InputError.at(path, f"{culprit} raised {_message(error)} ({place})") from error
+        where = f"{own[-1][0].f_code.co_filename}:{own[-1][1]}" if own else file and _position(file, error)
+        raise InputError.at(path, f"{culprit} raised {_message(error)} ({where})") from error
 
 
 def _is_users(frame: FrameType) -> bool:
@@ -50,14 +49,14 @@ def _is_users(frame: FrameType) -> bool:
     return name.startswith(ROOT) or trusted().has_module(name)
 
 
-def _place(file: Path, error: BaseException) -> str:
-    """A file, and the line that a SyntaxError in it names."""
+def _position(file: Path, error: BaseException) -> str:
+    """Returns a file, with the line if the error is a SyntaxError in it."""
     line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(file) else None
     return f"{file}:{line}" if line else str(file)
 
 
 def _is_ctrl_c(error: BaseException) -> bool:
-    """Whether it comes from a signal; then the innermost instruction is no ``raise`` of the user's code."""
+    """Returns whether a signal raised it: the innermost instruction is no ``raise`` of the user's code."""
     if type(error) is not KeyboardInterrupt:
         return False
     innermost = error.__traceback__
@@ -71,11 +70,11 @@ def _is_ctrl_c(error: BaseException) -> bool:
 
 
 def _message(error: BaseException) -> str:
-    """Kind and text of an error, on one line."""
+    """Returns type and text of an error, on one line."""
     try:
         text = str(error)
-    except BaseException:  # it is the user's code, too
-        text = "what it says cannot be shown"
+    except BaseException:  # ``__str__`` may be the user's code
+        text = "its message cannot be shown"
     text = " ".join(re.sub(ROOT + r"[0-9a-f]{8}\.", "", plain(text)).split())
     if len(text) > _MOST_CHARACTERS:
         text = f"{text[:_MOST_CHARACTERS]}…"

@@ -1,4 +1,4 @@
-"""Modules in users' folders: found, and read together with what they import, without being executed."""
+"""Finds modules in users' folders, and reads them and the modules that they import; executes nothing."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from importlib.util import resolve_name
 from itertools import accumulate
 from pathlib import Path
 
-from orchestrator.user_code.syntax import on_a_stack_of_its_own, syntax_digest
+from orchestrator.user_code.syntax import on_a_new_stack, syntax_digest
 
 _NO_CODE = syntax_digest(b"")
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a module's own file holds, and the files of its folder that it may import; each was read once.
+    """The content of a module's file, and of the files in its folder that it may import; each is read once.
 
     Attributes:
         own: path of the module's file.
         folder: absolute path.
-        contents: of all these files, by path.
+        contents: content of all these files, by path.
     """
 
     own: Path
@@ -36,15 +36,15 @@ class Sources:
 
     @property
     def digests(self) -> dict[Path, str]:
-        """SHA-256 of the syntax tree of each file that holds code, and of the module's own, in hex."""
-        found = {file: syntax_digest(content) for file, content in self.contents.items()}
-        return {file: digest for file, digest in found.items() if file == self.own or digest != _NO_CODE}
+        """SHA-256 of the syntax tree, in hex: of each file that contains code, and of the module's file."""
+        digests = {file: syntax_digest(content) for file, content in self.contents.items()}
+        return {file: digest for file, digest in digests.items() if file == self.own or digest != _NO_CODE}
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over ``digests``, in hex; that of the module's own file where it is alone.
+        """SHA-256 over ``digests``, in hex; of a module without imports, the digest of its file.
 
-        The other files count by their paths inside the folder.
+        The hash covers the other files' digests with their paths inside the folder.
         """
         digests = self.digests
         own = digests.pop(self.own)
@@ -54,38 +54,40 @@ class Sources:
         return hashlib.sha256("\n".join([own, *others]).encode()).hexdigest() if others else own
 
 
-def source(module: str, path: Sequence[str]) -> Path | None:
-    """The file of a module below ``path``, found without importing anything; None if it is no ``.py``."""
+def find_source(module: str, path: Sequence[str]) -> Path | None:
+    """Returns the file of a module below ``path`` without any import; None if it is no ``.py`` file."""
     spec, folders = None, list(path)
     with suppress(ValueError):  # no file system has such a name
-        for name in module.split("."):  # not dotted: Python would look up the package, which is not loaded
+        for name in module.split(
+            "."
+        ):  # one part at a time: for a dotted name, Python would look up the package, which is not loaded
             spec = PathFinder.find_spec(name, folders)
             folders = list((spec and spec.submodule_search_locations) or ())
     origin = spec.origin if spec else None
     return Path(origin) if origin and origin.endswith(".py") else None
 
 
-def contents(module: str, folder: str) -> dict[Path, bytes]:
-    """What the files of a module and of what it may import hold, as far as they are in the folder.
+def read_contents(module: str, folder: str) -> dict[Path, bytes]:
+    """Returns the content of the files of a module and its possible imports that are in the folder.
 
     Raises:
-        OSError: one of them cannot be read.
+        OSError: a file cannot be read.
     """
-    found: dict[Path, bytes] = {}
-    met: set[str] = set()
-    waiting = [module]
-    while waiting:
-        names = [name for name in _meant(waiting.pop(), folder) if name not in met]
-        met.update(names)
+    read: dict[Path, bytes] = {}
+    visited: set[str] = set()
+    queue = [module]
+    while queue:
+        names = [name for name in _modules_of(queue.pop(), folder) if name not in visited]
+        visited.update(names)
         for name in names:
-            if file := source(name, [folder]):
-                found[file] = file.read_bytes()
-                waiting += _imported(found[file], _package(name, file))
-    return found
+            if file := find_source(name, [folder]):
+                read[file] = file.read_bytes()
+                queue += _imported(read[file], _package(name, file))
+    return read
 
 
-def _meant(name: str, folder: str) -> Iterator[str]:
-    """``a``, ``a.b`` and ``a.b.c`` for ``a.b.c``; for ``a.*``, also all modules of the package ``a``."""
+def _modules_of(name: str, folder: str) -> Iterator[str]:
+    """Yields ``a``, ``a.b`` and ``a.b.c`` for ``a.b.c``; for ``a.*``, all modules of the package ``a``."""
     package, _, last = name.rpartition(".")
     if last != "*":
         yield from accumulate(name.split("."), "{}.{}".format)
@@ -95,16 +97,18 @@ def _meant(name: str, folder: str) -> Iterator[str]:
 
 
 def _package(module: str, file: Path) -> str:
-    """The package that a module's relative imports start from."""
+    """Returns the package at which a module's relative imports start."""
     return module if file.name == "__init__.py" else module.rpartition(".")[0]
 
 
 @lru_cache(maxsize=256)
 def _imported(content: bytes, package: str) -> tuple[str, ...]:
-    """What the ``import`` statements of a module in a folder may mean there."""
+    """Returns the names of modules that the ``import`` statements of a module may mean in its folder."""
     names: list[str] = []
-    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):  # it is not executed either
-        for node in ast.walk(on_a_stack_of_its_own(lambda: ast.parse(content))):
+    with suppress(
+        SyntaxError, ValueError, RecursionError, MemoryError
+    ):  # such a module cannot be executed either
+        for node in ast.walk(on_a_new_stack(lambda: ast.parse(content))):
             if isinstance(node, ast.Import):
                 imported = (alias.name for alias in node.names)
                 names += [name for name in imported if not belongs_to_python(name.partition(".")[0])]
@@ -126,7 +130,7 @@ def _imported_from(node: ast.ImportFrom, package: str) -> Iterator[str]:
 
 
 def belongs_to_python(top: str) -> bool:
-    """Whether Python itself, this package or an installed package has a module of this name."""
+    """Returns whether Python itself, this package or an installed package has a module of this name."""
     installed = [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
     known = top in sys.stdlib_module_names or top == __name__.partition(".")[0]
     return known or PathFinder.find_spec(top, installed) is not None

@@ -1,4 +1,4 @@
-"""The fingerprint of Python code: that of its syntax tree, so comments and layout do not count."""
+"""The fingerprint of Python code: a hash of its syntax tree, without comments and layout."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_NOTES = frozenset({"kind", "type_comment"})
-"""Fields of the tree that say how something was written, not what it does."""
+_NOTATION = frozenset({"kind", "type_comment"})
+"""Fields of the tree about notation, not meaning."""
 
 
 @lru_cache(maxsize=256)
 def syntax_digest(source: bytes) -> str:
-    """SHA-256 of a module's syntax tree, in hex; of the bytes themselves if they are no Python.
+    """Returns SHA-256 of a module's syntax tree, in hex; of the bytes themselves if they are not Python.
 
-    Equal for every version of Python that reads the source as the same tree: fields that are empty are left
-    out, as later versions add some.
+    All versions of Python that parse the source into the same tree give the same digest. Empty fields are
+    left out, as later versions add some.
 
     Example:
         >>> syntax_digest(b"x = 1  # one") == syntax_digest(b"x = 1") != syntax_digest(b"x = 1.0")
         True
     """
     try:
-        written = on_a_stack_of_its_own(lambda: "".join(_written(ast.parse(source))))
+        text = on_a_new_stack(lambda: "".join(_tree_text(ast.parse(source))))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return hashlib.sha256(source).hexdigest()
-    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def on_a_stack_of_its_own(function: Callable[[], T]) -> T:
-    """What ``function`` returns or raises; how deep it may recurse does not depend on who calls."""
+def on_a_new_stack(function: Callable[[], T]) -> T:
+    """Calls ``function`` in a new thread, so that its recursion limit does not depend on the caller."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(function).result()
 
 
-def _written(node: Any) -> Iterator[str]:
-    """A tree as text, each node in brackets."""
+def _tree_text(node: Any) -> Iterator[str]:
+    """Yields a tree as text, each node in brackets."""
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
             absent = value == [] or (value is None and not isinstance(node, ast.Constant))
-            if name not in _NOTES and not absent:
+            if name not in _NOTATION and not absent:
                 yield f" {name}="
-                yield from _written(value)
+                yield from _tree_text(value)
         yield ")"
     elif isinstance(node, list):
         yield "["
         for item in node:
-            yield from _written(item)
+            yield from _tree_text(item)
         yield "]"
     else:
         yield f"{type(node).__name__}:{node!r},"

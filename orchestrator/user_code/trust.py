@@ -1,4 +1,4 @@
-"""Whose code this process may execute."""
+"""The folders and packages whose code this process may execute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import Fault, InputError
 
 VARIABLE = "ORCHESTRATOR_TRUST"
-"""The environment variable that says what is trusted, separated by commas."""
+"""The environment variable with trusted folders and packages, separated by commas."""
 
 _OPTION = "--trust"
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -20,57 +20,59 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 @dataclass(frozen=True)
 class Trust:
-    """Whose code may be executed.
+    """The code that may be executed.
 
     Attributes:
-        folders: absolute paths; the code in them and below them.
-        packages: dotted names; the code of these packages or modules on Python's own path.
+        folders: absolute paths; code in and below them is trusted.
+        packages: dotted names of packages or modules on Python's own path.
     """
 
     folders: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, given: Iterable[str | os.PathLike[str]], *own: Path) -> Trust:
-        """What the user trusts: what is given, what the environment names, and folders of the user's own.
+    def of(cls, names: Iterable[str | os.PathLike[str]], *own: Path) -> Trust:
+        """Returns the trust in ``names``, in the names of ``VARIABLE``, and in the user's own folders.
 
         Args:
-            given: names of packages, and folders; text is a folder if it has a ``/`` or begins with ``.``
-                or ``~``.
+            names: packages and folders; text is a folder if it has a ``/`` or begins with ``.`` or ``~``.
+            own: further folders to trust.
 
         Raises:
-            InputError: with each that is neither.
+            InputError: with every name that is neither a folder nor a package's name.
         """
-        named = [(_OPTION, os.fspath(one), isinstance(one, os.PathLike)) for one in given]
+        entries = [(_OPTION, os.fspath(name), isinstance(name, os.PathLike)) for name in names]
         variable = os.environ.get(VARIABLE, "").split(",")
-        named += [(VARIABLE, one.strip(), False) for one in variable if one.strip()]
-        folders, packages, faults = [str(one) for one in own], [], []
-        for path, one, is_path in named:
-            folder = _expanded(one) if is_path or "/" in one or one[:1] in (".", "~") else None
+        entries += [(VARIABLE, name.strip(), False) for name in variable if name.strip()]
+        folders, packages, faults = [str(folder) for folder in own], [], []
+        for origin, name, is_path in entries:
+            folder = _expanded(name) if is_path or "/" in name or name[:1] in (".", "~") else None
             if folder is not None and folder.is_dir():
                 folders.append(str(folder.absolute()))
-            elif folder is None and _NAME.fullmatch(one):
-                packages.append(one)
+            elif folder is None and _NAME.fullmatch(name):
+                packages.append(name)
             else:
-                faults.append(Fault(path, f"is {one!r}, must be a folder (./circuits) or a package's name"))
+                faults.append(
+                    Fault(origin, f"is {name!r}, must be a folder (./circuits) or a package's name")
+                )
         if faults:
             raise InputError(faults)
         return cls(tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(packages)))
 
     def has_file(self, path: Path) -> bool:
-        """Whether a file or folder lies in a trusted folder, once links are followed."""
+        """Returns whether a file or folder is in a trusted folder after links are resolved."""
         target = path.resolve()
         return any(target.is_relative_to(Path(folder).resolve()) for folder in self.folders)
 
     def has_module(self, name: str) -> bool:
-        """Whether a module is, or belongs to, a trusted package."""
+        """Returns whether a module is, or belongs to, a trusted package."""
         return any(name == package or name.startswith(f"{package}.") for package in self.packages)
 
 
 def _expanded(folder: str) -> Path:
     try:
         return Path(folder).expanduser()
-    except RuntimeError:  # the home of nobody
+    except RuntimeError:  # there is no such user
         return Path(folder)
 
 
@@ -78,28 +80,28 @@ _trusted = Trust()
 
 
 def allow(trust: Trust) -> None:
-    """Sets what this process trusts, instead of what it trusted before."""
-    global _trusted  # noqa: PLW0603 - it is a state of the process
+    """Sets the trust of this process, which replaces its earlier one."""
+    global _trusted  # noqa: PLW0603 - a state of the process
     _trusted = trust
 
 
 def trusted() -> Trust:
-    """What this process trusts; nothing, before ``allow``."""
+    """Returns the trust of this process; nothing is trusted before ``allow``."""
     return _trusted
 
 
-def seen(path: Path) -> str:
-    """A path, and what it is a link to."""
+def with_target(path: Path) -> str:
+    """Returns a path, with its target if it is a link."""
     target = path.resolve()
     return str(path) if target == path else f"{path} (a link to {target})"
 
 
-def link(file: Path) -> str:
-    """Why a file in a trusted folder is not executed."""
+def link_refusal(file: Path) -> str:
+    """Returns why a link in a trusted folder is not executed."""
     target = file.resolve()
-    return f"{file} leads to {target}, outside the trusted folders; {way_out(target.parent)}"
+    return f"{file} is a link to {target}, outside the trusted folders; {trust_hint(target.parent)}"
 
 
-def way_out(trusted: Path | str) -> str:
-    """What to do about code that is not trusted."""
+def trust_hint(trusted: Path | str) -> str:
+    """Returns what to do about code that is not trusted."""
     return f"if you know that code and want it executed, give {_OPTION} {shlex.quote(str(trusted))}"

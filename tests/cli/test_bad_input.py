@@ -614,7 +614,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "/proc/orchestrator/run: No such file or directory; make it usable, or name another",
         ),
         ("ftp://bucket/run", "ftp://bucket/run: a run is kept in a local directory or on s3://, gs://"),
-        ("s3://a:b@bucket/run", "--out: must not hold a secret (before @); addresses are shown: set AWS_"),
+        (
+            "s3://a:b@bucket/run",
+            "--out: must not hold a secret (before @), as addresses are printed: set AWS",
+        ),
     ],
 )
 def test_run_directory_is_refused(out: str, said: str, folder: Path, command: Command) -> None:

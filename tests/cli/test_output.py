@@ -259,7 +259,7 @@ LONG = "a" * 300
         (["run", "a.yaml", "--inline", "--out", LONG], f"{LONG}: File name too long"),
         (
             ["logs", "x", "--address", "http://[::1"],
-            "--address: must not hold a secret (in the place of a host)",
+            "--address: must not hold a secret (in the host part)",
         ),
         (["plan", "a.yaml", "--trials", "9" * 20], "Usage: "),
         (["plan", "a.yaml", "--workers", "9" * 20], "Usage: "),
