@@ -51,14 +51,14 @@ def _weighted(model: Model) -> bool:
     return any(isinstance(observable, dict) for observable in (last.observable, *last.observables))
 
 
-def _hints(ready: Problem, model: str) -> Iterator[str]:
-    if ready.model.head != "expectation" or (ready.loss == "mse" and not ready.data.classes):
+def _hints(prepared: Problem, model: str) -> Iterator[str]:
+    if prepared.model.head != "expectation" or (prepared.loss == "mse" and not prepared.data.classes):
         return
-    for low, high in map(reach, ready.model.circuits[-1].observables):
+    for low, high in map(reach, prepared.model.circuits[-1].observables):
         if (most := max(-low, high)) > 1.0 + _ROUNDING:
             yield (
-                f"{model}: the observable's E can reach from {low:.4g} to {high:.4g}, and loss: {ready.loss} "
-                f"takes E in [-1, 1]: {_BEYOND[ready.loss]}; divide the coefficients by {most:.4g}"
+                f"{model}: the observable's E can reach from {low:.4g} to {high:.4g}, and loss: {prepared.loss} "
+                f"takes E in [-1, 1]: {_BEYOND[prepared.loss]}; divide the coefficients by {most:.4g}"
             )
 
 

@@ -1,1 +1,1 @@
-"""One resolved trial and its id, and a structure made ready to be computed."""
+"""One resolved trial with its id, and the data, model and engine of a structure."""

@@ -1,4 +1,4 @@
-"""The files that parts of a trial are read from, each with a hash of what it holds."""
+"""The files that a trial depends on, each with a hash of its content."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from orchestrator.config.base import Config
 from orchestrator.errors import InputError
 
 Fingerprints = tuple[tuple[str, str], ...]
-"""What names each file, such as its path or URI, and a hash of what it holds; sorted."""
+"""Pairs of a file's name (path, URI or module) and a hash of its content; sorted."""
 
 
 def fingerprints(*parts: Config | None) -> Fingerprints:
-    """Those of all files that parts of a trial, or a whole one, are read from, as they are now.
+    """Returns the fingerprints of all files that these parts of a trial depend on, as they are now.
 
     Raises:
         InputError: a file cannot be read.
@@ -20,7 +20,7 @@ def fingerprints(*parts: Config | None) -> Fingerprints:
 
 
 def changed(before: Fingerprints, now: Fingerprints) -> str:
-    """The files that differ, are gone or have come, as a message names them; empty if there are none.
+    """Returns the names of files that differ, are gone or are new, as a message shows them; or "".
 
     Example:
         >>> changed((("a.csv", "1"), ("b.csv", "2")), (("a.csv", "1"), ("b.csv", "3")))
@@ -30,7 +30,7 @@ def changed(before: Fingerprints, now: Fingerprints) -> str:
 
 
 def refuse_changed(path: str, before: Fingerprints, part: Config | None) -> None:
-    """Refuses a part of a trial whose files no longer hold what they held ``before`` it was read.
+    """Checks that the files of a part of a trial have not changed since ``before``.
 
     Raises:
         InputError: at ``path``, files have changed, or are gone.

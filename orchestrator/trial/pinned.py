@@ -1,4 +1,4 @@
-"""What a structure is, pinned when it is planned: whoever computes it later computes that, or refuses."""
+"""Structures, pinned when they are planned: later, exactly these are computed, or the computation fails."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from orchestrator.trial.fingerprints import Fingerprints, changed, fingerprints,
 from orchestrator.trial.problem import Problem, problem, shard_bytes
 from orchestrator.trial.trial import Trial, structure_key
 
-_MOST_READY = 64
+_MOST_PROBLEMS = 64
 _WAY_OUT = (
-    "restore what was there and run again with --retry-failed, or run the sweep as it is now: "
+    "restore the old files and run again with --retry-failed, or run the sweep as it is now: "
     "its trials get new ids"
 )
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of every trial of a structure before it runs.
+    """Properties of every trial of a structure that are known before it runs.
 
     Attributes:
         parameters: P.
-        dead: how many of them no gradient reaches, by structure.
+        dead: number of dead parameters, which structurally get no gradient.
         groups: slices of the parameter vector.
         biased: whether the loss is estimated with a bias.
-        repeatable: whether running one again gives the same bits.
+        repeatable: whether a second run of a trial gives the same bits.
     """
 
     parameters: int
@@ -39,28 +39,28 @@ class Facts:
     repeatable: bool
 
     @classmethod
-    def of(cls, ready: Problem) -> Facts:
-        """Those of a problem."""
-        model, engine = ready.model, ready.engine
+    def of(cls, prepared: Problem) -> Facts:
+        """Returns the facts of a problem."""
+        model, engine = prepared.model, prepared.engine
         return cls(
             parameters=model.parameters,
             dead=int(np.count_nonzero(model.dead)),
             groups=model.groups,
-            biased=engine.biased(model, ready.loss),
+            biased=engine.biased(model, prepared.loss),
             repeatable=engine.repeatable,
         )
 
 
 @dataclass(frozen=True)
 class Pinned:
-    """A structure as it was planned. It travels with every pack; two are equal if key and files are.
+    """A structure as it was planned, which every pack carries. Equal if key and fingerprints are equal.
 
     Attributes:
-        key: hash of what its trials share, see ``trial.structure_key``.
-        fingerprints: of the files that it comes from.
-        template: a trial of it.
-        facts: what is known of its trials.
-        row_bytes: working memory of the engine on a shard of one trial.
+        key: hash of the configuration that its trials share, see ``trial.structure_key``.
+        fingerprints: of its files.
+        template: one of its trials.
+        facts: properties of its trials.
+        row_bytes: working memory of the engine on a shard of one trial, in bytes.
     """
 
     key: str
@@ -71,42 +71,44 @@ class Pinned:
 
 
 def pin(trial: Trial) -> Pinned:
-    """The structure of a trial, as it is now.
+    """Returns the structure of a trial, as it is now.
 
     Raises:
-        InputError: its parts do not fit together, or a file has changed while it was read.
+        InputError: the parts of the trial do not fit together, or a file has changed while being read.
     """
     files = fingerprints(trial)
-    ready = problem(trial)
-    found = Pinned(structure_key(trial), files, trial, Facts.of(ready), shard_bytes(trial, ready, rows=1))
+    prepared = problem(trial)
+    pinned = Pinned(
+        structure_key(trial), files, trial, Facts.of(prepared), shard_bytes(trial, prepared, rows=1)
+    )
     refuse_changed("", files, trial)
-    return found
+    return pinned
 
 
-@lru_cache(maxsize=_MOST_READY)
+@lru_cache(maxsize=_MOST_PROBLEMS)
 def load_problem(pinned: Pinned) -> Problem:
-    """The problem of a structure, made ready once in this process, from what was planned.
+    """Returns the problem of a structure as it was planned; built once in this process.
 
     Raises:
-        ChangedFile: a file is gone or holds something else, or the model has become another one.
-        InputError: it cannot be computed here.
+        ChangedFile: a file is gone or has changed, or the model differs from the planned one.
+        InputError: the problem cannot be computed here.
     """
     _refuse_changed(pinned)
     try:
-        found = problem(pinned.template)
-    finally:  # nor while they were read
+        prepared = problem(pinned.template)
+    finally:  # files may have changed while being read
         _refuse_changed(pinned)
-    if Facts.of(found) != pinned.facts:
-        what = f"{pinned.template.model.summary} is not what it was when the sweep was planned"
-        raise ChangedFile(f"{what}, though the files that make it are; {_WAY_OUT}")
-    return found
+    if Facts.of(prepared) != pinned.facts:
+        change = f"{pinned.template.model.summary} changed after the sweep was planned"
+        raise ChangedFile(f"{change}, though its files did not; {_WAY_OUT}")
+    return prepared
 
 
 def _refuse_changed(pinned: Pinned) -> None:
-    """Raises ChangedFile if a file does not hold what it held when the sweep was planned."""
+    """Raises ChangedFile if a file has changed since the sweep was planned."""
     try:
         files = changed(pinned.fingerprints, fingerprints(pinned.template))
     except (InputError, OSError) as error:
-        raise ChangedFile(f"what the sweep was planned with cannot be read: {error}; {_WAY_OUT}") from None
+        raise ChangedFile(f"a file of the planned sweep cannot be read: {error}; {_WAY_OUT}") from None
     if files:
         raise ChangedFile(f"{files} changed after the sweep was planned; {_WAY_OUT}")

@@ -1,4 +1,4 @@
-"""A structure made ready: the data loaded, the model built for them, the engine prepared."""
+"""The problem of a structure: its data loaded, its model built for them, its engine prepared."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from orchestrator.updates.natural import metric_blocks
 _CERTIFICATE_SEED = 0
 
 _NAMES_SEARCHED = 2000
-"""For one that is nearly right; a network may have millions."""
+"""Names of parameters that are searched for a similar one; a network may have millions."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What all trials of a structure share. Built once per process and structure.
+    """Data, model and engine that all trials of a structure share. Built once per process and structure.
 
     Attributes:
-        metric: what an update of the structure needs beside the gradient; None if none does.
+        metric: the metric that an update of the structure needs; None if no update needs one.
     """
 
     data: Dataset
@@ -57,31 +57,31 @@ class Problem:
 
     @cached_property
     def certificate(self) -> float | None:
-        """Deviation of the engine from an independent evaluation; None where none is due.
+        """Deviation of the engine from an independent evaluation; None if no certificate is required.
 
         Raises:
-            CertificateError: they differ; no trial of this structure can be believed.
-            InputError: code of the user's, which draws the circuit anew, raised something.
+            CertificateError: they differ; no trial of this structure can be trusted.
+            InputError: the user's code, which draws the circuit again, raised an exception.
         """
-        with user_code.errors_as_faults("model", "drawing the circuit anew"):
+        with user_code.errors_as_faults("model", "drawing the circuit again"):
             return self.engine.certify(self.model, _CERTIFICATE_SEED)
 
     def samples(self, batch: Batch) -> int:
-        """How many samples a mini-batch has."""
+        """Returns the number of samples in a mini-batch."""
         return self.model.samples.count(batch.size)
 
     @cached_property
     def weight_square(self) -> float:
-        """Σ P_i² over the training part, P its weights normalised to 1; 1/N if they are equal."""
+        """Σ P_i² over the training part, with weights P normalised to 1; 1/N if all are equal."""
         weights = self.data.weights / self.data.weights.sum()
         return float((weights * weights).sum())
 
     def groups(self, components: tuple[int | str, ...]) -> tuple[Group, ...]:
-        """The model's groups, then the chosen components as groups of their own."""
-        return (*self.model.groups, *map(self._single, components))
+        """Returns the groups of the model, then one group for each chosen component."""
+        return (*self.model.groups, *map(self._component_group, components))
 
-    def _single(self, component: int | str) -> Group:
-        """The group of one component: ``component7``, or ``component tilt`` if it was asked for by name."""
+    def _component_group(self, component: int | str) -> Group:
+        """Returns the group of one component: ``component7``, or ``component tilt`` if chosen by name."""
         if isinstance(component, int):
             return Group(f"component{component}", component, component + 1, self._depth(component))
         k = self.model.names.index(component)
@@ -92,23 +92,23 @@ class Problem:
 
 
 def problem(trial: Trial) -> Problem:
-    """The problem of a trial, after a check of everything; its files are looked at anew.
+    """Returns the problem of a trial after all checks; computes the fingerprints of its files afresh.
 
     Raises:
-        InputError: its parts do not fit together, or a file has changed while it was read.
+        InputError: the parts of the trial do not fit together, or a file has changed while being read.
     """
     faults = _batch_faults(trial, _dataset(trial.data))
     parts = trial.data, trial.model, trial.gradient
     form = _metric_form(trial.updates)
     try:
-        ready = _problem(*parts, trial.loss, form, tuple(map(fingerprints, parts)), user_code.trusted())
+        prepared = _problem(*parts, trial.loss, form, tuple(map(fingerprints, parts)), user_code.trusted())
     except InputError as error:
         raise InputError([*error.faults, *faults]) from None
     checks = (_shard_faults, _component_faults, _metric_faults, _memory_faults)
-    faults += [fault for check in checks for fault in check(trial, ready)]
+    faults += [fault for check in checks for fault in check(trial, prepared)]
     if faults:
         raise InputError(faults)
-    return ready
+    return prepared
 
 
 @lru_cache(maxsize=64)
@@ -119,17 +119,17 @@ def _problem(
     loss: str,
     form: MetricForm | None,
     before: tuple[Fingerprints, ...],
-    trust: user_code.Trust,  # noqa: ARG001 - a key: what is not trusted is not to be had from the cache
+    trust: user_code.Trust,  # noqa: ARG001 - a cache key: no results of code that is not trusted
 ) -> Problem:
     dataset = _dataset(data)
     try:
         built = _built(data, model, loss, dataset.classes)
     except InputError as error:
-        raise InputError(_with_other_kind(error.faults, data, model, loss)) from None
+        raise InputError(_with_target_kind_hint(error.faults, data, model, loss)) from None
     if not engine.differentiates(built):
         legal = ", ".join(_engines_for(built))
         raise InputError.at(
-            "gradient.engine", f"is {engine.engine}, which takes no such model (legal: {legal})"
+            "gradient.engine", f"is {engine.engine}, which cannot differentiate this model (legal: {legal})"
         )
     engine.fits(built, loss)
     for path, files, part in zip(("data", "model", "gradient"), before, (data, model, engine), strict=True):
@@ -138,19 +138,19 @@ def _problem(
 
 
 def _metric_form(updates: tuple[Update, ...]) -> MetricForm | None:
-    """Which metric the updates need: that of the optimiser, of which a trial has one at most."""
+    """Returns the form of metric that the optimiser needs, or None; a trial has at most one optimiser."""
     return next((need for update in updates if (need := update.needs.metric)), None)
 
 
 def _metric(model: Built, form: MetricForm | None) -> Metric | None:
-    """The metric of a circuit; None where none is needed, or where the model has none."""
+    """Returns the metric of a circuit; None if none is needed, or if the model is no circuit."""
     if form is None or not isinstance(model, Program):
         return None
     return Metric(model, metric_blocks(form, model.groups))
 
 
 def _built(data: Data | None, model: Model, loss: str, classes: int) -> Built:
-    """The model, which fits the loss and the data; ``classes`` is that of the data, or another number."""
+    """Builds the model, and checks that it fits the loss, the data, and this number of classes."""
     built = model.build(_dataset(data).inputs.shape[1], classes)
     if data is None and loss != "expectation":
         raise InputError.at("loss", f"is {loss}, but there are no data (legal: expectation)")
@@ -158,16 +158,16 @@ def _built(data: Data | None, model: Model, loss: str, classes: int) -> Built:
     return built
 
 
-def _with_other_kind(
+def _with_target_kind_hint(
     faults: tuple[Fault, ...], data: Data | None, model: Model, loss: str
 ) -> Iterator[Fault]:
-    """The faults; with a way out where the target's whole numbers would fit as classes, or as values."""
+    """Yields the faults; with a hint where reading the target as classes, or as values, would help."""
     other = _dataset(data).other_classes
     hint = "; or set data.target_kind: {}, as the target's whole numbers are read as {}"
     hint = hint.format("class", "values") if other else hint.format("value", "classes")
-    left = [] if other is None else [fault.path for fault in _build_faults(data, model, loss, other)]
+    remaining = [] if other is None else [fault.path for fault in _build_faults(data, model, loss, other)]
     for fault in faults:
-        helps = other is not None and fault.path not in left
+        helps = other is not None and fault.path not in remaining
         yield replace(fault, message=fault.message + hint) if helps else fault
 
 
@@ -180,7 +180,7 @@ def _build_faults(data: Data | None, model: Model, loss: str, classes: int) -> t
 
 
 def _engines_for(model: Built) -> Iterator[str]:
-    """Engines that can take the model, of those that need nothing but their name."""
+    """Yields the engines that can differentiate the model, if they need no key but their name."""
     for tag, member in discover(Engine).items():
         name = tag.partition("=")[2]
         with suppress(ConfigError):
@@ -189,11 +189,11 @@ def _engines_for(model: Built) -> Iterator[str]:
 
 
 def _dataset(data: Data | None) -> Dataset:
-    """The data set; one sample of no features where there are no data."""
+    """Returns the data set; without data, one sample without features."""
     if data is not None:
         return data.load()
-    one, none = np.zeros(1), np.zeros((0, 0))
-    return Dataset(np.zeros((1, 0)), one, np.ones(1), none, np.zeros(0), classes=0)
+    target, no_inputs = np.zeros(1), np.zeros((0, 0))
+    return Dataset(np.zeros((1, 0)), target, np.ones(1), no_inputs, np.zeros(0), classes=0)
 
 
 def _batch_faults(trial: Trial, dataset: Dataset) -> list[Fault]:
@@ -205,43 +205,43 @@ def _batch_faults(trial: Trial, dataset: Dataset) -> list[Fault]:
     return []
 
 
-def _shard_faults(trial: Trial, ready: Problem) -> list[Fault]:
-    shards, samples = trial.batch.shards, ready.samples(trial.batch)
+def _shard_faults(trial: Trial, prepared: Problem) -> list[Fault]:
+    shards, samples = trial.batch.shards, prepared.samples(trial.batch)
     if samples >= shards:
         return []
-    return [Fault("batch.shards", f"is {shards}, more than the samples of a mini-batch ({samples})")]
+    return [Fault("batch.shards", f"is {shards}, must be at most the {samples} samples of a mini-batch")]
 
 
-def _component_faults(trial: Trial, ready: Problem) -> list[Fault]:
-    reasons = [_no_component(component, ready.model) for component in trial.record.components]
+def _component_faults(trial: Trial, prepared: Problem) -> list[Fault]:
+    reasons = [_missing_component(component, prepared.model) for component in trial.record.components]
     return [Fault(f"record.components.{index}", text) for index, text in enumerate(reasons) if text]
 
 
-def _no_component(component: int | str, model: Built) -> str | None:
-    """Why a model has no such component, or None."""
+def _missing_component(component: int | str, model: Built) -> str | None:
+    """Returns why a model has no such component, or None."""
     if isinstance(component, str):
         close = difflib.get_close_matches(component, model.names[:_NAMES_SEARCHED], 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        message = f"is {component!r}, which no parameter is called{hint} (`plan --parameters` lists them)"
+        message = f"is {component!r}, which names no parameter{hint} (`plan --parameters` lists them)"
         return None if component in model.names else message
     if component < model.parameters:
         return None
     return f"is {component}, but the model has components 0 … {model.parameters - 1}"
 
 
-def _metric_faults(trial: Trial, ready: Problem) -> list[Fault]:
-    """Updates that need a metric, where the model is no circuit."""
+def _metric_faults(trial: Trial, prepared: Problem) -> list[Fault]:
+    """Returns the faults of updates that need a metric where the model is no circuit."""
     state = "a circuit's state, which only a circuit without trained layers around it has"
     message = f"needs the metric of {state}; take sgd, momentum or adam"
     return [
         Fault(f"updates.{index}", message)
         for index, update in enumerate(trial.updates)
-        if update.needs.metric and not isinstance(ready.model, Program)
+        if update.needs.metric and not isinstance(prepared.model, Program)
     ]
 
 
-def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
-    needed = shard_bytes(trial, ready, rows=1)
+def _memory_faults(trial: Trial, prepared: Problem) -> list[Fault]:
+    needed = shard_bytes(trial, prepared, rows=1)
     memory = memory_bytes()
     if needed <= memory:
         return []
@@ -251,21 +251,21 @@ def _memory_faults(trial: Trial, ready: Problem) -> list[Fault]:
         f"this machine has {format_bytes(memory)}; "
         "take a smaller model, a smaller batch.size or more batch.shards"
     )
-    if ready.metric:
+    if prepared.metric:
         message += ", or an optimizer without a metric"
     return [Fault("model", message)]
 
 
-def shard_bytes(trial: Trial, ready: Problem, rows: int) -> int:
-    """Working memory of the engine, and of the metric, on the largest shard of ``rows`` trials, in bytes."""
-    samples = -(-ready.samples(trial.batch) // trial.batch.shards)
-    metric = ready.metric
-    needed = ready.engine.shard_bytes(ready.model, rows, samples)
+def shard_bytes(trial: Trial, prepared: Problem, rows: int) -> int:
+    """Returns the working memory in bytes of engine and metric on the largest shard of ``rows`` trials."""
+    samples = -(-prepared.samples(trial.batch) // trial.batch.shards)
+    metric = prepared.metric
+    needed = prepared.engine.shard_bytes(prepared.model, rows, samples)
     return needed if metric is None else needed + metric.bytes(rows, samples)
 
 
 def format_bytes(count: float) -> str:
-    """A number of bytes for people.
+    """Returns a number of bytes as text with a unit.
 
     Example:
         >>> format_bytes(1000), format_bytes(1610612736), format_bytes(2**100)

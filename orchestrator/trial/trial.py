@@ -1,4 +1,4 @@
-"""One fully resolved trial, composed from the configurations beside the code they configure."""
+"""One fully resolved trial, composed of the configurations of its parts; its id."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FORMAT = 1
 
 
 class Batch(Config):
-    """A mini-batch and the number of slices that it is summed in."""
+    """The size of a mini-batch, and the number of shards in which its sums are computed."""
 
     size: int = Field(default=1, ge=1)
     shards: int = Field(default=1, ge=1)
 
 
 class Record(Config):
-    """What the trace keeps. Never part of a trial's id."""
+    """The values that the trace keeps. Never part of a trial's id."""
 
     every: int = Field(default=1, ge=1, description="record every k-th step; the last one always")
     histogram: bool = Field(default=False, description="keep the histogram of log2|g| of each group")
@@ -56,7 +56,7 @@ class Record(Config):
 
 
 class Trial(Config):
-    """One configuration with its seed: everything that decides its numbers, and what to record."""
+    """One configuration with its seed: everything that determines its results, and what to record."""
 
     mode: Literal["train", "probe"] = "train"
     data: Annotated[Data, OneOf()] | None = None
@@ -73,54 +73,54 @@ class Trial(Config):
     record: Record = Record()
 
     def identity(self) -> dict[str, Any]:
-        """What takes part in the id: everything but what is recorded."""
+        """Returns the JSON values that the id covers: all but ``record``."""
         return {name: value for name, value in super().identity().items() if name != "record"}
 
     def check(self) -> list[Fault]:
-        """Faults between parts that are legal by themselves."""
+        """Returns the faults between parts that are legal on their own."""
         optimizers = [i for i, update in enumerate(self.updates) if isinstance(update, Optimizer)]
         if self.mode == "train" and len(optimizers) != 1:
             return [Fault("updates", f"has {len(optimizers)} optimizers; mode: train needs exactly one")]
         if self.mode == "train":
             return []
-        reasons = [_no_probe(update) for update in self.updates]
-        return [Fault(f"updates.{i}", f"{text}; take it out") for i, text in enumerate(reasons) if text]
+        reasons = [_probe_conflict(update) for update in self.updates]
+        return [Fault(f"updates.{i}", f"{text}; remove it") for i, text in enumerate(reasons) if text]
 
 
-def _no_probe(update: Update) -> str | None:
-    """Why an update has no meaning in a probe, or None."""
+def _probe_conflict(update: Update) -> str | None:
+    """Returns why an update has no meaning in a probe, or None."""
     if isinstance(update, Optimizer):
-        return "means nothing in a probe, which applies no updates"
+        return "has no effect in a probe, which applies no updates"
     needs = update.needs
-    asked = {
+    demands = {
         "memory of earlier steps": update.stateful,
         "trained parameters": needs.parameters,
         "the number of the step": needs.step,
         "losses at other parameters": needs.losses,
     }
-    if not any(asked.values()):
+    if not any(demands.values()):
         return None
-    listed = " and ".join(text for text, needed in asked.items() if needed)
-    return f"needs {listed}, which a probe does not have, as each of its steps stands alone"
+    listed = " and ".join(text for text, needed in demands.items() if needed)
+    return f"needs {listed}, which a probe does not have, as its steps are independent"
 
 
 def trial_id(trial: Trial) -> str:
-    """First 16 hex digits of SHA-256 over the canonical JSON of ``trial.identity()`` and ``FORMAT``."""
+    """Returns the id of a trial: the ``digest`` of its identity, 16 hex digits."""
     return digest(members(trial.identity()))
 
 
 def structure_key(trial: Trial) -> str:
-    """What trials must share to be computed in one call: all but seed and the updates' numbers."""
+    """Returns a hash of what trials of one call must share: all except seed and numbers of updates."""
     return key_of(shared(trial), trial.updates)
 
 
 def shared(trial: Trial) -> dict[str, str]:
-    """The canonical JSON of each member of a trial's identity, but for seed and updates."""
+    """Returns the canonical JSON of each member of a trial's identity, except seed and updates."""
     return {name: text for name, text in members(trial.identity()).items() if name not in ("seed", "updates")}
 
 
 def key_of(shared: Mapping[str, str], updates: Sequence[Update]) -> str:
-    """``structure_key`` of trials with these ``shared`` members."""
+    """Returns the ``structure_key`` of trials with these ``shared`` members and updates."""
     kinds = [
         {name: value for name, value in update.identity().items() if name not in update.number_names()}
         for update in updates
@@ -134,12 +134,12 @@ _canonical = json.JSONEncoder(
 
 
 def members(identity: Mapping[str, Any]) -> dict[str, str]:
-    """The canonical JSON of each member of an identity."""
+    """Returns the canonical JSON of each member of an identity."""
     return {name: _canonical(value) for name, value in identity.items()}
 
 
 def digest(texts: Mapping[str, str]) -> str:
-    """First 16 hex digits of SHA-256 over the canonical JSON of these members and ``FORMAT``."""
+    """Returns the first 16 hex digits of SHA-256 over the canonical JSON of these members and ``FORMAT``."""
     texts = {**texts, "format": str(FORMAT)}
     text = ",".join([f'"{name}":{texts[name]}' for name in sorted(texts)])
     return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:16]

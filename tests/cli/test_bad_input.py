@@ -361,11 +361,11 @@ BAD = {
     ),
     "an engine that does not take the model": Bad(
         edited("backprop", "adjoint"),
-        ["a.yaml:8: gradient.engine: is adjoint, which takes no such model (legal: backpr"],
+        ["a.yaml:8: gradient.engine: is adjoint, which cannot differentiate this model (legal: backpr"],
     ),
     "a batch smaller than its shards": Bad(
         edited("shards: 2", "shards: 5"),
-        ["a.yaml:12: batch.shards: is 5, more than the samples of a mini-batch (4)"],
+        ["a.yaml:12: batch.shards: is 5, must be at most the 4 samples of a mini-batch"],
     ),
     "labels that are floats": Bad(
         with_data("floats.csv"),
@@ -446,7 +446,7 @@ BAD = {
     ),
     "an optimiser in a probe": Bad(
         edited("  steps: 3", "  steps: 3\n  mode: probe"),
-        ["a.yaml:11: updates.1: means nothing in a probe, which applies"],
+        ["a.yaml:11: updates.1: has no effect in a probe, which applies"],
     ),
     "no optimiser in training": Bad(
         edited("    - {optimizer: sgd, learning_rate: 0.1}\n", ""),

@@ -413,7 +413,7 @@ def test_component_of_an_unknown_name_is_refused_with_the_nearest_name(folder: P
         load(path, ["base.record={components: ['a[0]', 'a[7]']}"])
     (fault,) = error.value.faults
     assert fault.path == "record.components.1"
-    assert "is 'a[7]', which no parameter is called; did you mean 'a[1]'?" in fault.message
+    assert "is 'a[7]', which names no parameter; did you mean 'a[1]'?" in fault.message
 
 
 # Published variances, from probes.

@@ -76,7 +76,9 @@ def test_fault_of_the_base_is_one_whatever_is_chosen_beside_it() -> None:
     assert found(text) == {
         Located(("base", "steps"), "is 0, must be at least 1", "steps"),
         Located(
-            ("base", "batch", "shards"), "is 99, more than the samples of a mini-batch (4)", "batch.shards"
+            ("base", "batch", "shards"),
+            "is 99, must be at most the 4 samples of a mini-batch",
+            "batch.shards",
         ),
     }
 

@@ -167,4 +167,4 @@ def test_plan_counts_samples_and_refuses_more_shards_than_there_are(folder: Path
     assert re.search(r"gradient evaluations +180\n", text)  # 4 trials of 3 steps of 15 pairs
     code, text = asked(folder, "plan", sweep, "--set", "base.batch.size=3")
     assert code == 2
-    assert "batch.shards: is 4, more than the samples of a mini-batch (3)" in text
+    assert "batch.shards: is 4, must be at most the 3 samples of a mini-batch" in text

@@ -327,7 +327,9 @@ def test_model_that_is_another_one_though_no_known_file_changed_is_refused(tmp_p
     (tmp_path / "side").unlink()
     load_problem.cache_clear()
     _problem.cache_clear()  # as in a process that has not planned the sweep
-    with pytest.raises(ChangedFile, match=r"^circuit of circuits:made is not what it was when the sweep"):
+    with pytest.raises(
+        ChangedFile, match=r"^circuit of circuits:made changed after the sweep was planned, though"
+    ):
         load_problem(pinned)
 
 

@@ -31,5 +31,5 @@ def test_file_that_changes_while_it_is_made_ready_is_refused(
         return found
 
     monkeypatch.setattr(pinned, "problem", changing)
-    with pytest.raises(ChangedFile, match=r"a\.npz changed after the sweep was planned; restore what was"):
+    with pytest.raises(ChangedFile, match=r"a\.npz changed after the sweep was planned; restore the old"):
         pinned.load_problem(structure.pinned)

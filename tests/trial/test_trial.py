@@ -162,8 +162,8 @@ def test_data_file_that_changes_is_read_again(tmp_path: Path) -> None:
             ["base.updates.0={optimizer: sgd, learning_rate: 1}"],
             "updates: has 2 optimizers; mode: train needs",
         ),
-        (["base.mode=probe"], "updates.1: means nothing in a probe, which applies no updates; take it out"),
-        (["base.batch.shards=5"], "batch.shards: is 5, more than the samples of a mini-batch (4)"),
+        (["base.mode=probe"], "updates.1: has no effect in a probe, which applies no updates; remove it"),
+        (["base.batch.shards=5"], "batch.shards: is 5, must be at most the 4 samples of a mini-batch"),
         (["base.batch.size=17"], "batch.size: is 17, must be at most the 16 rows of the training part"),
         (["base.data=null"], "batch.size: is 4, but without data a batch has one sample"),
         (["base.data=null", "base.batch={}"], "model.kind: mlp needs data"),
@@ -175,7 +175,7 @@ def test_data_file_that_changes_is_read_again(tmp_path: Path) -> None:
         (["base.model.hidden=[10000000000]"], "model: kind=mlp hidden=[10000000000] needs "),
         (
             ["base.gradient={engine: adjoint}"],
-            "gradient.engine: is adjoint, which takes no such model (legal: backprop)",
+            "gradient.engine: is adjoint, which cannot differentiate this model (legal: backprop)",
         ),
     ],
 )
@@ -197,7 +197,7 @@ def test_probe_refuses_what_its_steps_do_not_have(tmp_path: Path) -> None:
         [sys.executable, "-c", code, "plan", str(path)], cwd=here, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    alone = "which a probe does not have, as each of its steps stands alone; take it out"
+    alone = "which a probe does not have, as its steps are independent; remove it"
     assert done.stderr.splitlines() == [
         f"{path}:9: updates.1: needs trained parameters, {alone}",
         f"{path}:10: updates.2: needs the number of the step, {alone}",
