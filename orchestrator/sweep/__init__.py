@@ -1,1 +1,1 @@
-"""The sweep file: YAML with lines, axes, draws, and the plan that follows from them."""
+"""The sweep file: YAML with line numbers, axes, draws, and the plan that follows from them."""

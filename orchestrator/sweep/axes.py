@@ -10,17 +10,17 @@ from itertools import combinations
 from typing import Any
 
 from orchestrator.config.text import is_labelled, label
-from orchestrator.sweep.paths import KeyPath, Located, Path, dotted
+from orchestrator.sweep.paths import DocumentFault, KeyPath, Path, dotted
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of an item and the values that it takes.
+    """One key of an item, and its values.
 
     Attributes:
-        path: of what it sets in the trial.
+        path: path in the trial that the key sets.
         origin: path of its values in the document.
-        bounds: values that between them show whether all are legal; None: look at every one.
+        bounds: values that are legal only if all values are; None: every value has to be checked.
     """
 
     path: KeyPath
@@ -29,12 +29,12 @@ class Key:
     bounds: Sequence[Any] | None = None
 
     @property
-    def telling(self) -> Sequence[Any]:
+    def decisive_values(self) -> Sequence[Any]:
         """Values that are legal only if all are."""
         return self.values if self.bounds is None else self.bounds
 
     def value_origin(self, index: int) -> Path:
-        """Path of value ``index`` in the document."""
+        """Returns the path of value ``index`` in the document."""
         if self.bounds is not None:
             return self.origin
         origin = (*self.origin, index)
@@ -43,7 +43,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Axis:
-    """An item of a sweep: keys that advance together. ``positions`` picks values without repeats."""
+    """An item of a sweep: keys that advance together. ``positions`` selects values without repeats."""
 
     keys: tuple[Key, ...]
     positions: Sequence[int]
@@ -51,65 +51,65 @@ class Axis:
 
 @dataclass(frozen=True)
 class AxisScope:
-    """What holds together: values set at once (by a case) and the items of a ``sweep``."""
+    """A sweep, or a case of it: the keys that a case sets, and the items of its ``sweep``."""
 
-    sets: tuple[Key, ...] = ()
+    fixed: tuple[Key, ...] = ()
     items: tuple[Axis | dict[str, AxisScope], ...] = ()
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A scope with every case chosen: what is set, along which axes, and the cases' names."""
+    """A scope with every case chosen: the keys that the cases set, the axes, and the names of the cases."""
 
-    sets: tuple[Key, ...] = ()
+    fixed: tuple[Key, ...] = ()
     axes: tuple[Axis, ...] = ()
     case: str = ""
 
 
-def comparable(value: Any) -> Any:
-    """A hashable stand-in for a listed value: equal for equal values, numbers by their size (1 is 1.0)."""
+def comparison_key(value: Any) -> Any:
+    """Returns a hashable form of a listed value that is equal for equal values; 1 equals 1.0."""
     value, _ = label(value)
     return value if type(value) in (int, float) else json.dumps(value, sort_keys=True)
 
 
-def choices(scope: AxisScope, counts: Callable[[Axis], bool]) -> int:
-    """Number of ways to choose cases and a position of each axis that ``counts``; lists none of them."""
+def count_choices(scope: AxisScope, counts: Callable[[Axis], bool]) -> int:
+    """Returns the number of choices of cases, and of positions on each axis that ``counts``; lists none."""
     factors = (
         (len(item.positions) if counts(item) else 1)
         if isinstance(item, Axis)
-        else sum(choices(sub, counts) for sub in item.values())
+        else sum(count_choices(sub, counts) for sub in item.values())
         for item in scope.items
     )
     return math.prod(factors)
 
 
 def branches(scope: AxisScope) -> list[Branch]:
-    """Every choice of cases, in the order of the file."""
-    found = [Branch(scope.sets)]
+    """Returns every choice of cases, in the order of the file."""
+    chosen = [Branch(scope.fixed)]
     for item in scope.items:
         if isinstance(item, Axis):
-            found = [Branch(b.sets, (*b.axes, item), b.case) for b in found]
+            chosen = [Branch(b.fixed, (*b.axes, item), b.case) for b in chosen]
         else:
             inner = [(name, branch) for name, sub in item.items() for branch in branches(sub)]
-            found = [_joined(outer, name, branch) for outer in found for name, branch in inner]
-    return found
+            chosen = [_joined(outer, name, branch) for outer in chosen for name, branch in inner]
+    return chosen
 
 
 def _joined(outer: Branch, name: str, inner: Branch) -> Branch:
     case = "/".join(filter(None, (outer.case, name, inner.case)))
-    return Branch(outer.sets + inner.sets, outer.axes + inner.axes, case)
+    return Branch(outer.fixed + inner.fixed, outer.axes + inner.axes, case)
 
 
-def clashes(branch: Branch) -> Iterator[Located]:
-    """Keys of a branch that would overwrite one another.
+def clashes(branch: Branch) -> Iterator[DocumentFault]:
+    """Yields the keys of a branch that would overwrite one another.
 
-    A case or an axis may refine what a case sets (``gradient``, then ``gradient.backend.shots``); two
-    axes never touch, and nothing replaces what was set or varied before it.
+    A case or an axis may refine a value that a case sets (``gradient``, then ``gradient.backend.shots``).
+    Two axes must not overlap, and no key may replace a value that an earlier key sets or varies.
     """
-    ordered = [*branch.sets, *(key for axis in branch.axes for key in axis.keys)]
+    ordered = [*branch.fixed, *(key for axis in branch.axes for key in axis.keys)]
     for (earlier, other), (_, key) in combinations(enumerate(ordered), 2):
         shared = min(len(key.path), len(other.path))
-        both_axes = earlier >= len(branch.sets)
+        both_axes = earlier >= len(branch.fixed)
         if key.path[:shared] == other.path[:shared] and (both_axes or len(key.path) == shared):
             message = "is varied twice" if key.path == other.path else f"overlaps {dotted(other.path)}"
-            yield Located(key.origin, message, other=other.origin)
+            yield DocumentFault(key.origin, message, other=other.origin)

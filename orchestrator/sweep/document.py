@@ -1,4 +1,4 @@
-"""YAML with line numbers: YAML 1.2's core scalars, no key twice, every value's line remembered."""
+"""YAML with line numbers: scalars of YAML 1.2's core schema, no key twice, a line for every value."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from orchestrator.errors import Fault, InputError
 from orchestrator.sweep.paths import Path, dotted
 
 _MOST_DIGITS = 25
-"""Leading zeros included; more do not fit into 64 bits, and Python converts some thousands at most."""
+"""Of a whole number, leading zeros included. 64 bits hold no more, and Python converts some thousands."""
 
 if TYPE_CHECKING:
-    from yaml import SafeLoader as _Fast
+    from yaml import SafeLoader as _FastBase
 else:
-    _Fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in Python, where libyaml was left out: slower
+    _FastBase = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml, in Python: slower
 
 MOST_BYTES = 4 << 20
-"""Of a sweep file."""
-_LONG = 200_000
-"""Characters; from here on the time counts."""
+"""Largest size of a sweep file."""
+_FAST_FROM = 200_000
+"""Characters from which on libyaml parses the text, for speed."""
 MOST_VALUES = 250_000
-"""Keys and values of a file; PyYAML reads some 100,000 a second. Aliases count as what they unfold into."""
+"""Keys and values of a file; PyYAML reads about 100,000 per second. Aliases count as their content."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Document:
     """A parsed file.
 
     Attributes:
-        file: its name as the user gave it.
+        file: its name as the user wrote it.
         data: mappings, lists and scalars.
-        lines: the line, from 1, of every path in ``data``; or the override that wrote it.
+        lines: for every path in ``data``, its line, from 1, or the override that wrote it.
     """
 
     file: str
@@ -47,7 +47,7 @@ class Document:
     lines: Mapping[Path, int | str]
 
     def where(self, path: Path) -> tuple[str, int]:
-        """File, or override, and line of the value at ``path``, or the nearest above it; 0 for none."""
+        """Returns file and line of the value at ``path`` or its nearest parent; line 0 for an override."""
         above = (path[:length] for length in range(len(path), -1, -1))
         line = next((self.lines[known] for known in above if known in self.lines), 0)
         return (line, 0) if isinstance(line, str) else (self.file, line)
@@ -57,7 +57,7 @@ def read(path: str | FilePath) -> Document:
     """Reads a YAML file.
 
     Raises:
-        InputError: it is not there, not text, not YAML, or gives a key twice.
+        InputError: the file does not exist, is not text, is not YAML, or gives a key twice.
     """
     name = str(path)
     try:
@@ -71,10 +71,10 @@ def read(path: str | FilePath) -> Document:
 
 
 def parse(text: str, name: str) -> Document:
-    """Parses YAML text; ``name`` is what messages call it.
+    """Parses YAML text, which messages call ``name``.
 
     Raises:
-        InputError: it is not YAML, gives a key twice, or has more than ``MOST_VALUES`` keys and values.
+        InputError: the text is not YAML, gives a key twice, or has more than ``MOST_VALUES`` keys and values.
 
     Example:
         >>> parse("steps: 1e2", "a.yaml").data
@@ -82,7 +82,7 @@ def parse(text: str, name: str) -> Document:
     """
     reader = _Reader(name)
     try:
-        data = reader.value(yaml.compose(text, Loader=_Loader if len(text) < _LONG else _FastLoader), ())
+        data = reader.value(yaml.compose(text, Loader=_Loader if len(text) < _FAST_FROM else _FastLoader), ())
     except _TooManyError:
         legal = "for many values write {range: n} or samples"
         message = f"has more than {MOST_VALUES:,} keys and values; {legal}"
@@ -91,7 +91,7 @@ def parse(text: str, name: str) -> Document:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(filter(None, (error.context, error.problem)))
         raise InputError([Fault("", f"is not YAML: {reason}", name, mark.line + 1 if mark else 0)]) from None
-    except yaml.YAMLError:  # only the check for characters knows no line
+    except yaml.YAMLError:  # the check of characters, which has no line
         raise InputError([Fault("", "is not a text file; a sweep file is YAML", name)]) from None
     except RecursionError:
         raise InputError([Fault("", "is nested too deeply", name)]) from None
@@ -101,39 +101,39 @@ def parse(text: str, name: str) -> Document:
 
 
 def dump(data: Any) -> str:
-    """YAML text that ``parse`` reads back as ``data``."""
+    """Returns YAML text that ``parse`` reads back as ``data``."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _TooManyError(yaml.YAMLError):
-    """There are more than ``MOST_VALUES``."""
+    """A file has more than ``MOST_VALUES`` keys and values."""
 
 
-class _Counting(Resolver):
-    """Stops where a file has too many keys and values."""
+class _CountingResolver(Resolver):
+    """Stops at a file with too many keys and values."""
 
     nodes = 0
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
-        """The tag of a node; called for each that has none of its own."""
+        """Returns the tag of a node; called for each node without an explicit one."""
         self.nodes += 1
         if self.nodes > MOST_VALUES:
             raise _TooManyError
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
 
-class _Loader(_Counting, yaml.SafeLoader):
+class _Loader(_CountingResolver, yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` a string."""
 
 
-class _FastLoader(_Counting, _Fast):
-    """The same in C; what it says of a faulty text is less plain."""
+class _FastLoader(_CountingResolver, _FastBase):
+    """``_Loader`` in C; its messages about faulty text are less clear."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that quotes what ``_Loader`` would not read as a string; no anchors."""
+    """SafeDumper without anchors that quotes strings which ``_Loader`` would read as other scalars."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base's signature
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - signature of the base class
         return True
 
 
@@ -155,7 +155,7 @@ for _class in (_Loader, _FastLoader, _Dumper):
 
 
 def _integer(text: str) -> int:
-    """The whole number; raises OverflowError if 64 bits cannot hold it."""
+    """Returns the whole number; raises OverflowError if it does not fit into 64 bits."""
     base = {"0o": 8, "0x": 16}.get(text[:2], 10)
     if len(text) > _MOST_DIGITS or not -(2**63) <= (value := int(text, base)) < 2**63:
         raise OverflowError
@@ -171,8 +171,8 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _no_text(text: str) -> str | None:
-    """Why a string is no text that could be written anywhere, or None."""
+def _surrogate_message(text: str) -> str | None:
+    """Returns why a string with a lone surrogate cannot be written as text, or None."""
     half = re.search("[\ud800-\udfff]", text)
     return f"holds \\u{ord(half[0]):04x}, half of a character: write the character itself" if half else None
 
@@ -183,7 +183,7 @@ def _line(node: yaml.Node) -> int:
 
 @dataclass
 class _Reader:
-    """Turns nodes into values and notes the line of each."""
+    """Converts nodes into values, and stores the line of each."""
 
     name: str
     lines: dict[Path, int] = field(default_factory=dict)
@@ -209,13 +209,13 @@ class _Reader:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self.fault(path, "has a key that is no plain word", key_node)
+                self.fault(path, "has a key that is not plain text", key_node)
                 continue
             key = str(key_node.value)
             below = (*path, key)
             if key == "<<":
-                self.fault(below, "is YAML's merge key, which is not read: write its keys out", key_node)
-            elif message := _no_text(key):
+                self.fault(below, "is YAML's merge key, which is not supported: write its keys out", key_node)
+            elif message := _surrogate_message(key):
                 self.fault(path, f"has a key that {message}", key_node)
             elif key in result:
                 self.fault(below, f"key given twice (first in line {self.lines[below]})", key_node)
@@ -226,7 +226,7 @@ class _Reader:
 
     def scalar(self, node: yaml.Node, path: Path) -> Any:
         kind, text = node.tag.rpartition(":")[2], str(node.value)
-        if message := _no_text(text):
+        if message := _surrogate_message(text):
             self.fault(path, message, node)
             return None
         try:
@@ -234,7 +234,7 @@ class _Reader:
         except KeyError:
             self.check_tag(node, "str", path)
         except ValueError:
-            self.fault(path, f"{show(text)} is no {kind}", node)
+            self.fault(path, f"is {show(text)}, must be a YAML {kind}", node)
         except OverflowError:
             number = text if len(text) <= 2 * _MOST_DIGITS else f"a number of {len(text):,} digits"
             self.fault(path, f"is {number}, must lie from -2^63 to 2^63 - 1 as a whole number", node)
@@ -242,7 +242,7 @@ class _Reader:
 
     def check_tag(self, node: yaml.Node, expected: str, path: Path) -> None:
         if node.tag != f"tag:yaml.org,2002:{expected}":
-            self.fault(path, f"has the tag {node.tag}, which a sweep file does not know", node)
+            self.fault(path, f"has the tag {node.tag}, which a sweep file does not support", node)
 
     def fault(self, path: Path, message: str, node: yaml.Node) -> None:
         self.faults.append(Fault(dotted(path), message, self.name, _line(node)))

@@ -17,19 +17,19 @@ from orchestrator.process import track
 from orchestrator.streams import philox
 
 Transform = Callable[[float, float], Any]
-"""From two independent numbers, uniform in [0, 1) with 53 bits, to a value."""
+"""Maps two independent numbers, uniform in [0, 1) with 53 bits, to a value."""
 
 _BLOCK = 512
-"""Draws whose uniform numbers are computed in one call."""
+"""Number of draws whose uniform numbers are computed in one call."""
 
 
 @dataclass(frozen=True)
 class Draws(Sequence[Any]):
-    """The first ``length`` draws of one key, computed when asked for.
+    """The first ``length`` draws of one key, computed on demand.
 
-    Draw i is Philox4x32-10 with the sampling seed as key and (i, SHA-256 of the path) as counter,
-    turned into a value by ``math`` alone and rounded to 10 significant digits: a longer sequence
-    begins with the shorter one, and no other key changes it.
+    Draw i is Philox4x32-10 with the sampling seed as key and (i, SHA-256 of the path) as counter. Pure
+    ``math`` turns it into a value, rounded to 10 significant digits. So a longer sequence begins with the
+    shorter one, and no other key changes a draw.
 
     Example:
         >>> list(Draws("batch.size", 0, 3, distribution({"integers": [1, 9]})[0]))
@@ -53,13 +53,13 @@ class Draws(Sequence[Any]):
             return [self[i] for i in range(self.length)[index]]
         if not 0 <= index < self.length:
             raise IndexError(index)
-        block, within = divmod(index, _BLOCK)
-        return self.transform(*_uniforms(self.path, self.seed, block)[within])
+        block, offset = divmod(index, _BLOCK)
+        return self.transform(*_uniforms(self.path, self.seed, block)[offset])
 
 
 @lru_cache(maxsize=64)
 def _uniforms(path: str, seed: int, block: int) -> list[tuple[float, float]]:
-    """The pairs of uniform numbers that the draws of a block are made from."""
+    """Returns the pairs of uniform numbers for the draws of a block."""
     digest = hashlib.sha256(path.encode()).digest()
     high, low = int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
     index = np.arange(block * _BLOCK, (block + 1) * _BLOCK, dtype=np.uint64)
@@ -69,13 +69,13 @@ def _uniforms(path: str, seed: int, block: int) -> list[tuple[float, float]]:
 
 
 def distinct(columns: Sequence[Sequence[Any]], key: Callable[[Any], Any]) -> Sequence[int]:
-    """Positions of the joint values that no earlier position has.
+    """Returns the positions whose joint values occur at no earlier position.
 
-    Goes through all of them, and holds some 30 bytes for each meanwhile.
+    Reads all values, and takes about 30 bytes of memory for each position.
 
     Args:
-        columns: sequences of one length.
-        key: what decides whether two values are equal; hashable.
+        columns: sequences of equal length.
+        key: maps a value to a hashable that is equal for equal values.
     """
 
     def joint(position: int) -> tuple[Any, ...]:
@@ -95,11 +95,11 @@ def distinct(columns: Sequence[Sequence[Any]], key: Callable[[Any], Any]) -> Seq
 
 
 def distribution(spec: Any) -> tuple[Transform, Sequence[Any]]:
-    """Reads ``{uniform: [a, b]}`` and its kin.
+    """Reads a distribution such as ``{uniform: [a, b]}``.
 
     Returns:
-        The transform of two uniform numbers into a value, and values that are legal only if all
-        draws are: the least and the greatest, or every choice. (``normal`` has no bounds: none.)
+        The transform of two uniform numbers into a value, and values that are legal only if all draws
+        are: the least and the greatest, or every choice. For ``normal``, which is unbounded, no values.
 
     Raises:
         ValueError: the message says what would be legal.

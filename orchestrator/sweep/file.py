@@ -18,7 +18,7 @@ from orchestrator.sweep import document
 from orchestrator.sweep.document import Document
 from orchestrator.sweep.items import ItemReader
 from orchestrator.sweep.overrides import overridden
-from orchestrator.sweep.paths import Located
+from orchestrator.sweep.paths import DocumentFault
 from orchestrator.sweep.plan import Plan
 from orchestrator.sweep.planner import Planner
 from orchestrator.sweep.reported import reported
@@ -26,23 +26,23 @@ from orchestrator.trial.trial import Record, Trial
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 LONGEST_NAME = 200
-"""Characters; file systems take 255, and the names of jobs and archives add some."""
+"""Characters; file systems allow 255, and the names of jobs and archives add some."""
 MEMORY = r"^([0-9]+(?:\.[0-9]+)?) ?([KMGT])iB$"
 
 
 class Placement(Config):
-    """Where and in what portions a sweep is computed. Changes no number of it."""
+    """Where, and in what portions, a sweep is computed. No result depends on it."""
 
     pack: int | None = Field(
         default=None,
         ge=1,
         description="trials advanced together; null: as many as memory and workers suggest",
     )
-    threads: int = Field(default=1, ge=1, description="threads of a worker; as many CPUs of the cluster")
+    threads: int = Field(default=1, ge=1, description="threads of a worker, and the CPUs that it takes")
     memory: int | None = Field(
         default=None,
         ge=1,
-        description="memory that Ray sets aside for a worker: bytes, or text such as 2GiB; null: none",
+        description="memory that Ray reserves for a worker: bytes, or text such as 2GiB; null: none",
         json_schema_extra={
             "anyOf": [
                 {"type": "integer", "minimum": 1},
@@ -52,18 +52,20 @@ class Placement(Config):
         },
     )
     chunk_steps: int | None = Field(
-        default=None, ge=1, description="a worker hands back after so many steps at the latest"
+        default=None, ge=1, description="a worker returns its results after at most this number of steps"
     )
     chunk_seconds: float = Field(
-        default=2.0, ge=0, description="a worker hands back after this time, once its step is done"
+        default=2.0,
+        ge=0,
+        description="a worker returns its results after this time, once the current step is done",
     )
     commit_seconds: float = Field(
         default=5.0,
         ge=0,
-        description="time between commits; 0: nothing goes on before what has come back is committed",
+        description="time between commits; 0: the driver commits all results before it continues",
     )
     shard_seconds: float = Field(
-        default=0.01, ge=0, description="a shard is worth a worker of its own if it costs more than this"
+        default=0.01, ge=0, description="a shard that costs more than this may get a worker of its own"
     )
 
     @field_validator("memory", mode="before")
@@ -78,15 +80,17 @@ class Placement(Config):
 
 
 class StopAfter(Config):
-    """When a sweep that goes wrong is stopped before its end."""
+    """Conditions that stop a failing sweep early."""
 
     identical_failures: int | None = Field(
-        default=None, ge=1, description="trials that fail in the same way; null: goes on whatever fails"
+        default=None,
+        ge=1,
+        description="number of trials that fail in the same way; null: no number stops the sweep",
     )
 
 
 class SweepFile(Config):
-    """What stands in a sweep file; ``base`` and ``sweep`` are read elsewhere."""
+    """The keys of a sweep file; the content of ``base`` and ``sweep`` is read elsewhere."""
 
     name: str = Field(
         description="names the run directory", json_schema_extra={"pattern": NAME, "maxLength": LONGEST_NAME}
@@ -113,7 +117,7 @@ class Sweep:
     """A sweep file, read and planned.
 
     Attributes:
-        text: the sweep as resolved, YAML; read again from the same folder it gives the same plan.
+        text: the resolved sweep as YAML; read from the same folder, it gives the same plan.
         folder: relative file names in the sweep start here.
     """
 
@@ -132,13 +136,13 @@ def load(
     root: Path = Path("/"),
     trust: Iterable[str | os.PathLike[str]] = (),
 ) -> Sweep:
-    """Reads and plans a sweep file; from then on this process trusts code in its folder, and ``trust``.
+    """Reads and plans a sweep file. From then on, this process trusts code in its folder and in ``trust``.
 
     Args:
         path: the YAML file.
         overrides: ``path=value`` pairs applied to it, e.g. ``base.steps=10``; values are YAML.
-        root: absolute file names in it start here; where its files were shipped to, and all code there is
-            trusted, as it has been checked where it was shipped.
+        root: absolute file names in the sweep start here. Another root than ``/`` holds shipped files; all
+            code below it is trusted, as it was checked before it was shipped.
         trust: packages and folders whose code the sweep may call as well; see ``user_code.Trust``.
 
     Raises:
@@ -155,11 +159,11 @@ def load(
 
 
 def plan(source: Document, folder: Path, root: Path = Path("/")) -> Sweep:
-    """Plans a sweep that has been read; see ``load``."""
+    """Plans a sweep that is already read; see ``load``."""
     data = source.data
     if not isinstance(data, dict):
         message = f"is {show(data)}, must be a mapping with the keys name and base"
-        raise InputError(reported([Located((), message)], source))
+        raise InputError(reported([DocumentFault((), message)], source))
     head, faults = _head(data)
     reader = ItemReader(head.sampling_seed)
     scope = reader.scope(data.get("sweep", []), ("sweep",))
@@ -173,17 +177,19 @@ def plan(source: Document, folder: Path, root: Path = Path("/")) -> Sweep:
     return Sweep(head.name, planned, record, head.placement, head.stop_after, text, folder)
 
 
-def _head(data: dict[str, Any]) -> tuple[SweepFile, set[Located]]:
-    """What stands around base and sweep; a stand-in if it is faulty."""
+def _head(data: dict[str, Any]) -> tuple[SweepFile, set[DocumentFault]]:
+    """Returns the keys of the file and their faults; if there are faults, the keys are placeholders."""
     try:
         return SweepFile.parse(data), set()
     except ConfigError as error:
-        found = {Located(path, _of_trial(path) or message) for path, message in explain(error, SweepFile)}
-        return SweepFile(name="faulty", base={}), found
+        faults = {
+            DocumentFault(path, _misplaced(path) or message) for path, message in explain(error, SweepFile)
+        }
+        return SweepFile(name="faulty", base={}), faults
 
 
-def _of_trial(path: tuple[str | int, ...]) -> str:
-    """What is wrong with a key of the trial that stands beside base, or is ``--set`` there; empty if none."""
+def _misplaced(path: tuple[str | int, ...]) -> str:
+    """Returns the message for a key of the trial outside of ``base``; empty for other keys."""
     if len(path) > 1 or path[0] not in Trial.model_fields:
         return ""
-    return f"is a key of the trial, which stands in base: write base.{path[0]}"
+    return f"is a key of the trial, which belongs in base: write base.{path[0]}"

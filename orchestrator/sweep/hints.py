@@ -1,4 +1,4 @@
-"""What a plan allows and its author may not have meant: expectation values beyond what a loss takes."""
+"""Warnings about legal plans: expectation values outside of the range that a loss takes."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from orchestrator.trial.problem import Problem
 _NO_PROBABILITY = (
     "(1 + E)/2 is then no probability, and the loss has no meaning: it falls below 0, or diverges"
 )
-_BEYOND = {
+_OUT_OF_RANGE = {
     "mse": "labels are -1 and 1",
     "hinge": "a margin of 1 is then not the largest",
     "linear": "(1 - yE)/2 then leaves [0, 1]",
     "binary-cross-entropy": _NO_PROBABILITY,
     "cross-entropy": _NO_PROBABILITY,
 }
-"""What is odd about E outside [-1, 1], by loss."""
+"""What is wrong with E outside of [-1, 1], by loss."""
 
 _ROUNDING = 1e-9
 
 
 def hints(plan: Plan) -> list[str]:
-    """What is legal and perhaps not meant, each once: observables whose E can leave [-1, 1].
+    """Returns warnings, each once, about observables whose E can leave [-1, 1].
 
-    No loss is refused for it: the bound on E, from the coefficients' absolute values, need not be reached.
+    They are legal: the bound on E, from the coefficients' absolute values, need not be reached.
     """
-    found: dict[str, None] = {}
+    texts: dict[str, None] = {}
     seen = set()
     for structure in plan.structures:
         trial = structure.template
         part = (trial.model, trial.loss, trial.data)
-        if trial.loss in _BEYOND and part not in seen and _weighted(trial.model):
+        if trial.loss in _OUT_OF_RANGE and part not in seen and _has_coefficients(trial.model):
             seen.add(part)
-            found |= dict.fromkeys(_hints(load_problem(structure.pinned), trial.model.summary))
-    return list(found)
+            texts |= dict.fromkeys(_hints(load_problem(structure.pinned), trial.model.summary))
+    return list(texts)
 
 
-def _weighted(model: Model) -> bool:
-    """Whether the prediction is an observable with coefficients."""
+def _has_coefficients(model: Model) -> bool:
+    """Returns whether the prediction is an observable with coefficients."""
     last = model.layers[-1] if isinstance(model, Hybrid) else model
     if not isinstance(last, AnyCircuit):
         return False
@@ -54,22 +54,23 @@ def _weighted(model: Model) -> bool:
 def _hints(prepared: Problem, model: str) -> Iterator[str]:
     if prepared.model.head != "expectation" or (prepared.loss == "mse" and not prepared.data.classes):
         return
-    for low, high in map(reach, prepared.model.circuits[-1].observables):
+    for low, high in map(expectation_bounds, prepared.model.circuits[-1].observables):
         if (most := max(-low, high)) > 1.0 + _ROUNDING:
             yield (
-                f"{model}: the observable's E can reach from {low:.4g} to {high:.4g}, and loss: {prepared.loss} "
-                f"takes E in [-1, 1]: {_BEYOND[prepared.loss]}; divide the coefficients by {most:.4g}"
+                f"{model}: the observable's E can reach from {low:.4g} to {high:.4g}, "
+                f"and loss: {prepared.loss} takes E in [-1, 1]: {_OUT_OF_RANGE[prepared.loss]}; "
+                f"divide the coefficients by {most:.4g}"
             )
 
 
-def reach(observable: Observable) -> tuple[float, float]:
-    """Bounds of an observable's expectation value, from its coefficients.
+def expectation_bounds(observable: Observable) -> tuple[float, float]:
+    """Returns bounds of an observable's expectation value, from its coefficients.
 
     A Pauli string lies in [-1, 1], the identity is 1, and |0…0><0…0| lies in [0, 1].
 
     Example:
         >>> from orchestrator.models.circuits.gates import Term
-        >>> reach(Observable((Term(1.0, 0, 0), Term(0.5, 0, 1)), -1.0))
+        >>> expectation_bounds(Observable((Term(1.0, 0, 0), Term(0.5, 0, 1)), -1.0))
         (-0.5, 1.5)
     """
     constant = sum(term.coefficient for term in observable.terms if not (term.x or term.z))

@@ -1,4 +1,4 @@
-"""The items of the key ``sweep``: from what the file says to axes and cases."""
+"""Reads the items of the key ``sweep`` into axes and cases."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.config.text import label, show
-from orchestrator.sweep.axes import Axis, AxisScope, Key, comparable
+from orchestrator.sweep.axes import Axis, AxisScope, Key, comparison_key
 from orchestrator.sweep.draws import DISTRIBUTIONS, Draws, distinct, distribution
-from orchestrator.sweep.paths import KeyPath, Located, Path, dotted
+from orchestrator.sweep.paths import DocumentFault, KeyPath, Path, dotted
 
 _CASE_NAME = re.compile(r"[\w.-]+")
 _MOST_SAMPLES = 10_000_000
-"""Samples are gone through once, to leave out repeats."""
+"""All samples are read once, to leave out repeats."""
 _MOST_VALUES = 2**63
 
 
@@ -23,18 +23,18 @@ class ItemReader:
     """Reads items; collects faults instead of stopping at the first."""
 
     sampling_seed: int
-    faults: list[Located] = field(default_factory=list)
+    faults: list[DocumentFault] = field(default_factory=list)
 
-    def scope(self, items: Any, path: Path, sets: tuple[Key, ...] = ()) -> AxisScope:
-        """The scope whose items stand at ``path``."""
+    def scope(self, items: Any, path: Path, fixed: tuple[Key, ...] = ()) -> AxisScope:
+        """Returns the scope with the items at ``path``, and with the keys that its case sets."""
         if not isinstance(items, list):
             self.fault(path, f"is {show(items)}, must be a list of items ([] for one trial)")
-            return AxisScope(sets)
-        read = [self.item(item, (*path, index)) for index, item in enumerate(items)]
-        return AxisScope(sets, tuple(item for item in read if item is not None))
+            return AxisScope(fixed)
+        scope_items = [self.item(item, (*path, index)) for index, item in enumerate(items)]
+        return AxisScope(fixed, tuple(item for item in scope_items if item is not None))
 
     def item(self, item: Any, path: Path) -> Axis | dict[str, AxisScope] | None:
-        """One item; None if it is faulty."""
+        """Returns one item; None if it is faulty."""
         if not isinstance(item, dict) or not item:
             return self.fault(path, f"is {show(item)}, must be a mapping such as `seed: [0, 1]`")
         if "cases" in item:
@@ -44,7 +44,7 @@ class ItemReader:
         return self.zipped(item, path)
 
     def zipped(self, item: Mapping[str, Any], path: Path) -> Axis | None:
-        """Keys with listed values or a range, all of one length."""
+        """Returns the axis of keys with listed values or ranges, all of one length."""
         keys = [self.listed(name, values, (*path, name)) for name, values in item.items()]
         good = tuple(key for key in keys if key is not None)
         if len(good) < len(keys):
@@ -57,28 +57,30 @@ class ItemReader:
         return Axis(good, range(len(good[0].values)))
 
     def refuse_repeats(self, keys: Sequence[Key]) -> None:
-        """Faults for joint values, and for joint labels, that an earlier position has."""
+        """Adds faults for joint values, and for joint labels, that an earlier position has."""
         values: set[Any] = set()
         columns: set[Any] = set()
         for index, row in enumerate(zip(*(key.values for key in keys), strict=True)):
-            value, column = tuple(map(comparable, row)), tuple(str(label(item)[1]) for item in row)
+            value, column = tuple(map(comparison_key, row)), tuple(str(label(item)[1]) for item in row)
             path = (*keys[0].origin, index)
             if value in values:
                 self.fault(path, f"{show(row[0])} is listed twice")
             elif column in columns:
-                self.fault(path, f"shows as {show(column[0])} like one before it; give each its own label")
+                self.fault(
+                    path, f"has the label {show(column[0])} of an earlier value; give it its own label"
+                )
             values.add(value)
             columns.add(column)
 
     def listed(self, name: str, values: Any, path: Path) -> Key | None:
-        """A key with values of its own."""
+        """Returns a key with listed values or a range."""
         key = self.key(name, path)
         if key is None:
             return None
         if isinstance(values, dict) and values.keys() == {"range"}:
             return self.range(key, values["range"], path)
         if isinstance(values, dict) and values and values.keys() <= DISTRIBUTIONS.keys():
-            return self.fault(path, f"is {show(values)}, which needs `samples: n` beside it")
+            return self.fault(path, f"is {show(values)}, which needs `samples: n` in the same item")
         if not isinstance(values, list):
             return self.fault(path, f"is {show(values)}, must be a list of values or {{range: n}}")
         if not values:
@@ -86,7 +88,7 @@ class ItemReader:
         return Key(key, values, path)
 
     def range(self, key: KeyPath, spec: Any, path: Path) -> Key | None:
-        """``{range: n}`` and its kin, with Python's meaning: from 0, the stop left out."""
+        """Returns a key with a range; ``spec`` is n, [start, stop] or [start, stop, step], as in Python."""
         arguments = spec if isinstance(spec, list) else [spec]
         if not 1 <= len(arguments) <= 3 or not all(type(part) is int for part in arguments):
             legal = "n, [start, stop] or [start, stop, step] in whole numbers"
@@ -101,7 +103,7 @@ class ItemReader:
         return Key(key, values, path, bounds=(values[0], values[-1]))
 
     def samples(self, item: Mapping[str, Any], path: Path) -> Axis | None:
-        """Keys sampled jointly; a joint draw that came before is left out."""
+        """Returns the axis of jointly sampled keys, without repeated joint draws."""
         count = item["samples"]
         if type(count) is not int or not 1 <= count <= _MOST_SAMPLES:
             message = f"is {show(count)}, must be a whole number from 1 to {_MOST_SAMPLES:,}"
@@ -113,10 +115,10 @@ class ItemReader:
         good = tuple(key for key in keys if key is not None)
         if len(good) < len(keys):
             return None
-        return Axis(good, distinct([key.values for key in good], comparable))
+        return Axis(good, distinct([key.values for key in good], comparison_key))
 
     def sampled(self, name: str, spec: Any, count: int, path: Path) -> Key | None:
-        """A key with a distribution."""
+        """Returns a key with a distribution."""
         key = self.key(name, path)
         try:
             transform, bounds = distribution(spec)
@@ -128,17 +130,17 @@ class ItemReader:
         return Key(key, draws, path, bounds or (min(draws), max(draws)))
 
     def cases(self, item: Mapping[str, Any], path: Path) -> dict[str, AxisScope] | None:
-        """Named alternatives, each with values of its own and perhaps a sweep."""
+        """Returns the scopes of named cases; each may set values and have a sweep."""
         cases = item["cases"]
         if len(item) > 1:
             other = next(name for name in item if name != "cases")
-            return self.fault((*path, other), "stands beside `cases`; give it an item of its own")
+            return self.fault((*path, other), "is in the same item as `cases`; give it an item of its own")
         if not isinstance(cases, dict) or not cases:
             return self.fault((*path, "cases"), f"is {show(cases)}, must map names to what they change")
         return {name: self.case(name, body, (*path, "cases", name)) for name, body in cases.items()}
 
     def case(self, name: str, body: Any, path: Path) -> AxisScope:
-        """One alternative."""
+        """Returns the scope of one case."""
         if not _CASE_NAME.fullmatch(name):
             self.fault(path, f"case name {show(name)} may hold letters, digits, '_', '-' and '.' only")
         if body is None:
@@ -146,20 +148,20 @@ class ItemReader:
         if not isinstance(body, dict):
             self.fault(path, f"is {show(body)}, must be a mapping ({{}} changes nothing)")
             return AxisScope()
-        sets = []
+        fixed = []
         for key_name, value in body.items():
             key = self.key(key_name, (*path, key_name)) if key_name != "sweep" else None
             if key is not None:
-                sets.append(Key(key, [value], (*path, key_name), bounds=(value,)))
-        return self.scope(body.get("sweep", []), (*path, "sweep"), tuple(sets))
+                fixed.append(Key(key, [value], (*path, key_name), bounds=(value,)))
+        return self.scope(body.get("sweep", []), (*path, "sweep"), tuple(fixed))
 
     def key(self, name: str, path: Path) -> KeyPath | None:
-        """The parts of a dotted key."""
+        """Returns the parts of a dotted key; None if it is faulty."""
         key = tuple(name.split("."))
         if key[0] == "record":
-            return self.fault(path, "what is recorded is no part of a trial; it can only be set in base")
+            return self.fault(path, "record is no part of a trial; set it in base")
         return key
 
     def fault(self, path: Path, message: str) -> Any:
-        """Notes a fault; returns None, so that a reader can end with it."""
-        self.faults.append(Located(path, message))
+        """Adds a fault; returns None, so that a method can return the result."""
+        self.faults.append(DocumentFault(path, message))

@@ -14,10 +14,10 @@ from orchestrator.sweep.paths import Path, write
 
 
 def overridden(source: Document, overrides: Iterable[str]) -> Document:
-    """The document with ``path=value`` pairs written over it, in their order; values are YAML.
+    """Returns the document with ``path=value`` pairs written over it, in order; values are YAML.
 
     Raises:
-        InputError: with every pair that cannot be read or leads nowhere.
+        InputError: with every pair that cannot be read, or whose path does not exist.
 
     Example:
         >>> overridden(parse("base: {steps: 1}", "a.yaml"), ["base.steps=10"]).data
@@ -29,7 +29,7 @@ def overridden(source: Document, overrides: Iterable[str]) -> Document:
         try:
             changed = _apply(text, data)
             lines = {known: line for known, line in lines.items() if known[: len(changed)] != changed}
-            lines[changed] = _shown(text)
+            lines[changed] = _option(text)
         except InputError as error:
             faults += error.faults
     if faults:
@@ -40,15 +40,15 @@ def overridden(source: Document, overrides: Iterable[str]) -> Document:
 def _apply(text: str, data: Any) -> Path:
     path, equals, value = text.partition("=")
     if not path or not equals:
-        raise InputError([Fault("", "must be path=value, e.g. base.steps=10", _shown(text))])
+        raise InputError([Fault("", "must be path=value, e.g. base.steps=10", _option(text))])
     try:
-        return write(data, path.split("."), parse(value, _shown(text)).data)
+        return write(data, path.split("."), parse(value, _option(text)).data)
     except InputError as error:
         raise InputError([replace(fault, line=0) for fault in error.faults]) from None
     except LookupError as error:
-        raise InputError([Fault("", f"leads nowhere: {error}", _shown(text))]) from None
+        raise InputError([Fault("", f"does not exist: {error}", _option(text))]) from None
 
 
-def _shown(text: str) -> str:
-    """What messages call a pair."""
+def _option(text: str) -> str:
+    """Returns the name of a pair in messages."""
     return f"--set {masked(text)}"

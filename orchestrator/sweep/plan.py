@@ -1,8 +1,8 @@
-"""What a sweep would run: structures first, everything else by arithmetic.
+"""The plan of a sweep: structures are listed, the trials inside them are computed by arithmetic.
 
-A *combination* fixes every structural value. The axes left over, seeds and the updates' numbers,
-multiply inside a combination and are never listed: trial i is found by arithmetic, so a million
-trials cost no memory.
+A *combination* fixes every structural value. The other axes, of seeds and of numbers of updates, multiply
+inside a combination and are never listed. Trial i is computed by arithmetic, so a million trials take no
+memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.trial.trial import Trial, digest, members
 from orchestrator.updates.base import Update
 
 _CHAINS = 256
-"""Chains of updates that a combination remembers while its trials are gone through."""
+"""Chains of updates that a combination caches while its trials are enumerated."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PlannedTrial:
     Attributes:
         id: 16 hex digits, a hash of its content.
         index: position in the plan, from 0.
-        keys: what the columns of the swept keys show for it; None where a key is not its own.
+        keys: its values in the columns of the swept keys; None for a key that it does not have.
     """
 
     id: str
@@ -41,7 +41,7 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class KeyTarget:
-    """Where a free key writes into a trial: the seed (update None), or a number of one update."""
+    """The field of a trial that a free key sets: the seed (update None), or a number of one update."""
 
     update: int | None
     name: str
@@ -52,7 +52,7 @@ class FreeKey:
     """A key that varies inside a combination.
 
     Attributes:
-        column: its position among the key columns.
+        column: its index among the key columns.
     """
 
     target: KeyTarget
@@ -62,7 +62,7 @@ class FreeKey:
 
 @dataclass(frozen=True)
 class FreeAxis:
-    """Keys that advance together inside a combination; ``positions`` picks from their values."""
+    """Keys that advance together inside a combination; ``positions`` selects from their values."""
 
     keys: tuple[FreeKey, ...]
     positions: Sequence[int]
@@ -70,13 +70,13 @@ class FreeAxis:
 
 @dataclass(frozen=True)
 class Combination:
-    """All structural values chosen.
+    """One choice of all structural values.
 
     Attributes:
         template: the trial at the first value of every free axis.
         axes: the free axes, outermost first.
-        keys: what the key columns show; free ones are filled in per trial.
-        shared: what its trials' ids have in common, see ``trial.shared``.
+        keys: values of the key columns; those of free keys are filled in per trial.
+        shared: what the ids of its trials have in common, see ``trial.shared``.
     """
 
     template: Trial
@@ -91,11 +91,11 @@ class Combination:
 
     @cached_property
     def targets(self) -> frozenset[KeyTarget]:
-        """What varies inside."""
+        """The fields that vary inside the combination."""
         return frozenset(key.target for axis in self.axes for key in axis.keys)
 
     def trial(self, position: int, index: int) -> PlannedTrial:
-        """Trial ``position`` of this combination, which is trial ``index`` of the plan."""
+        """Returns trial ``position`` of this combination, which is trial ``index`` of the plan."""
         keys, seed = list(self.keys), self.template.seed
         numbers: list[tuple[KeyTarget, float]] = []
         for axis in reversed(self.axes):
@@ -115,12 +115,13 @@ class Combination:
     def _chain(
         self,
     ) -> Callable[[tuple[tuple[KeyTarget, float], ...]], tuple[tuple[Update, ...], dict[str, str]]]:
-        """The updates with some numbers, and what they are in an id; neighbours share them."""
+        """``_updates`` with a cache, as neighbouring trials share their updates."""
         return lru_cache(maxsize=_CHAINS)(self._updates)
 
     def _updates(
         self, numbers: tuple[tuple[KeyTarget, float], ...]
     ) -> tuple[tuple[Update, ...], dict[str, str]]:
+        """Returns the updates with these numbers, and their member of an id."""
         updates = list(self.template.updates)
         for target, value in numbers:
             position = target.update or 0
@@ -129,7 +130,7 @@ class Combination:
         return tuple(updates), members(identity)
 
     def _id(self, seed: int, updates: Mapping[str, str]) -> str:
-        """``trial_id``, for trials that differ from the template in the seed and the updates only."""
+        """Returns ``trial_id`` of a trial that differs from the template only in the seed and the updates."""
         varied = {"seed": str(seed)} if seed else {}
         return digest({**self.shared, **varied, **updates})
 
@@ -139,7 +140,7 @@ class Structure:
     """The combinations that can share packs.
 
     Attributes:
-        pinned: what they share, as it was when they were planned.
+        pinned: the structure as it was planned.
         first: index of its first trial in the plan.
     """
 
@@ -158,7 +159,7 @@ class Structure:
         return sum(combination.count for combination in self.combinations)
 
     def trials(self) -> Iterator[PlannedTrial]:
-        """All trials of the structure, in order."""
+        """Yields all trials of the structure, in order."""
         index = self.first
         for combination in self.combinations:
             for position in range(combination.count):
@@ -168,11 +169,11 @@ class Structure:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep would run.
+    """The trials of a sweep, by structure.
 
     Attributes:
         keys: names of the swept keys, in the order of the file; a column each in every table.
-        key_types: the type of each.
+        key_types: the column type of each key.
     """
 
     keys: tuple[str, ...]
@@ -185,6 +186,6 @@ class Plan:
         return sum(structure.count for structure in self.structures)
 
     def trials(self) -> Iterator[PlannedTrial]:
-        """All trials, in order."""
+        """Yields all trials, in order."""
         for structure in self.structures:
             yield from structure.trials()

@@ -1,4 +1,4 @@
-"""From a base and a scope to a plan: every combination of structural values is validated."""
+"""Builds the plan from base and scope; validates every combination of structural values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from orchestrator.config.faults import explain
 from orchestrator.config.text import label
 from orchestrator.errors import InputError
 from orchestrator.process import track
-from orchestrator.sweep.axes import Axis, AxisScope, Branch, Key, branches, choices, clashes
-from orchestrator.sweep.paths import KeyPath, Located, dotted
+from orchestrator.sweep.axes import Axis, AxisScope, Branch, Key, branches, clashes, count_choices
+from orchestrator.sweep.duplicates import duplicate_pair
+from orchestrator.sweep.paths import DocumentFault, KeyPath, dotted
 from orchestrator.sweep.plan import Combination, FreeAxis, FreeKey, KeyTarget, Plan, Structure
 from orchestrator.sweep.resolved import Resolved
-from orchestrator.sweep.twins import twins
 from orchestrator.tables.rows import KeyType
 from orchestrator.trial.pinned import Pinned, pin
 from orchestrator.trial.trial import Trial, key_of, shared
@@ -30,38 +30,40 @@ from orchestrator.updates.base import Update
 
 MAX_COMBINATIONS = 10_000
 _MOST_REFUSED = 1000
-"""Combinations; then the others are not looked at."""
+"""Faulty combinations, after which the others are not checked."""
 
-_Parts = tuple[str, Config | None, Config, Config]
-"""What a structure's combinations share: its key, data, model and engine. Files of equal content, which a key
-does not tell apart, may lie in different folders, and code may find other things beside it there."""
+_StructureParts = tuple[str, Config | None, Config, Config]
+"""Key, data, model and engine of a structure, which its combinations share.
+
+The key alone does not distinguish equal files in different folders, where user code may open other files.
+"""
 
 
 @dataclass
 class Planner:
     """Validates the base, then every combination; adds to ``faults`` instead of stopping at the first.
 
-    What is wrong with one value of the document is one fault, however many combinations have that value;
-    a value of the base stands in the base, whatever is chosen beside it.
+    A faulty value of the document is one fault, however many combinations have this value. A fault in a value
+    of the base is at the path in the base, whatever the other values are.
     """
 
     base: dict[str, Any]
     folder: FilePath
     root: FilePath
-    faults: set[Located]
+    faults: set[DocumentFault]
     _refused: int = 0
     _checked: set[tuple[int, type[Config]]] = field(default_factory=set)
-    _pinned: dict[_Parts, Pinned] = field(default_factory=dict)
+    _pinned: dict[_StructureParts, Pinned] = field(default_factory=dict)
 
     def plan(self, scope: AxisScope) -> Plan | None:
-        """The plan; None if there are faults, those that were known before included."""
+        """Returns the plan; None if there are faults, including those known before."""
         self._trial(Resolved(self.folder, self.root, self.base))
         if self._too_many(scope):
             return None
-        found = branches(scope)
-        keys = _key_names(found)
-        grouped: dict[_Parts, list[Combination]] = {}
-        for branch in found:
+        cases = branches(scope)
+        keys = _key_names(cases)
+        grouped: dict[_StructureParts, list[Combination]] = {}
+        for branch in cases:
             for combination in self._combinations(branch, keys):
                 template = combination.template
                 key = key_of(combination.shared, template.updates)
@@ -70,38 +72,38 @@ class Planner:
                 self._pin(parts, template)
         if self.faults:
             return None
-        structures = _numbered(grouped, self._pinned)
-        self._refuse_twins(keys, structures)
-        return None if self.faults else Plan(keys, _key_types(keys, found, structures), structures)
+        structures = _number_structures(grouped, self._pinned)
+        self._refuse_duplicates(keys, structures)
+        return None if self.faults else Plan(keys, _key_types(keys, cases, structures), structures)
 
     def _trial(self, resolved: Resolved) -> Trial | None:
-        """The trial; None if it has faults, which are noted."""
+        """Returns the trial; None if it has faults, which are added."""
         trial = resolved.trial()
         self.faults.update(resolved.faults)
         self._refused += trial is None
         return trial
 
-    def _pin(self, parts: _Parts, template: Trial) -> None:
-        """Pins a structure with its first combination; files must be what they were for its key."""
+    def _pin(self, parts: _StructureParts, template: Trial) -> None:
+        """Pins a structure at its first combination; checks that the files are still those of its key."""
         if parts in self._pinned:
             return
         try:
             pinned = self._pinned[parts] = pin(template)
         except InputError as error:
-            self.faults.update(Located(("base",), fault.message, fault.path) for fault in error.faults)
+            self.faults.update(DocumentFault(("base",), fault.message, fault.path) for fault in error.faults)
             return
         if pinned.key != parts[0]:
             message = "a file changed while the sweep was read; run the command again"
-            self.faults.add(Located(("base",), message))
+            self.faults.add(DocumentFault(("base",), message))
 
     def _too_many(self, scope: AxisScope) -> bool:
-        count = choices(scope, lambda axis: not _is_free(axis))
+        count = count_choices(scope, lambda axis: not _is_free(axis))
         if count > MAX_COMBINATIONS:
             message = (
                 f"has {count:,} combinations of structure, at most {MAX_COMBINATIONS:,} are planned; "
                 "only seed and the numbers of updates (limit, learning_rate, …) may vary without limit"
             )
-            self.faults.add(Located(("sweep",), message))
+            self.faults.add(DocumentFault(("sweep",), message))
         return count > MAX_COMBINATIONS
 
     def _combinations(self, branch: Branch, keys: tuple[str, ...]) -> Iterator[Combination]:
@@ -125,7 +127,7 @@ class Planner:
     ) -> Combination | None:
         resolved = Resolved(self.folder, self.root, copy.deepcopy(self.base))
         labels: dict[str, Any] = {"case": branch.case} if branch.case else {}
-        labels |= {dotted(key.path): resolved.put(key, 0) for key in branch.sets}
+        labels |= {dotted(key.path): resolved.put(key, 0) for key in branch.fixed}
         for axis, position in chosen:
             labels |= {dotted(key.path): resolved.put(key, position) for key in axis.keys}
         trial = self._trial(resolved)
@@ -140,22 +142,22 @@ class Planner:
         return Combination(trial, axes, values, shared(trial))
 
     def _check_values(self, key: Key, trial: Trial, target: KeyTarget) -> None:
-        """Validates the values of a free key against the configuration that they go into."""
+        """Validates the values of a free key against the configuration that they set."""
         owner: Config = trial if target.update is None else trial.updates[target.update]
         if (id(key), type(owner)) in self._checked:
             return
         self._checked.add((id(key), type(owner)))
-        for index, value in enumerate(key.telling):
+        for index, value in enumerate(key.decisive_values):
             if message := _refusal(owner, target.name, label(value)[0]):
-                self.faults.add(Located(key.value_origin(index), message, dotted(key.path)))
+                self.faults.add(DocumentFault(key.value_origin(index), message, dotted(key.path)))
 
-    def _refuse_twins(self, keys: tuple[str, ...], structures: Sequence[Structure]) -> None:
-        """Refuses equal trials: their rows would be there twice."""
-        alike = (tuple(found) for _, found in groupby(structures, key=lambda found: found.pinned.key))
-        for pair in filter(None, map(twins, alike)):
+    def _refuse_duplicates(self, keys: tuple[str, ...], structures: Sequence[Structure]) -> None:
+        """Adds a fault for equal trials, whose rows would be in the tables twice."""
+        groups = (tuple(group) for _, group in groupby(structures, key=lambda one: one.pinned.key))
+        for pair in filter(None, map(duplicate_pair, groups)):
             texts = (f"{trial.index} ({_key_values(keys, trial.keys)})" for trial in pair)
             message = f"trials {' and '.join(texts)} are the same; leave one of them out"
-            self.faults.add(Located(("sweep",), message))
+            self.faults.add(DocumentFault(("sweep",), message))
 
 
 def _key_values(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
@@ -163,7 +165,7 @@ def _key_values(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
 
 
 def _is_free(axis: Axis) -> bool:
-    """Whether an axis may vary inside a pack: all its keys are the seed, or numbers of updates."""
+    """Returns whether an axis may vary inside a pack: all its keys are the seed, or numbers of updates."""
     return all(_is_free_path(key.path) and _all_numbers(key) for key in axis.keys)
 
 
@@ -177,7 +179,7 @@ def _number_names() -> frozenset[str]:
 
 
 def _all_numbers(key: Key) -> bool:
-    return all(type(label(value)[0]) in (int, float) for value in key.telling)
+    return all(type(label(value)[0]) in (int, float) for value in key.decisive_values)
 
 
 def _free_axis(axis: Axis, resolved: Resolved, keys: tuple[str, ...]) -> FreeAxis:
@@ -186,7 +188,7 @@ def _free_axis(axis: Axis, resolved: Resolved, keys: tuple[str, ...]) -> FreeAxi
 
 
 def _refusal(target: Config, name: str, value: Any) -> str:
-    """Why a configuration cannot have ``value`` in the field ``name``; empty if it can."""
+    """Returns why a configuration cannot have ``value`` in the field ``name``; empty if it can."""
     fields = {field: getattr(target, field) for field in type(target).model_fields}
     try:
         type(target).parse({**fields, name: value}, folder="")
@@ -195,10 +197,10 @@ def _refusal(target: Config, name: str, value: Any) -> str:
     return ""
 
 
-def _numbered(
-    grouped: Mapping[_Parts, Sequence[Combination]], pinned: Mapping[_Parts, Pinned]
+def _number_structures(
+    grouped: Mapping[_StructureParts, Sequence[Combination]], pinned: Mapping[_StructureParts, Pinned]
 ) -> tuple[Structure, ...]:
-    """The structures, each with the index of its first trial; those of one key in a row."""
+    """Returns the structures, each with the index of its first trial; those of one key are adjacent."""
     rank = {key: number for number, key in enumerate(dict.fromkeys(key for key, *_ in grouped))}
     structures, first = [], 0
     for parts in sorted(grouped, key=lambda parts: rank[parts[0]]):
@@ -207,23 +209,23 @@ def _numbered(
     return tuple(structures)
 
 
-def _key_names(found: Sequence[Branch]) -> tuple[str, ...]:
-    names: dict[str, None] = {"case": None} if any(branch.case for branch in found) else {}
-    for branch in found:
+def _key_names(cases: Sequence[Branch]) -> tuple[str, ...]:
+    names: dict[str, None] = {"case": None} if any(branch.case for branch in cases) else {}
+    for branch in cases:
         names |= {dotted(key.path): None for axis in branch.axes for key in axis.keys}
     return tuple(names)
 
 
 def _key_types(
-    names: tuple[str, ...], found: Sequence[Branch], structures: Sequence[Structure]
+    names: tuple[str, ...], cases: Sequence[Branch], structures: Sequence[Structure]
 ) -> tuple[KeyType, ...]:
-    """The narrowest type that holds all values of each key column."""
+    """Returns the narrowest type that holds all values of each key column."""
     types: dict[str, set[type]] = {name: set() for name in names}
     for combination in (combination for structure in structures for combination in structure.combinations):
         for name, value in zip(names, combination.keys, strict=True):
             types[name].add(type(value))
-    for key in (key for branch in found for axis in branch.axes if _is_free(axis) for key in axis.keys):
-        types[dotted(key.path)] |= {type(label(value)[1]) for value in key.telling}
+    for key in (key for branch in cases for axis in branch.axes if _is_free(axis) for key in axis.keys):
+        types[dotted(key.path)] |= {type(label(value)[1]) for value in key.decisive_values}
     return tuple(_column_type(types[name] - {type(None)}) for name in names)
 
 

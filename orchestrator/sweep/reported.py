@@ -1,4 +1,4 @@
-"""What users read of a faulty document: each fault with file and line, in the order of the file."""
+"""The report of a faulty document: faults with file and line, in the order of the file."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from itertools import groupby
 from orchestrator.config.faults import UNKNOWN_KEY
 from orchestrator.errors import Fault
 from orchestrator.sweep.document import Document
-from orchestrator.sweep.paths import Located, dotted
+from orchestrator.sweep.paths import DocumentFault, dotted
 
 _MOST_ALIKE = 10
-"""Faults of one name and line that are shown; a faulty range would fill the screen."""
+"""Faults with one name and line that are listed; a faulty range would fill the screen."""
 _MOST_FAULTS = 100
-"""Faults that are shown."""
+"""Faults that are listed."""
 
 
-def reported(found: Iterable[Located], document: Document) -> list[Fault]:
-    """The faults, those that read alike once, in the order of the file; of very many the first are shown.
+def reported(faults: Iterable[DocumentFault], document: Document) -> list[Fault]:
+    """Returns the faults in the order of the file, equal ones once; of very many, only the first.
 
     Example:
         >>> from orchestrator.sweep.document import parse
-        >>> print(*reported([Located(("base", "steps"), "is 0")], parse("base: {steps: 0}", "a.yaml")))
+        >>> print(*reported([DocumentFault(("base", "steps"), "is 0")], parse("base: {steps: 0}", "a.yaml")))
         a.yaml:1: base.steps: is 0
     """
-    faults = sorted((_fault(one, document) for one in found), key=lambda fault: fault.order)
-    different = {_reading(fault): fault for fault in faults}.values()
-    shown: list[Fault] = []
+    located = sorted((_fault(fault, document) for fault in faults), key=lambda fault: fault.order)
+    different = {_identity(fault): fault for fault in located}.values()
+    listed: list[Fault] = []
     for _, group in groupby(different, key=lambda fault: fault.order[:3]):
         alike = list(group)
-        shown += alike[:_MOST_ALIKE]
+        listed += alike[:_MOST_ALIKE]
         if more := alike[_MOST_ALIKE:]:
-            shown.append(replace(more[0], message=f"… and {len(more):,} more like this"))
-    if more := shown[_MOST_FAULTS:]:
-        shown[_MOST_FAULTS:] = [Fault("", f"… and {len(more):,} more faults", more[0].file)]
-    return shown
+            listed.append(replace(more[0], message=f"… and {len(more):,} more like this"))
+    if more := listed[_MOST_FAULTS:]:
+        listed[_MOST_FAULTS:] = [Fault("", f"… and {len(more):,} more faults", more[0].file)]
+    return listed
 
 
-def _reading(fault: Fault) -> tuple[object, ...]:
-    """What tells faults apart: an unknown key is one, whatever else each of several members would take."""
+def _identity(fault: Fault) -> tuple[object, ...]:
+    """Returns what distinguishes a fault; an unknown key is one fault, whatever the legal keys are."""
     return fault.order[:3] if fault.message.startswith(UNKNOWN_KEY) else fault.order
 
 
-def _fault(found: Located, document: Document) -> Fault:
-    message = found.message
-    if found.other is not None:
-        file, line = document.where(found.other)
-        message += f" (also in {f'line {line}' if line else file}); give each key one place"
-    return Fault(found.name or dotted(found.path), message, *document.where(found.path))
+def _fault(fault: DocumentFault, document: Document) -> Fault:
+    message = fault.message
+    if fault.other is not None:
+        file, line = document.where(fault.other)
+        message += f" (also in {f'line {line}' if line else file}); set each key only once"
+    return Fault(fault.name or dotted(fault.path), message, *document.where(fault.path))

@@ -1,4 +1,4 @@
-"""The base with the values of axes and cases written over it, and where each of them came from."""
+"""The base with values of axes and cases written over it, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.config.faults import UNKNOWN_KEY, explain
 from orchestrator.config.text import label
 from orchestrator.errors import InputError
 from orchestrator.sweep.axes import Key
-from orchestrator.sweep.paths import KeyPath, Located, Path, dotted, position, write
+from orchestrator.sweep.paths import DocumentFault, KeyPath, Path, dotted, list_index, write
 from orchestrator.sweep.plan import KeyTarget
 from orchestrator.trial.problem import problem
 from orchestrator.trial.trial import Trial
@@ -20,14 +20,14 @@ from orchestrator.trial.trial import Trial
 
 @dataclass
 class Resolved:
-    """One choice of values, on its way to a trial; its faults point to where each value stands.
+    """One choice of values, from which a trial is built; its faults are at the paths of the faulty values.
 
     Attributes:
         folder: relative file names start here.
         root: absolute file names start here.
         data: a copy of the base; changed by ``put``.
-        origins: paths in the document of the values that were set; what was not is the base's.
-        keys: paths in the document of the keys that set them.
+        origins: for values that were set, their paths in the document; all others are in the base.
+        keys: for values that were set, the paths in the document of the keys that set them.
     """
 
     folder: FilePath
@@ -35,10 +35,10 @@ class Resolved:
     data: dict[str, Any]
     origins: dict[KeyPath, Path] = field(default_factory=lambda: {(): ("base",)})
     keys: dict[KeyPath, Path] = field(default_factory=dict)
-    faults: list[Located] = field(default_factory=list)
+    faults: list[DocumentFault] = field(default_factory=list)
 
     def put(self, key: Key, index: int) -> Any:
-        """Writes value ``index`` of a key; returns what its column shows."""
+        """Writes value ``index`` of a key; returns its label."""
         value, text = label(key.values[index])
         origin = key.value_origin(index)
         try:
@@ -46,82 +46,84 @@ class Resolved:
             self.origins |= {key.path[: len(top)]: origin, key.path: origin}
             self.keys[key.path] = key.origin
         except LookupError as error:
-            self.faults.append(Located(origin, f"does not exist: {error}", dotted(key.path)))
+            self.faults.append(DocumentFault(origin, f"does not exist: {error}", dotted(key.path)))
         return text
 
     def trial(self) -> Trial | None:
-        """The trial, or None with ``faults`` filled."""
-        data = self._without_gaps()
+        """Returns the trial, or None with ``faults`` filled."""
+        data = self._without_null_updates()
         try:
             trial = self._parse(data)
         except ConfigError as error:
-            found = explain(error, Trial)
-            found += self._others({str(path[0]) for path, _ in found if path}, data)
+            faults = explain(error, Trial)
+            faults += self._other_faults({str(path[0]) for path, _ in faults if path}, data)
         else:
-            found = _misfits(trial)
-        self.faults += [self._located(*one) for one in found]
+            faults = _joint_faults(trial)
+        self.faults += [self._document_fault(path, message) for path, message in faults]
         return None if self.faults else trial
 
-    def _others(self, faulty: set[str], data: dict[str, Any]) -> list[tuple[Path, str]]:
-        """What is wrong between the other members, as far as that can be told without the faulty ones."""
+    def _other_faults(self, faulty: set[str], data: dict[str, Any]) -> list[tuple[Path, str]]:
+        """Returns the faults between the other members that show without the faulty ones."""
         rest = {name: value for name, value in data.items() if name not in faulty}
         try:
             trial = self._parse({"steps": 1, **rest})
         except ConfigError:
             return []
-        found = [] if faulty & {"mode", "data"} else _misfits(trial)
-        return [one for one in found if one[0][0] not in faulty]
+        faults = [] if faulty & {"mode", "data"} else _joint_faults(trial)
+        return [(path, message) for path, message in faults if path[0] not in faulty]
 
     def _parse(self, data: dict[str, Any]) -> Trial:
         return Trial.parse(data, folder=str(self.folder), root=str(self.root))
 
-    def _without_gaps(self) -> dict[str, Any]:
-        """The data without the nulls that stand in the list of updates."""
+    def _without_null_updates(self) -> dict[str, Any]:
+        """Returns the data without the nulls in the list of updates."""
         if not isinstance(self.data.get("updates"), list):
             return self.data
-        return {**self.data, "updates": [self.data["updates"][index] for index in self._kept()]}
+        return {**self.data, "updates": [self.data["updates"][index] for index in self._kept_updates()]}
 
-    def _kept(self) -> list[int]:
+    def _kept_updates(self) -> list[int]:
         return [i for i, update in enumerate(self.data.get("updates") or []) if update is not None]
 
-    def _located(self, path: Path, message: str) -> Located:
-        """What is wrong at a path of the trial, at the path of the document that its value came from."""
+    def _document_fault(self, path: Path, message: str) -> DocumentFault:
+        """Returns a fault of the trial at the path of the document where the value is."""
         if len(path) > 1 and path[0] == "updates":
-            path = ("updates", self._kept()[int(path[1])], *path[2:])
+            path = ("updates", self._kept_updates()[int(path[1])], *path[2:])
         parts = tuple(map(str, path))
         if message.startswith(UNKNOWN_KEY) and parts in self.keys:
-            return Located(self.keys[parts], message, dotted(path))
+            return DocumentFault(self.keys[parts], message, dotted(path))
         length = max(length for length in range(len(parts) + 1) if parts[:length] in self.origins)
-        return Located((*self.origins[parts[:length]], *path[length:]), message, dotted(path))
+        return DocumentFault((*self.origins[parts[:length]], *path[length:]), message, dotted(path))
 
     def target(self, path: KeyPath) -> KeyTarget:
-        """Where the free key at ``path`` goes, nulls in the list of updates not counted."""
+        """Returns the target of the free key at ``path``; nulls in the list of updates do not count."""
         if len(path) == 1:
             return KeyTarget(None, path[0])
-        return KeyTarget(self._kept().index(int(path[1])), path[2])
+        return KeyTarget(self._kept_updates().index(int(path[1])), path[2])
 
     def column_value(self, name: str, trial: Trial) -> Any:
-        """What the column of a key shows that is not varied here: its value in ``trial``, if it has one."""
+        """Returns the label of a key that does not vary here: its value in ``trial``, or None."""
         parts, current = name.split("."), self.data
         for part in parts:
-            where = position(part, current) if isinstance(current, list) else part
-            if where is None or not isinstance(current, (list, dict)):
+            key = list_index(part, current) if isinstance(current, list) else part
+            if key is None or not isinstance(current, (list, dict)):
                 return None
             if isinstance(current, dict) and part not in current:
                 return self._default(parts, trial)
-            current = current[where]
+            current = current[key]
         return label(current)[1]
 
     def _default(self, parts: list[str], trial: Trial) -> Any:
         current: Any = trial
         for part in parts:
-            inside = isinstance(current, tuple)
-            current = current[self._kept().index(int(part))] if inside else getattr(current, part, None)
+            is_updates = isinstance(current, tuple)
+            current = (
+                current[self._kept_updates().index(int(part))] if is_updates else getattr(current, part, None)
+            )
         return current if isinstance(current, (int, float, str)) else None
 
 
-def _misfits(trial: Trial) -> list[tuple[Path, str]]:
-    """What is wrong between parts that are legal by themselves."""
+def _joint_faults(trial: Trial) -> list[tuple[Path, str]]:
+    """Returns the faults between parts that are legal on their own."""
     faults = trial.check()
     try:
         problem(trial)

@@ -42,7 +42,7 @@ _ITEM = {
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a sweep file; what only a plan can know is not in it.
+    """Returns the JSON Schema (draft 2020-12) of a sweep file, without the checks that need a plan.
 
     Example:
         >>> json_schema()["required"]

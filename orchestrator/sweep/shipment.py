@@ -1,8 +1,8 @@
-"""What a sweep takes along when it is computed on another machine: itself and the local files that it names.
+"""Ships a sweep to another machine: the sweep file, and the local files that it names.
 
-Inside a shipment everything keeps the path that it has here, below the shipment's own root. So relative
-names, also those that lead upwards, mean what they meant, and absolute ones are looked for below the root
-(``file.load(..., root)``): no name in the sweep changes, hence no column and no id.
+In a shipment, every file keeps its absolute path, below the root of the shipment. So relative names keep
+their meaning, also those with ``..``, and absolute names are resolved below the root
+(``file.load(..., root)``). No name in the sweep changes, hence no column and no id.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from pathlib import Path
 from orchestrator.sweep.file import Sweep
 
 ROOT = "shipped-files"
-"""The root inside a shipment. No Python module can have this name, so nothing in it hides another one."""
+"""The root in a shipment. No Python module can have this name, so it hides none."""
 
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+_MODIFIED = (1980, 1, 1, 0, 0, 0)
 """Modification time of all members, so that equal content gives an equal archive."""
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """Contents by their name in the archive.
+    """The files of a shipment.
 
     Attributes:
-        sweep: name of the sweep file.
+        sweep: name of the sweep file in the archive.
+        contents: content of each file, by its name in the archive.
     """
 
     sweep: str
@@ -46,13 +47,13 @@ class Shipment:
         """Writes a zip file of these contents and ``more``."""
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
             for name, content in sorted({**self.contents, **more}.items()):
-                file.writestr(zipfile.ZipInfo(name, _LONG_AGO), content, zipfile.ZIP_DEFLATED)
+                file.writestr(zipfile.ZipInfo(name, _MODIFIED), content, zipfile.ZIP_DEFLATED)
 
 
 def shipment(sweep: Sweep, name: str) -> Shipment:
-    """The shipment of a sweep that was read from a file called ``name``, as it stands after ``--set``."""
-    own = _inside(sweep.folder / name)
-    named = {_inside(path): path.read_bytes() for path in _files(sweep)}
+    """Returns the shipment of a sweep read from the file ``name``, with the changes by ``--set``."""
+    own = _archive_name(sweep.folder / name)
+    named = {_archive_name(path): path.read_bytes() for path in _files(sweep)}
     return Shipment(own, {own: sweep.text.encode(), **named})
 
 
@@ -61,5 +62,5 @@ def _files(sweep: Sweep) -> Iterable[Path]:
     return dict.fromkeys(path for template in templates for path in template.files())
 
 
-def _inside(path: Path) -> str:
+def _archive_name(path: Path) -> str:
     return ROOT + os.path.normpath(path)

@@ -251,11 +251,11 @@ BAD = {
     ),
     "an axis inside a number": Bad(
         in_sweep("steps.more: [1, 2]"),
-        ["a.yaml:15: steps.more: does not exist: steps is 3, nothing is in it"],
+        ["a.yaml:15: steps.more: does not exist: steps is 3, which has no keys"],
     ),
     "an axis on an update that there is not": Bad(
         in_sweep("updates.2.limit: [1, 2]"),
-        ["a.yaml:15: updates.2.limit: does not exist: updates is a list of 2 without item 2; let null hold"],
+        ["a.yaml:15: updates.2.limit: does not exist: updates is a list of 2 without item 2; add a null"],
     ),
     "an axis with a value out of range": Bad(
         in_sweep("updates.0.limit:\n      - 1\n      - -1"),
@@ -276,11 +276,11 @@ BAD = {
     ),
     "two axes on one key": Bad(
         in_sweep("seed: [0, 1]", "seed: [2, 3]"),
-        ["a.yaml:16: sweep.1.seed: is varied twice (also in line 15); give each key one place"],
+        ["a.yaml:16: sweep.1.seed: is varied twice (also in line 15); set each key only once"],
     ),
     "an axis on a prefix of another": Bad(
         in_sweep("model.hidden: [[1]]", "model: [{kind: mlp}]"),
-        ["a.yaml:16: sweep.1.model: overlaps model.hidden (also in line 15); give each key one place"],
+        ["a.yaml:16: sweep.1.model: overlaps model.hidden (also in line 15); set each key only once"],
     ),
     "a value listed twice": Bad(in_sweep("seed: [0, 0]"), ["a.yaml:15: sweep.0.seed.1: 0 is listed twice"]),
     "equal trials in two cases": Bad(
@@ -464,7 +464,7 @@ BAD = {
     ),
     "a merge key": Bad(
         edited("hidden: [2]", "hidden: [2]\n    <<: {activation: relu}"),
-        ["a.yaml:7: base.model.<<: is YAML's merge key, which is not read: write its keys out"],
+        ["a.yaml:7: base.model.<<: is YAML's merge key, which is not supported: write its keys out"],
     ),
     "a name that is too long for a directory": Bad(
         edited("name: small", f"name: {'a' * 201}"),
@@ -529,12 +529,12 @@ def test_file_that_cannot_be_read_is_refused(path: str, folder: Path, command: C
         ("base.steps", "--set base.steps: must be path=value, e.g. base.steps=10"),
         (
             "base.updates.7=1",
-            "--set base.updates.7=1: leads nowhere: base.updates is a list of 2 without item 7",
+            "--set base.updates.7=1: does not exist: base.updates is a list of 2 without item 7",
         ),
         ("sweep=[seed: [1", "--set sweep=[seed: [1: is not YAML"),
         (
             "steps=10",
-            "--set steps=10: steps: is a key of the trial, which stands in base: write base.steps",
+            "--set steps=10: steps: is a key of the trial, which belongs in base: write base.steps",
         ),
         ("batch.size=2", "--set batch.size=2: batch: is a key of the trial, …: write base.batch"),
     ],
@@ -549,7 +549,7 @@ def test_change_on_the_command_line_is_refused(
 def test_key_of_the_trial_beside_base_is_sent_there(folder: Path, command: Command) -> None:
     (folder / "a.yaml").write_text(SWEEP + "seed: 3\nsteppes: 3\n")
     said = [
-        "a.yaml:16: seed: is a key of the trial, which stands in base: write base.seed",
+        "a.yaml:16: seed: is a key of the trial, which belongs in base: write base.seed",
         "a.yaml:17: steppes: unknown key (legal: name, …",
     ]
     check_refused(folder, command, ["plan", "a.yaml"], said)

@@ -9,7 +9,7 @@ from sweeps import NETWORK, columns, ids, plan, read, swept
 
 from orchestrator.config.text import label
 from orchestrator.errors import InputError
-from orchestrator.sweep.axes import comparable
+from orchestrator.sweep.axes import comparison_key
 
 
 def faults(*items: str, base: str = NETWORK) -> list[str]:
@@ -249,14 +249,14 @@ def test_inner_case_refines_the_outer_and_touches_no_other() -> None:
         (["model.hidden: [[1], [1]]"], "12: sweep.0.model.hidden.1: [1] is listed twice"),
         (
             ["seed: [{label: a, value: 1}, {label: a, value: 2}]"],
-            '12: sweep.0.seed.1: shows as "a" like one before it; give each its own label',
+            '12: sweep.0.seed.1: has the label "a" of an earlier value; give it its own label',
         ),
         (
             ["{seed: [1, 2], steps: [1]}"],
             "12: sweep.0: keys that advance together need lists of equal length",
         ),
         (["{seed: {range: 3}, steps: [1]}"], "12: sweep.0: keys that advance together need lists of equal"),
-        (["record.every: [1, 2]"], "12: sweep.0.record.every: what is recorded is no part of a trial"),
+        (["record.every: [1, 2]"], "12: sweep.0.record.every: record is no part of a trial; set it in base"),
         (
             ["{samples: 0, seed: {integers: [0, 9]}}"],
             "12: sweep.0.samples: is 0, must be a whole number from 1",
@@ -267,20 +267,20 @@ def test_inner_case_refines_the_outer_and_touches_no_other() -> None:
         ),
         (["samples: 3"], "12: sweep.0: samples needs at least one key with a distribution"),
         (["{samples: 3, seed: [1, 2, 3]}"], "12: sweep.0.seed: is [1, 2, 3]; a sampled key needs one of"),
-        (["{samples: 3, record.every: {integers: [1, 2]}}"], "12: sweep.0.record.every: what is recorded"),
+        (["{samples: 3, record.every: {integers: [1, 2]}}"], "12: sweep.0.record.every: record is no part"),
         (["cases: [a, b]"], '12: sweep.0.cases: is ["a", "b"], must map names to what they change'),
         (["cases: {}"], "12: sweep.0.cases: is {}, must map names to what they change"),
         (
             ["{cases: {a: {}}, seed: [1]}"],
-            "12: sweep.0.seed: stands beside `cases`; give it an item of its own",
+            "12: sweep.0.seed: is in the same item as `cases`; give it an item of its own",
         ),
         (["cases: {a: 3}"], "12: sweep.0.cases.a: is 3, must be a mapping ({} changes nothing)"),
         (["cases: {a/b: {}}"], '12: sweep.0.cases.a/b: case name "a/b" may hold letters, digits'),
         (["cases: {a: {sweep: 3}}"], "12: sweep.0.cases.a.sweep: is 3, must be a list of items"),
-        (["cases: {a: {record: {}}}"], "12: sweep.0.cases.a.record: what is recorded is no part of a trial"),
+        (["cases: {a: {record: {}}}"], "12: sweep.0.cases.a.record: record is no part of a trial"),
         (
             ["seed: [1]", "seed: [2]"],
-            "13: sweep.1.seed: is varied twice (also in line 12); give each key one",
+            "13: sweep.1.seed: is varied twice (also in line 12); set each key only",
         ),
         (
             ["model: [{kind: mlp}]", "model.hidden: [[1]]"],
@@ -298,10 +298,10 @@ def test_inner_case_refines_the_outer_and_touches_no_other() -> None:
             "12: model.depth: unknown key (legal: kind, hidden, activation, output, init)",
         ),
         (["modl.hidden: [[1]]"], "12: modl: unknown key; did you mean 'model'? (legal: mode, data, model"),
-        (["steps.more: [1]"], "12: steps.more: does not exist: steps is 3, nothing is in it"),
+        (["steps.more: [1]"], "12: steps.more: does not exist: steps is 3, which has no keys"),
         (
             ["updates.2: [null]"],
-            "12: updates.2: does not exist: updates is a list of 2 without item 2; let null",
+            "12: updates.2: does not exist: updates is a list of 2 without item 2; add a null",
         ),
         (
             ["updates.x.limit: [1]"],
@@ -368,6 +368,6 @@ def test_fault_of_many_values_is_shown_ten_times() -> None:
 
 
 def test_equal_values_compare_equal_whatever_their_spelling() -> None:
-    assert comparable(1) == comparable(1.0) == comparable({"label": "one", "value": 1})
-    assert comparable({"a": 1, "b": 2}) == comparable({"b": 2, "a": 1})
-    assert len({comparable(value) for value in (1, True, "1", "true", None, [1])}) == 6
+    assert comparison_key(1) == comparison_key(1.0) == comparison_key({"label": "one", "value": 1})
+    assert comparison_key({"a": 1, "b": 2}) == comparison_key({"b": 2, "a": 1})
+    assert len({comparison_key(value) for value in (1, True, "1", "true", None, [1])}) == 6

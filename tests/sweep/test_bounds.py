@@ -95,8 +95,8 @@ def test_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 def test_values_beyond_the_limit_are_not_composed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document, "MOST_VALUES", 1000)
     composed = []
-    resolve = document._Counting.resolve
-    monkeypatch.setattr(document._Counting, "resolve", lambda *a: composed.append(1) or resolve(*a))
+    resolve = document._CountingResolver.resolve
+    monkeypatch.setattr(document._CountingResolver, "resolve", lambda *a: composed.append(1) or resolve(*a))
     with pytest.raises(InputError, match="has more than 1,000 keys and values; for many"):
         document.parse(f"a: {list(range(5000))}", "a.yaml")
     assert len(composed) == 1001
@@ -106,7 +106,7 @@ def test_values_beyond_the_limit_are_not_composed(monkeypatch: pytest.MonkeyPatc
 def test_long_files_are_read_as_short_ones(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long ones are read by libyaml."""
     short = document.read(path)
-    monkeypatch.setattr(document, "_LONG", 0)
+    monkeypatch.setattr(document, "_FAST_FROM", 0)
     assert document.read(path) == short
 
 

@@ -71,7 +71,7 @@ def test_nan_is_a_number() -> None:
 
 @pytest.mark.parametrize("key", ["<<", "'<<'", "? <<\n"])
 def test_merge_key_is_refused_by_name(key: str) -> None:
-    said = "a.yaml:2: b.<<: is YAML's merge key, which is not read: write its keys out"
+    said = "a.yaml:2: b.<<: is YAML's merge key, which is not supported: write its keys out"
     assert faults(f"a: &x {{c: 1}}\nb: {{{key}: *x}}") == [said]
 
 
@@ -203,14 +203,17 @@ def test_keys_given_twice_are_all_reported() -> None:
         ("a: 1\n\tb: 2", "a.yaml:2: is not YAML: while scanning for the next token"),
         ("a: *b", "a.yaml:1: is not YAML: found undefined alias 'b'"),
         ("1\n---\n2", "a.yaml:2: is not YAML: expected a single document in the stream"),
-        ("a: 1\n? [b]\n: 2", "a.yaml:2: has a key that is no plain word"),
+        ("a: 1\n? [b]\n: 2", "a.yaml:2: has a key that is not plain text"),
         (
             "a: !!binary abcd",
             "a.yaml:1: a: has the tag tag:yaml.org,2002:binary, which a sweep file does not",
         ),
-        ("a: !b {c: 1}", "a.yaml:1: a: has the tag !b, which a sweep file does not know"),
-        ("a: !!set [1]", "a.yaml:1: a: has the tag tag:yaml.org,2002:set, which a sweep file does not know"),
-        ("a: !!int ten", 'a.yaml:1: a: "ten" is no int'),
+        ("a: !b {c: 1}", "a.yaml:1: a: has the tag !b, which a sweep file does not support"),
+        (
+            "a: !!set [1]",
+            "a.yaml:1: a: has the tag tag:yaml.org,2002:set, which a sweep file does not support",
+        ),
+        ("a: !!int ten", 'a.yaml:1: a: is "ten", must be a YAML int'),
         ("a: " + "9" * 5000, "a.yaml:1: a: "),  # more digits than Python turns into a number
         ("a: \x00", "a.yaml: is not a text file"),
         ("&a [*a]", "a.yaml: is nested too deeply"),
@@ -295,9 +298,9 @@ def test_overrides_that_cannot_be_are_all_reported() -> None:
     assert [str(fault).partition(" (")[0] for fault in caught.value.faults] == [
         "--set nothing: must be path=value, e.g. base.steps=10",
         "--set =1: must be path=value, e.g. base.steps=10",
-        "--set a.1=2: leads nowhere: a is a list of 1 without item 1; let null hold its place",
-        "--set a.x=2: leads nowhere: a is a list of 1 without item x",
-        "--set b.c=3: leads nowhere: b is 2, nothing is in it",
+        "--set a.1=2: does not exist: a is a list of 1 without item 1; add a null item for it",
+        "--set a.x=2: does not exist: a is a list of 1 without item x",
+        "--set b.c=3: does not exist: b is 2, which has no keys",
         "--set b=[1: is not YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'",
     ]
 

@@ -15,7 +15,7 @@ from sweeps import plan
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.models.circuits.gates import Observable, Term
 from orchestrator.sweep.file import load
-from orchestrator.sweep.hints import hints, reach
+from orchestrator.sweep.hints import expectation_bounds, hints
 
 CIRCUIT = """\
 name: circuit
@@ -121,7 +121,7 @@ def test_expectation_values_lie_within_reach(strings: dict[tuple[int, int], floa
         matrix += coefficient * np.kron(high, low)
     matrix[0, 0] += projector
     terms = tuple(Term(coefficient, x, z) for (x, z), coefficient in strings.items())
-    low, high = reach(Observable(terms, projector))
+    low, high = expectation_bounds(Observable(terms, projector))
     values = np.linalg.eigvalsh(matrix)
     # Rounding of eigenvalues of size 30 at most.
     assert low - 1e-12 <= values[0]

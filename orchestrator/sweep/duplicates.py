@@ -1,4 +1,4 @@
-"""Equal trials in two combinations, found without listing those that cannot be."""
+"""Finds equal trials in two combinations, without listing trials that cannot be equal."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import numpy as np
 from orchestrator.sweep.plan import Combination, KeyTarget, PlannedTrial, Structure
 
 
-def twins(structures: Sequence[Structure]) -> tuple[PlannedTrial, PlannedTrial] | None:
-    """Two trials with one id, of structures that have one key and stand in a row; None if all differ.
+def duplicate_pair(structures: Sequence[Structure]) -> tuple[PlannedTrial, PlannedTrial] | None:
+    """Returns two trials with the same id, of adjacent structures with one key; None if all trials differ.
 
-    Holds 8 bytes for each trial suspected.
+    Takes 8 bytes of memory for each trial that may be equal to another one.
     """
     first = structures[0].first
     combinations = [combination for structure in structures for combination in structure.combinations]
     if len(combinations) == 1:
         return None
-    ids = np.fromiter((int(trial.id, 16) for trial in _suspects(combinations, first)), np.uint64)
+    ids = np.fromiter((int(trial.id, 16) for trial in _candidates(combinations, first)), np.uint64)
     ids.sort()
     shared = ids[1:][ids[1:] == ids[:-1]]
     if not len(shared):
         return None
-    twin = f"{int(shared[0]):016x}"
-    suspects = _suspects(combinations, first)
-    one, other = itertools.islice((trial for trial in suspects if trial.id == twin), 2)
+    repeated = f"{int(shared[0]):016x}"
+    candidates = _candidates(combinations, first)
+    one, other = itertools.islice((trial for trial in candidates if trial.id == repeated), 2)
     return one, other
 
 
-def _suspects(combinations: Sequence[Combination], first: int) -> Iterator[PlannedTrial]:
-    """The trials of the combinations that may share one; ``first`` is the index of the first of all.
+def _candidates(combinations: Sequence[Combination], first: int) -> Iterator[PlannedTrial]:
+    """Yields the trials that may be equal to another one; ``first`` is the index of the first trial.
 
-    Inside a combination all trials differ. Two combinations of one key differ in the seed and the updates'
-    numbers only; where the same of these vary, they can share a trial only if the others are equal.
+    All trials of a combination differ. Combinations of one key differ only in the seed and the numbers of
+    updates. If the same of these vary in two combinations, they share a trial only if the others are equal.
     """
     alike: dict[tuple[Any, ...], int] = {}
     for combination in combinations:
@@ -48,7 +48,7 @@ def _suspects(combinations: Sequence[Combination], first: int) -> Iterator[Plann
 
 
 def _constants(combination: Combination) -> tuple[Any, ...]:
-    """The seed and the numbers that no axis varies."""
+    """Returns the seed and the numbers of updates that no axis varies."""
     trial = combination.template
     values = {KeyTarget(None, "seed"): trial.seed} | {
         KeyTarget(index, name): getattr(update, name)
