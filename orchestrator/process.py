@@ -23,7 +23,7 @@ _listeners: list[Callable[[str], None]] = []
 
 @contextmanager
 def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """Inside ``with listening(print):``, the listener is called with one line for each notice."""
+    """Calls the listener with each notice, one line, inside ``with listening(print):``."""
     _listeners.append(listener)
     try:
         yield
@@ -71,7 +71,7 @@ def track(items: Iterable[T], count: int, what: str) -> Iterator[T]:
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """Inside ``with one_blas_thread():`` matrix products and factorisations run on one thread.
+    """Limits matrix products and factorisations inside ``with one_blas_thread():`` to one thread.
 
     OpenBLAS splits large sums differently for 1 and 2 threads, so without this limit, results would depend
     on the machine. The limit holds for the whole process until the block ends. Entering it costs about 10 µs.

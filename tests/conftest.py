@@ -1,4 +1,4 @@
-"""What several tests share: one Ray cluster, and a small sweep that has something of everything."""
+"""Shared fixtures: one Ray cluster, and a small sweep with something of everything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from object_store import bucket, store_url  # noqa: F401 - fixtures
 from paths import ROOT, TESTS
 from sweeps import SMALL
 
-# Not by the clock: examples are drawn slowly where the machine is busy.
+# No deadlines: a busy machine draws examples slowly.
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -91,7 +91,7 @@ sweep:
 def cluster() -> Iterator[str]:
     """The address of a Ray cluster of four CPUs, to which this process is connected.
 
-    It believes that it has two GPUs: Ray counts them, and never looks.
+    It declares two GPUs, which Ray counts without checking.
     """
     import ray
 
@@ -119,7 +119,7 @@ def mixed_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Processes of this test leave word of their Ray clusters where nobody else looks for them."""
+    """Processes of this test register their Ray clusters in a temporary folder, where no other test looks."""
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("RAY_TMPDIR", folder)
         yield

@@ -26,7 +26,7 @@ SECRETS = {
     f"s3://me:{K}/more@bucket/x": "before @",  # a key with a slash cuts the authority short
     f"s3://me:/{K}@bucket/x": "before @",
     f"s3://me:12/{K}@bucket/x": "before @",
-    f"s3:/bucket/x?secret_key={K}": "secret_key",  # no URI: a local path of an odd name
+    f"s3:/bucket/x?secret_key={K}": "secret_key",  # not a URI: a local path with an odd name
     f"gs://bucket/x?access_token={K}": "access_token",
     f"abfs://box@account.dfs.core.windows.net/x?sv=2024&sig={K}": "sig",
     f"abfs://box:{K}@account.dfs.core.windows.net/x": "before @",
@@ -59,7 +59,7 @@ def test_secret_is_refused_by_its_name_and_masked(address: str, names: str) -> N
 
 
 @pytest.mark.parametrize("address", HARMLESS_ONES)
-def test_harmless_address_is_taken_and_shown_as_it_is(address: str) -> None:
+def test_harmless_address_is_accepted_and_printed_unchanged(address: str) -> None:
     assert refusal(address) == ""
     for text in (address, f"no run at {address}: look again", f"'{address}', twice ('{address}')."):
         assert masked(text) == text
@@ -82,11 +82,11 @@ def test_parameter_of_unknown_meaning_is_masked_and_left_to_the_store_to_refuse(
     assert (refusal(address), masked(address)) == ("", "s3://bucket/x?colour=***&region=eu")
 
 
-def test_value_that_no_terminal_may_see_is_shown_without_its_secret() -> None:
-    for mark in ("", "\x7f", "\u202e"):  # what is not printable is written as an escape
-        shown = show(f"s3://me:{K}@bucket/x{mark}")
-        assert K not in shown
-        assert shown.isprintable()
+def test_unprintable_value_is_quoted_without_its_secret() -> None:
+    for mark in ("", "\x7f", "\u202e"):  # characters that are not printable become escapes
+        text = show(f"s3://me:{K}@bucket/x{mark}")
+        assert K not in text
+        assert text.isprintable()
 
 
 names = st.text("abckeysecrttoknpw_-%5F", min_size=1) | st.sampled_from(sorted(HARMLESS))
@@ -94,10 +94,10 @@ words = st.lists(st.tuples(names, st.text("abc/@:%1", max_size=8)), max_size=4)
 
 
 @given(st.sampled_from(("s3", "gs", "abfs", "hdfs", "http")), st.text("ab:@/1", max_size=12), words)
-def test_what_is_masked_once_stays_and_what_is_taken_shows_its_host(
-    scheme: str, place: str, parameters: list[tuple[str, str]]
+def test_masked_text_stays_and_accepted_address_keeps_its_host(
+    scheme: str, host: str, parameters: list[tuple[str, str]]
 ) -> None:
-    address = f"{scheme}://{place}?" + "&".join(f"{name}={value}" for name, value in parameters)
+    address = f"{scheme}://{host}?" + "&".join(f"{name}={value}" for name, value in parameters)
     assert masked(masked(address)) == masked(address)
     if not refusal(address):
         assert masked(address).partition("?")[0] == address.partition("?")[0]

@@ -73,7 +73,7 @@ def test_parts_and_their_parts_share_no_number() -> None:
 
 
 def test_numbers_of_purposes_are_pinned() -> None:
-    """They are part of the bits of every run."""
+    """The bits of every run depend on them."""
     assert {purpose.name: purpose.value for purpose in Purpose} == {
         "PARAMETERS": 1, "BATCHES": 2, "AXES": 3, "DATA": 4, "SHOTS": 5, "DIRECTIONS": 6,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Users' code is executed where it is trusted, as what it is named, and whatever it raises is one fault."""
+"""Users' code is executed only if trusted, under names of its own, and each exception is one fault."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def nothing_trusted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def sweep(here: Path, body: str = MADE, **model: object) -> Path:
-    """A sweep file, and beside it a module ``circuits`` with this body."""
+    """Writes a sweep file, and next to it a module ``circuits`` with this body."""
     here.mkdir(exist_ok=True)
     (here / "circuits.py").write_text(HEAD + body)
     text = SWEEP
@@ -94,19 +94,19 @@ def asked(*words: object) -> Result:
 
 
 def refused(*words: object) -> str:
-    """Why a verb refuses what it is asked."""
+    """The error with which a verb refuses its arguments."""
     error = asked(*words).exception
     assert isinstance(error, InputError), repr(error)
     return str(error)
 
 
 def process(*words: object) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
+    """The result of a command in a process of its own."""
     command = [sys.executable, "-m", "orchestrator", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-# What users' code raises.
+# Exceptions of users' code.
 
 IN_A_FUNCTION = {
     "exit": ("sys.exit(0)", "SystemExit: 0"),
@@ -143,7 +143,7 @@ class Unspeakable(Exception):
 
 @pytest.mark.parametrize("name", IN_A_FUNCTION)
 def test_whatever_a_function_raises_is_a_fault_with_file_and_line(name: str, tmp_path: Path) -> None:
-    statement, said = IN_A_FUNCTION[name]
+    statement, expected = IN_A_FUNCTION[name]
     body = f"{IMPORTS}def made():\n    {statement}\n    return drawn()\n"
     filters = list(warnings.filters)
     with pytest.raises(InputError) as error:
@@ -151,24 +151,24 @@ def test_whatever_a_function_raises_is_a_fault_with_file_and_line(name: str, tmp
     (fault,) = error.value.faults
     line = (HEAD + body).splitlines().index(f"    {statement}") + 1
     assert (fault.path, fault.line) == ("model.arguments", 4)
-    assert fault.message == (f"circuits:made raised {said} ({tmp_path}/circuits.py:{line})")
+    assert fault.message == (f"circuits:made raised {expected} ({tmp_path}/circuits.py:{line})")
     assert warnings.filters == filters
 
 
 @pytest.mark.parametrize("name", IN_A_FUNCTION)
 def test_whatever_a_module_raises_is_a_fault_with_file_and_line(name: str, tmp_path: Path) -> None:
-    statement, said = IN_A_FUNCTION[name]
+    statement, expected = IN_A_FUNCTION[name]
     body = f"{IMPORTS}{statement}\n"
     with pytest.raises(InputError) as error:
         load(sweep(tmp_path, body))
     (fault,) = error.value.faults
     line = (HEAD + body).splitlines().index(statement) + 1
     assert (fault.path, fault.line) == ("model.python", 4)
-    assert fault.message == f"circuits.py raised {said} ({tmp_path}/circuits.py:{line})"
+    assert fault.message == f"circuits.py raised {expected} ({tmp_path}/circuits.py:{line})"
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "expected"),
     [
         (
             b"x = 1\ny = (\n",
@@ -179,11 +179,11 @@ def test_whatever_a_module_raises_is_a_fault_with_file_and_line(name: str, tmp_p
         (b"import helper\n", r"SyntaxError: invalid syntax \(helper\.py, line 1\) \(.*circuits\.py:1\)"),
     ],
 )
-def test_module_that_is_no_python_is_a_fault(tmp_path: Path, source: bytes, said: str) -> None:
+def test_module_that_is_no_python_is_a_fault(tmp_path: Path, source: bytes, expected: str) -> None:
     path = sweep(tmp_path)
     (tmp_path / "circuits.py").write_bytes(source)
     (tmp_path / "helper.py").write_text("nonsense here\n")
-    with pytest.raises(InputError, match=f"circuits.py raised {said}"):
+    with pytest.raises(InputError, match=f"circuits.py raised {expected}"):
         load(path)
 
 
@@ -253,7 +253,7 @@ def made():
 
 @pytest.mark.parametrize("statement", ["sys.exit(0)", "raise KeyboardInterrupt"])
 def test_what_is_raised_once_the_plan_is_made_fails_the_trial(statement: str, tmp_path: Path) -> None:
-    """The circuit is drawn anew for the certificate."""
+    """The certificate draws the circuit again."""
 
     class Later(Watcher):
         def opened(self, *_: object) -> None:
@@ -302,7 +302,7 @@ def made():
     assert f"\ncode: calls circuits:made of {tmp_path}/circuits.py\n" in done.stdout
 
 
-# Whose code is executed.
+# Which code is trusted.
 
 
 def test_no_function_outside_the_folder_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,8 +359,8 @@ def outside(tmp_path: Path) -> tuple[Path, Path]:
 def test_folder_outside_the_sweeps_own_takes_trust(written: str, tmp_path: Path) -> None:
     folder, here = outside(tmp_path)
     (here / "linked").symlink_to(folder)
-    place = {"absolute": str(folder), "upwards": "../elsewhere", "link": "linked"}[written]
-    path = sweep(here, python="canary:made", folder=place)
+    spelling = {"absolute": str(folder), "upwards": "../elsewhere", "link": "linked"}[written]
+    path = sweep(here, python="canary:made", folder=spelling)
     message = refused("plan", path)
     assert f"{path}:4: model.folder: is " in message
     assert message.endswith(f"give --trust {folder}")
@@ -371,7 +371,7 @@ def test_folder_outside_the_sweeps_own_takes_trust(written: str, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["canary", "circuits"])
 def test_link_that_leads_out_of_the_folder_takes_trust(name: str, tmp_path: Path) -> None:
-    """Both as the module that is named and as one that is imported."""
+    """Both for the named module and for an imported one."""
     folder, here = outside(tmp_path)
     path = sweep(here, "import canary\n" + MADE, python=f"{name}:made")
     (here / "canary.py").symlink_to(folder / "canary.py")
@@ -485,7 +485,7 @@ def test_verify_calls_code_only_with_trust_or_the_sweep_file(tmp_path: Path) -> 
 
 
 def test_workers_trust_what_the_driver_trusts(cluster: str, tmp_path: Path) -> None:  # noqa: ARG001
-    """On Ray: a folder outside the sweep's own, with a neighbour; what exits there fails its trials."""
+    """On Ray: a folder outside the sweep's own, with a second module; an exit there fails the trials."""
     folder, here = outside(tmp_path)
     (folder / "helper.py").write_text("NAME = 'a'\n")
     body = "import os\nimport sys\nfrom helper import NAME\n\n\ndef made(driver=0):\n"
@@ -515,7 +515,7 @@ def test_preparation_takes_trust_along(tmp_path: Path) -> None:
 def test_shipped_sweep_calls_what_it_calls_here(
     kind: str, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unpacked elsewhere, by the command of the job; what lay here is gone, but for the package."""
+    """Unpacked elsewhere, with the command of the job; the original files are gone, except the package."""
     folder, here = outside(tmp_path)
     path = sweep(here, "from angles import NAME\n" + MADE)
     (here / "angles.py").write_text("NAME = 'a'\n")
@@ -547,7 +547,7 @@ def test_shipped_sweep_calls_what_it_calls_here(
 
 
 def test_files_are_what_a_module_may_import_from_its_folder(tmp_path: Path) -> None:
-    """Also from folders without __init__.py, inside functions, and beside a module that is no Python."""
+    """Also from folders without __init__.py, inside functions, and next to a module that is not Python."""
     written = {
         "circuits.py": "import plain.inner, broken, numpy\nfrom pack import sub as s\n"
         "def made():\n    from helper import name\n    from . import unused\n",
@@ -567,7 +567,7 @@ def test_files_are_what_a_module_may_import_from_its_folder(tmp_path: Path) -> N
     assert [str(file.relative_to(tmp_path)) for file in found] == sorted(written)
 
 
-# Under a name of its own.
+# Names of modules.
 
 
 def test_modules_called_like_others_do_not_replace_them(tmp_path: Path) -> None:
@@ -629,7 +629,7 @@ NEIGHBOURS = {
     ("name", "when"),
     [
         *((name, "at once") for name in NEIGHBOURS),
-        *((name, "when called") for name in NEIGHBOURS if name != "star"),  # which no function may have
+        *((name, "when called") for name in NEIGHBOURS if name != "star"),  # not allowed inside a function
     ],
 )
 def test_module_may_import_its_neighbours(name: str, when: str, tmp_path: Path) -> None:
@@ -659,7 +659,7 @@ def test_import_above_the_folder_is_refused_as_python_refuses_it(tmp_path: Path)
     assert message in refused("plan", path)
 
 
-def test_name_of_its_own_is_not_shown(tmp_path: Path) -> None:
+def test_internal_name_of_a_module_is_in_no_message(tmp_path: Path) -> None:
     path = sweep(tmp_path, "from helper import nothing\n" + MADE)
     (tmp_path / "helper.py").write_text("")
     message = f"ImportError: cannot import name 'nothing' from 'helper' ({tmp_path}/helper.py) ({tmp_path}"
@@ -669,7 +669,7 @@ def test_name_of_its_own_is_not_shown(tmp_path: Path) -> None:
 def test_changed_neighbour_is_read_by_the_next_plan_and_refused_by_the_one_before(tmp_path: Path) -> None:
     path = sweep(tmp_path, "import helper\ndef made():\n    return drawn().power(helper.POWER)\n")
     sizes, changed = [], f"^{tmp_path}/helper.py changed after the sweep was planned"
-    for power in (1, 2, 3):  # of equal length, within one second: compiled code would be taken for current
+    for power in (1, 2, 3):  # equal length and second: old bytecode would count as current
         (tmp_path / "helper.py").write_text(f"POWER = {power}\n")
         pinned = load(path).plan.structures[0].pinned
         sizes.append(len(load_problem(pinned).model.circuits[0].gates))
@@ -681,7 +681,7 @@ def test_changed_neighbour_is_read_by_the_next_plan_and_refused_by_the_one_befor
 
 
 def test_source_is_executed_as_it_stands_there(tmp_path: Path) -> None:
-    """Not as if it began with this package's own imports from the future."""
+    """This package's own ``from __future__`` imports do not apply to it."""
     path = sweep(
         tmp_path, "def made(a: 1 / 2 = 0):\n    assert made.__annotations__['a'] == 0.5\n    return drawn()\n"
     )
@@ -709,7 +709,7 @@ def test_plain_text_holds_nothing_that_a_terminal_obeys(text: str) -> None:
         ("Grün ∂θ", "Grün ∂θ"),
     ],
 )
-def test_plain_text_keeps_what_is_shown(text: str, expected: str) -> None:
+def test_plain_text_keeps_printable_characters(text: str, expected: str) -> None:
     assert plain(text) == expected
 
 

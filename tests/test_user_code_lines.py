@@ -1,4 +1,4 @@
-"""Which line of users' code is named, and which text of it is executed."""
+"""The line of users' code that messages name, and the version of a file that is executed."""
 
 from __future__ import annotations
 

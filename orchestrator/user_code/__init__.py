@@ -105,7 +105,7 @@ class Function:
         return {str(file): digest for file, digest in sources.digests.items()}
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
-        """Calls the function; the modules in the folder are read once, and executed afresh.
+        """Calls the function, returns its result; modules in the folder are read once and executed afresh.
 
         Raises:
             InputError: at ``python``, ``folder`` or ``arguments``: the function does not exist,

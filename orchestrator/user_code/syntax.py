@@ -34,7 +34,7 @@ def syntax_digest(source: bytes) -> str:
 
 
 def on_a_new_stack(function: Callable[[], T]) -> T:
-    """Calls ``function`` in a new thread, so that its recursion limit does not depend on the caller."""
+    """Returns ``function()``, run in a new thread: how deep it can recurse does not depend on the caller."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(function).result()
 

@@ -92,7 +92,7 @@ _NAMES = (
 
 
 def fuzzed(seed: int) -> tuple[str, bytes]:
-    """The end of a name, which says the kind, and the content; the same for the same seed."""
+    """The suffix of a file's name, and its content; the same for the same seed."""
     chance = random.Random(seed)
     suffix, made = chance.choice(((".csv", _csv), (".parquet", _parquet), (".npz", _npz)))
     content = made(chance)
@@ -152,16 +152,16 @@ def _parquet(chance: random.Random) -> bytes:
 
 
 def _column(kind: Any, chance: random.Random) -> Any:
-    """A column of a type of Arrow's: all missing, some missing, or zeros and ones as far as they go."""
-    there: list[Any] = [None] * ROWS
+    """A column of an Arrow type: all values missing, some missing, or zeros and ones if possible."""
+    cells: list[Any] = [None] * ROWS
     try:
         if chance.random() < 0.7:
             base = pa.array([k % 2 for k in range(ROWS)])
             return (
                 base if not pa.types.is_dictionary(kind) else base.cast(kind.value_type).dictionary_encode()
             ).cast(kind)
-        there[0] = pa.array([1]).cast(kind)[0].as_py()
-        return pa.array(there, kind)
+        cells[0] = pa.array([1]).cast(kind)[0].as_py()
+        return pa.array(cells, kind)
     except (pa.ArrowException, ValueError, TypeError):
         values = {"list": [1, 0], "struct": {"a": 1}, "map": [("a", 1)]}
         named = next((value for name, value in values.items() if name in str(kind)), None)
@@ -200,8 +200,8 @@ def _array(dtype: str, shape: tuple[int, ...], chance: random.Random) -> Any:
 
 
 def _flipped(content: bytes, chance: random.Random) -> bytes:
-    place = chance.randrange(max(1, len(content)))
-    return content[:place] + bytes([chance.randrange(256)]) + content[place + 1 :]
+    index = chance.randrange(max(1, len(content)))
+    return content[:index] + bytes([chance.randrange(256)]) + content[index + 1 :]
 
 
 def _cut(content: bytes, chance: random.Random) -> bytes:

@@ -68,7 +68,7 @@ SCALARS = (
     ),
     *("a" * 300, "9" * 5000, "a/b", "../up", "/dev/null", "/proc/self/mem", "nope.csv", "ftp://", "://"),
 )
-"""Values that somebody might write where another is meant, or that break a reader."""
+"""Values that somebody might write by mistake, or that break parsers."""
 
 TOKENS = (
     *(
@@ -127,7 +127,7 @@ TOKENS = (
         "\N{SNOWMAN}",
     ),
 )
-"""Text that means something to a reader of YAML, or breaks one."""
+"""Text that has a meaning in YAML, or breaks parsers."""
 
 
 def fuzzed(seed: int) -> bytes:
@@ -175,14 +175,14 @@ def _restructured(data: Any, chance: random.Random) -> Any:
     elif kind == 2 and isinstance(above, list):
         above.insert(chance.randrange(len(above) + 1), copy.deepcopy(above[key]))
     elif kind == 3:
-        above[key] = copy.deepcopy(_at(data, chance.choice(paths)))  # also one that it is in
+        above[key] = copy.deepcopy(_at(data, chance.choice(paths)))  # may be a parent of its own
     else:
         above[key] = _other(above[key], chance)
     return data
 
 
 def _other(value: Any, chance: random.Random) -> Any:
-    """Something else in the place of a value."""
+    """Another value instead of this one."""
     scalar = chance.choice(SCALARS)
     made: tuple[Callable[[], Any], ...] = (
         lambda: scalar,
@@ -203,14 +203,14 @@ def _other(value: Any, chance: random.Random) -> Any:
 
 
 def _inserted(text: str, chance: random.Random) -> str:
-    place = chance.randrange(len(text) + 1)
-    return text[:place] + chance.choice(TOKENS) + text[place:]
+    start = chance.randrange(len(text) + 1)
+    return text[:start] + chance.choice(TOKENS) + text[start:]
 
 
 def _replaced(text: str, chance: random.Random) -> str:
-    """Some value of the text, from after a colon to the end of the line or of the member, becomes a token."""
+    """Replaces a value, up to the end of the line or of the member, by a token."""
     starts = [
-        place + 2 for place in range(len(text) - 2) if text[place : place + 2] in (": ", "- ", "[ ", ", ")
+        index + 2 for index in range(len(text) - 2) if text[index : index + 2] in (": ", "- ", "[ ", ", ")
     ]
     if not starts:
         return _inserted(text, chance)
@@ -221,18 +221,18 @@ def _replaced(text: str, chance: random.Random) -> str:
 
 def _lines_moved(text: str, chance: random.Random) -> str:
     lines = text.splitlines(keepends=True) or [""]
-    place, other = chance.randrange(len(lines)), chance.randrange(len(lines))
+    index, other = chance.randrange(len(lines)), chance.randrange(len(lines))
     if chance.random() < 0.5:
-        lines.insert(other, lines[place])
+        lines.insert(other, lines[index])
     else:
-        lines[place], lines[other] = lines[other], lines[place]
+        lines[index], lines[other] = lines[other], lines[index]
     return "".join(lines)
 
 
 def _indented(text: str, chance: random.Random) -> str:
     lines = text.splitlines(keepends=True) or [""]
-    place = chance.randrange(len(lines))
-    lines[place] = chance.choice(("  ", "\t", " ", "- ", "? ")) + lines[place]
+    index = chance.randrange(len(lines))
+    lines[index] = chance.choice(("  ", "\t", " ", "- ", "? ")) + lines[index]
     return "".join(lines)
 
 
@@ -245,5 +245,5 @@ _TEXTUAL = (_inserted, _replaced, _replaced, _lines_moved, _indented, _cut)
 
 
 def _flipped(content: bytes, chance: random.Random) -> bytes:
-    place = chance.randrange(max(1, len(content)))
-    return content[:place] + bytes([chance.randrange(256)]) + content[place + 1 :]
+    index = chance.randrange(max(1, len(content)))
+    return content[:index] + bytes([chance.randrange(256)]) + content[index + 1 :]

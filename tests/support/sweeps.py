@@ -40,7 +40,7 @@ sweep:
   - seed: {range: 5}
 placement: {pack: 4, chunk_steps: 2}
 """
-"""Ten trials in packs of four, of which the five of the larger learning rate diverge."""
+"""Ten trials in packs of four; the five with the larger learning rate diverge."""
 
 
 def swept(*items: str, base: str = NETWORK) -> str:
@@ -59,7 +59,7 @@ def plan(*items: str, base: str = NETWORK) -> Plan:
 
 
 def columns(plan: Plan) -> list[tuple[Any, ...]]:
-    """What the key columns show, trial by trial."""
+    """The values of the key columns, trial by trial."""
     return [trial.keys for trial in plan.trials()]
 
 

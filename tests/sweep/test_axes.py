@@ -1,4 +1,4 @@
-"""The key ``sweep``: items, ranges, labels, samples, cases, and what of them is refused."""
+"""The key ``sweep``: items, ranges, labels, samples, cases, and which of them are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.sweep.axes import comparison_key
 
 
 def faults(*items: str, base: str = NETWORK) -> list[str]:
-    """What planning says, without the file's name."""
+    """The faults of planning, without the file's name."""
     with pytest.raises(InputError) as caught:
         read(swept(*items, base=base))
     return [str(fault).removeprefix("a.yaml:") for fault in caught.value.faults]
@@ -86,7 +86,7 @@ def test_axis_may_set_what_the_base_leaves_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "expected"),
     [
         (3, 3),
         (0.5, 0.5),
@@ -102,9 +102,9 @@ def test_axis_may_set_what_the_base_leaves_out() -> None:
         ({"label": "x", "value": 1, "more": 2}, "label=x value=1 more=2"),
     ],
 )
-def test_column_shows_the_label_or_the_value(value: Any, shown: Any) -> None:
-    assert label(value)[1] == shown
-    assert type(label(value)[1]) is type(shown)
+def test_column_shows_the_label_or_the_value(value: Any, expected: Any) -> None:
+    assert label(value)[1] == expected
+    assert type(label(value)[1]) is type(expected)
 
 
 def test_label_is_no_part_of_the_trial() -> None:
@@ -132,17 +132,17 @@ def test_column_has_the_narrowest_type_that_holds_its_values(item: str, kind: st
 
 
 def test_column_of_a_key_shows_its_value_where_it_is_not_swept() -> None:
-    """Written in the base (learning_rate), a default (seed, data.noise), or not there at all (limit)."""
+    """Its value is in the base (learning_rate), a default (seed, data.noise), or missing (limit)."""
     one = "{sweep: [seed: [3], updates.1.learning_rate: [0.5], data.noise: [0.2], updates.0.limit: [2]]}"
     found = plan(f"cases: {{a: {one}, b: {{updates.0: null}}}}")
     assert found.keys == ("case", "seed", "updates.1.learning_rate", "data.noise", "updates.0.limit")
     assert columns(found) == [("a", 3, 0.5, 0.2, 2), ("b", 0, 0.1, 0.1, None)]
 
 
-# --- null holds a place among updates
+# --- null among updates
 
 
-def test_null_among_updates_is_removed_and_leaves_the_other_places() -> None:
+def test_null_among_updates_is_removed_and_keeps_the_indices_of_the_others() -> None:
     found = plan("updates.0: [null, {clip: value, limit: 2.0}]", "updates.1.learning_rate: [0.5, 0.25]")
     assert columns(found) == [
         ("none", 0.5),
@@ -162,7 +162,7 @@ def test_null_among_updates_is_no_part_of_the_id() -> None:
     assert ids(plan("seed: [1]", base=gap)) == ids(plan("seed: [1]", base=none))
 
 
-def test_fault_behind_a_null_has_its_place_in_the_file() -> None:
+def test_fault_after_a_null_has_its_line_in_the_file() -> None:
     assert faults(
         "updates.1.learning_rate: [0.1, -1]", base=NETWORK.replace("{clip: norm, limit: 1.0}", "null")
     ) == ["12: updates.1.learning_rate: is -1, must be at least 0"]
@@ -228,7 +228,7 @@ def test_inner_case_refines_the_outer_and_touches_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("items", "said"),
+    ("items", "expected"),
     [
         (["3"], "12: sweep.0: is 3, must be a mapping such as `seed: [0, 1]`"),
         (["{}"], "12: sweep.0: is {}, must be a mapping"),
@@ -327,8 +327,8 @@ def test_inner_case_refines_the_outer_and_touches_no_other() -> None:
         (["batch.size: [4, 99]"], "12: batch.size: is 99, must be at most the 16 rows of the training part"),
     ],
 )
-def test_item_that_cannot_be_is_refused_with_its_line(items: list[str], said: str) -> None:
-    assert faults(*items)[0].startswith(said)
+def test_item_that_cannot_be_is_refused_with_its_line(items: list[str], expected: str) -> None:
+    assert faults(*items)[0].startswith(expected)
 
 
 def test_faults_of_head_base_items_and_values_are_reported_at_once() -> None:
@@ -348,7 +348,7 @@ def test_faults_of_head_base_items_and_values_are_reported_at_once() -> None:
 
 
 def test_faults_between_parts_are_reported_beside_those_of_single_values() -> None:
-    """What can be judged with the faulty members left out is judged at once."""
+    """Checks between members run on those without faults."""
     base = NETWORK.replace("steps: 3", "steps: ten").replace("shards: 2", "shards: 2}\n  seed: {")
     found = faults(
         base=base.replace("loss: binary-cross-entropy", "loss: hinge").replace("size: 4", "size: 99")
@@ -361,7 +361,7 @@ def test_faults_between_parts_are_reported_beside_those_of_single_values() -> No
     ]
 
 
-def test_fault_of_many_values_is_shown_ten_times() -> None:
+def test_fault_of_many_values_is_listed_ten_times() -> None:
     found = faults("steps: {range: [-50, 0]}")
     assert len(found) == 11
     assert found[-1] == "12: steps: … and 40 more like this"

@@ -1,4 +1,4 @@
-"""What would take minutes, or all memory, is refused by counting it, or says how long it takes."""
+"""Work that would take minutes or all memory is refused by counting it, or reports how long it takes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def estimates(sweep: Sweep) -> list[Estimate]:
 
 
 def test_device_is_never_read(tmp_path: Path) -> None:
-    """Null ends at once, so the code of before would have gone on with an empty file."""
+    """/dev/null ends at once, so a reader would continue with an empty file."""
     for name in ("a.yaml", "a.csv", "a.qasm"):
         (tmp_path / name).symlink_to("/dev/null")
     with pytest.raises(InputError, match=r"a\.yaml: cannot be read: it is a device, must be a regular file"):
@@ -104,7 +104,7 @@ def test_values_beyond_the_limit_are_not_composed(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("path", sorted(Path("jobs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_long_files_are_read_as_short_ones(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long ones are read by libyaml."""
+    """Long files are parsed by libyaml."""
     short = document.read(path)
     monkeypatch.setattr(document, "_FAST_FROM", 0)
     assert document.read(path) == short
@@ -137,7 +137,7 @@ def test_equal_circuits_are_scheduled_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "expected"),
     [
         ("layers=100000", "circuit of 3 qubits and 100000 layers has about 800,000 gates (legal: at"),
         ("layers=100000000", "layers: is 100000000, must be at most 100000"),
@@ -148,7 +148,7 @@ def test_equal_circuits_are_scheduled_once() -> None:
     ],
 )
 def test_circuit_that_is_too_large_is_refused_before_it_is_drawn(
-    override: str, said: str, monkeypatch: pytest.MonkeyPatch
+    override: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def undrawn(ansatz: Any) -> Any:
         @wraps(ansatz)
@@ -160,18 +160,18 @@ def test_circuit_that_is_too_large_is_refused_before_it_is_drawn(
     drawers = {name: undrawn(ansatz) for name, ansatz in circuit.ANSATZE.items()}
     monkeypatch.setattr(circuit, "ANSATZE", drawers)
     where = "base.model=" if override[0] == "{" else "base.model."
-    assert any(said in fault for fault in faults(STATES, where + override))
+    assert any(expected in fault for fault in faults(STATES, where + override))
 
 
 def doubling(times: int) -> QuantumCircuit:
-    """A circuit of 2^times gates in few words, and one gate that is trained."""
+    """A circuit of 2^times gates in nested definitions, and one trained gate."""
     gate: Any = RXGate(0.1)
     for _ in range(times):
         twice = QuantumCircuit(1)
         twice.append(gate, [0], copy=False)
         twice.append(gate, [0], copy=False)
         gate = Gate("twice", 1, [])
-        gate.definition = twice  # QuantumCircuit.to_gate would copy all that it defines
+        gate.definition = twice  # QuantumCircuit.to_gate would copy all definitions
     whole = QuantumCircuit(1)
     whole.rx(Parameter("t"), 0)
     whole.append(gate, [0], copy=False)
@@ -214,7 +214,7 @@ def test_matrix_of_many_qubits_is_refused_before_it_is_decomposed(monkeypatch: p
 
 
 def test_light_cone_of_a_deep_circuit_looks_at_equal_gates_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its strings soon are all that four qubits can have."""
+    """Its Pauli strings soon are all strings of four qubits."""
     looked = []
     undo = lightcone._Strings._undo
     monkeypatch.setattr(lightcone._Strings, "_undo", lambda *a: looked.append(1) or undo(*a))
@@ -223,7 +223,7 @@ def test_light_cone_of_a_deep_circuit_looks_at_equal_gates_once(monkeypatch: pyt
     assert len(looked) < len(program.gates) / 10
 
 
-# --- what takes long
+# --- slow work
 
 
 def test_what_takes_long_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,9 +239,9 @@ def test_what_takes_long_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_be_counted_says_that_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_NOTICE_AFTER_S", 0.0)
-    said = threading.Event()
-    with listening(lambda _: said.set()), notice_if_slow("reading"):
-        assert said.wait(timeout=60)
+    noticed = threading.Event()
+    with listening(lambda _: noticed.set()), notice_if_slow("reading"):
+        assert noticed.wait(timeout=60)
 
 
 def test_large_sweep_says_how_long_its_check_takes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ def test_time_that_is_left_is_that_of_the_rest(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_wide_circuit_is_not_run_to_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """26 qubits are 1 GiB for a state."""
+    """A state of 26 qubits takes 1 GiB."""
     timed: list[int] = []
     rate = 1e-9
 

@@ -19,7 +19,7 @@ FIXED = settings(deadline=None, derandomize=True)
 
 
 def faults(text: str) -> list[str]:
-    """What parsing says."""
+    """The faults of parsing."""
     with pytest.raises(InputError) as caught:
         parse(text, "a.yaml")
     return [str(fault) for fault in caught.value.faults]
@@ -71,8 +71,8 @@ def test_nan_is_a_number() -> None:
 
 @pytest.mark.parametrize("key", ["<<", "'<<'", "? <<\n"])
 def test_merge_key_is_refused_by_name(key: str) -> None:
-    said = "a.yaml:2: b.<<: is YAML's merge key, which is not supported: write its keys out"
-    assert faults(f"a: &x {{c: 1}}\nb: {{{key}: *x}}") == [said]
+    expected = "a.yaml:2: b.<<: is YAML's merge key, which is not supported: write its keys out"
+    assert faults(f"a: &x {{c: 1}}\nb: {{{key}: *x}}") == [expected]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_whole_numbers_of_64_bits_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (r'"\ud800"', r"a.yaml:1: holds \ud800, half of a character: write the character itself"),
         (r'a: ["x\udfff"]', r"a.yaml:1: a.0: holds \udfff, half of a character: write the character itself"),
@@ -118,8 +118,8 @@ def test_whole_numbers_of_64_bits_are_read() -> None:
         ),
     ],
 )
-def test_half_of_a_character_is_refused(text: str, said: str) -> None:
-    assert faults(text) == [said]
+def test_half_of_a_character_is_refused(text: str, expected: str) -> None:
+    assert faults(text) == [expected]
 
 
 def test_alias_stands_for_a_copy() -> None:
@@ -196,7 +196,7 @@ def test_keys_given_twice_are_all_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a: 1\nb: [1, 2\n", "a.yaml:3: is not YAML: while parsing a flow sequence, expected ',' or ']'"),
         ("a: 1\nb: c: d", "a.yaml:2: is not YAML: mapping values are not allowed here"),
@@ -214,15 +214,15 @@ def test_keys_given_twice_are_all_reported() -> None:
             "a.yaml:1: a: has the tag tag:yaml.org,2002:set, which a sweep file does not support",
         ),
         ("a: !!int ten", 'a.yaml:1: a: is "ten", must be a YAML int'),
-        ("a: " + "9" * 5000, "a.yaml:1: a: "),  # more digits than Python turns into a number
+        ("a: " + "9" * 5000, "a.yaml:1: a: "),  # more digits than Python converts into a number
         ("a: \x00", "a.yaml: is not a text file"),
         ("&a [*a]", "a.yaml: is nested too deeply"),
         ("[" * 600, "a.yaml: is nested too deeply"),
     ],
 )
-def test_text_that_is_no_sweep_is_refused_with_its_line(text: str, said: str) -> None:
+def test_text_that_is_no_sweep_is_refused_with_its_line(text: str, expected: str) -> None:
     (message,) = faults(text)
-    assert message.startswith(said)
+    assert message.startswith(expected)
 
 
 def test_aliases_that_unfold_without_end_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Sampled values: fixed for ever by sampling seed, path and number, whatever else is sampled."""
+"""Sampled values depend on sampling seed, path and number alone, whatever else is sampled."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def draws(spec: dict[str, Any], count: int, path: str = "x", seed: int = 0) -> D
     ],
 )
 def test_draws_are_those_that_were_always_drawn(spec: dict[str, Any], golden: list[Any]) -> None:
-    """Computed once by a Philox of Python's own integers, which gives Random123's known answers."""
+    """Computed once by a Philox in Python integers, which reproduces Random123's known answers."""
     assert list(draws(spec, 4, "updates.1.learning_rate")) == golden
 
 
@@ -85,7 +85,7 @@ LIMIT = "updates.0.limit: {uniform: [0.5, 2]}"
 
 
 def drawn(*items: str, key: str) -> list[Any]:
-    """The values of a key, in their order, each once."""
+    """The values of a key in order, without repeats."""
     found = plan(*items)
     column = found.keys.index(key)
     return list(dict.fromkeys(row[column] for row in columns(found)))
@@ -177,7 +177,7 @@ def test_log_uniform_gives_every_decade_its_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "expected"),
     [
         (3, "is 3; a sampled key needs one of uniform, log_uniform, normal, integers, choice"),
         ([1, 2], "is [1, 2]; a sampled key needs one of uniform"),
@@ -197,10 +197,10 @@ def test_log_uniform_gives_every_decade_its_share() -> None:
         ({"integers": [2, 1]}, "integers needs whole numbers [low, high], both included, got [2, 1]"),
     ],
 )
-def test_distribution_that_cannot_be_says_what_could(spec: Any, said: str) -> None:
+def test_distribution_that_cannot_be_says_what_could(spec: Any, expected: str) -> None:
     with pytest.raises(ValueError) as caught:
         distribution(spec)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
 # --- repeats

@@ -1,4 +1,4 @@
-"""Sweep files that nobody meant: a plan or faults with file and line, in bounded time, and nothing else."""
+"""Mutated sweep files give a plan, or faults with file and line, in bounded time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from orchestrator.errors import InputError
 from orchestrator.sweep.file import load
 
 PROMPT_S = 30
-"""Far more than any takes on a busy machine; a sweep that is read for ever is ended, and named."""
+"""Far more than any sweep takes on a busy machine; an endless one is stopped, and named."""
 
 
 class TooLongError(BaseException):
-    """Not an ``Exception``: no handler in between takes it for a fault of the file."""
+    """Not an ``Exception``, so that no handler takes it for a fault of the file."""
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def promptly() -> Iterator[None]:
 
 
 def check(seed: int, path: Path) -> bool:
-    """Whether the sweep of this seed was planned; if it was refused, then as it must be."""
+    """Returns whether the sweep of this seed was planned; checks the faults of a refused one."""
     path.write_bytes(fuzzed(seed))
     try:
         with promptly():
@@ -50,7 +50,7 @@ def check(seed: int, path: Path) -> bool:
         assert error.faults
         for fault in error.faults:
             assert fault.file == str(path)
-            assert fault.line or not fault.path  # what is no YAML at all has no line
+            assert fault.line or not fault.path  # text that is not YAML may have no line
             assert str(fault).isprintable()
             assert len(str(fault)) < 2000
         return False

@@ -1,4 +1,4 @@
-"""What plans warn of: observables whose expectation value can leave what the loss takes."""
+"""Warnings of plans: observables whose expectation value can leave the range of the loss."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def found(observable: str, loss: str = "mse", data: str = "moons, rows: 20, scal
 
 def test_every_structure_is_looked_at_and_each_hint_is_there_once() -> None:
     observables = "model.observable: [{Z0: 1, Z1: 2}, {Z0: 1, Z1: 3}]"
-    told = hints(plan(observables, "model.layers: [1, 2]", base=CIRCUIT))
-    assert len(told) == len(set(told)) == 4
-    assert sum("from -4 to 4" in hint for hint in told) == 2
+    warnings = hints(plan(observables, "model.layers: [1, 2]", base=CIRCUIT))
+    assert len(warnings) == len(set(warnings)) == 4
+    assert sum("from -4 to 4" in hint for hint in warnings) == 2
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,9 @@ def test_jobs_give_no_reason_to_warn(job: Path) -> None:
     st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 3)), st.floats(-2, 2), min_size=1),
     st.floats(-2, 2),
 )
-def test_expectation_values_lie_within_reach(strings: dict[tuple[int, int], float], projector: float) -> None:
+def test_expectation_values_lie_within_the_bounds(
+    strings: dict[tuple[int, int], float], projector: float
+) -> None:
     """Against the eigenvalues of the matrix, two qubits."""
     paulis = {
         (0, 0): np.eye(2),
@@ -132,6 +134,8 @@ def test_expectation_values_lie_within_reach(strings: dict[tuple[int, int], floa
 def test_plan_and_run_say_so(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text(CIRCUIT)
-    said = CliRunner().invoke(command_line, [verb, "a.yaml", *(["--inline"] if verb == "run" else [])])
-    assert said.exit_code == 0, said.output
-    assert said.output.count("warning: circuit 2 qubits × 1: the observable's E can reach from -2 to 2") == 1
+    result = CliRunner().invoke(command_line, [verb, "a.yaml", *(["--inline"] if verb == "run" else [])])
+    assert result.exit_code == 0, result.output
+    assert (
+        result.output.count("warning: circuit 2 qubits × 1: the observable's E can reach from -2 to 2") == 1
+    )

@@ -1,4 +1,4 @@
-"""``null`` in a key that may be left out is the key left out; everywhere else it is refused as before."""
+"""``null`` in an optional key means its default; everywhere else it is refused."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ FIXED = settings(deadline=None, derandomize=True)
 
 
 def fault(*items: str, base: str = NETWORK) -> str:
-    """The only thing that planning says."""
+    """The message of the only fault of planning."""
     with pytest.raises(InputError) as caught:
         plan(*items, base=base)
     (found,) = caught.value.faults
@@ -90,7 +90,7 @@ def test_structures_number_their_trials_through() -> None:
 
 
 def test_trial_found_by_arithmetic_has_the_id_of_its_content() -> None:
-    """Ids are put together from what a combination shares; the whole canonical form says the same."""
+    """Ids are computed from shared parts of a combination, but equal those of the whole canonical form."""
     found = plan(
         "updates.0: [null, {clip: value, limit: 2.0}]",
         "{samples: 5, updates.1.learning_rate: {log_uniform: [1e-3, 1]}, seed: {integers: [0, 3]}}",
@@ -140,8 +140,8 @@ def test_plan_holds_every_combination_once_in_the_order_of_arithmetic(
     product = [
         dict(zip(nested, row, strict=True)) for row in itertools.product(*(values[name] for name in nested))
     ]
-    shown = [tuple(str(row[name]) for name in names) for row in product]
-    assert [tuple(map(str, row)) for row in columns(found)] == shown
+    expected = [tuple(str(row[name]) for name in names) for row in product]
+    assert [tuple(map(str, row)) for row in columns(found)] == expected
     assert found.count == len(product) == len(set(ids(found)))
     assert [trial.index for trial in found.trials()] == list(range(found.count))
 
@@ -217,7 +217,7 @@ def test_ten_thousand_combinations_are_the_limit() -> None:
 
 
 def test_too_many_combinations_are_counted_not_listed() -> None:
-    """Cases of cases, and a range as long as may be: listing either would take for ever."""
+    """Cases that multiply, and a long range: listing either would never end."""
     cases = [f"cases: {{{', '.join(f'c{k}{n}: {{}}' for n in range(10))}}}" for k in range(12)]
     assert "has 1,000,000,000,000 combinations" in fault(*cases)
     assert "has 1,000,000,000,000,000 combinations" in fault("steps: {range: [1, 1000000000000001]}")
@@ -237,12 +237,12 @@ import itertools, resource, sys
 sys.path.insert(0, {tests!r})
 from sweeps import plan
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
-def walk(found): return sum(1 for trial in itertools.islice(found.trials(), 20_000))
-walk(plan("seed: [0, 1]", "{{samples: 2, updates.0.limit: {{uniform: [1, 2]}}}}"))
+def enumerate_some(found): return sum(1 for trial in itertools.islice(found.trials(), 20_000))
+enumerate_some(plan("seed: [0, 1]", "{{samples: 2, updates.0.limit: {{uniform: [1, 2]}}}}"))
 before = peak()
 found = plan("{{samples: 1000, updates.0.limit: {{uniform: [1, 2]}}}}", "seed: {{range: 1000}}")
 assert found.count == 1_000_000
-assert walk(found) == 20_000
+assert enumerate_some(found) == 20_000
 print(peak() - before)
 """
 

@@ -1,4 +1,4 @@
-"""From what parts of the room find wrong to the faults that users read."""
+"""The report of a document's faults: order, repeats and clashes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lines(*found: DocumentFault) -> list[str]:
 
 
 def found(text: str) -> set[DocumentFault]:
-    """What is wrong with the base, and with the combinations, of a sweep file."""
+    """The faults of the base, and of the combinations, of a sweep file."""
     data = parse(text, "a.yaml").data
     scope = ItemReader(0).scope(data["sweep"], ("sweep",))
     planner = Planner(data["base"], Path(), Path("/"), set())
@@ -51,9 +51,9 @@ def test_unknown_key_is_one_fault_whatever_would_be_legal() -> None:
     ]
 
 
-def test_of_many_faults_a_hundred_are_shown() -> None:
-    shown = lines(*(DocumentFault((f"key{index:03}",), "is wrong") for index in range(103)))
-    assert (len(shown), shown[-1]) == (101, "a.yaml: … and 3 more faults")
+def test_of_many_faults_a_hundred_are_listed() -> None:
+    listed = lines(*(DocumentFault((f"key{index:03}",), "is wrong") for index in range(103)))
+    assert (len(listed), listed[-1]) == (101, "a.yaml: … and 3 more faults")
 
 
 def test_clash_names_the_line_of_both() -> None:

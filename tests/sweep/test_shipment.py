@@ -1,4 +1,4 @@
-"""What a sweep takes along, and that it is the same sweep where it arrives."""
+"""Shipments hold the files that a sweep names; on arrival, it is the same sweep."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def made():
 
 
 def sweep_with_files(top: Path) -> Path:
-    """A sweep that names files relative to it, above it, and absolutely; and a module with a helper."""
+    """A sweep with relative, upward and absolute file names, and a module with a helper."""
     for folder in ("sweeps/circuits", "data", "far"):
         (top / folder).mkdir(parents=True)
     (top / "data" / "rows.csv").write_text(ROWS)
@@ -68,13 +68,13 @@ sweep:
     return sweep
 
 
-def arrived(sweep: Sweep, name: str, place: Path) -> Sweep:
-    """The sweep as it is read from its shipment, unpacked in ``place``."""
+def arrived(sweep: Sweep, name: str, folder: Path) -> Sweep:
+    """The sweep as it is read from its shipment, unpacked in ``folder``."""
     shipped = shipment(sweep, name)
-    shipped.write(place / "shipment.zip", {})
-    with zipfile.ZipFile(place / "shipment.zip") as archive:
-        archive.extractall(place)
-    return load(place / shipped.sweep, root=place / ROOT)
+    shipped.write(folder / "shipment.zip", {})
+    with zipfile.ZipFile(folder / "shipment.zip") as archive:
+        archive.extractall(folder)
+    return load(folder / shipped.sweep, root=folder / ROOT)
 
 
 def test_shipped_sweep_has_the_same_ids_and_columns(tmp_path: Path) -> None:

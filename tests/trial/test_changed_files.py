@@ -1,4 +1,4 @@
-"""A trial is what it was when it was planned: files that change while a sweep runs fail it, by their name."""
+"""Trials are computed as planned: a file that changes during a sweep fails its trials, and is named."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def points(sign: int) -> str:
 
 @dataclass(frozen=True)
 class Filed:
-    """A case of a sweep whose trials come from a file, and what that holds before and after."""
+    """A case of a sweep whose trials depend on a file, with its content before and after a change."""
 
     case: str
     name: str
@@ -98,13 +98,13 @@ class Filed:
     after: str
 
     def sweep(self, folder: Path) -> Path:
-        """The sweep file, with the file beside it."""
+        """Writes the sweep file and the file; returns the path of the sweep file."""
         (folder / self.name).write_text(self.before)
         (folder / "filed.yaml").write_text(SWEEP.replace("FILED", self.case))
         return folder / "filed.yaml"
 
     def meddle(self, folder: Path, what: str) -> Callable[[], Any]:
-        """What makes the file ``changed`` or ``gone``."""
+        """Returns a function that makes the file ``changed`` or ``gone``."""
         file = folder / self.name
         return file.unlink if what == "gone" else partial(file.write_text, self.after)
 
@@ -126,7 +126,7 @@ def filed(request: pytest.FixtureRequest) -> Filed:
 
 @pytest.fixture
 def where(request: pytest.FixtureRequest) -> orchestrator.Where:
-    """One process: this one, or the only worker on Ray."""
+    """Where to run: in this process, or with a single worker on Ray."""
     if request.param == "inline":
         return INLINE
     request.getfixturevalue("cluster")
@@ -138,7 +138,7 @@ every_file = pytest.mark.parametrize("filed", list(FILES), indirect=True)
 
 
 class Meddler(Watcher):
-    """Does something once the sweep is planned, or once its first chunk has come back."""
+    """Acts once the sweep is planned, or once its first chunk is back."""
 
     def __init__(self, planned: Callable[[], Any] = int, begun: Callable[[], Any] = int) -> None:
         self._planned, self._begun, self._waits = planned, begun, True
@@ -159,7 +159,7 @@ def trials(out: Path) -> dict[str, pd.DataFrame]:
 
 
 def check_failed(rows: pd.DataFrame, name: str) -> None:
-    """These trials failed by a changed file, at once; their rows say what the plan knew."""
+    """Checks that these trials failed at once by a changed file; their rows hold what the plan knew."""
     assert rows.status.tolist() == ["failed"] * 2
     assert rows.error.str.startswith("changed file: ").all()
     assert rows.error.str.contains(name, regex=False).all()
@@ -187,7 +187,7 @@ def test_file_that_changes_before_it_is_loaded_fails_its_trials_and_no_others(
 
 @pytest.mark.parametrize("content", ["", "# ANGLE = 1.0\n", None], ids=["empty", "without code", "gone"])
 def test_neighbour_of_a_module_that_vanishes_fails_its_trials(content: str | None, tmp_path: Path) -> None:
-    """Also where the module goes on without it, with other numbers."""
+    """Also if the module works without it, with other results."""
     guarded = "try:\n    from angle import ANGLE\nexcept ImportError:\n    ANGLE = 2.0\n"
     drawing = DRAWING.replace("ry(a", "ry(ANGLE * a")
     sweep = Filed(MODULE, "circuits.py", guarded + drawing, "").sweep(tmp_path)
@@ -205,10 +205,10 @@ TWO = "sweep=[cases: {filed: {%s, sweep: [{batch.size: [4, 5]}]}}, seed: {range:
 def test_trial_goes_on_with_what_its_process_has_loaded(
     filed: Filed, what: str, where: orchestrator.Where, tmp_path: Path
 ) -> None:
-    """What is loaded after the change fails; what was loaded before has the numbers of an undisturbed run."""
+    """Structures loaded after the change fail; one loaded before gives the results of an undisturbed run."""
     sweep, out, twice = filed.sweep(tmp_path), tmp_path / "run", [TWO % filed.case]
     orchestrator.run(sweep, tmp_path / "undisturbed", where=INLINE, overrides=twice)
-    load_problem.cache_clear()  # what that has loaded in this process
+    load_problem.cache_clear()  # what the undisturbed run has loaded in this process
     meddler = Meddler(begun=filed.meddle(tmp_path, what))
     result = orchestrator.run(sweep, out, where=where, overrides=twice, watcher=meddler)
     assert (result.exit_code, result.finished, result.failed) == (1, True, 2)
@@ -222,7 +222,7 @@ def test_trial_goes_on_with_what_its_process_has_loaded(
 
 @pytest.mark.usefixtures("cluster")
 def test_helpers_make_ready_once_and_refuse_what_changed(tmp_path: Path) -> None:
-    """The file goes once two of three workers have loaded it: they go on, and the third refuses."""
+    """The file is removed after two of three workers have loaded it: these continue, the third refuses."""
     from orchestrator.fleet.ray import RayFleet
 
     plan = load(FILES["csv"].sweep(tmp_path), ["base.batch.shards=4"]).plan
@@ -244,7 +244,7 @@ def test_helpers_make_ready_once_and_refuse_what_changed(tmp_path: Path) -> None
 
 
 def advanced(fleet: Fleet, pack: Pack, helpers: int) -> CallOutcome:
-    """Two steps of a pack, the shards spread over a worker and its helpers."""
+    """Two steps of a pack, with its shards on a worker and its helpers."""
     return run_on(fleet, advance, pack, Limits(2, math.inf), helpers=helpers)
 
 
@@ -319,7 +319,7 @@ SIDE = DRAWING.replace(
 
 
 def test_model_that_is_another_one_though_no_known_file_changed_is_refused(tmp_path: Path) -> None:
-    """What a module opens by itself cannot be seen, but the number of parameters can."""
+    """Files that a module opens are not tracked, but the number of parameters is checked."""
     sweep = Filed(MODULE, "circuits.py", SIDE, "").sweep(tmp_path)
     (tmp_path / "side").touch()
     pinned = load(sweep).plan.structures[0].pinned

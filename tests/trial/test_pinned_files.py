@@ -1,4 +1,4 @@
-"""What a structure was planned with is compared with what is there after it was made ready, too."""
+"""The files of a structure are compared with the planned ones also after its problem was built."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.trial.problem import Problem
 from orchestrator.trial.trial import Trial
 
 
-def test_file_that_changes_while_it_is_made_ready_is_refused(
+def test_file_that_changes_while_the_problem_is_built_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(rows: int) -> None:

@@ -50,7 +50,7 @@ def test_id_is_the_hash_of_the_canonical_form() -> None:
     ],
 )
 def test_ids_are_those_that_they_always_were(override: str, golden: str) -> None:
-    """A changed id would run everything again that anybody ever ran."""
+    """A changed id would run every trial of every existing run again."""
     text = NETWORK.replace("binary-cross-entropy", "mse").replace("[2]", "[2], output: linear")
     assert name(text, override) == golden
 
@@ -129,9 +129,9 @@ def rows(seed: int) -> str:
 
 
 def test_id_covers_the_content_of_a_data_file_and_not_its_path(tmp_path: Path) -> None:
-    for place, seed in (("one.csv", 0), ("two.csv", 0), ("three.csv", 1)):
-        (tmp_path / place).write_text(rows(seed))
-    one, two, three = (name(with_file(tmp_path / place)) for place in ("one.csv", "two.csv", "three.csv"))
+    for file, seed in (("one.csv", 0), ("two.csv", 0), ("three.csv", 1)):
+        (tmp_path / file).write_text(rows(seed))
+    one, two, three = (name(with_file(tmp_path / file)) for file in ("one.csv", "two.csv", "three.csv"))
     assert one == two != three
 
 
@@ -155,7 +155,7 @@ def test_data_file_that_changes_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "expected"),
     [
         (["base.updates.1=null"], "updates: has 0 optimizers; mode: train needs exactly one"),
         (
@@ -179,15 +179,15 @@ def test_data_file_that_changes_is_read_again(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(overrides: list[str], said: str) -> None:
+def test_parts_that_do_not_fit_are_refused(overrides: list[str], expected: str) -> None:
     with pytest.raises(InputError) as caught:
         read(NETWORK, *overrides)
     messages = [f"{fault.path}: {fault.message}" for fault in caught.value.faults]
-    assert any(message.startswith(said) for message in messages), messages
+    assert any(message.startswith(expected) for message in messages), messages
 
 
 def test_probe_refuses_what_its_steps_do_not_have(tmp_path: Path) -> None:
-    """A process of its own plans the sweep, as no other is to know these updates."""
+    """A separate process plans the sweep, as no other test may discover these updates."""
     clips = "{clip: weighed}\n    - {clip: fading}\n    - {clip: counting}\n    - {clip: asking}"
     path = tmp_path / "a.yaml"
     path.write_text(NETWORK.replace("{optimizer: sgd, learning_rate: 0.1}", clips) + "  mode: probe\n")
@@ -206,7 +206,7 @@ def test_probe_refuses_what_its_steps_do_not_have(tmp_path: Path) -> None:
     ]
 
 
-def test_size_is_said_for_people() -> None:
+def test_bytes_are_formatted_with_a_unit() -> None:
     assert [format_bytes(count) for count in (0, 1023, 1024, 10 * 1024, 3 * 2**40, 2**70 - 1, 2**2000)] == [
         "0 B",
         "1023 B",

@@ -1,4 +1,4 @@
-"""A trial's id covers the user's code: the module that is named, and what that imports from its folder."""
+"""A trial's id covers the user's code: the named module, and the modules of its folder that it imports."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def nothing_trusted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def write(folder: Path, **files: str) -> Path:
-    """A sweep file, and modules beside it."""
+    """Writes a sweep file, and modules next to it."""
     for name, text in files.items():
         file = folder / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def ids(sweep: Path) -> list[str]:
 
 
 class Looking(Watcher):
-    """Remembers what is counted before anything runs."""
+    """Keeps the counts from before the run."""
 
     def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:  # noqa: ARG002
         self.counts = counts
@@ -102,7 +102,7 @@ def test_edited_helper_makes_new_trials_and_abandons_the_old_ones(tmp_path: Path
 
 
 def test_module_that_imports_nothing_of_its_folder_keeps_its_id(tmp_path: Path) -> None:
-    """Whatever else is in the folder; and in a package whose ``__init__.py`` holds no code."""
+    """Also with other files in the folder, and in a package whose ``__init__.py`` has no code."""
     assert ids(write(tmp_path / "alone", circuits=ALONE)) == ALONE_IDS
     assert ids(write(tmp_path / "beside", circuits=ALONE, helper="ANGLE = 1.0\n")) == ALONE_IDS
     path = write(tmp_path / "package", **{"pack/__init__": "# nothing\n", "pack/circuits": ALONE})
@@ -186,7 +186,7 @@ Path(__file__).with_name("helper.py").write_text("ANGLE = 2.0\\n")
 
 
 def test_what_is_executed_is_what_was_read(tmp_path: Path) -> None:
-    """A module that writes its helper anew before it imports it gets the helper that was there."""
+    """A module that rewrites its helper before importing it gets the helper as it was read."""
     write(tmp_path, circuits=REWRITES + "import helper\n\n\ndef angle():\n    return helper.ANGLE\n")
     write(tmp_path, helper="ANGLE = 1.0\n")
     user_code.allow(user_code.Trust((str(tmp_path),)))
@@ -220,7 +220,7 @@ def test_faults_of_a_function_are_where_it_is_named(tmp_path: Path) -> None:
 
 
 def test_equal_modules_of_two_folders_are_executed_each_in_its_own(tmp_path: Path) -> None:
-    """Neither sees what lies beside the other: what a module opens is in no id."""
+    """Neither sees the files next to the other; files that a module opens are in no id."""
     module = WITH_ANGLE.replace("from helper import ANGLE", "from pathlib import Path").replace(
         "ANGLE *", "float(Path(__file__).with_name('angle').read_text()) *"
     )
