@@ -14,7 +14,7 @@ from benchmarks.marginal import Marginal, table
 from benchmarks.timed import Call
 from orchestrator.driver.packs import Packer
 from orchestrator.driver.scheduler import Scheduler
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 from orchestrator.training.advance import Limits
 
 
@@ -27,7 +27,7 @@ def test_shares_are_of_the_time_between_first_and_last_call() -> None:
 def test_calls_are_written_down_with_the_time_of_their_gradients(tmp_path: Path) -> None:
     pack = next(Packer(planned("seed: {range: 4}"), lambda _: 4).packs()).pack
     with timed.calls(tmp_path / "calls"):
-        chunk = timed.driver.advance(Alone(), pack, Limits(None, 60.0))
+        chunk = timed.driver.advance(InlineTeam(), pack, Limits(None, 60.0))
     ((call,),) = timed.read(tmp_path / "calls")
     assert call.gradients == pytest.approx(chunk.rows["trials"]["seconds_compute"].sum())
     assert 0.0 < call.gradients < call.seconds

@@ -15,7 +15,7 @@ from orchestrator.driver.control_loop import ControlLoop
 from orchestrator.driver.counts import Counts, count
 from orchestrator.driver.driver import Driver, Progress, Watch
 from orchestrator.driver.ledger import Ledger
-from orchestrator.driver.others import MOST, why_others
+from orchestrator.driver.others import MOST_COMPARED, describe_differences
 from orchestrator.driver.packs import Done, Packer, pack_size
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.runs.reader import Run
@@ -127,7 +127,7 @@ def run(
         done = Done(writer.ended(), writer.states())
         counts, others = count(planned.plan, done)
         writer.mark(others, _keys(planned.plan))
-        why = why_others(Run(folder).others(MOST), planned.plan) if len(others) else ""
+        why = describe_differences(Run(folder).others(MOST_COMPARED), planned.plan) if len(others) else ""
         counts = replace(counts, damaged=len(writer.lost), again=again, why=why)
         watcher.opened(planned, folder, counts)
         progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)

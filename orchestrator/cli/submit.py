@@ -118,10 +118,10 @@ def _check_packages(jobs: Jobs, pip: bool) -> None:
     """Refuses a cluster that lacks packages, unless Ray is to install them."""
     if pip:
         return
-    from orchestrator.fleet.packages import look
+    from orchestrator.fleet.packages import probe_cluster
 
     click.echo(f"asking {jobs.url} which packages it has …", err=True)
-    found = look(jobs)
+    found = probe_cluster(jobs)
     if found.missing:
         raise FleetError(
             f"the cluster at {jobs.url} lacks {', '.join(found.missing)}; install it there, or give --pip"

@@ -54,7 +54,7 @@ def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, tru
     from orchestrator import user_code
     from orchestrator.backends.batched.threads import use_threads
     from orchestrator.driver.verify import cpu, verify
-    from orchestrator.fleet.inline import Alone
+    from orchestrator.fleet.inline import InlineTeam
     from orchestrator.runs.reader import Run
     from orchestrator.versions import versions
 
@@ -63,7 +63,7 @@ def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, tru
     own = () if sweep is None else (sweep.resolve().parent,)
     user_code.allow(user_code.Trust.of(trust, *own))
     use_threads(1)
-    result = verify(Run(run), Alone(), count, seed, versions())
+    result = verify(Run(run), InlineTeam(), count, seed, versions())
     click.echo(_text(result, cpu()))
     raise SystemExit(1 if result.differences else 0)
 

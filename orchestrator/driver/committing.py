@@ -26,7 +26,7 @@ class CommitCounts(Protocol):
     commit_seconds: float
 
 
-class Committing:
+class CommitThread:
     """Commits what a ledger holds, from time to time; a context manager, which waits for its thread.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from orchestrator.driver.committing import Committer, Committing
+from orchestrator.driver.committing import Committer, CommitThread
 from orchestrator.driver.failures import Failure
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.scheduler import Assignment, Failed, Scheduler, Work
@@ -124,7 +124,7 @@ class Driver:
         Raises:
             ClusterLost: nothing can come back any more; all that has is committed.
         """
-        with Committing(self.committer, self.ledger, self.progress, self.commit_seconds) as committing:
+        with CommitThread(self.committer, self.ledger, self.progress, self.commit_seconds) as committing:
             try:
                 self._loop(committing, watchers)
             except ClusterLost:
@@ -133,7 +133,7 @@ class Driver:
             committing.finish()
         self._tell(watchers)
 
-    def _loop(self, committing: Committing, watchers: Sequence[Watch]) -> None:
+    def _loop(self, committing: CommitThread, watchers: Sequence[Watch]) -> None:
         while not self.scheduler.finished:
             for assignment in self.scheduler.start(self.fleet.idle(), self.fleet.size):
                 self._submit(assignment)

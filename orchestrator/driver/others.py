@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.config.text import label, show
 from orchestrator.sweep.plan import Combination, FreeKey, Plan
 
-MOST = 32
+MOST_COMPARED = 32
 """Trials that are looked at; ids are hashes, so they are a fair choice of all."""
 
 _MOST_COMBINATIONS = 1000
@@ -87,7 +87,7 @@ class _Differing:
     here: dict[str, None] = field(default_factory=dict)
 
 
-def why_others(configurations: Sequence[str], plan: Plan) -> str:
+def describe_differences(configurations: Sequence[str], plan: Plan) -> str:
     """Which keys make trials others than those of the plan, with some of the values here and there.
 
     Args:
@@ -97,7 +97,7 @@ def why_others(configurations: Sequence[str], plan: Plan) -> str:
         >>> from orchestrator.sweep.file import load
         >>> plan = load("jobs/quickstart.yaml").plan
         >>> other = next(plan.trials()).trial.model_copy(update={"steps": 7})
-        >>> why_others([other.model_dump_json()], plan)
+        >>> describe_differences([other.model_dump_json()], plan)
         'steps is 7 there, 400 here'
     """
     combinations = (c for structure in plan.structures for c in structure.combinations)

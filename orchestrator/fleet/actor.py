@@ -13,7 +13,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskEr
 from orchestrator.errors import WorkerCrashed, WorkerLost, WorkerOutOfMemory
 from orchestrator.fleet.calls import Call, CallOutcome, attempt
 from orchestrator.fleet.cluster import one_line
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 
 _FETCH_S = 120.0
 """An answer that is ready arrives in this time, or its worker counts as lost."""
@@ -33,7 +33,7 @@ class Worker:
 
     def run(self, tickets: Sequence[int], calls: Sequence[Call], helpers: list[Any]) -> list[CallOutcome]:
         """Runs a task, one call after another, with the helpers that were lent to it."""
-        team = RayTeam(helpers) if helpers else Alone()
+        team = RayTeam(helpers) if helpers else InlineTeam()
         return [_portable(attempt(ticket, call, team)) for ticket, call in zip(tickets, calls, strict=True)]
 
     def call(

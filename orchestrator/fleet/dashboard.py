@@ -21,7 +21,7 @@ from orchestrator.fleet.cluster import TOKEN_WANTED, one_line
 _CONNECT_S = 5.0
 
 
-def wanted(address: str | None) -> str:
+def cluster_address(address: str | None) -> str:
     """The address that was given, or the one to be found here."""
     given = None if address == "auto" else address
     there = os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.fleet.calls import Call, CallOutcome, attempt, check_task
 
 
-class Alone:
+class InlineTeam:
     """The team of a task that has no helpers."""
 
     size = 1
@@ -44,7 +44,7 @@ class InlineFleet:
         check_task(calls, helpers, self.idle())
         tickets = [next(self._tickets) for _ in calls]
         self._queue += [
-            partial(attempt, ticket, call, Alone()) for ticket, call in zip(tickets, calls, strict=True)
+            partial(attempt, ticket, call, InlineTeam()) for ticket, call in zip(tickets, calls, strict=True)
         ]
         return tickets
 

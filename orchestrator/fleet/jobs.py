@@ -21,7 +21,7 @@ from ray.job_submission import JobSubmissionClient
 
 from orchestrator.errors import FleetError
 from orchestrator.fleet.cluster import TOKEN_WANTED, environment, send_token
-from orchestrator.fleet.dashboard import dashboard, reason, wanted
+from orchestrator.fleet.dashboard import cluster_address, dashboard, reason
 
 STOP_WAIT_S = 600
 """How long a job that is stopped may take to commit; Ray would kill it after three seconds."""
@@ -94,7 +94,7 @@ class Jobs:
 
     def __init__(self, address: str | None) -> None:
         send_token()
-        self.url = dashboard(wanted(address))
+        self.url = dashboard(cluster_address(address))
         with self._explained(), environment(_ADDRESSES):
             self._client = JobSubmissionClient(self.url)
 

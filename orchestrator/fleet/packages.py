@@ -35,7 +35,7 @@ print({_MARK!r} + json.dumps(found))
 
 
 @dataclass(frozen=True)
-class Found:
+class PackageDifferences:
     """What the Python of a cluster has.
 
     Attributes:
@@ -59,7 +59,7 @@ def needed() -> dict[str, str]:
     return found
 
 
-def look(jobs: Jobs) -> Found:
+def probe_cluster(jobs: Jobs) -> PackageDifferences:
     """Asks the cluster's ``python`` what it has; takes a few seconds.
 
     Raises:
@@ -77,7 +77,7 @@ def look(jobs: Jobs) -> Found:
     return compare(here, json.loads(lines[-1].removeprefix(_MARK)))
 
 
-def compare(here: Mapping[str, str], there: Mapping[str, str]) -> Found:
+def compare(here: Mapping[str, str], there: Mapping[str, str]) -> PackageDifferences:
     """What is missing or different there.
 
     Raises:
@@ -97,7 +97,7 @@ def compare(here: Mapping[str, str], there: Mapping[str, str]) -> Found:
     if there.get(_PACKAGE, here[_PACKAGE]) != here[_PACKAGE]:
         missing.append(f"{_PACKAGE} {here[_PACKAGE]} (it has {there[_PACKAGE]})")
     others = {name: (there[name], here[name]) for name in here if name in there and there[name] != here[name]}
-    return Found(tuple(missing), others)
+    return PackageDifferences(tuple(missing), others)
 
 
 def pins() -> list[str]:

@@ -18,7 +18,7 @@ from orchestrator.cli import orchestrator as command_line
 from orchestrator.errors import FleetError
 from orchestrator.fleet import packages
 from orchestrator.fleet.jobs import Jobs
-from orchestrator.fleet.packages import Found, compare, needed
+from orchestrator.fleet.packages import PackageDifferences, compare, needed
 
 AT = ("--address", URL)
 
@@ -133,7 +133,9 @@ def sweep(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "look", lambda _: Found((), {"numpy": ("1.0", "2.0")}))
+    monkeypatch.setattr(
+        packages, "probe_cluster", lambda _: PackageDifferences((), {"numpy": ("1.0", "2.0")})
+    )
 
 
 def command(client: Client) -> list[str]:
@@ -181,7 +183,7 @@ def test_job_is_another_one_for_another_place_or_another_sweep(client: Client, s
 def test_cluster_that_lacks_packages_is_refused_unless_they_are_sent(
     client: Client, sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "look", lambda _: Found(("numba", "click"), {}))
+    monkeypatch.setattr(packages, "probe_cluster", lambda _: PackageDifferences(("numba", "click"), {}))
     ask = ("submit", sweep, *AT, "--out", "s3://bucket/x")
     error = asked(*ask).exception
     assert isinstance(error, FleetError)
@@ -221,7 +223,7 @@ HERE = {"orchestrator": "2", "ray": "2.60.0", "numpy": "2.0", "numba": "0.68", "
 
 def test_packages_that_a_cluster_lacks_or_has_in_another_version_are_told_apart() -> None:
     there = {"orchestrator": "2", "ray": "2.60.0", "numpy": "1.0", "qiskit-aer-gpu": "0.18"}
-    assert compare(HERE, there) == Found(("numba",), {"numpy": ("1.0", "2.0")})
+    assert compare(HERE, there) == PackageDifferences(("numba",), {"numpy": ("1.0", "2.0")})
     assert compare(HERE, {**HERE, "orchestrator": "1"}).missing == ("orchestrator 2 (it has 1)",)
     without_aer = {name: version for name, version in HERE.items() if name != "qiskit-aer"}
     assert compare(HERE, without_aer).missing == ("qiskit-aer",)
@@ -244,4 +246,4 @@ def test_cluster_whose_ray_is_of_no_use_is_refused(ray: dict[str, str], message:
 def test_python_that_says_nothing_is_told_with_what_it_says_instead() -> None:
     silent: Any = SimpleNamespace(url=URL, ask=lambda *_: "bash: python: command not found\n")
     with pytest.raises(FleetError, match="cannot run `python`: bash: python: command not found; start Ray"):
-        packages.look(silent)
+        packages.probe_cluster(silent)

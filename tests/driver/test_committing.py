@@ -10,7 +10,7 @@ import pytest
 from waiting import until
 
 from orchestrator.driver import committing
-from orchestrator.driver.committing import Committing
+from orchestrator.driver.committing import CommitThread
 
 
 class Waiting:
@@ -51,7 +51,7 @@ def counts() -> Any:
 
 def test_driver_goes_on_while_a_commit_is_under_way(counts: Any) -> None:
     ledger, disk = Waiting(), Disk()
-    with Committing(disk, ledger, counts, 1e-9) as commits:  # type: ignore[arg-type]
+    with CommitThread(disk, ledger, counts, 1e-9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1, 2]
         commits.poll()
         ledger.rows += [3]
@@ -66,7 +66,7 @@ def test_driver_goes_on_while_a_commit_is_under_way(counts: Any) -> None:
 def test_with_no_time_between_commits_the_driver_waits_for_each(counts: Any) -> None:
     ledger, disk = Waiting(), Disk()
     disk.ready.set()
-    with Committing(disk, ledger, counts, 0.0) as commits:  # type: ignore[arg-type]
+    with CommitThread(disk, ledger, counts, 0.0) as commits:  # type: ignore[arg-type]
         for row in (1, 2):
             ledger.rows += [row]
             commits.poll()
@@ -77,7 +77,7 @@ def test_with_no_time_between_commits_the_driver_waits_for_each(counts: Any) -> 
 def test_rows_do_not_pile_up_behind_a_slow_disk(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committing, "COMMIT_BYTES", 25)
     ledger, disk = Waiting(), Disk()
-    with Committing(disk, ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
+    with CommitThread(disk, ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1, 2]
         commits.poll()
         assert ledger.rows  # neither time nor size has come
@@ -97,7 +97,7 @@ def test_what_a_commit_raises_reaches_the_driver(counts: Any) -> None:
             raise OSError("disk full")
 
     ledger = Waiting()
-    with Committing(Full(), ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
+    with CommitThread(Full(), ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1]
         with pytest.raises(OSError, match="disk full"):
             commits.finish()

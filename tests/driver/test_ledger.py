@@ -11,11 +11,11 @@ import pytest
 from sweeps import plan
 
 from orchestrator.driver import committing
-from orchestrator.driver.committing import Committing
+from orchestrator.driver.committing import CommitThread
 from orchestrator.driver.ledger import Ledger
 from orchestrator.driver.packs import Packer
 from orchestrator.driver.scheduler import Failed, Work
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 from orchestrator.training.advance import Limits, advance
 
 
@@ -27,7 +27,7 @@ def work(attempts: int = 1) -> Work:
 
 def test_size_is_that_of_the_rows_since_the_last_commit() -> None:
     ledger, one = Ledger("{}"), work()
-    chunk = advance(Alone(), one.pack, Limits(1, math.inf))
+    chunk = advance(InlineTeam(), one.pack, Limits(1, math.inf))
     ledger.add(one, chunk)
     size = ledger.bytes
     rows, keys, states = ledger.take()
@@ -41,7 +41,7 @@ def test_size_is_that_of_the_rows_since_the_last_commit() -> None:
 def test_row_of_a_trial_says_how_often_and_in_which_pack_it_ran(end: str) -> None:
     ledger, one = Ledger('{"numpy": "2"}'), work(attempts=3)
     if end == "done":
-        ledger.add(one, advance(Alone(), one.pack, Limits(None, math.inf)))
+        ledger.add(one, advance(InlineTeam(), one.pack, Limits(None, math.inf)))
     elif end == "failed":
         ledger.fail(Failed(one, "sick"))
     else:
@@ -63,7 +63,7 @@ def test_seconds_are_those_of_all_commits(monkeypatch: pytest.MonkeyPatch) -> No
     counts: Any = SimpleNamespace(commits=0, commit_seconds=0.0)
     disk: Any = SimpleNamespace(commit=lambda *_: None)
     ledger, one = Ledger("{}"), work()
-    with Committing(disk, ledger, counts, 0.0) as commits:
+    with CommitThread(disk, ledger, counts, 0.0) as commits:
         for _ in range(3):
             ledger.cancel(one)
             commits.poll()
@@ -73,13 +73,13 @@ def test_seconds_are_those_of_all_commits(monkeypatch: pytest.MonkeyPatch) -> No
 def test_swept_keys_are_handed_over_when_a_trial_comes_back_for_the_first_time() -> None:
     ledger, one = Ledger("{}"), work()
     values = {trial: planned.keys for trial, planned in one.planned.items()}
-    chunk = advance(Alone(), one.pack, Limits(1, 60.0))
+    chunk = advance(InlineTeam(), one.pack, Limits(1, 60.0))
     ledger.add(one, chunk)
     _, keys, states = ledger.take()
     assert keys == values
     assert chunk.pack
     assert states.keys() == values.keys()
-    ledger.add(Work(0, chunk.pack, one.planned), advance(Alone(), chunk.pack, Limits(None, 60.0)))
+    ledger.add(Work(0, chunk.pack, one.planned), advance(InlineTeam(), chunk.pack, Limits(None, 60.0)))
     rows, keys, states = ledger.take()
     assert (sorted(rows["trials"]["trial"]), keys, states) == (sorted(values), {}, {})
 

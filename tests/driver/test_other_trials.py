@@ -20,7 +20,7 @@ import orchestrator
 from orchestrator.api.running import Counts, Watcher
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
-from orchestrator.driver.others import why_others
+from orchestrator.driver.others import describe_differences
 from orchestrator.reports import query as reports
 from orchestrator.reports.query import query
 from orchestrator.reports.status import status
@@ -294,7 +294,7 @@ def test_query_that_a_driver_comes_between_is_answered_from_the_new_files(
 
 def why(there: str, here: str, *overrides: str) -> str:
     configurations = [trial.trial.model_dump_json() for trial in read(there).plan.trials()]
-    return why_others(configurations, read(here, *overrides).plan)
+    return describe_differences(configurations, read(here, *overrides).plan)
 
 
 @pytest.mark.parametrize(

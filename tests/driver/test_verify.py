@@ -26,7 +26,7 @@ from orchestrator.driver.verify import Verification, verify
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.backprop import Backprop
 from orchestrator.errors import InputError, RunDirectoryError
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 from orchestrator.runs.digest import digest
 from orchestrator.runs.reader import Run
 from orchestrator.versions import versions
@@ -65,7 +65,7 @@ def finished(sweep: Path) -> Path:
 
 
 def verified(path: Path, count: int = 20, seed: int = 0) -> Verification:
-    return verify(Run(path), Alone(), count, seed, versions())
+    return verify(Run(path), InlineTeam(), count, seed, versions())
 
 
 def said(*arguments: str | Path) -> Result:

@@ -122,7 +122,7 @@ def test_cluster_is_not_looked_for_at_an_address_with_a_secret(
     from orchestrator.fleet import cluster, dashboard
 
     monkeypatch.setenv("RAY_ADDRESS", f"http://me:{CANARY}@head:8265")
-    for find in (lambda: dashboard.wanted(None), lambda: cluster._connect(None, None, 1)):
+    for find in (lambda: dashboard.cluster_address(None), lambda: cluster._connect(None, None, 1)):
         with pytest.raises(FleetError, match=RAY_TOKEN_VARIABLE) as refused:
             find()
         assert CANARY not in str(refused.value)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sweeps import read
 
 from orchestrator.driver.packs import Packer
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 from orchestrator.tables.schema import TABLES
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.loop import Chunk
@@ -71,7 +71,7 @@ def chunks(pack: Pack, cuts: Sequence[int]) -> Iterator[Chunk]:
     for steps in (*cuts, None):
         if rest is None:
             return
-        chunk = advance(Alone(), pickle.loads(pickle.dumps(rest)), Limits(steps, math.inf))
+        chunk = advance(InlineTeam(), pickle.loads(pickle.dumps(rest)), Limits(steps, math.inf))
         yield chunk
         rest = chunk.pack
     assert rest is None

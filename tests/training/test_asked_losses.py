@@ -14,7 +14,7 @@ import pytest
 from advancing import CIRCUIT, NETWORK, SAMPLED, bits_of, chunks, pack_of, rows_of
 from fleets import nothing, run_on
 
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 from orchestrator.groups import Array
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.batches import Batches
@@ -121,7 +121,7 @@ def test_losses_are_those_of_the_mini_batch_at_the_points(work: str) -> None:
 
 def test_points_of_a_network_are_computed_as_its_gradient_is_to_the_last_bit() -> None:
     pack = searching("network", "seed: {range: 3}")
-    rest = advance(Alone(), pack, Limits(1, math.inf)).pack
+    rest = advance(InlineTeam(), pack, Limits(1, math.inf)).pack
     assert rest is not None
     asked = state_of(rest).chain.states[0]
     for s in range(3):
@@ -134,7 +134,7 @@ def test_losses_are_summed_over_any_number_of_shards() -> None:
     found = []
     for shards in (1, 5):
         pack = asking("search", pack_of(text, overrides=[f"base.batch.shards={shards}"]))
-        rest = advance(Alone(), pack, Limits(1, math.inf)).pack
+        rest = advance(InlineTeam(), pack, Limits(1, math.inf)).pack
         assert rest is not None
         found.append(state_of(rest).chain.states[0]["losses"])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-14)  # five numbers, added in another order
@@ -224,7 +224,7 @@ def test_seconds_of_the_losses_are_booked_in_their_step_and_in_the_trial() -> No
 def test_every_point_has_shots_of_its_own_that_scatter_about_its_loss() -> None:
     rows, seeds = 400, "{seed: {range: 400}}"
     pack = asking("repeat", pack_of(SAMPLED, seeds))
-    chunk = advance(Alone(), pack, Limits(1, math.inf))
+    chunk = advance(InlineTeam(), pack, Limits(1, math.inf))
     assert chunk.pack is not None
     parameters, answers = state_of(chunk.pack).parameters, state_of(chunk.pack).chain.states[0]["losses"]
     exact = direct(

@@ -28,7 +28,7 @@ import orchestrator
 from orchestrator.data.base import Dataset
 from orchestrator.engines.gradient import Cost, GradientSum
 from orchestrator.errors import WorkerLost
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 from orchestrator.models.samples import EachRow
 from orchestrator.streams import Streams
 from orchestrator.tables.schema import TABLES
@@ -100,7 +100,7 @@ def test_trial_has_the_same_bits_in_any_company_and_any_chunks(pack: Pack, data:
 @given(pack=packs())
 @settings(max_examples=10)
 def test_state_survives_being_a_vector(pack: Pack) -> None:
-    rest = advance(Alone(), pack, Limits(2, math.inf)).pack
+    rest = advance(InlineTeam(), pack, Limits(2, math.inf)).pack
     assert rest is None or rest.vectors is not None
     if rest is not None and rest.vectors is not None:
         chain = Chain.of([trial.updates for trial in rest.trials])
@@ -112,7 +112,7 @@ def test_state_survives_being_a_vector(pack: Pack) -> None:
 @pytest.mark.parametrize("mode", ["train", "probe"])
 def test_time_limit_hands_back_after_one_call(mode: str) -> None:
     pack = pack_of(NETWORK, overrides=[f"base.mode={mode}", "base.updates.0=null"] if mode == "probe" else [])
-    chunk = advance(Alone(), pack, Limits(None, 0.0))
+    chunk = advance(InlineTeam(), pack, Limits(None, 0.0))
     assert chunk.steps == (1 if mode == "train" else 8)
 
 
@@ -392,7 +392,7 @@ def brought_to_fail(pack: Pack, steps: int | None) -> tuple[list[RowArrays], int
     while rest is not None:
         pack = rest
         try:
-            chunk = advance(Alone(), pack, Limits(steps, math.inf))
+            chunk = advance(InlineTeam(), pack, Limits(steps, math.inf))
         except ValueError as error:
             assert str(error) == "cannot stand 7"
             return parts, pack.step
@@ -416,8 +416,8 @@ def test_failing_trial_fails_at_the_same_step_in_any_chunks(tmp_path: Path, mode
     assert len(stopped) > 2
 
 
-class LosingTeam(Alone):
-    """Loses a worker in its third call."""
+class LosingTeam(InlineTeam):
+    """Loses a helper in its third call."""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -24,7 +24,7 @@ from orchestrator.driver.packs import Packer
 from orchestrator.driver.scheduler import Failed, Work
 from orchestrator.errors import ChangedFile, InputError
 from orchestrator.fleet.calls import CallOutcome
-from orchestrator.fleet.inline import Alone
+from orchestrator.fleet.inline import InlineTeam
 from orchestrator.sweep.file import load
 from orchestrator.training.advance import Limits, advance
 from orchestrator.training.pack import Pack
@@ -227,7 +227,7 @@ def test_helpers_make_ready_once_and_refuse_what_changed(tmp_path: Path) -> None
 
     plan = load(FILES["csv"].sweep(tmp_path), ["base.batch.shards=4"]).plan
     pack = next(Packer(plan, lambda _: 2).packs()).pack
-    here = advance(Alone(), pack, Limits(6, math.inf)).rows["steps"]["loss"].tolist()
+    here = advance(InlineTeam(), pack, Limits(6, math.inf)).rows["steps"]["loss"].tolist()
     fleet = RayFleet(3, 1, Preparation.of(plan, 1))
     try:
         until(lambda: fleet.idle() == 3)
