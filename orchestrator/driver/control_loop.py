@@ -1,4 +1,4 @@
-"""Where the driver takes requests and says how far it is."""
+"""Passes requests on to the driver, and writes how far the sweep is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POLL_S = 1.0
 
 
 class Requests(Protocol):
-    """Where requests come in: ``runs.control.Control``."""
+    """The requests to a driver, and its progress: ``runs.control.Control``."""
 
     @property
     def cancelled(self) -> bool: ...
@@ -23,21 +23,21 @@ class Requests(Protocol):
     def write(self, progress: SavedProgress) -> None: ...
 
 
-class Driven(Protocol):
-    """What can be asked of a driver."""
+class ControlledDriver(Protocol):
+    """The methods of a driver that requests call."""
 
     def stop(self) -> None: ...
     def cancel(self, trials: Iterable[str]) -> None: ...
 
 
 class ControlLoop:
-    """Looks for requests every second; writes the progress at the start and with every commit.
+    """Polls for requests every second; writes the progress at the start and after every commit.
 
-    A request to stop that was there before is forgotten: it was meant for another driver. Requests to end
+    A request to stop from before the start is removed: it was meant for another driver. Requests to end
     trials hold until the sweep is finished.
     """
 
-    def __init__(self, driver: Driven, requests: Requests, progress: Progress) -> None:
+    def __init__(self, driver: ControlledDriver, requests: Requests, progress: Progress) -> None:
         self._driver, self._requests = driver, requests
         self._stopped: frozenset[str] = frozenset()
         self._started_at, self._polled_at, self._commits = time.time(), 0.0, progress.commits
@@ -45,15 +45,15 @@ class ControlLoop:
         self._write(progress)
 
     def poll(self, progress: Progress) -> None:
-        """Called whenever the driver has a moment."""
+        """Handles requests and writes the progress where due; called in every round of the sweep loop."""
         if time.monotonic() - self._polled_at >= _POLL_S:
             self._polled_at = time.monotonic()
-            self._obey()
+            self._handle_requests()
         if progress.commits != self._commits:
             self._commits = progress.commits
             self._write(progress)
 
-    def _obey(self) -> None:
+    def _handle_requests(self) -> None:
         if self._requests.cancelled:
             self._requests.forget_cancel()
             self._driver.stop()

@@ -1,4 +1,4 @@
-"""What a run directory holds of a sweep, and what it holds of others."""
+"""Counts the trials of a run directory: those of a sweep, and those of other sweeps."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from orchestrator.sweep.plan import Plan
 
 @dataclass(frozen=True)
 class Counts:
-    """What a run directory holds of a sweep.
+    """Trials of a sweep and of other sweeps in a run directory.
 
     Attributes:
         kept: trials of the sweep that have ended.
         begun: trials of the sweep that go on from a saved state.
-        new: the others.
+        new: all other trials of the sweep.
         abandoned: ended trials that the sweep no longer names; their rows stay, marked as not current.
         steps: trial-steps still to be done.
-        damaged: commits that were swept away; their trials count as they were before.
-        again: trials among the new ones whose failure was taken back.
-        why: in which keys the abandoned ones differ from those of the sweep.
+        damaged: commits that were removed as damaged; their trials count as they were before.
+        again: new trials that failed before and were removed, to be retried.
+        why: the keys in which the abandoned trials differ from those of the sweep, as text.
     """
 
     kept: int
@@ -38,22 +38,23 @@ class Counts:
 
 
 def count(plan: Plan, done: Done) -> tuple[Counts, NDArray[np.uint64]]:
-    """Compares a plan with what a run directory holds.
+    """Compares a plan with the trials in a run directory.
 
     Returns:
-        The counts, and the sorted numbers of the ended trials that the plan does not name.
+        The counts, and the sorted uint64 ids of the ended trials that the plan does not name.
     """
     steps = sum(structure.count * structure.template.steps for structure in plan.structures)
     if not len(done.ended) and not done.begun:
         return Counts(kept=0, begun=0, new=plan.count, abandoned=0, steps=steps), done.ended
     kept = begun = 0
-    others = np.ones(len(done.ended), bool)
+    abandoned = np.ones(len(done.ended), bool)
     for trial in track(plan.trials(), plan.count, "comparing the sweep with the run"):
         if (index := done.index(trial.id)) is not None:
             kept += 1
-            others[index] = False
+            abandoned[index] = False
             steps -= trial.trial.steps
         elif trial.id in done.begun:
             begun += 1
             steps -= done.begun[trial.id].step
-    return Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps), done.ended[others]
+    counts = Counts(kept, begun, plan.count - kept - begun, len(done.ended) - kept, steps)
+    return counts, done.ended[abandoned]

@@ -1,4 +1,4 @@
-"""The sweep loop: takes packs, places them on the fleet, commits what comes back."""
+"""The sweep loop: hands packs to the fleet, and commits the chunks that come back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAIT_S = 0.25
 
 
 class Outcome(Protocol):
-    """How a call ended: a value, or an error and its traceback as text."""
+    """How a call ended: with a value, or with an error and its traceback as text."""
 
     @property
     def ticket(self) -> int: ...
@@ -33,23 +33,24 @@ class Outcome(Protocol):
 
 
 class Fleet(Protocol):
-    """Where tasks run. A task is one call or several, done by one worker one after another."""
+    """The workers. One worker runs a task: one call, or several in sequence."""
 
     @property
     def size(self) -> int:
-        """Number of workers, busy, idle or on their way."""
+        """Number of workers: busy, idle or starting."""
 
     def idle(self) -> int:
-        """Number of workers that could start a task now."""
+        """Returns the number of workers that could start a task now."""
 
     def submit(self, calls: Sequence[Callable[[Any], Any]], helpers: int = 0) -> list[int]:
         """Starts a task on an idle worker.
 
-        A call that raises leaves the other calls of its task alone. A worker that dies loses all of them.
+        A call that raises does not affect the other calls of its task. If the worker dies, all calls of the
+        task are lost.
 
         Args:
-            calls: of the task, each of the worker's ``training.loop.Team``; they must pickle.
-            helpers: number of idle workers to lend to a task of one call.
+            calls: functions of the ``training.loop.Team`` of the task; they must be picklable.
+            helpers: number of other idle workers to lend to the task, which then has one call.
 
         Returns:
             A ticket for each call.
@@ -59,19 +60,19 @@ class Fleet(Protocol):
         """
 
     def wait(self, timeout_s: float) -> Sequence[Outcome]:
-        """The calls that ended, as soon as there is one, or none after ``timeout_s``.
+        """Returns the calls that ended, as soon as one has, or none after ``timeout_s``.
 
         Raises:
-            ClusterLost: they can no longer end.
+            ClusterLost: no call can end any more.
         """
 
     def close(self) -> None:
-        """Ends the workers, and with them the tasks that still run."""
+        """Ends the workers and the tasks that still run on them."""
 
 
 @dataclass
 class Progress:
-    """How far a sweep is; what is shown while it runs."""
+    """How far a sweep is, as shown while it runs."""
 
     trials: int
     kept: int = 0
@@ -91,10 +92,10 @@ Watch = Callable[[Progress], None]
 
 @dataclass
 class Driver:
-    """Runs what the scheduler hands out until there is nothing left or ``stop`` is called.
+    """Runs the packs of a scheduler until none is left or ``stop`` is called.
 
     Args:
-        limits: when workers hand back what they have.
+        limits: when a worker returns a chunk.
         commit_seconds: time between commits.
     """
 
@@ -105,35 +106,35 @@ class Driver:
     progress: Progress
     limits: Limits
     commit_seconds: float
-    _out: dict[int, Work] = field(default_factory=dict)
+    _running: dict[int, Work] = field(default_factory=dict)
 
     def stop(self) -> None:
-        """Starts nothing more; ``run`` commits what is under way and returns."""
+        """Starts no further pack; ``run`` waits for the running ones, commits and returns."""
         self.scheduler.stopping = True
 
     def cancel(self, trials: Iterable[str]) -> None:
-        """Ends single trials, as soon as they come back; the others go on."""
+        """Ends single trials as soon as their packs come back; the others go on."""
         self.scheduler.cancel(trials)
 
     def run(self, watchers: Sequence[Watch]) -> None:
-        """The loop.
+        """Runs the loop.
 
         Args:
             watchers: called in turn, at least a few times a second while calls come back.
 
         Raises:
-            ClusterLost: nothing can come back any more; all that has is committed.
+            ClusterLost: no call can end any more; all chunks that came back are committed.
         """
-        with CommitThread(self.committer, self.ledger, self.progress, self.commit_seconds) as committing:
+        with CommitThread(self.committer, self.ledger, self.progress, self.commit_seconds) as commits:
             try:
-                self._loop(committing, watchers)
+                self._loop(commits, watchers)
             except ClusterLost:
-                committing.finish()
+                commits.finish()
                 raise
-            committing.finish()
-        self._tell(watchers)
+            commits.finish()
+        self._notify(watchers)
 
-    def _loop(self, committing: CommitThread, watchers: Sequence[Watch]) -> None:
+    def _loop(self, commits: CommitThread, watchers: Sequence[Watch]) -> None:
         while not self.scheduler.finished:
             for assignment in self.scheduler.start(self.fleet.idle(), self.fleet.size):
                 self._submit(assignment)
@@ -142,11 +143,11 @@ class Driver:
                 self._receive(outcome)
             for work in self.scheduler.dropped():
                 self._drop(work)
-            if not self.scheduler.finished:  # else the last commit is next
-                committing.poll()
-            self._tell(watchers)
+            if not self.scheduler.finished:  # else the last commit follows
+                commits.poll()
+            self._notify(watchers)
 
-    def _tell(self, watchers: Sequence[Watch]) -> None:
+    def _notify(self, watchers: Sequence[Watch]) -> None:
         for watch in watchers:
             watch(self.progress)
 
@@ -154,16 +155,16 @@ class Driver:
         limits = Limits(1, 0.0) if assignment.one_step else self.limits
         calls = [partial(advance, pack=work.pack, limits=limits) for work in assignment.works]
         tickets = self.fleet.submit(calls, assignment.helpers)
-        self._out |= zip(tickets, assignment.works, strict=True)
+        self._running |= zip(tickets, assignment.works, strict=True)
 
     def _receive(self, outcome: Outcome) -> None:
-        work = self._out.pop(outcome.ticket)
+        work = self._running.pop(outcome.ticket)
         if outcome.error is None:
-            self._advanced(work, outcome.value)
+            self._add(work, outcome.value)
         else:
             self._fail(self.scheduler.failed(work, Failure.of(outcome.error, outcome.trace)))
 
-    def _advanced(self, work: Work, chunk: Chunk) -> None:
+    def _add(self, work: Work, chunk: Chunk) -> None:
         self.ledger.add(work, chunk)
         self.scheduler.advanced(work, chunk.pack, chunk.seconds, chunk.shard_seconds)
         self.progress.steps += chunk.steps

@@ -1,4 +1,4 @@
-"""What a plan would cost, counted; ``duration`` turns it into time."""
+"""Counts what a plan would cost; ``duration`` turns the counts into time."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Estimate:
     """The cost of one structure.
 
     Attributes:
-        packs: how many, of ``pack_size`` trials at most.
-        samples: of a mini-batch.
-        evaluations: gradients of single samples.
-        shard_bytes: memory of the engine on one shard of a whole pack.
+        packs: number of packs, each of at most ``pack_size`` trials.
+        samples: number of samples in a mini-batch.
+        evaluations: number of gradients of single samples.
+        shard_bytes: working memory of the engine on one shard of a full pack.
         trace_bytes: size of the finished tables.
-        gradient_rows: of the table ``gradients``.
-        work: what the gradient of a mini-batch of one trial costs, in units of the engine.
-        qubits: of its widest circuit; 0 if there is none.
-        certified: gates that are certified in each process.
+        gradient_rows: number of rows of the table ``gradients``.
+        work: cost of one trial's gradient of a mini-batch, in units of the engine.
+        qubits: number of qubits of the widest circuit; 0 if there is none.
+        certified: number of gates that each process certifies.
     """
 
     structure: Structure
@@ -50,7 +50,7 @@ class Estimate:
 
 
 def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
-    """Counts; runs nothing."""
+    """Counts the cost of a structure; runs nothing."""
     template, facts = structure.template, structure.pinned.facts
     ready = load_problem(structure.pinned)
     size = pack_size(sweep, structure, workers, sweep.plan.count)
@@ -72,20 +72,21 @@ def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
     )
 
 
-def _recorded(template: Trial) -> int:
-    """Steps of a trial that are recorded: every k-th from the first one on, and the last one."""
+def _recorded_steps(template: Trial) -> int:
+    """Number of recorded steps of a trial: every k-th, starting with the first, and the last."""
     regular, last = -(-template.steps // template.record.every), template.steps - 1
     return regular + (last % template.record.every > 0)
 
 
 def _gradient_rows(template: Trial, ready: Problem) -> int:
-    """Of one trial."""
+    """Number of rows of ``gradients`` of one trial."""
     groups = len(ready.groups(template.record.components)) + len(ready.model.signals)
-    return _recorded(template) * groups
+    return _recorded_steps(template) * groups
 
 
 def _trace_bytes(template: Trial, ready: Problem, gradient_rows: int) -> int:
-    """Of one trial."""
-    a_group = _GRADIENT_ROW_BYTES + _HISTOGRAM_BYTES * template.record.histogram
-    kept = ready.model.parameters if template.record.parameters == "final" else 0
-    return _recorded(template) * _STEP_ROW_BYTES + gradient_rows * a_group + kept * _PARAMETER_ROW_BYTES
+    """Size of the finished tables of one trial."""
+    row_bytes = _GRADIENT_ROW_BYTES + _HISTOGRAM_BYTES * template.record.histogram
+    parameters = ready.model.parameters if template.record.parameters == "final" else 0
+    step_bytes = _recorded_steps(template) * _STEP_ROW_BYTES
+    return step_bytes + gradient_rows * row_bytes + parameters * _PARAMETER_ROW_BYTES

@@ -1,4 +1,4 @@
-"""How work fails, and how often it may before it is halved."""
+"""Classes of failures, and how often a pack may fail before it is halved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.errors import (
 
 
 class FailureClass(StrEnum):
-    """The classes of failures; what values come out not finite is none of them: such trials diverge."""
+    """Classes of failures. Values that are not finite are no failure: such trials diverge."""
 
     LOST = "worker lost"
     MEMORY = "out of memory"
@@ -33,21 +33,20 @@ BUDGET: Mapping[FailureClass, int] = {
     FailureClass.CHANGED: 1,
     FailureClass.ERROR: 1,
 }
-"""Failures of a kind that a pack may meet without getting a step further; with the last it is halved.
+"""The retry budget: a pack is halved after this many failures of a class without a step in between.
 
-A node that is taken away says nothing about the work; half a pack needs half the memory; an error in the
-code comes again.
+A lost node says nothing about the pack. Half a pack needs half the memory. An error in the code recurs.
 """
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One failure of one piece of work.
+    """One failure of a pack.
 
     Attributes:
-        text: a traceback, or how the worker died.
-        mark: the same for failures that count as identical.
-        permanent: it holds for every trial of the pack, so halves would meet it as well.
+        text: the traceback, or how the worker died.
+        mark: equal for failures that count as identical.
+        permanent: whether every trial of the pack would fail, so that halving it is useless.
     """
 
     kind: FailureClass
@@ -57,18 +56,18 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, trace: str) -> Failure:
-        """The failure of a task that ended with ``error``; its traceback as text."""
+        """Returns the failure of a call that ended with ``error``; ``trace`` is its traceback."""
         kind, trace = _kind(error), plain(trace)
         if isinstance(error, WorkerLost):
             return cls(kind, str(error), kind)
         if isinstance(error, ChangedFile):
             return cls(kind, str(error), f"{kind}: {error}", permanent=True)
-        mark = f"{type(error).__name__} at {_place(trace)}"
+        mark = f"{type(error).__name__} at {_raised_at(trace)}"
         return cls(kind, trace, mark, permanent=isinstance(error, CertificateError))
 
     def message(self, count: int) -> str:
-        """What the trace says of it when it was the last of ``count`` of its kind."""
-        often = f", {count} times without a step between; the last" if count > 1 else ""
+        """Returns the text for ``trials.error``; this failure was the last of ``count`` of its class."""
+        often = f", {count} times without a step in between; the last" if count > 1 else ""
         return f"{self.kind}{often}: {self.text}"
 
 
@@ -82,7 +81,7 @@ def _kind(error: BaseException) -> FailureClass:
     return FailureClass.LOST if isinstance(error, WorkerLost) else FailureClass.ERROR
 
 
-def _place(trace: str) -> str:
-    """Where an error was raised; not its message, which may name what is particular to the trial."""
+def _raised_at(trace: str) -> str:
+    """Returns the line that raised an error. Its message may hold values of the trial, and is left out."""
     frames = [line.strip() for line in trace.splitlines() if line.startswith("  File ")]
-    return frames[-1] if frames else "an unknown place"
+    return frames[-1] if frames else "an unknown line"

@@ -1,4 +1,4 @@
-"""What has come back but is not committed yet."""
+"""Rows, states and swept keys that came back but are not committed yet."""
 
 from __future__ import annotations
 
@@ -16,62 +16,62 @@ from orchestrator.training.recorder import ColumnArrays, RowArrays, join_rows
 
 
 class Ledger:
-    """Collects rows, states and key values until the next commit takes them.
+    """Collects rows, states and swept keys until the next commit takes them.
 
     Args:
-        versions: of what computes, as JSON.
+        versions: versions of the libraries that compute, as JSON.
 
     Attributes:
-        keys: values of the swept keys of the trials that have come back for the first time, by trial.
-        states: of the trials that go on, by trial.
+        keys: values of the swept keys, by trial, of trials that came back for the first time.
+        states: saved states, by trial, of trials that go on.
         bytes: size of the rows.
     """
 
     def __init__(self, versions: str) -> None:
         self._versions = versions
-        self._parts: list[RowArrays] = []
+        self._rows: list[RowArrays] = []
         self.keys: dict[str, tuple[Any, ...]] = {}
         self.states: dict[str, SavedState] = {}
         self.bytes = 0
 
     def __bool__(self) -> bool:
-        return bool(self._parts)
+        return bool(self._rows)
 
     def add(self, work: Work, chunk: Chunk) -> None:
-        """Takes in a chunk: its rows, and the state of the trials that go on."""
+        """Adds a chunk: its rows, and the states of the trials that go on."""
         rows = dict(chunk.rows)
         if "trials" in rows:
-            rows["trials"] = self._completed(rows["trials"], work, _diverged(rows["trials"]))
-        self._parts.append(rows)
-        self.bytes += sum(_size(column) for table in rows.values() for column in table.values())
-        self._note_keys(work)
+            rows["trials"] = self._completed(rows["trials"], work, _errors(rows["trials"]))
+        self._rows.append(rows)
+        self.bytes += sum(_column_bytes(column) for table in rows.values() for column in table.values())
+        self._add_keys(work)
         for trial in work.pack.ids:
             self.states.pop(trial, None)
-        rest = chunk.pack
-        if rest is not None and rest.vectors is not None:
+        pack = chunk.pack
+        if pack is not None and pack.vectors is not None:
             self.states |= {
-                trial: SavedState(rest.step, vector)
-                for trial, vector in zip(rest.ids, rest.vectors, strict=True)
+                trial: SavedState(pack.step, vector)
+                for trial, vector in zip(pack.ids, pack.vectors, strict=True)
             }
 
     def fail(self, failed: Failed) -> None:
-        """Takes in trials that failed."""
+        """Adds trials that failed."""
         self._end(failed.work, "failed", failed.error)
 
     def cancel(self, work: Work) -> None:
-        """Takes in trials that were stopped on request."""
+        """Adds trials that were cancelled on request."""
         self._end(work, "cancelled", None)
 
     def _end(self, work: Work, status: str, error: str | None) -> None:
         table = ended_rows(work.pack, status)
         table = self._completed(table, work, np.full(len(table["trial"]), error, object))
-        self._parts.append({"trials": table})
-        self._note_keys(work)
+        self._rows.append({"trials": table})
+        self._add_keys(work)
         for trial in work.pack.ids:
             self.states.pop(trial, None)
 
     def _completed(self, table: ColumnArrays, work: Work, error: NDArray[np.object_]) -> ColumnArrays:
-        """The columns of ``trials`` that only the driver knows."""
+        """Returns rows of ``trials`` with the columns that only the driver knows."""
         count = len(table["trial"])
         planned = [work.planned[str(trial)] for trial in table["trial"]]
         return {
@@ -85,26 +85,26 @@ class Ledger:
             "versions": np.full(count, self._versions, object),
         }
 
-    def _note_keys(self, work: Work) -> None:
-        if work.pack.step == 0:  # of a trial that had begun they are in an earlier commit
+    def _add_keys(self, work: Work) -> None:
+        if work.pack.step == 0:  # those of a begun trial are in an earlier commit
             self.keys |= {trial: entry.keys for trial, entry in work.planned.items()}
 
     def take(self) -> tuple[RowArrays, dict[str, tuple[Any, ...]], dict[str, SavedState]]:
-        """Everything since the last commit: rows by table, key values of new trials and states by trial."""
-        taken = join_rows(self._parts), self.keys, self.states
-        self._parts, self.keys, self.states, self.bytes = [], {}, {}, 0
+        """Returns and removes all rows by table, and all keys and states by trial."""
+        taken = join_rows(self._rows), self.keys, self.states
+        self._rows, self.keys, self.states, self.bytes = [], {}, {}, 0
         return taken
 
 
-def _diverged(table: ColumnArrays) -> NDArray[np.object_]:
-    """What ended each of some trials that no error ended."""
+def _errors(table: ColumnArrays) -> NDArray[np.object_]:
+    """Returns the column ``error`` of trials that are done or have diverged."""
     rows = zip(table["status"], table["steps"], strict=True)
     messages = [f"non-finite: in step {int(n) - 1}" if status == "diverged" else None for status, n in rows]
     return np.array(messages, object)
 
 
-def _size(column: NDArray[Any]) -> int:
-    """Memory of a column in bytes, its texts included."""
+def _column_bytes(column: NDArray[Any]) -> int:
+    """Memory of a column in bytes, including its texts."""
     texts = column if column.dtype == object else ()
     return column.nbytes + sum(len(text) for text in texts if text is not None)
 

@@ -1,4 +1,4 @@
-"""From the plan to packs: what is done is left out, what was begun goes on, packs fill."""
+"""Cuts a plan into packs: skips ended trials, and continues begun ones from their saved state."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from orchestrator.tables.rows import SavedState
 from orchestrator.training.pack import Pack
 
 _MOST_TRIALS = 256
-"""Beyond this, longer packs save nothing more and make commits coarse."""
+"""Larger packs save no further time and make commits coarse."""
 _PACK_BYTES = 256 << 20
+"""Working memory of the engine on one shard of a pack."""
 _PACKS_PER_WORKER = 4
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a run directory holds already.
+    """Ended and begun trials in a run directory.
 
     Attributes:
-        ended: sorted uint64 ids of the trials that need nothing more.
-        begun: by id, the trials with a state to go on from.
+        ended: sorted uint64 ids of the trials that have ended.
+        begun: saved states, by id, of the trials that have begun.
     """
 
     ended: NDArray[np.uint64]
     begun: Mapping[str, SavedState]
 
     def has_ended(self, trial: str) -> bool:
-        """Whether the trial of this id needs nothing more."""
+        """Whether the trial of this id has ended."""
         return self.index(trial) is not None
 
     def index(self, trial: str) -> int | None:
-        """Where the trial of this id is in ``ended``; None if it has not ended."""
+        """Position of the trial of this id in ``ended``; None if it has not ended."""
         if not len(self.ended):
             return None
         number = np.uint64(int(trial, 16))
@@ -50,27 +51,29 @@ NOTHING_DONE = Done(np.zeros(0, np.uint64), {})
 
 @dataclass(frozen=True)
 class PlannedPack:
-    """A pack, with what the trace says of its trials beside their numbers."""
+    """A pack and its trials as planned, by id, with their index and swept keys."""
 
     pack: Pack
     planned: Mapping[str, PlannedTrial]
 
 
 def pack_size(sweep: Sweep, structure: Structure, workers: int, left: int) -> int:
-    """Trials to advance together: as placement says, else enough packs for all workers in sane memory.
+    """Number of trials in a pack: ``placement.pack``, else such that every worker gets several packs.
+
+    Memory and a maximum bound the size.
 
     Args:
-        left: trials of the whole sweep that are still to be run.
+        left: number of trials of the whole sweep that are still to be run.
     """
     if sweep.placement.pack is not None:
         return sweep.placement.pack
     spread = -(-left // (workers * _PACKS_PER_WORKER))
-    room = _PACK_BYTES // max(1, structure.pinned.row_bytes)
-    return int(max(1, min(_MOST_TRIALS, spread, room)))
+    fitting = _PACK_BYTES // max(1, structure.pinned.row_bytes)
+    return int(max(1, min(_MOST_TRIALS, spread, fitting)))
 
 
 def default_workers() -> int:
-    """What a plan assumes where no cluster has been joined."""
+    """Number of workers that a plan assumes when no cluster has been joined."""
     return os.cpu_count() or 1
 
 
@@ -79,8 +82,8 @@ class Packer:
     """Cuts a plan into packs, lazily.
 
     Attributes:
-        size: trials in a pack, by structure.
-        done: what is left out, and what goes on.
+        size: number of trials in a pack of a structure.
+        done: ended trials, which are skipped, and begun ones, which are continued.
     """
 
     plan: Plan
@@ -88,23 +91,23 @@ class Packer:
     done: Done = NOTHING_DONE
 
     def packs(self) -> Iterator[PlannedPack]:
-        """Every trial that has not ended, once; a pack's trials stand at the same step."""
+        """Yields packs of all trials that have not ended, each once; a pack's trials are at the same step."""
         for structure in self.plan.structures:
-            yield from self._of(structure)
+            yield from self._packs(structure)
 
-    def _of(self, structure: Structure) -> Iterator[PlannedPack]:
+    def _packs(self, structure: Structure) -> Iterator[PlannedPack]:
         size, begun = self.size(structure), self.done.begun
         waiting: dict[int, list[PlannedTrial]] = {}
         for trial in structure.trials():
             if self.done.has_ended(trial.id):
                 continue
             step = begun[trial.id].step if trial.id in begun else 0
-            together = waiting.setdefault(step, [])
-            together.append(trial)
-            if len(together) == size:
+            trials = waiting.setdefault(step, [])
+            trials.append(trial)
+            if len(trials) == size:
                 yield self._pack(structure, waiting.pop(step), step)
-        for step, rest in waiting.items():
-            yield self._pack(structure, rest, step)
+        for step, trials in waiting.items():
+            yield self._pack(structure, trials, step)
 
     def _pack(self, structure: Structure, trials: list[PlannedTrial], step: int) -> PlannedPack:
         begun = self.done.begun

@@ -1,4 +1,4 @@
-"""How many workers one step can use: where packs are few, several compute the shards of its mini-batch."""
+"""How many workers a step can use. Where packs are few, several workers share its shards."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from orchestrator.driver.estimate import Estimate
 
 @dataclass(frozen=True)
 class Sharing:
-    """What a step of a pack makes of the workers that are there.
+    """How a step of a pack uses the workers.
 
     Attributes:
-        share: workers that there are for a pack, its own included.
-        used: those that a step can use.
-        shards: of a mini-batch.
-        better: the number of shards with which a step could use as many workers, more than now; None if
-            there is no such number.
+        share: number of workers for a pack, its own included.
+        used: how many of them a step can use.
+        shards: number of shards of a mini-batch.
+        better: number of shards with which a step could use more workers, one for each shard; None if no
+            number does.
     """
 
     share: int
@@ -25,19 +25,19 @@ class Sharing:
     better: int | None
 
 
-def sharing(one: Estimate, gradient_s: float, packs: int, workers: int, worth_s: float) -> Sharing:
-    """How ``Scheduler`` shares out the workers, once it knows what a shard takes.
+def sharing(estimate: Estimate, gradient_s: float, packs: int, workers: int, worth_s: float) -> Sharing:
+    """Predicts how ``Scheduler`` shares out the workers once it knows how long a shard takes.
 
     Args:
-        gradient_s: seconds for the gradient of a mini-batch of one trial.
-        packs: of the whole sweep.
+        gradient_s: seconds for one trial's gradient of a mini-batch.
+        packs: number of packs of the whole sweep.
         workers: W.
-        worth_s: a shard is worth a worker if it takes as long.
+        worth_s: seconds from which a shard is worth a worker.
     """
-    template, trials = one.structure.template, min(one.pack_size, one.structure.count)
+    template, trials = estimate.structure.template, min(estimate.pack_size, estimate.structure.count)
     call_s = gradient_s * trials * (template.steps if template.mode == "probe" else 1)
     shards, share = template.batch.shards, -(-workers // packs)
     used = min(share, shards) if call_s / shards >= worth_s else 1
-    most = min(share, one.samples)
+    most = min(share, estimate.samples)
     better = min(most, int(call_s / worth_s)) if worth_s else most
     return Sharing(share, used, shards, better if better > used else None)

@@ -1,4 +1,4 @@
-"""Runs committed trials once more and compares: the promise of equal bits, put to the test."""
+"""Runs committed trials again and compares them: tests the promise of equal bits."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from orchestrator.training.pack import Pack
 from orchestrator.trial.pinned import pin
 from orchestrator.trial.trial import Trial, trial_id
 
-_WHOLE = Limits(None, math.inf)
+_NO_LIMITS = Limits(None, math.inf)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked, and what came of it.
+    """The result of ``verify``.
 
     Attributes:
         trials: number of trials that were run again.
-        ended: number of those in the run that could have been chosen, all of them current.
-        left_out: number of those that could not, as they are not repeatable.
-        rows: of `steps`, `gradients` and `parameters` that were compared, and one for each trial.
-        differences: the first one of each trial that differs.
-        versions: ``name old (here new)`` for what computes here in another version than in the run.
+        ended: number of current trials in the run that could have been chosen.
+        left_out: number of ended, current trials that are not repeatable and could not be chosen.
+        rows: number of rows that were compared: of `steps`, `gradients`, `parameters`, and one per trial.
+        differences: the first difference of each trial that differs.
+        versions: ``name old (here new)`` for each library with other versions here and in the run.
     """
 
     trials: int
@@ -53,7 +53,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class _Committed:
-    """A trial as the run has it."""
+    """A committed trial, and the versions that computed it, as JSON."""
 
     planned: PlannedTrial
     versions: str
@@ -66,46 +66,46 @@ def verify(
     seed: int,
     versions: dict[str, str],
 ) -> Verification:
-    """Runs some trials of a run again, each by itself, and compares their deterministic columns.
+    """Runs some trials of a run again, each alone, and compares their deterministic columns.
 
-    Chosen are current and repeatable trials that ended as `done` or `diverged`: what failed has no numbers to
-    compare, and files of trials that the sweep no longer names may have changed.
+    It chooses among current and repeatable trials that ended as `done` or `diverged`. Failed trials have no
+    numbers to compare. Files of trials that the sweep no longer names may have changed.
 
     Args:
         team: computes the shards.
-        count: how many trials; all, if there are no more.
-        seed: of the choice.
-        versions: of what computes here.
+        count: number of trials; all, if there are fewer.
+        seed: seed of the choice.
+        versions: versions of the libraries that compute here.
 
     Raises:
         RunDirectoryError: no such trial has ended yet.
-        InputError: a file that a trial names has changed or gone, or this process lacks the GPU it needs.
+        InputError: a file that a trial names has changed or is missing, or this process lacks the GPU that a
+            trial needs.
     """
     ended, left_out = _ended(run)
     if not ended:
-        others = f"; {left_out} that have are not repeatable" if left_out else ""
+        others = f", except {left_out} that are not repeatable" if left_out else ""
         raise RunDirectoryError(
-            "no trial of this run has ended as done or diverged yet, of those that its sweep names"
-            f"{others}; nothing to verify"
+            f"nothing to verify: no trial that the sweep names has ended as done or diverged yet{others}"
         )
     chosen = random.Random(seed).sample(ended, min(count, len(ended)))
-    held = committed(run, chosen)
-    trials = sorted(_trials(held["trials"].to_pylist()), key=lambda trial: trial.planned.index)
+    tables = committed(run, chosen)
+    trials = sorted(_trials(tables["trials"].to_pylist()), key=lambda trial: trial.planned.index)
     for engine in dict.fromkeys(trial.planned.trial.gradient for trial in trials):
         engine.check()
     differences = [
         difference
         for trial in trials
-        if (difference := first_difference(trial.planned.id, held, _again(team, trial.planned)))
+        if (difference := first_difference(trial.planned.id, tables, _run_again(team, trial.planned)))
     ]
-    rows = sum(table.num_rows for table in held.values())
+    rows = sum(table.num_rows for table in tables.values())
     used = {trial.versions for trial in trials}
     other = _other_versions(used, versions)
     return Verification(len(trials), len(ended), left_out, rows, tuple(differences), other)
 
 
 def cpu() -> str:
-    """The CPU of this machine: its name, and what tells apart generations that share one."""
+    """Name of this machine's CPU, with its family and model numbers, as generations share a name."""
     facts = _cpu_facts()
     name = facts.get("model name") or platform.processor() or platform.machine()
     numbers = ", ".join(f"{key.split()[-1]} {facts[key]}" for key in ("cpu family", "model") if key in facts)
@@ -113,7 +113,7 @@ def cpu() -> str:
 
 
 def _cpu_facts() -> dict[str, str]:
-    """What Linux says of the first core; nothing elsewhere."""
+    """Returns what Linux reports on the first core; nothing on other systems."""
     file = Path("/proc/cpuinfo")
     first = file.read_text().partition("\n\n")[0] if file.exists() else ""
     pairs = (line.partition(":") for line in first.splitlines())
@@ -121,7 +121,7 @@ def _cpu_facts() -> dict[str, str]:
 
 
 def _ended(run: Run) -> tuple[list[str], int]:
-    """Trials that may be chosen, and how many may not as they are not repeatable."""
+    """Returns the trials that may be chosen, and the number of those that are not repeatable."""
     table = run.read("trials", ["trial", "status", "current", "repeatable"]).to_pylist()
     ended = [row for row in table if row["current"] and row["status"] in ("done", "diverged")]
     chosen = sorted(row["trial"] for row in ended if row["repeatable"])
@@ -135,34 +135,34 @@ def _trials(rows: list[dict[str, Any]]) -> Iterator[_Committed]:
 
 
 def _parsed(name: str, configuration: str) -> Trial:
-    """The trial of a configuration, which must still be the one of that id."""
+    """Returns the trial of a configuration. Raises InputError if it is invalid or has another id now."""
     try:
         trial = Trial.parse(json.loads(configuration), folder="")
     except ConfigError as error:
-        place = f"trial {name}"
-        raise InputError(Fault(dotted(at), text, place) for at, text in explain(error, Trial)) from None
+        origin = f"trial {name}"
+        raise InputError(Fault(dotted(at), text, origin) for at, text in explain(error, Trial)) from None
     if trial_id(trial) != name:
-        message = "a file that it names has changed since, or this version reads its configuration otherwise"
-        raise InputError.at(f"trial {name}", f"{message}; restore the file, or take the version that ran it")
+        message = "a file that it names has changed since, or this version reads the trial differently"
+        raise InputError.at(f"trial {name}", f"{message}; restore the file, or use the version that ran it")
     return trial
 
 
-def _again(team: Team, planned: PlannedTrial) -> Rows:
+def _run_again(team: Team, planned: PlannedTrial) -> Rows:
     pack = Pack((planned.trial,), (planned.id,), pin(planned.trial))
     ledger, work = Ledger(""), Work(0, pack, {planned.id: planned})
     rest: Pack | None = pack
     while rest is not None:
-        chunk = advance(team, rest, _WHOLE)
+        chunk = advance(team, rest, _NO_LIMITS)
         ledger.add(work, chunk)
         rest = chunk.pack
     return ledger.take()[0]
 
 
 def _other_versions(used: set[str], here: dict[str, str]) -> tuple[str, ...]:
-    found = set()
+    differing = set()
     for text in used:
         then = json.loads(text)
         for name in then.keys() | here.keys():
             if then.get(name) != here.get(name):
-                found.add(f"{name} {then.get(name, 'absent')} (here {here.get(name, 'absent')})")
-    return tuple(sorted(found))
+                differing.add(f"{name} {then.get(name, 'absent')} (here {here.get(name, 'absent')})")
+    return tuple(sorted(differing))

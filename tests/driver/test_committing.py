@@ -1,4 +1,4 @@
-"""Commits go on beside the sweep, and none is lost."""
+"""Commits run in parallel with the sweep, and none is lost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from orchestrator.driver import committing
 from orchestrator.driver.committing import CommitThread
 
 
-class Waiting:
-    """A ledger that holds numbers in place of rows."""
+class FakeLedger:
+    """A ledger of numbers instead of rows."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -31,8 +31,8 @@ class Waiting:
         return taken, None, None
 
 
-class Disk:
-    """Keeps what is committed, once it is allowed to."""
+class FakeDisk:
+    """Keeps committed rows once ``ready`` is set."""
 
     def __init__(self) -> None:
         self.kept: list[list[int]] = []
@@ -49,8 +49,8 @@ def counts() -> Any:
     return SimpleNamespace(commits=0, commit_seconds=0.0)
 
 
-def test_driver_goes_on_while_a_commit_is_under_way(counts: Any) -> None:
-    ledger, disk = Waiting(), Disk()
+def test_driver_goes_on_during_a_commit(counts: Any) -> None:
+    ledger, disk = FakeLedger(), FakeDisk()
     with CommitThread(disk, ledger, counts, 1e-9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1, 2]
         commits.poll()
@@ -64,7 +64,7 @@ def test_driver_goes_on_while_a_commit_is_under_way(counts: Any) -> None:
 
 
 def test_with_no_time_between_commits_the_driver_waits_for_each(counts: Any) -> None:
-    ledger, disk = Waiting(), Disk()
+    ledger, disk = FakeLedger(), FakeDisk()
     disk.ready.set()
     with CommitThread(disk, ledger, counts, 0.0) as commits:  # type: ignore[arg-type]
         for row in (1, 2):
@@ -74,13 +74,13 @@ def test_with_no_time_between_commits_the_driver_waits_for_each(counts: Any) -> 
     assert disk.kept == [[1], [2]]
 
 
-def test_rows_do_not_pile_up_behind_a_slow_disk(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_do_not_pile_up_when_the_disk_is_slow(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committing, "COMMIT_BYTES", 25)
-    ledger, disk = Waiting(), Disk()
+    ledger, disk = FakeLedger(), FakeDisk()
     with CommitThread(disk, ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1, 2]
         commits.poll()
-        assert ledger.rows  # neither time nor size has come
+        assert ledger.rows  # neither time nor size is reached
         ledger.rows += [3]
         commits.poll()
         ledger.rows += [4, 5, 6]
@@ -91,12 +91,12 @@ def test_rows_do_not_pile_up_behind_a_slow_disk(counts: Any, monkeypatch: pytest
     assert disk.kept == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_what_a_commit_raises_reaches_the_driver(counts: Any) -> None:
+def test_error_of_a_commit_reaches_the_driver(counts: Any) -> None:
     class Full:
         def commit(self, *_: Any) -> None:
             raise OSError("disk full")
 
-    ledger = Waiting()
+    ledger = FakeLedger()
     with CommitThread(Full(), ledger, counts, 1e9) as commits:  # type: ignore[arg-type]
         ledger.rows += [1]
         with pytest.raises(OSError, match="disk full"):

@@ -1,4 +1,4 @@
-"""Verbs that act on a running run through its directory, and what its status says."""
+"""Verbs that act on a running run through its directory, and its status."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(sweep: Path) -> Path:
-    """A run that nobody has disturbed."""
+    """An undisturbed run."""
     return orchestrator.run(sweep, sweep.parent / "undisturbed", where=INLINE).out
 
 
@@ -63,35 +63,35 @@ def ids(sweep: Path) -> list[str]:
     return [trial.id for trial in load(sweep).plan.trials()]
 
 
-def asked(*words: str) -> Result:
+def invoke(*words: str) -> Result:
     return CliRunner().invoke(command_line, words)
 
 
-class Asking(Watcher):
-    """Gives commands from outside, as another process would, once the first commit is there."""
+class Commanding(Watcher):
+    """Runs commands after the first commit, as another process would."""
 
     def __init__(self, *commands: tuple[str, ...]) -> None:
         self.commands = commands
-        self.said: list[str] = []
+        self.outputs: list[str] = []
 
     def advanced(self, progress: Progress) -> None:
-        if progress.commits == 1 and not self.said:
-            self.said = [asked(*command).output for command in self.commands]
+        if progress.commits == 1 and not self.outputs:
+            self.outputs = [invoke(*command).output for command in self.commands]
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are looked for at every chunk: a second is longer than these sweeps take."""
+def poll_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polls for requests at every chunk, as these sweeps take less than a second."""
     monkeypatch.setattr("orchestrator.driver.control_loop._POLL_S", 0.0)
 
 
-def test_stopped_trials_end_as_cancelled_and_the_others_as_ever(
+def test_stopped_trials_end_as_cancelled_and_the_others_as_usual(
     sweep: Path, ids: list[str], finished: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    watcher = Asking(("stop", str(out), ids[0], ids[5]))
+    watcher = Commanding(("stop", str(out), ids[0], ids[5]))
     result = orchestrator.run(sweep, out, where=INLINE, watcher=watcher)
-    assert watcher.said == [f"asked the driver to end {ids[0]}, {ids[5]}\n"]
+    assert watcher.outputs == [f"asked the driver to end {ids[0]}, {ids[5]}\n"]
     assert (result.finished, result.exit_code, result.progress.cancelled) == (True, 0, 2)
     trials = pd.read_parquet(out / "trials").set_index("trial")
     assert [trials.status[trial] for trial in ids] == ["cancelled", *["done"] * 4, "cancelled"]
@@ -133,45 +133,46 @@ def test_request_to_stop_does_not_reach_the_next_driver(sweep: Path, tmp_path: P
     assert orchestrator.run(sweep, tmp_path / "run", where=INLINE).finished
 
 
-def test_status_tells_what_has_ended_and_who_is_at_work(sweep: Path, tmp_path: Path) -> None:
+def test_status_names_ended_trials_and_the_driver(sweep: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     seen = []
 
     class Looking(Watcher):
         def advanced(self, progress: Progress) -> None:
             if progress.ended >= 2 and not seen:
-                seen.extend([status(out), asked("status", str(out)).output])
+                seen.extend([status(out), invoke("status", str(out)).output])
 
     orchestrator.run(sweep, out, where=INLINE, watcher=Looking())
-    during, shown = seen
+    during, text = seen
     assert (during.ended, during.left, during.finished) == ({"done": 2}, 4, False)
     assert during.driver is not None
     assert during.committed_s < 60
     assert during.rate > 0
-    assert shown.startswith("trials       2 done, 4 left\nlast commit  ")
-    assert f"driver       {during.driver}\n" in shown
+    assert text.startswith("trials       2 done, 4 left\nlast commit  ")
+    assert f"driver       {during.driver}\n" in text
     after = status(out)
     assert (after.ended, after.left, after.driver, after.finished) == ({"done": 6}, 0, None, True)
-    assert asked("status", str(out)).output.endswith("driver       none is at work\ntables       finished\n")
+    assert invoke("status", str(out)).output.endswith("driver       none is at work\ntables       finished\n")
 
 
 def test_verbs_without_a_driver_say_so(ids: list[str], finished: Path, tmp_path: Path) -> None:
     run = str(finished)
     assert (
-        str(asked("cancel", run).exception) == f"{run}: no driver is at work here, there is nothing to cancel"
+        str(invoke("cancel", run).exception)
+        == f"{run}: no driver is at work here, there is nothing to cancel"
     )
     assert (
-        str(asked("stop", run, ids[0]).exception)
+        str(invoke("stop", run, ids[0]).exception)
         == f"{run}: no driver is at work here, there is no trial to stop"
     )
     for verb in (["status"], ["cancel"]):
-        assert isinstance(asked(*verb, str(tmp_path)).exception, OrchestratorError)
+        assert isinstance(invoke(*verb, str(tmp_path)).exception, OrchestratorError)
     with pytest.raises(RunDirectoryError, match="is not a run"):
         status(tmp_path)
 
 
-def test_every_word_that_is_no_trial_is_named(tmp_path: Path) -> None:
-    error = asked("stop", str(tmp_path), "all", "0123456789ABCDEF").exception
+def test_every_word_that_is_no_trial_id_is_named(tmp_path: Path) -> None:
+    error = invoke("stop", str(tmp_path), "all", "0123456789ABCDEF").exception
     assert isinstance(error, InputError)
     assert [fault.message for fault in error.faults] == [
         "is 'all', must be an id of 16 hexadecimal digits",
@@ -179,7 +180,7 @@ def test_every_word_that_is_no_trial_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_saved_progress_is_of_the_last_commit(sweep: Path, tmp_path: Path) -> None:
+def test_standing_is_that_of_the_last_commit(sweep: Path, tmp_path: Path) -> None:
     before = time.time()
     orchestrator.run(sweep, tmp_path / "run", where=INLINE)
     progress = Control(Folder(tmp_path / "run")).progress()
@@ -188,7 +189,7 @@ def test_saved_progress_is_of_the_last_commit(sweep: Path, tmp_path: Path) -> No
     assert before <= progress.started_at <= progress.written_at <= time.time()
 
 
-def test_disk_that_fails_under_requests_and_progress_is_reported_in_one_line(
+def test_disk_that_fails_under_requests_and_standing_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -224,16 +225,14 @@ def test_disk_that_fails_under_requests_and_progress_is_reported_in_one_line(
         b'{"trials": 6, "ended": 0, "steps": 0, "steps_left": 0, "started_at": NaN, "written_at": 0}',
     ],
 )
-def test_status_says_what_it_knows_where_progress_is_damaged(
-    text: bytes, finished: Path, tmp_path: Path
-) -> None:
+def test_status_shows_the_rest_where_progress_is_damaged(text: bytes, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "progress.json").write_bytes(text)
-    said = CliRunner().invoke(command_line, ["status", str(tmp_path / "run")])
-    assert said.exit_code == 0
-    assert "6 done" in said.output
-    assert "progress.json is damaged or of another version; a driver rewrites it" in said.output
-    assert "finished" in said.output
+    result = CliRunner().invoke(command_line, ["status", str(tmp_path / "run")])
+    assert result.exit_code == 0
+    assert "6 done" in result.output
+    assert "progress.json is damaged or of another version; a driver writes it anew" in result.output
+    assert "finished" in result.output
 
 
 def test_saved_progress_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:

@@ -1,4 +1,4 @@
-"""What is left to be done of a sweep, as it is printed and estimated."""
+"""Counts of trials and steps that are still to be done, as printed and estimated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHER = "0123456789abcdef"
 
 
 def done(plan: Plan, ended: list[int], begun: dict[int, int], *others: str) -> Done:
-    """What a run holds: ended trials by index, the steps of begun ones, and ended ones of other sweeps."""
+    """Contents of a run: ended trials by index, steps of begun ones, and ended ones of other sweeps."""
     names = ids(plan)
     numbers = sorted(int(trial, 16) for trial in (*(names[k] for k in ended), *others))
     states = {names[k]: SavedState(step, np.zeros(1)) for k, step in begun.items()}
@@ -26,7 +26,7 @@ def done(plan: Plan, ended: list[int], begun: dict[int, int], *others: str) -> D
 
 
 @pytest.mark.parametrize(
-    ("ended", "begun", "others", "counted"),
+    ("ended", "begun", "others", "expected"),
     [
         ([], {}, (), (0, 0, 8, 0, 32)),
         ([0, 7], {}, (), (2, 0, 6, 0, 32 - 3 - 5)),
@@ -35,9 +35,9 @@ def done(plan: Plan, ended: list[int], begun: dict[int, int], *others: str) -> D
     ],
     ids=["nothing", "ended", "begun", "both-and-others"],
 )
-def test_steps_that_are_left_are_those_of_no_ended_trial_and_behind_no_state(
-    ended: list[int], begun: dict[int, int], others: tuple[str, ...], counted: tuple[int, ...]
+def test_steps_to_do_exclude_those_of_ended_trials_and_before_saved_states(
+    ended: list[int], begun: dict[int, int], others: tuple[str, ...], expected: tuple[int, ...]
 ) -> None:
-    found, abandoned = count(PLAN, done(PLAN, ended, begun, *others))
-    assert (found.kept, found.begun, found.new, found.abandoned, found.steps) == counted
+    counts, abandoned = count(PLAN, done(PLAN, ended, begun, *others))
+    assert (counts.kept, counts.begun, counts.new, counts.abandoned, counts.steps) == expected
     assert [f"{number:016x}" for number in abandoned.tolist()] == list(others)

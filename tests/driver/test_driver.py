@@ -17,20 +17,20 @@ from orchestrator.training.advance import Limits
 
 
 class Discarding:
-    """Keeps no rows."""
+    """Discards all rows."""
 
     def commit(self, *_: Any) -> None:
         pass
 
 
-def test_watchers_are_told_in_turn_and_once_more_when_all_is_committed() -> None:
+def test_watchers_are_called_in_turn_and_once_more_when_all_is_committed() -> None:
     swept = plan("seed: {range: 3}")
     scheduler = Scheduler(Packer(swept, lambda _: 1).packs(), 0.01)
     progress, limits = Progress(swept.count), Limits(None, math.inf)
     driver = Driver(scheduler, InlineFleet(nothing), Discarding(), Ledger("{}"), progress, limits, math.inf)
-    told: list[tuple[str, int, int]] = []
-    driver.run([lambda now, name=name: told.append((name, now.ended, now.commits)) for name in "ab"])
-    assert [name for name, *_ in told] == ["a", "b"] * (len(told) // 2)
-    assert [counts for _, *counts in told[::2]] == [counts for _, *counts in told[1::2]]
-    assert {ended for _, ended, _ in told} == {1, 2, 3}
-    assert told[-1] == ("b", 3, 1)
+    seen: list[tuple[str, int, int]] = []
+    driver.run([lambda now, name=name: seen.append((name, now.ended, now.commits)) for name in "ab"])
+    assert [name for name, *_ in seen] == ["a", "b"] * (len(seen) // 2)
+    assert [counts for _, *counts in seen[::2]] == [counts for _, *counts in seen[1::2]]
+    assert {ended for _, ended, _ in seen} == {1, 2, 3}
+    assert seen[-1] == ("b", 3, 1)

@@ -1,4 +1,4 @@
-"""What a plan says of a sweep's size and time, beside what a run leaves and what the formulas say."""
+"""A plan's estimates of size and time, compared with a real run and with formulas."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def estimates(text: str, *overrides: str, workers: int = 1) -> list[Estimate]:
 
 
 @pytest.mark.parametrize(("steps", "every"), [(7, 1), (7, 2), (8, 3), (8, 100)])
-def test_packs_and_rows_are_those_that_a_run_leaves(steps: int, every: int, tmp_path: Path) -> None:
+def test_packs_and_rows_are_those_of_a_run(steps: int, every: int, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(PORTIONED)
     changes = (f"base.steps={steps}", f"base.record={{every: {every}, components: [0]}}")
     planned = estimates(PORTIONED, *changes)
     where = orchestrator.Where(inline=True)
     orchestrator.run(tmp_path / "a.yaml", tmp_path / "run", where=where, overrides=changes)
-    left = orchestrator.open_run(tmp_path / "run")
-    assert sum(one.packs for one in planned) == len(set(left.trials["pack"].to_pylist())) == 6
-    assert sum(one.gradient_rows for one in planned) == left.gradients.num_rows
+    run = orchestrator.open_run(tmp_path / "run")
+    assert sum(one.packs for one in planned) == len(set(run.trials["pack"].to_pylist())) == 6
+    assert sum(one.gradient_rows for one in planned) == run.gradients.num_rows
     assert [one.parameters for one in planned] == [9, 13]
     assert [one.evaluations for one in planned] == [7 * steps * 4] * 2
 
 
 def test_size_of_the_traces_is_that_of_all_their_rows() -> None:
-    """Bytes, compressed: 70 of a step, 130 of a group, 40 of its histogram, 10 of a parameter."""
+    """Compressed bytes: 70 per step, 130 per group, 40 per histogram, 10 per parameter."""
 
     def size(*overrides: str) -> int:
         return sum(one.trace_bytes for one in estimates(swept("seed: {range: 7}"), *overrides))
@@ -50,16 +50,16 @@ def test_size_of_the_traces_is_that_of_all_their_rows() -> None:
     assert size("base.record.parameters=final") - size() == 7 * 9 * 10
 
 
-def test_memory_is_that_of_a_shard_of_a_whole_pack() -> None:
+def test_memory_is_that_of_a_shard_of_a_full_pack() -> None:
     (one,) = estimates(swept("seed: {range: 7}"), "placement.pack=5")
     template, ready = one.structure.template, load_problem(one.structure.pinned)
     assert one.shard_bytes == shard_bytes(template, ready, 5) > shard_bytes(template, ready, 1)
 
 
 def test_memory_of_a_shard_is_that_of_the_largest() -> None:
-    """Seven samples in three shards are 3, 2 and 2."""
-    found = [estimates(NETWORK, "base.batch=" + batch)[0].shard_bytes for batch in BATCHES]
-    assert found[0] == found[1] > found[2]
+    """Seven samples in three shards are cut into 3, 2 and 2."""
+    sizes = [estimates(NETWORK, "base.batch=" + batch)[0].shard_bytes for batch in BATCHES]
+    assert sizes[0] == sizes[1] > sizes[2]
 
 
 BATCHES = ("{size: 7, shards: 3}", "{size: 9, shards: 3}", "{size: 6, shards: 3}")
@@ -69,9 +69,9 @@ BATCHES = ("{size: 7, shards: 3}", "{size: 9, shards: 3}", "{size: 6, shards: 3}
 
 
 @pytest.fixture
-def second(monkeypatch: pytest.MonkeyPatch) -> None:
+def gradient_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradient of a mini-batch of one trial takes a second, on the machine of the constants."""
-    monkeypatch.setattr(duration, "_speed", lambda: 1.0)
+    monkeypatch.setattr(duration, "_slowdown", lambda: 1.0)
     monkeypatch.setattr(duration, "_gradient_s", lambda *_: 1.0)
 
 
@@ -80,25 +80,25 @@ def times(*overrides: str, workers: int = 1, spent_s: float = 0.0) -> duration.D
 
 
 GRADIENTS_S = 14 * 3 * 1.0
-"""Trials, steps."""
+"""Trials times steps."""
 
 
-@pytest.mark.usefixtures("second")
+@pytest.mark.usefixtures("gradient_of_a_second")
 def test_time_is_that_of_all_gradients_and_of_every_step_of_every_pack() -> None:
-    rest = 6 * 3 * duration._STEP + 14 * 3 * 6 * (duration._ROW + duration._FINISHED_ROW)
-    assert times().inline == pytest.approx(duration._LIBRARIES + GRADIENTS_S + rest)
+    rest = 6 * 3 * duration._STEP_S + 14 * 3 * 6 * (duration._ROW_S + duration._FINISHED_ROW_S)
+    assert times().inline == pytest.approx(duration._LIBRARIES_S + GRADIENTS_S + rest)
     probe = ("base.mode=probe", "base.updates=[]")
-    calls = 6 * duration._STEP  # a probe takes all steps in one call
-    assert times(*probe).inline == pytest.approx(times().inline + calls - 6 * 3 * duration._STEP)
+    calls = 6 * duration._STEP_S  # a probe takes all steps in one call
+    assert times(*probe).inline == pytest.approx(times().inline + calls - 6 * 3 * duration._STEP_S)
 
 
-@pytest.mark.usefixtures("second")
-def test_time_that_the_check_has_taken_is_taken_by_a_run_as_well() -> None:
+@pytest.mark.usefixtures("gradient_of_a_second")
+def test_time_of_the_check_is_added_to_that_of_a_run() -> None:
     for name in ("inline", "on_ray", "start"):
         assert getattr(times(spent_s=5.0), name) == pytest.approx(getattr(times(), name) + 5.0)
 
 
-@pytest.mark.usefixtures("second")
+@pytest.mark.usefixtures("gradient_of_a_second")
 def test_no_more_workers_are_busy_than_there_are_packs_of_one_shard() -> None:
     whole = "base.batch={size: 7, shards: 1}"
     one, six, many = (times(whole, workers=workers).on_ray for workers in (1, 6, 60))

@@ -1,4 +1,4 @@
-"""What class a failure is of, and which failures count as identical."""
+"""The class of a failure, and which failures count as identical."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from orchestrator.fleet.calls import attempt
         (ZeroDivisionError("division by zero"), FailureClass.ERROR),
     ],
 )
-def test_class_follows_from_what_ended_the_task(error: BaseException, kind: FailureClass) -> None:
+def test_class_follows_from_the_error_of_the_call(error: BaseException, kind: FailureClass) -> None:
     assert Failure.of(error, "Traceback").kind == kind
 
 
 def raised(call: Callable[[], object]) -> Failure:
-    """The failure of a task that raises."""
+    """The failure of a call that raises."""
     outcome = attempt(1, call)
     assert outcome.error
     return Failure.of(outcome.error, outcome.trace)
@@ -50,7 +50,7 @@ def test_failures_are_identical_if_the_same_line_raises_the_same() -> None:
     assert first.mark.endswith("in refuse")
 
 
-def test_lost_workers_of_a_class_are_identical_whatever_ray_says_of_them() -> None:
+def test_lost_workers_of_a_class_are_identical_whatever_the_message() -> None:
     assert (
         Failure.of(WorkerCrashed("pid 1"), "").mark == Failure.of(WorkerCrashed("pid 2"), "").mark == "crash"
     )
@@ -68,7 +68,7 @@ def test_changed_file_has_no_traceback_and_counts_as_identical_by_its_name() -> 
     assert first.mark != other.mark
 
 
-def test_last_of_several_says_how_many() -> None:
+def test_message_of_the_last_of_several_gives_their_number() -> None:
     failure = Failure.of(WorkerCrashed("SIGSEGV"), "")
     assert failure.message(1) == "crash: SIGSEGV"
-    assert failure.message(3) == "crash, 3 times without a step between; the last: SIGSEGV"
+    assert failure.message(3) == "crash, 3 times without a step in between; the last: SIGSEGV"

@@ -18,7 +18,7 @@ WIDTHS = "model.hidden: [[2], [3]]"
 DRAWN = "{{samples: {}, updates.1.learning_rate: {{log_uniform: [1e-3, 1e-1]}}}}"
 
 
-class Told(Watcher):
+class CountsWatcher(Watcher):
     """Remembers how many trials were kept, begun, new and abandoned."""
 
     def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:  # noqa: ARG002
@@ -49,14 +49,14 @@ class Told(Watcher):
 def test_grown_sweep_runs_only_what_is_new(
     before: list[str], after: list[str], kept: int, new: int, tmp_path: Path
 ) -> None:
-    sweep, out, told = tmp_path / "small.yaml", tmp_path / "run", Told()
+    sweep, out, watcher = tmp_path / "small.yaml", tmp_path / "run", CountsWatcher()
     sweep.write_text(swept(*before))
-    orchestrator.run(sweep, out, where=INLINE, watcher=told)
-    assert told.counts == (0, 0, kept, 0)
+    orchestrator.run(sweep, out, where=INLINE, watcher=watcher)
+    assert watcher.counts == (0, 0, kept, 0)
     old = pd.read_parquet(out / "trials").set_index("trial").started_at
     sweep.write_text(swept(*after))
-    orchestrator.run(sweep, out, where=INLINE, watcher=told)
-    assert told.counts == (kept, 0, new, 0)
+    orchestrator.run(sweep, out, where=INLINE, watcher=watcher)
+    assert watcher.counts == (kept, 0, new, 0)
     started = pd.read_parquet(out / "trials").set_index("trial").started_at
     assert started[old.index].tolist() == old.tolist()
     orchestrator.run(sweep, tmp_path / "whole", where=INLINE)

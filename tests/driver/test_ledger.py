@@ -1,4 +1,4 @@
-"""What has come back and is not committed yet."""
+"""Rows that came back and are not committed yet."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_size_is_that_of_the_rows_since_the_last_commit() -> None:
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
-def test_row_of_a_trial_says_how_often_and_in_which_pack_it_ran(end: str) -> None:
+def test_row_of_a_trial_has_its_attempts_and_its_pack(end: str) -> None:
     ledger, one = Ledger('{"numpy": "2"}'), work(attempts=3)
     if end == "done":
         ledger.add(one, advance(InlineTeam(), one.pack, Limits(None, math.inf)))
@@ -57,7 +57,7 @@ def test_row_of_a_trial_says_how_often_and_in_which_pack_it_ran(end: str) -> Non
     assert list(trials["versions"]) == ['{"numpy": "2"}'] * 2
 
 
-def test_seconds_are_those_of_all_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seconds_are_the_sum_of_all_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     monkeypatch.setattr(committing, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     counts: Any = SimpleNamespace(commits=0, commit_seconds=0.0)
@@ -67,7 +67,7 @@ def test_seconds_are_those_of_all_commits(monkeypatch: pytest.MonkeyPatch) -> No
         for _ in range(3):
             ledger.cancel(one)
             commits.poll()
-    assert (counts.commits, counts.commit_seconds) == (3, 3.0)  # a tick for each
+    assert (counts.commits, counts.commit_seconds) == (3, 3.0)  # one tick for each
 
 
 def test_swept_keys_are_handed_over_when_a_trial_comes_back_for_the_first_time() -> None:
@@ -84,7 +84,7 @@ def test_swept_keys_are_handed_over_when_a_trial_comes_back_for_the_first_time()
     assert (sorted(rows["trials"]["trial"]), keys, states) == (sorted(values), {}, {})
 
 
-def test_trial_that_fails_before_it_came_back_brings_its_swept_keys() -> None:
+def test_trial_that_fails_before_it_came_back_has_its_swept_keys() -> None:
     ledger, one = Ledger("{}"), work()
     ledger.fail(Failed(one, "error: no"))
     assert ledger.take()[1].keys() == set(one.pack.ids)

@@ -1,4 +1,4 @@
-"""A run that has seen several sweeps: what the last one does not name is kept, marked and left out."""
+"""A run of several sweeps: trials that the last one does not name are kept, marked and left out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FROM_FILE = NETWORK.replace("{source: moons, rows: 20}", "{source: file, path: p
 
 
 class Looking(Watcher):
-    """Remembers what is said, and what pandas reads, before anything has run."""
+    """Keeps the counts, and the tables that pandas reads, before anything has run."""
 
     def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:  # noqa: ARG002
         self.why, self.abandoned = counts.why, counts.abandoned
@@ -61,14 +61,14 @@ def trials(sweep: Path) -> pd.DataFrame:
 
 
 def check_marks(sweep: Path, *overrides: str) -> None:
-    """Current are the trials of the plan, each with its place there; the others have none."""
-    places = {trial.id: trial.index for trial in load(sweep, overrides).plan.trials()}
+    """The trials of the plan are current, each with its index in the plan; the others have no index."""
+    indices = {trial.id: trial.index for trial in load(sweep, overrides).plan.trials()}
     table = trials(sweep)
-    assert table["index"][table.current].astype(int).to_dict() == places
+    assert table["index"][table.current].astype(int).to_dict() == indices
     assert table["index"][~table.current].isna().all()
 
 
-def said(*arguments: str | Path) -> str:
+def output(*arguments: str | Path) -> str:
     result = CliRunner().invoke(command_line, [*map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -79,13 +79,13 @@ def points(sweep: Path, seed: int) -> None:
     np.savez(sweep.parent / "points.npz", x=x, y=np.where(x.sum(1) > 0, 1, 0))
 
 
-def test_changed_steps_leave_out_the_trials_before_and_say_so_before_anything_runs(sweep: Path) -> None:
+def test_changed_steps_leave_out_earlier_trials_and_say_so_before_anything_runs(sweep: Path) -> None:
     run(sweep, "base.steps=2")
     looking = run(sweep)
     assert (looking.abandoned, looking.why) == (3, "steps is 2 there, 3 here")
     assert looking.before is not None
     assert (looking.before.current.tolist(), looking.before["index"].isna().all()) == ([False] * 3, True)
-    assert looking.parts == {"trials": 2, "steps": 1, "gradients": 1}  # only one table was written anew
+    assert looking.parts == {"trials": 2, "steps": 1, "gradients": 1}  # only one table was rewritten
     check_marks(sweep)
     assert sorted(trials(sweep).seed) == [0, 0, 1, 1, 2, 2]
 
@@ -100,19 +100,20 @@ def test_views_analyse_status_and_verify_take_current_trials(sweep: Path) -> Non
         assert query(opened, count).rows == [(rows,)]
         assert query(opened, count, all_trials=True).rows == [(opened.read(table).num_rows,)]
     assert (opened.trials.num_rows, opened.steps.num_rows) == (6, 15)
-    summary = said("analyse", out, "--by", "seed").splitlines()
+    summary = output("analyse", out, "--by", "seed").splitlines()
     assert [line.split()[:2] for line in summary[2:5]] == [["0", "1"], ["1", "1"], ["2", "1"]]
     assert summary[5] == "3 trials of other sweeps left out (--all-trials takes them in)"
-    everything = said("analyse", out, "--by", "seed", "--all-trials").splitlines()
+    everything = output("analyse", out, "--by", "seed", "--all-trials").splitlines()
     assert [line.split()[:2] for line in everything[2:]] == [["0", "2"], ["1", "2"], ["2", "2"]]
     sums = ("--sql", "select sum(trials.steps) as n from trials")
-    assert [said("analyse", out, *sums, *more).split()[2] for more in ((), ("--all-trials",))] == ["9", "15"]
-    assert said("status", out).startswith("trials       3 done, 0 left, 3 of other sweeps left out\n")
-    assert said("status", out, "--all-trials").startswith("trials       6 done, 0 left\n")
+    totals = [output("analyse", out, *sums, *more).split()[2] for more in ((), ("--all-trials",))]
+    assert totals == ["9", "15"]
+    assert output("status", out).startswith("trials       3 done, 0 left, 3 of other sweeps left out\n")
+    assert output("status", out, "--all-trials").startswith("trials       6 done, 0 left\n")
     assert (status(out).ended, status(out).others) == ({"done": 3}, 3)
-    assert said("verify", out).startswith("3 of 3 trials run again on ")
-    assert said("analyse", out, "--overhead").splitlines()[2].split()[5:7] == ["3", "9"]
-    overhead = said("analyse", out, "--overhead", "--all-trials").splitlines()[2:]
+    assert output("verify", out).startswith("3 of 3 trials run again on ")
+    assert output("analyse", out, "--overhead").splitlines()[2].split()[5:7] == ["3", "9"]
+    overhead = output("analyse", out, "--overhead", "--all-trials").splitlines()[2:]
     assert sorted(line.split()[5:7] for line in overhead) == [["3", "6"], ["3", "9"]]
 
 
@@ -122,27 +123,27 @@ def test_line_of_pandas_in_the_documents_selects_current_trials(sweep: Path) -> 
     code = (ROOT / "docs" / "storage.md").read_text().split("```python\n")
     blocks = [text.split("```")[0] for text in code[1:]]
     (lines,) = [block for block in blocks if "trials.current" in block]
-    found: dict[str, Any] = {"pd": pd}
-    exec(lines.replace("runs/quickstart", str(sweep.parent / "run")), found)
-    assert (len(found["trials"]), found["steps"].groupby("trial").size().tolist()) == (3, [3, 3, 3])
+    names: dict[str, Any] = {"pd": pd}
+    exec(lines.replace("runs/quickstart", str(sweep.parent / "run")), names)
+    assert (len(names["trials"]), names["steps"].groupby("trial").size().tolist()) == (3, [3, 3, 3])
 
 
 def test_run_says_in_one_line_how_many_are_left_out_and_why(sweep: Path) -> None:
     out = ("--inline", "--out", sweep.parent / "run")
-    assert "other sweeps" not in said("run", sweep, *out, "--set", "base.steps=2")
-    lines = said("run", sweep, *out).splitlines()
+    assert "other sweeps" not in output("run", sweep, *out, "--set", "base.steps=2")
+    lines = output("run", sweep, *out).splitlines()
     assert lines[0].startswith("small: 3 trials (0 kept, 0 begun, 3 new) → ")
     assert lines[1] == "3 trials of other sweeps are kept but left out: steps is 2 there, 3 here"
 
 
-def test_changed_data_file_leaves_out_the_trials_before_and_brings_them_back(sweep: Path) -> None:
+def test_changed_data_file_leaves_out_earlier_trials_and_brings_them_back(sweep: Path) -> None:
     sweep.write_text(swept(SEEDS, base=FROM_FILE))
     points(sweep, 0)
     run(sweep)
     first = digest(orchestrator.open_run(sweep.parent / "run"))
     points(sweep, 1)
     looking = run(sweep)
-    assert looking.why == "points.npz has changed, or is read otherwise now"
+    assert looking.why == "points.npz has changed, or this version reads it differently"
     check_marks(sweep)
     both = digest(orchestrator.open_run(sweep.parent / "run"))
     assert both != first
@@ -150,7 +151,7 @@ def test_changed_data_file_leaves_out_the_trials_before_and_brings_them_back(swe
     again = run(sweep)
     assert (again.abandoned, again.why) == (3, looking.why)
     check_marks(sweep)
-    assert digest(orchestrator.open_run(sweep.parent / "run")) == both  # marks are no part of it
+    assert digest(orchestrator.open_run(sweep.parent / "run")) == both  # marks are not part of it
 
 
 def test_mark_rewrites_the_table_of_trials_alone(sweep: Path) -> None:
@@ -160,7 +161,7 @@ def test_mark_rewrites_the_table_of_trials_alone(sweep: Path) -> None:
         run(sweep)
     files = {path: path.stat().st_mtime_ns for path in (sweep.parent / "run").rglob("*.parquet")}
     points(sweep, 0)
-    run(sweep)  # nothing is missing, and the text of the sweep is the same
+    run(sweep)  # no trial is missing, and the text of the sweep is the same
     after = {path: path.stat().st_mtime_ns for path in (sweep.parent / "run").rglob("*.parquet")}
     changed = files.items() ^ after.items()
     assert {path.parent.name for path, _ in changed} == {"trials"}
@@ -229,32 +230,32 @@ def test_failures_of_other_sweeps_are_not_counted(sweep: Path, monkeypatch: pyte
 
 
 def without_marks(out: Path) -> None:
-    """Makes a finished run one from before there was the column."""
+    """Turns a finished run into one from before the column existed."""
     (part,) = (out / "trials").glob("*.parquet")
     pq.write_table(pq.read_table(part).drop_columns(["current"]), part)
     relist(out)
 
 
-def test_trials_from_before_there_was_the_column_are_current(sweep: Path) -> None:
+def test_trials_from_before_the_column_existed_are_current(sweep: Path) -> None:
     out = sweep.parent / "run"
     run(sweep)
-    before = said("analyse", out)
+    before = output("analyse", out)
     without_marks(out)
     assert orchestrator.open_run(out).trials["current"].to_pylist() == [True] * 3
-    assert said("analyse", out) == before
-    assert said("verify", out).startswith("3 of 3 trials")
+    assert output("analyse", out) == before
+    assert output("verify", out).startswith("3 of 3 trials")
     assert status(out).ended == {"done": 3}
     assert run(sweep).abandoned == 0
     assert run(sweep, "base.steps=2").abandoned == 3
     check_marks(sweep, "base.steps=2")
 
 
-def test_plan_says_what_a_run_holds_and_is_not_stopped_by_what_is_none(
+def test_plan_says_what_a_run_holds_and_goes_on_without_a_run(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def line(*more: str | Path) -> str:
-        """What stands before how long it takes."""
-        return said("plan", sweep, *more).splitlines()[-2]
+        """The line before the duration."""
+        return output("plan", sweep, *more).splitlines()[-2]
 
     monkeypatch.chdir(sweep.parent)
     assert line() == line("--out", "nowhere")
@@ -273,23 +274,23 @@ def test_plan_says_what_a_run_holds_and_is_not_stopped_by_what_is_none(
     assert line().startswith(f"{part} is damaged; ")
 
 
-def test_query_that_a_driver_comes_between_is_answered_from_the_new_files(
+def test_query_interrupted_by_a_driver_is_answered_from_the_new_files(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(sweep)
     create = reports._create_views
-    left = [lambda: run(sweep, "sweep.0.seed=[1]")]
+    runs = [lambda: run(sweep, "sweep.0.seed=[1]")]
 
     def disturbed(*arguments: Any) -> None:
         create(*arguments)
-        if left:
-            left.pop()()
+        if runs:
+            runs.pop()()
 
     monkeypatch.setattr(reports, "_create_views", disturbed)
     assert query(orchestrator.open_run(sweep.parent / "run"), "select seed from trials").rows == [(1,)]
 
 
-# --- in which keys trials differ
+# --- the keys in which trials differ
 
 
 def why(there: str, here: str, *overrides: str) -> str:
@@ -313,7 +314,7 @@ def why(there: str, here: str, *overrides: str) -> str:
             ["cases: {near: {sweep: [seed: [0, 1]]}, far: {steps: 5, sweep: [seed: [7]]}}"],
             "seed is 9 there, 0 or 1 here",
         ),
-        (["seed: [0]"], ["seed: [0]"], "this version reads them otherwise"),
+        (["seed: [0]"], ["seed: [0]"], "this version reads them differently"),
     ],
 )
 def test_keys_in_which_trials_differ_are_named(there: list[str], here: list[str], expected: str) -> None:
@@ -332,11 +333,11 @@ def test_part_of_another_kind_is_named_by_its_kind() -> None:
     )
 
 
-def test_what_is_recorded_makes_no_other_trials() -> None:
+def test_record_does_not_make_other_trials() -> None:
     assert why(swept("seed: [1]"), swept("seed: [0]"), "base.record.every=2") == "seed is 1 there, 0 here"
 
 
-def test_many_values_are_not_gone_through_one_by_one() -> None:
+def test_many_values_are_not_listed_one_by_one() -> None:
     drawn = "{samples: 100000, updates.1.learning_rate: {log_uniform: [1e-3, 1e-1]}}"
     assert why(swept("seed: [4]"), swept(drawn, "seed: {range: 1000000}"), "base.steps=2") == (
         "steps is 3 there, 2 here"

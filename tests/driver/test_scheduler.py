@@ -1,4 +1,4 @@
-"""The scheduler under random orders of events: nothing is lost, nothing done twice, only the guilty fail."""
+"""The scheduler under random orders of events: no trial is lost or run twice, only sick ones fail."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from orchestrator.training.pack import Pack
 STEPS = 3
 EXPENSIVE, CHEAP, THRESHOLD = 1.0, 0.001, 0.01
 SHORT, LONG = 0.05, 1.0
-"""Seconds of a pack: twenty make a task, one does."""
+"""Seconds of a pack: a task has twenty short ones, or one long one."""
 
 LOSSES = (FailureClass.LOST, FailureClass.MEMORY, FailureClass.CRASH)
-"""Kinds of failure with which the worker goes, and with it all packs of its task."""
+"""Classes of failure in which the worker is lost, and with it all packs of its task."""
 
 
-def failure(kind: FailureClass, mark: str = "guilty") -> Failure:
+def failure(kind: FailureClass, mark: str = "sick") -> Failure:
     return Failure(kind, "killed", mark)
 
 
@@ -42,68 +42,68 @@ def scheduler(trials: int, size: int, shards: int = 4) -> Scheduler:
 
 
 @dataclass
-class Bench:
-    """Plays the driver and its fleet: starts what it may, lets random tasks come back in random ways.
+class Simulation:
+    """Simulates the driver and its fleet: starts tasks, and ends random ones in random ways.
 
     Attributes:
-        guilty: trials in whose company every attempt fails in the way of ``crime``.
+        sick: trials with which every attempt of a pack fails, with the class ``kind``.
         leavers: trials that end before their last step, as diverged ones do.
-        kills: how many workers are lost by chance.
+        kills: number of workers that are lost by chance.
         step_by_step: whether a chunk ends after one step; else after the last one.
     """
 
     scheduler: Scheduler
     workers: int
     random: Random
-    guilty: frozenset[str] = frozenset()
+    sick: frozenset[str] = frozenset()
     leavers: frozenset[str] = frozenset()
-    crime: FailureClass = FailureClass.ERROR
+    kind: FailureClass = FailureClass.ERROR
     kills: int = 0
     step_by_step: bool = True
-    out: list[Assignment] = field(default_factory=list)
+    running: list[Assignment] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     steps: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     @property
     def idle(self) -> int:
-        return max(0, self.workers - sum(1 + assignment.helpers for assignment in self.out))
+        return max(0, self.workers - sum(1 + assignment.helpers for assignment in self.running))
 
     def run(self) -> None:
-        """Until all is done, which takes a few hundred events."""
+        """Runs to the end, which takes a few hundred events."""
         for _ in range(10_000):
             if self.scheduler.finished:
                 return
             self.start()
             self.come_back()
-        raise AssertionError("it does not end")
+        raise AssertionError("the simulation does not end")
 
     def start(self) -> None:
         idle = self.idle
         started = self.scheduler.start(idle, self.workers)
         assert sum(1 + assignment.helpers for assignment in started) <= idle
         for assignment in started:
-            check_company(assignment)
-        self.out += started
+            check_task(assignment)
+        self.running += started
         for _ in range(self.random.randrange(30)):
             self.scheduler.look_ahead(self.workers)
 
     def come_back(self) -> None:
-        """One of the tasks that are out ends."""
-        if not self.out:
+        """Ends one of the running tasks."""
+        if not self.running:
             return
-        works = self.out.pop(self.random.randrange(len(self.out))).works
+        works = self.running.pop(self.random.randrange(len(self.running))).works
         if self.kills and self.random.random() < 0.2:
             self.kills -= 1
             self.lose(works, FailureClass.LOST)
-        elif self.crime in LOSSES and any(self.is_guilty(work) for work in works):
-            self.lose(works, self.crime)
+        elif self.kind in LOSSES and any(self.is_sick(work) for work in works):
+            self.lose(works, self.kind)
         else:
             for work in works:
-                self.lose([work], self.crime) if self.is_guilty(work) else self.advance(work)
+                self.lose([work], self.kind) if self.is_sick(work) else self.advance(work)
 
-    def is_guilty(self, work: Work) -> bool:
-        return not self.guilty.isdisjoint(work.pack.ids)
+    def is_sick(self, work: Work) -> bool:
+        return not self.sick.isdisjoint(work.pack.ids)
 
     def lose(self, works: Sequence[Work], kind: FailureClass) -> None:
         for work in works:
@@ -125,8 +125,8 @@ class Bench:
         self.scheduler.advanced(work, rest if rest is not None and rest.ids else None, seconds, EXPENSIVE)
 
 
-def check_company(assignment: Assignment) -> None:
-    """Packs that go together come from the plan, have one structure, and no helpers."""
+def check_task(assignment: Assignment) -> None:
+    """Packs of one task come from the plan, have one structure, and no helpers."""
     if len(assignment.works) > 1:
         assert len(assignment.works) <= 32
         assert all((work.attempts, work.pack.step, work.failures) == (1, 0, {}) for work in assignment.works)
@@ -139,50 +139,50 @@ def check_company(assignment: Assignment) -> None:
     size=st.integers(1, 9),
     workers=st.integers(1, 6),
     shards=st.integers(1, 4),
-    crime=st.sampled_from(FailureClass),
+    kind=st.sampled_from(FailureClass),
     kills=st.integers(0, BUDGET[FailureClass.LOST] - 1),
     step_by_step=st.booleans(),
     random=st.randoms(use_true_random=False),
 )
 @settings(max_examples=60)
-def test_every_trial_ends_once_and_only_the_guilty_fail(
+def test_every_trial_ends_once_and_only_sick_ones_fail(
     trials: int,
     size: int,
     workers: int,
     shards: int,
-    crime: FailureClass,
+    kind: FailureClass,
     kills: int,
     step_by_step: bool,
     random: Random,
 ) -> None:
     ids = [trial for pack in packs(trials, size, shards) for trial in pack.pack.ids]
-    guilty = frozenset(trial for trial in ids if random.random() < 0.15)
-    leavers = frozenset(trial for trial in ids if random.random() < 0.15) - guilty
-    bench = Bench(
-        scheduler(trials, size, shards), workers, random, guilty, leavers, crime, kills, step_by_step
+    sick = frozenset(trial for trial in ids if random.random() < 0.15)
+    leavers = frozenset(trial for trial in ids if random.random() < 0.15) - sick
+    simulation = Simulation(
+        scheduler(trials, size, shards), workers, random, sick, leavers, kind, kills, step_by_step
     )
-    bench.run()
-    assert bench.failed == Counter(guilty)
-    assert bench.ended == Counter(set(ids) - guilty)
-    assert set(bench.steps.values()) <= {1}
-    expected = {(trial, step) for trial in set(ids) - guilty - leavers for step in range(STEPS)}
-    assert {key for key in bench.steps if key[0] not in leavers} == expected
+    simulation.run()
+    assert simulation.failed == Counter(sick)
+    assert simulation.ended == Counter(set(ids) - sick)
+    assert set(simulation.steps.values()) <= {1}
+    expected = {(trial, step) for trial in set(ids) - sick - leavers for step in range(STEPS)}
+    assert {key for key in simulation.steps if key[0] not in leavers} == expected
 
 
 @given(workers=st.integers(1, 9), trials=st.integers(1, 9), random=st.randoms(use_true_random=False))
 @settings(max_examples=30)
-def test_stopped_schedule_starts_nothing_and_waits_for_what_is_out(
+def test_stopped_scheduler_starts_nothing_and_waits_for_running_packs(
     workers: int, trials: int, random: Random
 ) -> None:
-    bench = Bench(scheduler(trials, 1), workers, random)
-    bench.start()
-    bench.scheduler.stopping = True
-    while bench.out:
-        assert not bench.scheduler.finished
-        assert bench.scheduler.start(workers, workers) == []
-        for work in bench.out.pop().works:
-            bench.advance(work)
-    assert bench.scheduler.finished
+    simulation = Simulation(scheduler(trials, 1), workers, random)
+    simulation.start()
+    simulation.scheduler.stopping = True
+    while simulation.running:
+        assert not simulation.scheduler.finished
+        assert simulation.scheduler.start(workers, workers) == []
+        for work in simulation.running.pop().works:
+            simulation.advance(work)
+    assert simulation.scheduler.finished
 
 
 @given(
@@ -198,40 +198,40 @@ def test_cancelled_trials_are_dropped_once_wherever_they_are_and_the_others_end(
     trials: int, size: int, workers: int, kills: int, step_by_step: bool, random: Random
 ) -> None:
     ids = [trial for pack in packs(trials, size) for trial in pack.pack.ids]
-    bench = Bench(scheduler(trials, size), workers, random, kills=kills, step_by_step=step_by_step)
+    simulation = Simulation(scheduler(trials, size), workers, random, kills=kills, step_by_step=step_by_step)
     asked: set[str] = set()
     dropped: Counter[str] = Counter()
-    while not bench.scheduler.finished:
+    while not simulation.scheduler.finished:
         if random.random() < 0.3:
-            late = {trial for trial in random.sample(ids, 1) if not bench.ended[trial]}
-            bench.scheduler.cancel(late)
+            late = {trial for trial in random.sample(ids, 1) if not simulation.ended[trial]}
+            simulation.scheduler.cancel(late)
             asked |= late
-        bench.start()
-        bench.come_back()
-        dropped.update(trial for work in bench.scheduler.dropped() for trial in work.pack.ids)
+        simulation.start()
+        simulation.come_back()
+        dropped.update(trial for work in simulation.scheduler.dropped() for trial in work.pack.ids)
     assert set(dropped) <= asked
-    assert bench.ended + dropped == Counter(ids)
-    assert not bench.failed
+    assert simulation.ended + dropped == Counter(ids)
+    assert not simulation.failed
 
 
 def started(one: Scheduler, workers: int = 1) -> list[Work]:
-    """Starts tasks on so many idle workers; their packs."""
+    """Starts tasks on idle workers and returns their packs."""
     return [work for assignment in one.start(workers, workers) for work in assignment.works]
 
 
-def test_trial_that_waits_is_dropped_as_it_stands() -> None:
+def test_queued_trial_is_dropped_at_its_current_step() -> None:
     one = scheduler(4, 2)
     (first,) = started(one)
     one.advanced(first, replace(first.pack, step=1), SHORT, CHEAP)
-    gone, stays = first.pack.ids
-    one.cancel([gone])
+    cancelled, kept = first.pack.ids
+    one.cancel([cancelled])
     (dropped,) = one.dropped()
-    assert (dropped.pack.ids, dropped.pack.step, set(dropped.planned)) == ((gone,), 1, {gone})
-    assert started(one)[0].pack.ids == (stays,)
+    assert (dropped.pack.ids, dropped.pack.step, set(dropped.planned)) == ((cancelled,), 1, {cancelled})
+    assert started(one)[0].pack.ids == (kept,)
     assert one.dropped() == []
 
 
-def test_packs_are_drawn_only_when_there_is_a_worker_for_them() -> None:
+def test_packs_are_drawn_only_for_idle_workers() -> None:
     drawn = packs(6, 1)
     Scheduler(drawn, THRESHOLD).start(2, 2)
     assert len(list(drawn)) == 4
@@ -244,13 +244,13 @@ def test_begun_pack_goes_on_before_a_new_one_starts() -> None:
     assert started(one)[0].pack == first.pack
 
 
-def fail_alone(one: Scheduler, *kinds: FailureClass) -> None:
-    """Lets the only work that is there fail so, and be taken up again each time."""
+def fail_only_pack(one: Scheduler, *kinds: FailureClass) -> None:
+    """Fails the only pack with these classes of failure, restarting it each time."""
     for kind in kinds:
         assert one.failed(started(one)[0], failure(kind)) is None
 
 
-def test_attempts_count_what_was_handed_out_anew() -> None:
+def test_attempts_count_retries() -> None:
     one = scheduler(2, 2)
     (first,) = started(one)
     assert one.failed(first, failure(FailureClass.CRASH)) is None
@@ -264,28 +264,28 @@ def test_attempts_count_what_was_handed_out_anew() -> None:
 
 
 @pytest.mark.parametrize("kind", FailureClass)
-def test_budget_starts_anew_with_every_step_forward(kind: FailureClass) -> None:
+def test_budget_is_restored_by_every_step(kind: FailureClass) -> None:
     one, often = scheduler(1, 1), BUDGET[kind]
     for _ in range(3):
-        fail_alone(one, *[kind] * (often - 1))
+        fail_only_pack(one, *[kind] * (often - 1))
         (work,) = started(one)
         one.advanced(work, work.pack, SHORT, CHEAP)
-    fail_alone(one, *[kind] * (often - 1))
+    fail_only_pack(one, *[kind] * (often - 1))
     failed = one.failed(started(one)[0], failure(kind))
     assert failed is not None
-    often_told = f", {often} times without a step between; the last" if often > 1 else ""
-    assert failed.error == f"{kind}{often_told}: killed"
+    repeated = f", {often} times without a step in between; the last" if often > 1 else ""
+    assert failed.error == f"{kind}{repeated}: killed"
 
 
 def test_every_kind_of_failure_has_a_budget_of_its_own() -> None:
     one = scheduler(1, 1)
-    fail_alone(one, *(kind for kind in FailureClass for _ in range(BUDGET[kind] - 1)))
+    fail_only_pack(one, *(kind for kind in FailureClass for _ in range(BUDGET[kind] - 1)))
     assert one.failed(started(one)[0], failure(FailureClass.MEMORY)) is not None
 
 
 def test_halves_have_budgets_of_their_own() -> None:
     one, often = scheduler(2, 2), BUDGET[FailureClass.CRASH]
-    fail_alone(one, *[FailureClass.CRASH] * often)
+    fail_only_pack(one, *[FailureClass.CRASH] * often)
     for _ in range(often - 1):
         (work,) = started(one)
         assert len(work.pack.ids) == 1
@@ -302,13 +302,13 @@ def fail_all(marks: list[str], most_identical: int | None) -> Scheduler:
     return one
 
 
-def test_so_many_identical_failures_stop_the_sweep() -> None:
+def test_identical_failures_stop_the_sweep_at_their_limit() -> None:
     assert fail_all(["a", "b", "a", "b", "a", "a"], 3).stopped_by == ("a", 3)
     assert fail_all(["a", "b", "c", "a", "b", "c"], 3).stopped_by is None
     assert fail_all(["a", "a", "a", "a", "a", "a"], None).stopped_by is None
 
 
-def test_sweep_that_failures_have_stopped_waits_for_what_is_out() -> None:
+def test_sweep_stopped_by_failures_waits_for_running_packs() -> None:
     one = Scheduler(packs(3, 1), THRESHOLD, 1)
     first, second = started(one, 2)
     assert one.failed(first, failure(FailureClass.ERROR)) is not None
@@ -317,7 +317,7 @@ def test_sweep_that_failures_have_stopped_waits_for_what_is_out() -> None:
     assert one.finished
 
 
-def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
+def test_permanent_failure_fails_the_whole_pack() -> None:
     one = scheduler(4, 4)
     (work,) = started(one)
     failed = one.failed(work, Failure(FailureClass.ERROR, "the check says 1", "check", permanent=True))
@@ -328,7 +328,7 @@ def test_error_that_holds_for_all_fails_the_whole_pack() -> None:
 
 
 def helpers_of(shard_seconds: float | None, packs_left: int, workers: int, shards: int) -> list[int]:
-    """Helpers of each pack when all of them start at once; ``shard_seconds`` is known from before."""
+    """Helpers of each pack when all packs start together, with ``shard_seconds`` known or None."""
     one = scheduler(packs_left, 1, shards)
     assignments = one.start(packs_left, packs_left)
     if shard_seconds is not None:
@@ -339,19 +339,19 @@ def helpers_of(shard_seconds: float | None, packs_left: int, workers: int, shard
     return [assignment.helpers for assignment in assignments]
 
 
-def test_workers_to_spare_are_shared_out_fairly() -> None:
+def test_spare_workers_are_shared_out_fairly() -> None:
     assert helpers_of(EXPENSIVE, packs_left=2, workers=4, shards=4) == [1, 1]
     assert helpers_of(EXPENSIVE, packs_left=2, workers=5, shards=4) == [2, 1]
     assert helpers_of(EXPENSIVE, packs_left=1, workers=4, shards=4) == [3]
     assert helpers_of(EXPENSIVE, packs_left=3, workers=3, shards=4) == [0, 0, 0]
 
 
-def test_pack_has_no_more_helpers_than_shards_to_give_away() -> None:
+def test_pack_has_fewer_helpers_than_shards() -> None:
     assert helpers_of(EXPENSIVE, packs_left=1, workers=9, shards=3) == [2]
     assert helpers_of(EXPENSIVE, packs_left=1, workers=9, shards=1) == [0]
 
 
-def test_cheap_shards_stay_at_home() -> None:
+def test_cheap_shards_get_no_helpers() -> None:
     assert helpers_of(CHEAP, packs_left=1, workers=4, shards=4) == [0]
 
 
@@ -360,25 +360,25 @@ def test_busy_packs_keep_their_share_for_their_next_chunk() -> None:
     first, second = started(one, 2)
     one.advanced(first, first.pack, LONG, EXPENSIVE)
     (again,) = one.start(3, 4)
-    assert again.helpers == 1  # though three are idle: the other pack is owed its half
+    assert again.helpers == 1  # of three idle workers: half of all is for the other pack
     one.advanced(second, None, LONG, EXPENSIVE)
     one.advanced(again.works[0], first.pack, LONG, EXPENSIVE)
     assert one.start(4, 4)[0].helpers == 3
 
 
-def test_cost_of_a_shard_is_measured_by_one_step_if_helpers_are_free() -> None:
+def test_cost_of_a_shard_is_measured_by_one_step_if_workers_are_spare() -> None:
     assert [a.one_step for a in scheduler(1, 1).start(2, 2)] == [True]
     assert [a.one_step for a in scheduler(1, 1, shards=1).start(2, 2)] == [False]
     assert [a.one_step for a in scheduler(2, 1).start(2, 2)] == [False, False]
 
 
-def test_threshold_of_zero_always_calls_for_help() -> None:
+def test_with_a_threshold_of_zero_helpers_are_always_lent() -> None:
     (assignment,) = Scheduler(packs(1, 1), 0.0).start(4, 4)
     assert (assignment.helpers, assignment.one_step) == (3, False)
 
 
 def timed(*seconds: float, trials: int = 1_000, workers: int = 1) -> Scheduler:
-    """A scheduler to which packs of one trial have come back, one after another, after so many seconds."""
+    """A scheduler to which packs of one trial have come back, each after these seconds."""
     one = scheduler(trials, 1)
     for time in seconds:
         (work,) = started(one)
@@ -387,14 +387,14 @@ def timed(*seconds: float, trials: int = 1_000, workers: int = 1) -> Scheduler:
 
 
 def filled(one: Scheduler, workers: int = 1) -> Scheduler:
-    """The scheduler once it has drawn as many packs as it wants to have waiting."""
+    """The scheduler after it has drawn all packs that it queues ahead."""
     while one.look_ahead(workers):
         pass
     return one
 
 
 def sizes(assignments: list[Assignment]) -> list[int]:
-    """Packs in each task."""
+    """Number of packs in each task."""
     return [len(assignment.works) for assignment in assignments]
 
 
@@ -405,7 +405,7 @@ def test_task_has_as_many_packs_as_take_a_second(seconds: float, together: int) 
     assert sizes(timed(seconds, workers=2).start(2, 2)) == [together, together]
 
 
-def test_packs_go_alone_until_one_of_their_structure_has_ended() -> None:
+def test_packs_run_alone_until_one_of_their_structure_has_ended() -> None:
     assert sizes(timed(workers=2).start(2, 2)) == [1, 1]
     two = Scheduler(two_structures(), THRESHOLD)
     two.advanced(started(two)[0], None, SHORT, CHEAP)
@@ -417,23 +417,23 @@ def two_structures() -> Iterator[PlannedPack]:
     return Packer(plan("batch.size: [4, 5]", "seed: {range: 4}"), lambda _: 1).packs()
 
 
-def test_pack_that_came_back_last_says_how_long_they_take() -> None:
+def test_last_pack_that_came_back_predicts_the_time_of_the_next() -> None:
     assert sizes(timed(LONG, SHORT).start(1, 1)) == [20]
     assert sizes(timed(SHORT, LONG, LONG, LONG).start(1, 1)) == [1]
 
 
-def test_packs_that_reach_the_limits_of_a_chunk_need_no_company() -> None:
+def test_packs_that_reach_the_limits_of_a_chunk_run_alone() -> None:
     one = timed(SHORT)
     (assignment,) = one.start(1, 1)
     for work in assignment.works:
         one.advanced(work, replace(work.pack, step=1), SHORT, CHEAP)
     for _ in assignment.works:
         (rest,) = started(filled(one))
-        one.advanced(rest, None, SHORT, CHEAP)  # what was left of a pack says nothing of a whole one
+        one.advanced(rest, None, SHORT, CHEAP)  # the time of the rest of a pack is not that of a whole one
     assert sizes(filled(one).start(1, 1)) == [1]
 
 
-def test_packs_that_go_on_go_alone_though_others_are_short() -> None:
+def test_packs_that_go_on_run_alone_though_others_are_short() -> None:
     one = timed(SHORT)
     first, second, *others = started(one)
     for work in (first, second):
@@ -449,7 +449,7 @@ def test_last_packs_are_shared_out_among_all_workers() -> None:
     assert sizes(one.start(2, 2)) == [1]
 
 
-def test_look_ahead_draws_the_next_task_of_every_worker_bit_by_bit() -> None:
+def test_look_ahead_draws_the_next_task_of_every_worker_in_portions() -> None:
     drawn = packs(1_000, 1)
     one = Scheduler(drawn, THRESHOLD)
     assert [one.look_ahead(3), one.look_ahead(3), one.look_ahead(3)] == [True, False, False]
@@ -457,7 +457,7 @@ def test_look_ahead_draws_the_next_task_of_every_worker_bit_by_bit() -> None:
     assert sizes(timed(SHORT, workers=3).start(3, 3)) == [20, 20, 20]
 
 
-def test_packs_of_a_lost_task_go_alone_until_they_get_further() -> None:
+def test_packs_of_a_lost_task_run_alone_until_their_next_step() -> None:
     one = timed(SHORT)
     (assignment,) = one.start(1, 1)
     assert len(assignment.works) == 20
@@ -468,7 +468,7 @@ def test_packs_of_a_lost_task_go_alone_until_they_get_further() -> None:
     assert [work.failures for (work,) in again] == 20 * [{FailureClass.CRASH: 1}]
 
 
-def test_halves_of_a_pack_that_failed_go_alone() -> None:
+def test_halves_of_a_failed_pack_run_alone() -> None:
     one = scheduler(8, 2)
     one.advanced(started(one)[0], None, SHORT, CHEAP)
     for work in started(filled(one)):

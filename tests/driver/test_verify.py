@@ -1,4 +1,4 @@
-"""`verify` runs trials again and sees every bit that is not the same."""
+"""`verify` runs trials again and finds every bit that differs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def verified(path: Path, count: int = 20, seed: int = 0) -> Verification:
     return verify(Run(path), InlineTeam(), count, seed, versions())
 
 
-def said(*arguments: str | Path) -> Result:
+def invoke(*arguments: str | Path) -> Result:
     return CliRunner().invoke(command_line, ["verify", *map(str, arguments)])
 
 
@@ -78,9 +78,9 @@ def change(run: Path, table: str, column: str, row: int, how: Callable[[Any], An
     data = pq.read_table(part)
     values = data[column].to_pylist()
     values[row] = how(values[row])
-    place = data.column_names.index(column)
+    index = data.column_names.index(column)
     field = data.schema.field(column)
-    pq.write_table(data.set_column(place, field, pa.array(values, field.type)), part)
+    pq.write_table(data.set_column(index, field, pa.array(values, field.type)), part)
     relist(run)
     return data.slice(row, 1).to_pylist()[0]
 
@@ -91,7 +91,7 @@ def rows(run: Path, table: str) -> list[dict[str, Any]]:
 
 
 def finite(run: Path, table: str, column: str) -> int:
-    """The first row with a finite value."""
+    """Index of the first row with a finite value."""
     return next(k for k, row in enumerate(rows(run, table)) if np.isfinite(row[column] or np.inf))
 
 
@@ -99,9 +99,7 @@ def next_float(value: float) -> float:
     return float(np.nextafter(value, np.inf))
 
 
-def test_every_kind_of_trial_has_its_bits_alone_that_it_had_in_company(
-    mixed_sweep: Path, tmp_path: Path
-) -> None:
+def test_every_kind_of_trial_has_the_same_bits_alone_and_in_a_pack(mixed_sweep: Path, tmp_path: Path) -> None:
     orchestrator.run(mixed_sweep, tmp_path, where=INLINE)
     run = Run(tmp_path)
     result = verified(tmp_path, 1000)
@@ -113,9 +111,9 @@ def test_every_kind_of_trial_has_its_bits_alone_that_it_had_in_company(
 
 def test_chosen_trials_depend_on_the_seed_alone(finished: Path) -> None:
     change(finished, "steps", "loss", finite(finished, "steps", "loss"), next_float)
-    found = {seed: len(verified(finished, 3, seed).differences) for seed in range(12)}
-    assert found == {seed: len(verified(finished, 3, seed).differences) for seed in range(12)}
-    assert set(found.values()) == {0, 1}  # 3 of 8 trials: some choices have the changed one, some have not
+    differences = {seed: len(verified(finished, 3, seed).differences) for seed in range(12)}
+    assert differences == {seed: len(verified(finished, 3, seed).differences) for seed in range(12)}
+    assert set(differences.values()) == {0, 1}  # not every choice of 3 of 8 trials has the changed one
 
 
 @pytest.mark.parametrize(
@@ -172,18 +170,18 @@ def test_zero_of_the_other_sign_null_and_missing_rows_are_differences(finished: 
 
 
 def rewrite(run: Path, table: str, how: Callable[[pa.Table], pa.Table]) -> None:
-    """Writes the only part of a finished table anew."""
+    """Rewrites the only part of a finished table."""
     (part,) = (run / table).glob("*.parquet")
     pq.write_table(how(pq.read_table(part)), part)
     relist(run)
 
 
-def lost(run: Path, table: str, count: int) -> None:
-    """Takes off the last rows, which are the last trial's."""
+def remove(run: Path, table: str, count: int) -> None:
+    """Removes the last rows, which are those of the last trial."""
     rewrite(run, table, lambda data: data.slice(0, data.num_rows - count))
 
 
-def added(run: Path, table: str, **changes: Any) -> None:
+def add(run: Path, table: str, **changes: Any) -> None:
     """Adds a copy of the last row with some values changed."""
 
     def longer(data: pa.Table) -> pa.Table:
@@ -196,31 +194,29 @@ def added(run: Path, table: str, **changes: Any) -> None:
 @pytest.mark.parametrize("table", ["steps", "gradients", "parameters"])
 def test_rows_that_the_run_has_lost_are_a_difference(finished: Path, table: str) -> None:
     trial = rows(finished, table)[-1]["trial"]
-    there = sum(row["trial"] == trial for row in rows(finished, table))
-    for count, left in ((1, there - 1), (there - 1, 0)):
-        lost(finished, table, count)
+    total = sum(row["trial"] == trial for row in rows(finished, table))
+    for count, left in ((1, total - 1), (total - 1, 0)):
+        remove(finished, table, count)
         (difference,) = verified(finished).differences
         assert (difference.trial, difference.table, difference.column) == (trial, table, "rows")
-        assert (difference.committed, difference.computed) == (str(left), str(there))
+        assert (difference.committed, difference.computed) == (str(left), str(total))
 
 
 @pytest.mark.parametrize(
     ("table", "column"), [("steps", "step"), ("gradients", "step"), ("parameters", "component")]
 )
-def test_rows_that_are_not_computed_any_more_are_a_difference(
-    finished: Path, table: str, column: str
-) -> None:
+def test_rows_that_are_no_longer_computed_are_a_difference(finished: Path, table: str, column: str) -> None:
     last = rows(finished, table)[-1]
-    there = sum(row["trial"] == last["trial"] for row in rows(finished, table))
-    added(finished, table, **{column: last[column] + 1})
+    total = sum(row["trial"] == last["trial"] for row in rows(finished, table))
+    add(finished, table, **{column: last[column] + 1})
     (difference,) = verified(finished).differences
     assert (difference.trial, difference.table, difference.column) == (last["trial"], table, "rows")
-    assert (difference.committed, difference.computed) == (str(there + 1), str(there))
+    assert (difference.committed, difference.computed) == (str(total + 1), str(total))
 
 
 def test_rows_of_a_table_that_a_trial_does_not_have_are_a_difference(finished: Path) -> None:
     trial = next(row["trial"] for row in rows(finished, "trials") if row["status"] == "diverged")
-    added(finished, "parameters", trial=trial)
+    add(finished, "parameters", trial=trial)
     (difference,) = verified(finished).differences
     assert (difference.trial, difference.table, difference.column) == (trial, "parameters", "rows")
     assert (difference.committed, difference.computed) == ("1", "0")
@@ -254,7 +250,10 @@ def test_run_without_an_ended_trial_has_nothing_to_verify(sweep: Path, tmp_path:
     orchestrator.run(
         sweep, tmp_path / "run", where=INLINE, watcher=AtOnce(), overrides=["sweep=[]", "base.steps=9"]
     )
-    with pytest.raises(RunDirectoryError, match="no trial of this run has ended as done or diverged yet"):
+    with pytest.raises(
+        RunDirectoryError,
+        match=r"^nothing to verify: no trial .* ended as done or diverged yet$",
+    ):
         verified(tmp_path / "run")
 
 
@@ -272,7 +271,7 @@ REMOTE = "sweep=[cases: {here: {}, there: {gradient.engine: remote}}, seed: {ran
 
 
 def remote(sweep: Path, out: str, override: str = REMOTE) -> Path:
-    """A run of four trials, of which two are not repeatable, in a process that knows their engine."""
+    """A run of four trials, two of them not repeatable, in a process that has their engine."""
     code, where = "import sick_engines; sick_engines.main()", sweep.parent / out
     words = [sys.executable, "-c", code, sweep, where, override]
     done = subprocess.run(words, cwd=SUPPORT, capture_output=True, text=True, check=True)
@@ -286,22 +285,22 @@ def test_trials_that_are_not_repeatable_are_left_out_and_counted(sweep: Path) ->
     assert dict(zip(table.case, table.repeatable, strict=True)) == {"here": True, "there": False}
     result = verified(out, 1000)
     assert (result.trials, result.ended, result.left_out, result.differences) == (2, 2, 2, ())
-    assert said(out).output.splitlines()[1] == "2 trials left out: run again, they have other bits"
+    assert invoke(out).output.splitlines()[1] == "2 trials left out: run again, they have other bits"
     alone = remote(sweep, "alone", REMOTE.replace("here: {}, ", ""))
-    with pytest.raises(RunDirectoryError, match="names; 2 that have are not repeatable; nothing to verify"):
+    with pytest.raises(RunDirectoryError, match=r"diverged yet, except 2 that are not repeatable$"):
         verified(alone)
 
 
-def test_digest_has_no_row_of_trials_that_are_not_repeatable(sweep: Path) -> None:
+def test_digest_leaves_out_trials_that_are_not_repeatable(sweep: Path) -> None:
     first, second = (remote(sweep, name) for name in ("first", "second"))
-    there = [Run(out).steps.to_pandas().query("case == 'there'").loss.tolist() for out in (first, second)]
-    assert there[0] != there[1]
+    losses = [Run(out).steps.to_pandas().query("case == 'there'").loss.tolist() for out in (first, second)]
+    assert losses[0] != losses[1]
     alone = remote(sweep, "alone", REMOTE.replace(", there: {gradient.engine: remote}", ""))
     assert Run(alone).trials.num_rows == 2
     assert digest(Run(first)) == digest(Run(second)) == digest(Run(alone))
 
 
-def test_trials_from_before_there_was_the_column_are_repeatable(finished: Path) -> None:
+def test_trials_from_before_the_column_existed_are_repeatable(finished: Path) -> None:
     before = digest(Run(finished))
     (part,) = (finished / "trials").glob("*.parquet")
     pq.write_table(pq.read_table(part).drop_columns(["repeatable"]), part)
@@ -312,7 +311,7 @@ def test_trials_from_before_there_was_the_column_are_repeatable(finished: Path) 
 
 
 class Service(Batched):
-    """A backend somewhere else."""
+    """A backend elsewhere, whose results are not repeatable."""
 
     kind: Literal["service"]  # type: ignore[assignment]
 
@@ -338,8 +337,8 @@ def test_engine_that_cannot_compute_here_is_refused(finished: Path, monkeypatch:
 
 def test_library_that_only_one_side_has_is_a_difference(finished: Path) -> None:
     assert verified(finished).versions == ()
-    there = {name: version for name, version in versions().items() if name != "numpy"}
-    change(finished, "trials", "versions", 0, lambda _: json.dumps({**there, "jax": "0.4"}))
+    without_numpy = {name: version for name, version in versions().items() if name != "numpy"}
+    change(finished, "trials", "versions", 0, lambda _: json.dumps({**without_numpy, "jax": "0.4"}))
     assert verified(finished).versions == (
         "jax 0.4 (here absent)",
         f"numpy absent (here {np.__version__})",
@@ -347,7 +346,7 @@ def test_library_that_only_one_side_has_is_a_difference(finished: Path) -> None:
 
 
 def test_command_says_what_was_checked(finished: Path) -> None:
-    result = said(finished, "-k", "5")
+    result = invoke(finished, "-k", "5")
     assert result.exit_code == 0, result.output
     first, last = result.output.splitlines()
     assert first.startswith("5 of 8 trials run again on ")
@@ -356,11 +355,11 @@ def test_command_says_what_was_checked(finished: Path) -> None:
 
 
 def test_command_names_the_difference_and_the_promise(finished: Path) -> None:
-    place = finite(finished, "steps", "gradient_norm")
-    row = change(finished, "steps", "gradient_norm", place, next_float)
+    index = finite(finished, "steps", "gradient_norm")
+    row = change(finished, "steps", "gradient_norm", index, next_float)
     old = json.dumps({**versions(), "numpy": "1.0"})
     change(finished, "trials", "versions", 0, lambda _: old)
-    result = said(finished)
+    result = invoke(finished)
     assert result.exit_code == 1
     lines = result.output.splitlines()
     assert lines[1] == f"versions differ: numpy 1.0 (here {np.__version__})"

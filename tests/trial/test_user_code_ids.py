@@ -95,7 +95,7 @@ def test_edited_helper_makes_new_trials_and_abandons_the_old_ones(tmp_path: Path
     assert orchestrator.run(sweep, tmp_path / "run", **again).finished
     counts = looking.counts
     assert (counts.kept, counts.new, counts.abandoned) == (0, 2, 2)
-    assert counts.why == "circuits.py or helper.py has changed, or is read otherwise now"
+    assert counts.why == "circuits.py or helper.py has changed, or this version reads it differently"
     after = pd.read_parquet(tmp_path / "run" / "trials").set_index("trial")
     assert after[after.current].index.tolist() == sorted(ids(sweep))
     assert not after[after.current].final_loss.isin(before.final_loss).any()
