@@ -1,4 +1,4 @@
-"""The calls that tasks are made of, and what becomes of each."""
+"""The calls of a task, and their outcomes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Call = Callable[[Any], Any]
-"""What a worker does once, with its team (``training.loop.Team``); it must pickle."""
+"""A function of the task's ``training.loop.Team``, called once; it must be picklable."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class CallOutcome:
     """How a call ended.
 
     Attributes:
-        ticket: as ``submit`` of the fleet returned it.
-        value: what the call returned; None if it failed.
-        error: None, a WorkerLost (worth another try), or what the call raised.
+        ticket: the call's ticket from the fleet's ``submit``.
+        value: the return value of the call; None if it failed.
+        error: None, a WorkerLost (the call can be retried), or the exception that the call raised.
         trace: the traceback of the error, as text.
     """
 
@@ -31,16 +31,16 @@ class CallOutcome:
 def check_task(calls: Sequence[Call], helpers: int, idle: int) -> None:
     """Raises ValueError if a fleet with ``idle`` idle workers cannot start such a task."""
     if 1 + helpers > idle:
-        raise ValueError(f"{1 + helpers} workers are wanted, {idle} idle")
+        raise ValueError(f"the task needs {1 + helpers} workers, {idle} are idle")
     if helpers and len(calls) > 1:
         raise ValueError(f"helpers are lent to a task of one call, not of {len(calls)}")
 
 
 def attempt(ticket: int, function: Callable[..., Any], *arguments: Any) -> CallOutcome:
-    """Calls ``function``; what it raises is an outcome too.
+    """Calls ``function`` and returns the outcome, also of a call that raises.
 
-    So is a call of ``sys.exit``, which would end the worker. KeyboardInterrupt passes: it is meant
-    for the process, not for the task.
+    This includes ``sys.exit``, which would end the worker. KeyboardInterrupt is passed on: it is meant for
+    the process, not for the task.
     """
     try:
         return CallOutcome(ticket, function(*arguments))

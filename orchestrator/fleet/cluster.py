@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, or starting one here."""
+"""Joins a Ray cluster, or starts one on this machine."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from orchestrator.process import address_space
 
 _CONNECT_S = 5.0
 _ADDRESS_SPACE = 16 << 30
-"""With 6 GB Ray's node does not come up, with 12 GB it loses objects, with 20 GB sweeps run (2 CPUs)."""
+"""With 6 GB Ray's node does not start, with 12 GB it loses objects, with 20 GB sweeps run (2 CPUs)."""
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-_OF_RAYLETS = re.compile("Raylet is terminated")
-"""Ray would print the last lines of the log of a raylet that has died."""
+_SUPPRESSED = re.compile("Raylet is terminated")
+"""Suppressed output: Ray prints the end of the log of a raylet that has died."""
 
-_ONE_TRY: Mapping[str, str | None] = {"RAY_gcs_server_port_wait_time_s": "1"}
-"""Ray asks a cluster that refuses it twenty times, for 20 s."""
+_ONE_ATTEMPT: Mapping[str, str | None] = {"RAY_gcs_server_port_wait_time_s": "1"}
+"""Limits Ray to one attempt on a cluster that refuses it; else it makes twenty in 20 s."""
 
-TOKEN_WANTED = (
-    "it wants a token that is missing or wrong here; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
+TOKEN_REQUIRED = (
+    "it requires a token, which is missing or wrong here; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
     "to the file that holds it, and RAY_AUTH_MODE=token"
 )
 
@@ -43,22 +43,22 @@ def joined(
 ) -> Iterator[tuple[str, int]]:
     """Joins the running Ray cluster if there is one, else starts a local one, for the time of ``with``.
 
-    Only clusters that were started as such (``ray start``) are found: not the private one of another
-    program on this machine, which would end with it.
+    It finds only clusters started with ``ray start``. The private cluster of another program on this machine
+    would end with that program.
 
     Args:
-        address: of the cluster, host:port; None or ``auto``: RAY_ADDRESS, else the one that runs
-            here, else (None only) a new one; ``local``: always a new one.
-        workers: how many are wanted; None: as many as there is room for.
-        cpus: CPUs of a worker.
-        gpus: GPUs of a worker.
-        memory: of a worker, in bytes.
+        address: host:port of the cluster; None or ``auto``: RAY_ADDRESS, else the cluster that runs here,
+            else (None only) a new one; ``local``: always a new one.
+        workers: number of workers; None: as many as the cluster has room for.
+        cpus: CPUs per worker.
+        gpus: GPUs per worker.
+        memory: memory per worker, in bytes.
 
     Yields:
-        A sentence saying where it is, and the number of workers.
+        Text that says where the cluster is, and the number of workers.
 
     Raises:
-        FleetError: no cluster at ``address``, or it refuses us.
+        FleetError: no cluster at ``address``, or it refuses this process.
     """
     if ray.is_initialized():
         where = "on the Ray cluster that this process is connected to"
@@ -72,35 +72,35 @@ def joined(
 
 
 def capacity(cpus: int, gpus: int = 0, memory: int = 0) -> int:
-    """How many workers of so many CPUs, GPUs and bytes fit into the cluster; a worker is on one node."""
-    needs = (("CPU", cpus), ("GPU", gpus), ("memory", memory))
-    wanted = {name: count for name, count in needs if count}
+    """Returns how many workers with these CPUs, GPUs and bytes fit; each worker is on one node."""
+    resources = (("CPU", cpus), ("GPU", gpus), ("memory", memory))
+    needs = {name: count for name, count in resources if count}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(min(int(node.get(name, 0.0) // count) for name, count in wanted.items()) for node in nodes)
+    return sum(min(int(node.get(name, 0.0) // count) for name, count in needs.items()) for node in nodes)
 
 
 def _connect(address: str | None, workers: int | None, cpus: int) -> str:
-    wanted = (os.environ.get("RAY_ADDRESS") or None) if address in (None, "auto") else address
-    if wanted and (reason := refusal(wanted, RAY_TOKEN_VARIABLE)):
-        raise FleetError(f"{bare(wanted)}: {reason}")
-    if wanted not in (None, "auto", "local"):
-        return _join(wanted)
-    found = _running() if wanted != "local" else None
-    if found:
-        return _join(found)
-    if "auto" in (address, wanted):
+    target = (os.environ.get("RAY_ADDRESS") or None) if address in (None, "auto") else address
+    if target and (reason := refusal(target, RAY_TOKEN_VARIABLE)):
+        raise FleetError(f"{bare(target)}: {reason}")
+    if target not in (None, "auto", "local"):
+        return _join(target)
+    running = _running() if target != "local" else None
+    if running:
+        return _join(running)
+    if "auto" in (address, target):
         raise FleetError("no Ray cluster runs here; start one (`ray start --head`), or leave the address out")
     return _start(workers, cpus)
 
 
 def _running() -> str | None:
-    """The cluster that ``ray start`` has left word of on this machine, unless it is gone."""
+    """Returns the address that ``ray start`` has stored on this machine; None if nothing answers there."""
     address = read_ray_address()
     return address if address and not unreachable(address) else None
 
 
 def unreachable(address: str, within_s: float = _CONNECT_S) -> str:
-    """Why nothing answers at host:port; "" if something does. Ray itself would try for minutes."""
+    """Returns why nothing answers at host:port; "" if a connection succeeds. Ray would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         return "an address is host:port, as `ray start` prints it"
@@ -115,37 +115,40 @@ def _join(address: str) -> str:
     if reason := unreachable(address):
         raise FleetError(
             f"no Ray cluster at {address}: {reason}; correct --address (or RAY_ADDRESS), "
-            "or take it away to run on this machine"
+            "or omit it to run on this machine"
         )
-    if _wants_token(address):
+    if _requires_token(address):
         send_token()
     try:
-        _init(_ONE_TRY, address=address)
+        _init(_ONE_ATTEMPT, address=address)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise FleetError(f"cannot join the Ray cluster at {address}: {_explain(error)}") from None
     return f"on the Ray cluster at {address}"
 
 
 def _start(workers: int | None, cpus: int) -> str:
-    """A local cluster that fits; Ray counts the CPUs if that is left to it, a container's limit included."""
+    """Starts a local cluster with enough CPUs.
+
+    Without ``workers`` Ray counts the CPUs itself, within a container's limit, unless a worker needs more.
+    """
     limit = address_space()
     if limit is not None and limit < _ADDRESS_SPACE:
         raise FleetError(
             f"cannot start Ray here: the address space of a process is limited to {limit / 2**30:.1f} GiB "
-            f"(ulimit -v), Ray needs {_ADDRESS_SPACE >> 30} GiB; lift it, or run without Ray (--inline)"
+            f"(ulimit -v), Ray needs {_ADDRESS_SPACE >> 30} GiB; raise it, or run without Ray (--inline)"
         )
-    wanted = (workers or 1) * cpus
-    number = wanted if workers or wanted > (os.cpu_count() or 1) else None
+    needed = (workers or 1) * cpus
+    count = needed if workers or needed > (os.cpu_count() or 1) else None
     try:
-        _init({}, address="local", num_cpus=number, include_dashboard=False)
-    except Exception as error:  # nothing narrower: so Ray says that a node was slow to start
+        _init({}, address="local", num_cpus=count, include_dashboard=False)
+    except Exception as error:  # Ray raises a bare Exception if a node is slow to start
         raise FleetError(f"cannot start Ray here: {one_line(error)}; --inline runs without it") from None
     return f"on a local Ray with {ray.cluster_resources().get('CPU', 0.0):g} CPUs"
 
 
 @contextmanager
 def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Environment variables for the time of ``with``; None: without this one."""
+    """Sets environment variables for the time of ``with``; None unsets one."""
     before = {name: os.environ.get(name) for name in changes}
     _set(changes)
     try:
@@ -162,54 +165,54 @@ def _set(variables: Mapping[str, str | None]) -> None:
 
 
 def _init(changes: Mapping[str, str | None], **options: Any) -> None:
-    """``ray.init`` that leaves the SIGTERM handler and the environment as they were."""
+    """Calls ``ray.init``, and restores the SIGTERM handler and the environment."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with environment(changes):
             ray.init(**options, **_QUIET)
-        stdout_deduplicator.skip_re = _OF_RAYLETS
+        stdout_deduplicator.skip_re = _SUPPRESSED
     finally:
         if handler is not None and signal.getsignal(signal.SIGTERM) is not handler:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _wants_token(address: str) -> bool:
-    """Whether a cluster refuses who sends no token.
+def _requires_token(address: str) -> bool:
+    """Whether a cluster refuses a request without a token.
 
-    One that has none must not be told of ours: this process would then ask its workers for it, in vain.
+    A cluster without tokens must not be sent one: this process would then ask its workers for it, in vain.
     """
     with grpc.insecure_channel(address) as channel:
         try:
             channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=_CONNECT_S)
-        except grpc.RpcError:  # who answers in no way that we know is sent what we have
+        except grpc.RpcError:  # an unknown answer: try with the token
             return True
     return False
 
 
 def send_token() -> None:
-    """Ray sends its token to an explicit address only if told to."""
-    places = (os.environ.get("RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray" / "auth_token")
-    if os.environ.get("RAY_AUTH_TOKEN") or any(place and Path(place).is_file() for place in places):
+    """Makes Ray send its token, if there is one, also to an explicit address."""
+    paths = (os.environ.get("RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or any(path and Path(path).is_file() for path in paths):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-        ray._raylet.Config.initialize("")  # it has read the environment before
+        ray._raylet.Config.initialize("")  # Ray has read the environment before
 
 
 def _explain(error: BaseException) -> str:
     text = f"{error} {error.__cause__ or ''}".lower()
     if "unauthenticated" in text or "authentication" in text:
-        return TOKEN_WANTED
+        return TOKEN_REQUIRED
     if "version mismatch" in text:
         return f"{one_line(error)}; install the cluster's versions here, or submit the sweep to it"
     return one_line(error)
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line of at most 500 characters."""
+    """Returns the message of an error on one line of at most 500 characters."""
     return " ".join(str(error).split())[:500]
 
 
 def running_cluster() -> str | None:
-    """What the cluster that ``joined`` would find has to offer; None if there is none."""
+    """Describes the resources of the cluster that ``joined`` would find; None if there is none."""
     if ray.is_initialized():
         return _resources()
     try:
@@ -223,5 +226,5 @@ def running_cluster() -> str | None:
 
 
 def _resources() -> str:
-    found = ray.cluster_resources()
-    return f"{found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g} GPUs, {len(ray.nodes())} nodes"
+    total = ray.cluster_resources()
+    return f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs, {len(ray.nodes())} nodes"

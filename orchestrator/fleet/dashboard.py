@@ -1,4 +1,4 @@
-"""Finding the dashboard of a Ray cluster, which offers the Jobs API, from whatever address there is."""
+"""Finds the dashboard of a Ray cluster, which serves the Jobs API, from any address of the cluster."""
 
 from __future__ import annotations
 
@@ -16,55 +16,62 @@ from ray.exceptions import AuthenticationError
 
 from orchestrator.addresses import RAY_TOKEN_VARIABLE, bare, refusal
 from orchestrator.errors import FleetError
-from orchestrator.fleet.cluster import TOKEN_WANTED, one_line
+from orchestrator.fleet.cluster import TOKEN_REQUIRED, one_line
 
 _CONNECT_S = 5.0
 
 
 def cluster_address(address: str | None) -> str:
-    """The address that was given, or the one to be found here."""
-    given = None if address == "auto" else address
-    there = os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
-    found = given or (None if there == "auto" else there) or read_ray_address()
-    if not found:
+    """Returns ``address``, else that of the environment, else that of the cluster that runs here.
+
+    Raises:
+        FleetError: there is none, or it holds a secret.
+    """
+    explicit = None if address == "auto" else address
+    variable = os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
+    chosen = explicit or (None if variable == "auto" else variable) or read_ray_address()
+    if not chosen:
         raise FleetError(
             "no Ray cluster runs here; start one (`ray start --head`), or name one with --address"
         )
-    if reason := refusal(found, RAY_TOKEN_VARIABLE):
-        raise FleetError(f"{bare(found)}: {reason}")
-    return found
+    if reason := refusal(chosen, RAY_TOKEN_VARIABLE):
+        raise FleetError(f"{bare(chosen)}: {reason}")
+    return chosen
 
 
 def dashboard(address: str) -> str:
-    """The URL of the dashboard of the cluster at ``address``, which answers and is one."""
+    """Returns the URL of the dashboard of the cluster at ``address``.
+
+    Raises:
+        FleetError: no dashboard answers, or the cluster refuses this process.
+    """
     url = address.rstrip("/") if "://" in address else f"http://{address}"
-    if not _is_web(url):
-        raise FleetError(f"{address} is no address of a dashboard, which looks like http://HEAD:8265")
+    if not _is_http(url):
+        raise FleetError(f"{address} is no dashboard address, such as http://HEAD:8265")
     try:
         session = _session(url)
-    except http.client.HTTPException:  # something answers, but not as the web does
+    except http.client.HTTPException:  # something answers, but not over HTTP
         if "://" not in address:
-            return _told_by_gcs(address)
+            return _dashboard_of_gcs(address)
         session = None
     except (OSError, ValueError) as error:
         raise FleetError(f"no Ray cluster at {address}: {reason(error)}; correct --address") from None
     if session is None:
         raise FleetError(
-            f"what is at {address} answers, but is no Jobs API of Ray; "
-            "name the dashboard of a cluster, http://HEAD:8265"
+            f"{address} answers, but not as Ray's Jobs API; name the dashboard of a cluster, http://HEAD:8265"
         )
     return url
 
 
-def _is_web(url: str) -> bool:
+def _is_http(url: str) -> bool:
     try:
         return urlsplit(url).scheme in ("http", "https")
-    except ValueError:  # a bracket that is not closed, and other things that are no URL
+    except ValueError:  # not a URL, for example with an unclosed bracket
         return False
 
 
 def _session(url: str) -> str | None:
-    """The session whose dashboard answers; "" if it does not tell without a token, None if it is none."""
+    """Returns the session of a dashboard; "" if it requires a token, None if another service answers."""
     try:
         with urllib.request.urlopen(f"{url}/api/version", timeout=_CONNECT_S) as answer:
             return str(json.load(answer)["session_name"])
@@ -75,22 +82,22 @@ def _session(url: str) -> str | None:
         return None
 
 
-def _told_by_gcs(address: str) -> str:
-    """The dashboard that the control service at host:port knows, if it is there and its own."""
+def _dashboard_of_gcs(address: str) -> str:
+    """Returns the URL of the dashboard that the control service (GCS) at host:port names."""
     try:
         client = ray._raylet.GcsClient(address=address)
-        place = client.internal_kv_get(b"dashboard", b"dashboard", _CONNECT_S) or b""
+        host_port = client.internal_kv_get(b"dashboard", b"dashboard", _CONNECT_S) or b""
         session = client.internal_kv_get(b"session_name", b"session", _CONNECT_S) or b""
     except AuthenticationError:
-        raise FleetError(f"the Ray cluster at {address} refuses us: {TOKEN_WANTED}") from None
-    except Exception as error:  # of several kinds, not all of them public
+        raise FleetError(f"the Ray cluster at {address} refuses us: {TOKEN_REQUIRED}") from None
+    except Exception as error:  # of several classes, not all of them public
         raise FleetError(
             f"{address} does not answer as a Ray cluster of version {ray.__version__}: {one_line(error)}; "
             "name its dashboard, http://HEAD:8265"
         ) from None
-    url = f"http://{place.decode()}"
+    url = f"http://{host_port.decode()}"
     with suppress(OSError, ValueError, http.client.HTTPException):
-        if _session(url) in ("", session.decode()):  # a cluster without one names the usual place
+        if _session(url) in ("", session.decode()):  # a cluster without a dashboard names the default address
             return url
     raise FleetError(
         f"the Ray cluster at {address} has no dashboard, and so no Jobs API; start it without "
@@ -99,6 +106,6 @@ def _told_by_gcs(address: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The system's own words for why nothing answers."""
+    """Returns the system's message on why nothing answers."""
     inner = getattr(error, "reason", None) or error
     return str(getattr(inner, "strerror", None) or one_line(inner))

@@ -12,17 +12,17 @@ from orchestrator.fleet.calls import Call, CallOutcome, attempt, check_task
 
 
 class InlineTeam:
-    """The team of a task that has no helpers."""
+    """The team of a task without helpers; a ``training.loop.Team``."""
 
     size = 1
 
     def map(self, function: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> list[Any]:
-        """One after another, here."""
+        """Computes all items in this process, in sequence."""
         return [function(shared, item) for item in items]
 
 
 class InlineFleet:
-    """Runs one task at a time in the calling process; see ``driver.driver.Fleet``.
+    """Runs one task at a time in this process; a ``driver.driver.Fleet``.
 
     Args:
         prepare: called once, before the first task.
@@ -36,11 +36,11 @@ class InlineFleet:
         self._tickets = count(1)
 
     def idle(self) -> int:
-        """1 when no call of a task is left."""
+        """Returns 1 if no call of a task is left, else 0."""
         return 0 if self._queue else self.size
 
     def submit(self, calls: Sequence[Call], helpers: int = 0) -> list[int]:
-        """Keeps the calls of a task for ``wait``; there is nobody to lend."""
+        """Queues the calls of a task for ``wait``; there are no helpers to lend."""
         check_task(calls, helpers, self.idle())
         tickets = [next(self._tickets) for _ in calls]
         self._queue += [
@@ -49,9 +49,9 @@ class InlineFleet:
         return tickets
 
     def wait(self, timeout_s: float) -> list[CallOutcome]:  # noqa: ARG002 - there is nothing to wait for
-        """Runs the next call of the task that was submitted, however long it takes."""
+        """Runs the next call of the submitted task, however long it takes."""
         return [self._queue.popleft()()] if self._queue else []
 
     def close(self) -> None:
-        """Forgets a task that has not run."""
+        """Drops calls that have not run."""
         self._queue.clear()

@@ -1,4 +1,4 @@
-"""What a running sweep tells Ray's metrics, which its dashboard and Prometheus read."""
+"""Reports a running sweep to Ray's metrics, which its dashboard and Prometheus read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _TAGS = ("sweep",)
 
 
 class SweepCounts(Protocol):
-    """How far a sweep is: numbers that only grow.
+    """How far a sweep is, as numbers that only grow.
 
     Attributes:
-        ended: trials, the failed ones included.
-        steps: trial-steps.
-        commit_seconds: time that all commits took.
+        ended: ended trials, including failed ones.
+        steps: trial-steps done.
+        commit_seconds: total time of all commits.
     """
 
     ended: int
@@ -36,7 +36,7 @@ class RayMetrics:
     and ``orchestrator_commit_seconds`` (a histogram).
 
     Args:
-        sweep: its name.
+        sweep: name of the sweep.
     """
 
     def __init__(self, sweep: str) -> None:
@@ -47,29 +47,29 @@ class RayMetrics:
         self._commit = Histogram("orchestrator_commit_seconds", "Time of a commit", _COMMIT_SECONDS, _TAGS)
         for metric in (self._done, self._failed, self._steps, self._rate, self._commit):
             metric.set_default_tags({"sweep": sweep})
-        self._seen = {"done": 0, "failed": 0, "steps": 0}
+        self._reported = {"done": 0, "failed": 0, "steps": 0}
         self._commits, self._commit_seconds = 0, 0.0
-        self._at = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def report(self, counts: SweepCounts) -> None:
-        """Passes on what is new: commits at once, all else once a second."""
-        self._note_commits(counts)
+        """Reports new counts: commits immediately, all others once a second."""
+        self._report_commits(counts)
         now = time.monotonic()
-        if now - self._at >= _EVERY_S:
-            self._rate.set((counts.steps - self._seen["steps"]) / (now - self._at))
-            self._at = now
+        if now - self._reported_at >= _EVERY_S:
+            self._rate.set((counts.steps - self._reported["steps"]) / (now - self._reported_at))
+            self._reported_at = now
             self.flush(counts)
 
     def flush(self, counts: SweepCounts) -> None:
-        """Passes on all counts as they are now."""
+        """Reports all counts as they are now."""
         now = {"done": counts.ended - counts.failed, "failed": counts.failed, "steps": counts.steps}
         counters = {"done": self._done, "failed": self._failed, "steps": self._steps}
         for name, counter in counters.items():
-            if new := now[name] - self._seen[name]:
+            if new := now[name] - self._reported[name]:
                 counter.inc(new)
-        self._seen = now
+        self._reported = now
 
-    def _note_commits(self, counts: SweepCounts) -> None:
+    def _report_commits(self, counts: SweepCounts) -> None:
         if new := counts.commits - self._commits:
             self._commit.observe((counts.commit_seconds - self._commit_seconds) / new)
             self._commits, self._commit_seconds = counts.commits, counts.commit_seconds

@@ -1,4 +1,4 @@
-"""Whether a cluster has the packages that a job needs, and what to send along if not."""
+"""Checks whether a cluster has the packages that a job needs, and lists what to send if not."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from orchestrator.fleet.jobs import Jobs
 
 _PACKAGE = "orchestrator"
 _EITHER = ("qiskit-aer", "qiskit-aer-gpu")
-"""Two packages of one module."""
+"""Two packages that install the same module."""
 _OLDEST_RAY = (2, 52)
-_PATH = "start Ray on its head with the Python environment of the package on the PATH"
+_PATH = "start Ray on its head with the package's Python environment on the PATH"
 _WITHIN_S = 120.0
 _MARK = "packages: "
 _PROBE = f"""\
@@ -36,11 +36,11 @@ print({_MARK!r} + json.dumps(found))
 
 @dataclass(frozen=True)
 class PackageDifferences:
-    """What the Python of a cluster has.
+    """Differences between the packages of a cluster's Python and those here.
 
     Attributes:
-        missing: names of packages that it lacks, or has in another version of this one.
-        others: packages in another version than here: there, and here.
+        missing: names of packages that it lacks, and this package if its version there is another one.
+        others: packages in other versions: name -> (version there, version here).
     """
 
     missing: tuple[str, ...]
@@ -48,22 +48,22 @@ class PackageDifferences:
 
 
 def needed() -> dict[str, str]:
-    """Versions of this package and of those that it needs, as installed here; Ray's own among them."""
+    """Returns the versions, as installed here, of this package and its requirements, including Ray."""
     names = [re.split(r"[^\w.-]", text)[0] for text in requires(_PACKAGE) or () if "extra ==" not in text]
-    found = {}
+    versions = {}
     for name in (_PACKAGE, *names, *_EITHER):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def probe_cluster(jobs: Jobs) -> PackageDifferences:
-    """Asks the cluster's ``python`` what it has; takes a few seconds.
+    """Compares the packages of the cluster's ``python`` with those here; takes a few seconds.
 
     Raises:
-        FleetError: there is no Python, or a Ray that is too old.
+        FleetError: the cluster has no ``python``, or its Ray is too old.
     """
     here = needed()
     command = f"exec {shlex.join(['python', '-c', _PROBE, *here, *_EITHER])}"
@@ -72,16 +72,16 @@ def probe_cluster(jobs: Jobs) -> PackageDifferences:
     if not lines:
         answer = " ".join(printed.splitlines()[-1:])
         raise FleetError(
-            f"the cluster at {jobs.url} cannot run `python`: {answer or 'it says nothing'}; {_PATH}"
+            f"the cluster at {jobs.url} cannot run `python`: {answer or 'it printed nothing'}; {_PATH}"
         )
     return compare(here, json.loads(lines[-1].removeprefix(_MARK)))
 
 
 def compare(here: Mapping[str, str], there: Mapping[str, str]) -> PackageDifferences:
-    """What is missing or different there.
+    """Returns the packages that are missing or have another version there.
 
     Raises:
-        FleetError: Ray is too old there, or this is not the Python that it runs in.
+        FleetError: Ray is too old there, or does not run in that Python.
     """
     ray = there.get("ray")
     if ray is None:
@@ -101,15 +101,15 @@ def compare(here: Mapping[str, str], there: Mapping[str, str]) -> PackageDiffere
 
 
 def pins() -> list[str]:
-    """Requirements that give a job the versions that are installed here; Ray is the cluster's own."""
+    """Returns requirements that pin the versions installed here, without Ray, which is the cluster's."""
     return [f"{name}=={number}" for name, number in needed().items() if name not in ("ray", _PACKAGE)]
 
 
 def source() -> dict[str, bytes]:
-    """This package as files to be shipped, so that a job imports it from where it runs."""
+    """Returns the files of this package by path, to be shipped: a job imports it from its folder."""
     top = Path(orchestrator.__file__).parent
     files = [path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    installed = distribution(_PACKAGE)  # a wheel's, or a source tree's, which calls it PKG-INFO
+    installed = distribution(_PACKAGE)  # a wheel has METADATA, a source tree PKG-INFO
     metadata = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
     return {
         **{path.relative_to(top.parent).as_posix(): path.read_bytes() for path in files},

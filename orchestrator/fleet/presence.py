@@ -1,7 +1,7 @@
-"""Whether the Ray cluster that this process has joined is still there.
+"""Detects the loss of the Ray cluster that this process has joined.
 
-Once the control service (GCS) of a cluster has not answered for a minute, Ray's core ends the process, with a
-line of C++. A sweep is to notice before, so that it can commit what has come back, and say so.
+Once the control service (GCS) of a cluster has not answered for a minute, Ray's core ends the process, with
+an error message from C++. The driver must notice the loss earlier, to commit its rows and to report it.
 """
 
 from __future__ import annotations
@@ -17,42 +17,43 @@ from ray.exceptions import RayError
 from orchestrator.errors import ClusterLost
 from orchestrator.fleet.cluster import unreachable
 
-_ASK_S = 1.0
+_POLL_S = 1.0
 _CONNECT_S = 1.0
 _LIMIT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 _LIMIT_S = 60.0
-"""After so long, or what the variable says, Ray ends the process."""
+"""Ray ends the process after this time, or that of the variable."""
 
 _LEAVE_S = 15.0
-"""What of that is left to commit and to leave."""
+"""The part of that time that is reserved for the last commit and the exit."""
 
 
 class Presence:
-    """Asks the control service of the cluster, and the raylet of this machine, whether they are there.
+    """Polls the control service of the cluster and the raylet of this machine.
 
-    By a connection that anybody takes: calls of Ray would wait. The kernel takes it for a process that is
-    too busy to look at it, so a busy machine is not a silent one; nor is a service that is started anew in
-    time.
+    It opens a plain TCP connection, as calls of Ray would wait. The kernel accepts the connection even if the
+    process is too busy to, so a busy service does not count as lost. Nor does one that restarts in time.
     """
 
     def __init__(self) -> None:
         self.lost = False
         self._patience_s = max(1.0, float(os.environ.get(_LIMIT, _LIMIT_S)) - _LEAVE_S)
-        self._asked_at = time.monotonic()
+        self._polled_at = time.monotonic()
         self._silent_since: float | None = None
-        places = {"control service": ray.get_runtime_context().gcs_address, "raylet": _raylet()}
-        self._places = {name: place for name, place in places.items() if not _silent(place)}
+        services = {"control service": ray.get_runtime_context().gcs_address, "raylet": _raylet()}
+        self._services = {name: address for name, address in services.items() if not _silent(address)}
 
     def silent(self) -> str:
-        """Who takes no connection now, and where; "" if all do."""
-        return next((f"{name} at {place}" for name, place in self._places.items() if _silent(place)), "")
+        """Returns the first service that accepts no connection, with its address; "" if all accept one."""
+        return next(
+            (f"{name} at {address}" for name, address in self._services.items() if _silent(address)), ""
+        )
 
     def check(self) -> None:
-        """Asks, at most once a second. Raises ClusterLost if nobody has answered for most of Ray's limit."""
+        """Polls, at most once a second. Raises ClusterLost after a silence of most of Ray's time limit."""
         now = time.monotonic()
-        if now - self._asked_at < _ASK_S:
+        if now - self._polled_at < _POLL_S:
             return
-        self._asked_at = now
+        self._polled_at = now
         if not (silent := self.silent()):
             self._silent_since = None
         elif self._silent_since is None:
@@ -62,7 +63,7 @@ class Presence:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """What Ray raises inside is a ClusterLost if nobody answers."""
+        """Turns an exception of Ray into ClusterLost if a service is silent."""
         try:
             yield
         except (OSError, RayError) as error:
@@ -75,12 +76,12 @@ class Presence:
         return ClusterLost(f"the Ray cluster is gone: {reason}")
 
 
-def _silent(place: str) -> bool:
-    return bool(unreachable(place, _CONNECT_S))
+def _silent(address: str) -> bool:
+    return bool(unreachable(address, _CONNECT_S))
 
 
 def _raylet() -> str:
-    """host:port of the raylet that this process is connected to."""
+    """Returns host:port of the raylet that this process is connected to."""
     here = ray.get_runtime_context().get_node_id()
     node = next(node for node in ray.nodes() if node["NodeID"] == here)
     return f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"

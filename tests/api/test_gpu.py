@@ -147,7 +147,7 @@ def test_sweep_that_needs_a_gpu_in_this_process_is_refused_before_anything_is_wr
 def test_workers_ask_for_their_gpu_before_they_take_work(cluster: str, sweep: Path, tmp_path: Path) -> None:
     """Every worker has one, as Ray counts; then Aer finds none."""
     diary = Diary()
-    with pytest.raises(FleetError, match=r"workers die before they are up; the last one said: " + REFUSAL):
+    with pytest.raises(FleetError, match=r"workers fail at their start; the last error: " + REFUSAL):
         orchestrator.run(sweep, tmp_path / "out", where=orchestrator.Where(address=cluster), watcher=diary)
     assert diary.heard["placed"][1] == 2
     assert diary.heard["advanced"].steps == 0

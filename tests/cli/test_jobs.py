@@ -115,7 +115,7 @@ def test_followed_job_exits_as_the_sweep_does_and_leaves_the_same_bits(
     jobs = Jobs(heads["open"].dashboard)
     assert [job.run for job in jobs.jobs()] == ["job", "other"]
     with pytest.raises(
-        FleetError, match=r"no job of a run 'none' on the cluster at .* \(there are: job, other\)"
+        FleetError, match=r"no job of a run 'none' on the cluster at .* \(runs with jobs: job, other\)"
     ):
         jobs.newest("none")
 
@@ -203,7 +203,7 @@ def test_missing_or_wrong_token_is_told_in_one_line(
         check=True,
     )
     assert done.stdout.splitlines() == [
-        f"the Ray cluster at {address} refuses us: it wants a token that is missing or wrong here; set "
+        f"the Ray cluster at {address} refuses us: it requires a token, which is missing or wrong here; set "
         "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds it, and RAY_AUTH_MODE=token"
         for address in (head.dashboard, head.address)
     ]
@@ -230,7 +230,7 @@ def test_cluster_without_a_dashboard_is_told(cluster: str) -> None:
         ("127.0.0.1:9", "no Ray cluster at 127.0.0.1:9: Connection refused; correct --address"),
         ("http://127.0.0.1:9", "no Ray cluster at http://127.0.0.1:9: Connection refused; correct --address"),
         ("banana", "no Ray cluster at banana: "),
-        ("ray://127.0.0.1:10001", "ray://127.0.0.1:10001 is no address of a dashboard, which looks like"),
+        ("ray://127.0.0.1:10001", "ray://127.0.0.1:10001 is no dashboard address, such as"),
     ],
 )
 def test_address_without_a_cluster_is_told_in_one_line(address: str, message: str) -> None:

@@ -18,7 +18,7 @@ from orchestrator.errors import FleetError
 
 @pytest.fixture(scope="module")
 def heads() -> Iterator[dict[str, Head]]:
-    """A cluster that asks for no token, and one that does."""
+    """A cluster without a token, and one that requires one."""
     with (
         started(RAY_AUTH_MODE="disabled") as open_head,
         started(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="sesame") as closed_head,
@@ -47,7 +47,7 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def join(folder: Path, *addresses: str, **variables: str) -> list[str]:
-    """What a fresh process says that joins each address (``-``: none given), then looks for a cluster."""
+    """Output of a fresh process that joins each address (``-``: no address), then looks for a cluster."""
     done = subprocess.run(
         [sys.executable, "-c", JOIN, *addresses],
         env=environment(folder, **variables),
@@ -60,15 +60,13 @@ def join(folder: Path, *addresses: str, **variables: str) -> list[str]:
 
 
 def test_running_cluster_is_found(heads: dict[str, Head]) -> None:
-    joined, found = join(heads["open"].folder, "-")
+    joined, resources = join(heads["open"].folder, "-")
     assert joined.startswith("2 workers on the Ray cluster at ")
     assert joined.endswith(f":{heads['open'].port}")
-    assert found == "2 CPUs, 0 GPUs, 1 nodes"
+    assert resources == "2 CPUs, 0 GPUs, 1 nodes"
 
 
-def test_explicit_address_comes_before_that_in_the_environment(
-    heads: dict[str, Head], tmp_path: Path
-) -> None:
+def test_explicit_address_precedes_that_of_the_environment(heads: dict[str, Head], tmp_path: Path) -> None:
     head = heads["open"]
     by_name, by_variable, _ = join(tmp_path, head.address, "-", RAY_ADDRESS=head.address)
     assert by_name == by_variable == f"2 workers on the Ray cluster at {head.address}"
@@ -76,14 +74,14 @@ def test_explicit_address_comes_before_that_in_the_environment(
     assert refused.startswith("no Ray cluster at 127.0.0.1:9: ")
 
 
-def test_token_is_sent_where_it_is_wanted(heads: dict[str, Head]) -> None:
+def test_token_is_sent_where_it_is_required(heads: dict[str, Head]) -> None:
     found, named, _ = join(heads["closed"].folder, "-", heads["closed"].address, RAY_AUTH_TOKEN="sesame")
     assert found.startswith("2 workers on the Ray cluster at ")
     assert named == f"2 workers on the Ray cluster at {heads['closed'].address}"
 
 
 @pytest.mark.parametrize("name", ["open", "closed"])
-def test_workers_of_a_cluster_come_up_whether_it_wants_the_token_or_not(
+def test_workers_of_a_cluster_start_whether_it_requires_the_token_or_not(
     heads: dict[str, Head], tmp_path: Path, name: str
 ) -> None:
     joined, worked, _ = join(tmp_path, heads[name].address, RAY_AUTH_TOKEN="sesame", WORK="1")
@@ -92,21 +90,21 @@ def test_workers_of_a_cluster_come_up_whether_it_wants_the_token_or_not(
 
 
 @pytest.mark.parametrize("token", [{}, {"RAY_AUTH_TOKEN": "wrong"}])
-def test_missing_or_wrong_token_is_told_in_one_line(
+def test_missing_or_wrong_token_is_reported_in_one_line(
     heads: dict[str, Head], tmp_path: Path, token: dict[str, str]
 ) -> None:
     refused, _ = join(tmp_path, heads["closed"].address, **token)
     assert refused == (
         f"cannot join the Ray cluster at {heads['closed'].address}: "
-        "it wants a token that is missing or wrong here; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
+        "it requires a token, which is missing or wrong here; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
         "to the file that holds it, and RAY_AUTH_MODE=token"
     )
 
 
-def test_address_without_a_cluster_is_told_in_one_line(tmp_path: Path) -> None:
+def test_address_without_a_cluster_is_reported_in_one_line(tmp_path: Path) -> None:
     addresses = ("127.0.0.1:9", "nowhere.invalid:6379", "banana", "ray://127.0.0.1:10001", "auto")
     refused = join(tmp_path, *addresses)
-    way_out = "; correct --address (or RAY_ADDRESS), or take it away to run on this machine"
+    way_out = "; correct --address (or RAY_ADDRESS), or omit it to run on this machine"
     assert refused[0] == f"no Ray cluster at 127.0.0.1:9: Connection refused{way_out}"
     assert refused[1].startswith("no Ray cluster at nowhere.invalid:6379: ")
     assert (
@@ -129,7 +127,7 @@ def test_private_ray_of_another_program_is_not_joined(cluster: str, tmp_path: Pa
     assert joined == f"4 workers on the Ray cluster at {cluster}"
 
 
-def test_ray_that_is_slow_to_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_that_is_slow_to_start_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestrator.fleet import cluster
 
     def time_out(*_: Any, **options: Any) -> None:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""The control service or a raylet killed under a driver: it says so, and the same command goes on."""
+"""Control service or raylet killed during a sweep: the driver reports it; the same command goes on."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ sweep: [seed: {range: 4}]
 placement: {pack: 2, chunk_steps: 100, commit_seconds: 0.3}
 """
 STEPS = 6_000
-"""Far more than a driver gets done after Ray has lost the processes that compute."""
+"""Far more steps than a driver completes after Ray has lost the processes that compute."""
 
 INLINE = orchestrator.Where(inline=True)
 LIMIT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 LIMIT_S = 17
-"""Ray's limit here: a driver is to notice two seconds after somebody has fallen silent."""
+"""Ray's limit here: a driver must notice the loss two seconds after a service has fallen silent."""
 
 
 def written(folder: Path, steps: int) -> Path:
-    """The sweep, with so many steps."""
+    """Writes the sweep with this number of steps."""
     (folder / "long.yaml").write_text(SWEEP.replace("STEPS", str(steps)))
     return folder / "long.yaml"
 
@@ -60,7 +60,7 @@ def digest_of(out: Path) -> str:
 
 @contextmanager
 def alone(words: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A Python process in a session of its own, ended with all that it has started."""
+    """A Python process in a session of its own, ended together with its children."""
     with subprocess.Popen(
         [sys.executable, *words],
         env=environment,
@@ -77,7 +77,7 @@ def alone(words: list[str], environment: dict[str, str]) -> Iterator[subprocess.
 
 
 def process_named(name: str, folder: str) -> int:
-    """The process of a Ray that lives in a folder."""
+    """The process of this name of the Ray whose files are in a folder."""
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (path / "cmdline").read_bytes().decode()
@@ -87,13 +87,13 @@ def process_named(name: str, folder: str) -> int:
 
 
 def check_gone(name: str, words: list[str], out: Path, environment: dict[str, str]) -> None:
-    """Starts a sweep, kills a process of its Ray, and looks at how it ends."""
+    """Starts a sweep, kills a process of its Ray, and checks how it ends."""
     with alone(["-m", "orchestrator", *words], environment) as process:
         until(lambda: process.poll() is not None or list(out.glob("commits/*/complete.json")))
         os.kill(process_named(name, environment["RAY_TMPDIR"]), signal.SIGKILL)
-        said, told = process.communicate(timeout=WITHIN_S)
-    assert process.returncode == 3, said + told
-    reason, command = told.splitlines()
+        output, errors = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 3, output + errors
+    reason, command = errors.splitlines()
     assert re.fullmatch(
         r"the Ray cluster is gone.*; "
         r"(everything that came back is committed|all that was committed is kept)\. "
@@ -101,15 +101,15 @@ def check_gone(name: str, words: list[str], out: Path, environment: dict[str, st
         reason,
     )
     assert command == f"  orchestrator {' '.join(words)}"
-    assert not re.search(r"\.(cc|h):\d+|state-dump|Traceback", said)
+    assert not re.search(r"\.(cc|h):\d+|state-dump|Traceback", output)
     assert not orchestrator.open_run(out).finished
 
 
 def check_goes_on(words: list[str], sweep: Path, out: Path, environment: dict[str, str]) -> None:
     """The same command completes the run, with the bits of an undisturbed one."""
     with alone(["-m", "orchestrator", *words], environment) as process:
-        said = "".join(process.communicate(timeout=WITHIN_S))
-    assert process.returncode == 0, said
+        text = "".join(process.communicate(timeout=WITHIN_S))
+    assert process.returncode == 0, text
     orchestrator.run(sweep, out.with_name("undisturbed"), where=INLINE)
     assert digest_of(out) == digest_of(out.with_name("undisturbed"))
 
@@ -121,25 +121,25 @@ def local(sweep: Path, out: Path, *more: str) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.usefixtures("own_ray")
-def test_raylet_killed_is_told_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_killed_raylet_is_reported_and_the_same_command_goes_on(tmp_path: Path) -> None:
     sweep, out = written(tmp_path, STEPS), tmp_path / "run"
     check_gone("raylet", local(sweep, out), out, {**os.environ, LIMIT: str(LIMIT_S)})
     check_goes_on(local(sweep, out), sweep, out, dict(os.environ))
 
 
 @pytest.mark.usefixtures("own_ray")
-def test_control_service_killed_alone_is_told_before_ray_ends_the_driver(tmp_path: Path) -> None:
+def test_killed_control_service_is_reported_before_ray_ends_the_driver(tmp_path: Path) -> None:
     sweep, out = written(tmp_path, STEPS), tmp_path / "run"
-    words = local(sweep, out, "--set", "base.steps=100000000")  # its workers would come to the end without it
+    words = local(sweep, out, "--set", "base.steps=100000000")  # fewer would end without the service
     check_gone("gcs_server", words, out, {**os.environ, LIMIT: str(LIMIT_S)})
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["gcs_server", "raylet"])
-def test_driver_on_a_head_that_loses_a_process_tells_it_and_goes_on_elsewhere(
+def test_driver_on_a_head_that_loses_a_process_reports_it_and_goes_on_elsewhere(
     name: str, tmp_path: Path
 ) -> None:
-    """``ray start --block`` ends the rest of the head then: Ray ends the driver, or the driver notices."""
+    """``ray start --block`` then ends the other processes: Ray ends the driver, or the driver notices."""
     sweep, out = written(tmp_path, STEPS), tmp_path / "run"
     with heads.started(RAY_AUTH_MODE="disabled") as head:
         until(head.answers)
@@ -156,8 +156,8 @@ def test_driver_on_a_head_that_loses_a_process_tells_it_and_goes_on_elsewhere(
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A socket in the place of the raylet; asked whenever there is a chance to."""
-    monkeypatch.setattr(presence, "_ASK_S", 0.0)
+    """A socket instead of the raylet, polled at every check."""
+    monkeypatch.setattr(presence, "_POLL_S", 0.0)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(100)
@@ -166,41 +166,41 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_silent_service_is_told_only_after_the_limit(service: socket.socket) -> None:
-    there = Presence()
-    there.check()  # nobody accepts the connection, as on a busy machine
+def test_silent_service_is_reported_only_after_the_limit(service: socket.socket) -> None:
+    probe = Presence()
+    probe.check()  # no process accepts the connection, as on a busy machine
     service.close()
-    there.check()
-    there.check()
-    there._patience_s = 0.0
+    probe.check()
+    probe.check()
+    probe._patience_s = 0.0
     with pytest.raises(ClusterLost, match=r"gone: its raylet at 127\.0\.0\.1:\d+ has not answered for 0 s"):
-        there.check()
-    assert there.lost
+        probe.check()
+    assert probe.lost
 
 
 @pytest.mark.usefixtures("cluster")
-def test_error_of_ray_is_that_of_a_lost_cluster_only_if_nobody_answers(service: socket.socket) -> None:
-    there = Presence()
-    with pytest.raises(BrokenPipeError), there.explained():
+def test_error_of_ray_is_that_of_a_lost_cluster_only_if_a_service_is_silent(service: socket.socket) -> None:
+    probe = Presence()
+    with pytest.raises(BrokenPipeError), probe.explained():
         raise BrokenPipeError
     service.close()
-    with pytest.raises(ClusterLost, match=r"its raylet at .* does not answer"), there.explained():
+    with pytest.raises(ClusterLost, match=r"its raylet at .* does not answer"), probe.explained():
         raise BrokenPipeError
 
 
 @pytest.mark.usefixtures("cluster")
-def test_place_that_never_answered_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_that_never_answered_is_not_polled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "_raylet", lambda: "127.0.0.1:9")
-    assert list(Presence()._places) == ["control service"]
+    assert list(Presence()._services) == ["control service"]
 
 
-def test_what_came_back_before_the_cluster_was_lost_is_committed(
+def test_chunks_from_before_the_loss_of_the_cluster_are_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait, left = InlineFleet.wait, iter(range(3))
+    wait, calls = InlineFleet.wait, iter(range(3))
 
     def lose(fleet: InlineFleet, timeout_s: float) -> Any:
-        if next(left, None) is None:
+        if next(calls, None) is None:
             raise ClusterLost("the Ray cluster is gone")
         return wait(fleet, timeout_s)
 
@@ -212,7 +212,7 @@ def test_what_came_back_before_the_cluster_was_lost_is_committed(
             where=INLINE,
             overrides=["placement.commit_seconds=1e9"],
         )
-    assert orchestrator.open_run(tmp_path / "run").steps.num_rows == 3 * 2  # chunks, trials of a pack
+    assert orchestrator.open_run(tmp_path / "run").steps.num_rows == 3 * 2  # chunks times trials of a pack
 
 
 ATTENDED = """
@@ -231,18 +231,18 @@ console()
 def attended(
     does: str, meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None
 ) -> tuple[Any, str]:
-    """Exit code and complaints of a console command whose sweep does something."""
+    """Exit code and stderr of a console command whose driver executes ``does``."""
     with alone(["-c", ATTENDED.format(does=does)], dict(os.environ)) as process:
         assert process.stdout
         assert process.stdout.readline()
         meanwhile(process)
-        _, told = process.communicate(timeout=WITHIN_S)
-    return process.returncode, told
+        _, errors = process.communicate(timeout=WITHIN_S)
+    return process.returncode, errors
 
 
-def test_driver_that_ray_has_ended_is_told_from_one_that_ends_with_the_same_code() -> None:
-    code, told = attended("os._exit(1)")
-    assert (code, told.splitlines()) == (
+def test_driver_ended_by_ray_is_distinguished_from_an_exit_with_the_same_code() -> None:
+    code, errors = attended("os._exit(1)")
+    assert (code, errors.splitlines()) == (
         3,
         [
             "the Ray cluster is gone, and Ray has ended the driver; all that was committed is kept. "
@@ -272,7 +272,7 @@ with terminal.running(lambda: stops.append(1)):
 """
 
 
-def test_signal_that_comes_from_its_sender_and_from_the_parent_counts_once() -> None:
+def test_signal_from_its_sender_and_from_the_parent_counts_once() -> None:
     with alone(["-c", STOPPED], dict(os.environ)) as process:
         assert process.stdin
         assert process.stdout
@@ -287,7 +287,7 @@ def test_signal_that_comes_from_its_sender_and_from_the_parent_counts_once() -> 
     assert process.returncode == 143
 
 
-def test_parent_killed_takes_the_driver_along() -> None:
+def test_killed_parent_ends_the_driver() -> None:
     with alone(["-c", ATTENDED.format(does="signal.pause()")], dict(os.environ)) as process:
         assert process.stdout
         process.stdout.readline()

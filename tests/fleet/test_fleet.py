@@ -1,4 +1,4 @@
-"""One contract for both fleets, and what only Ray's can lose."""
+"""One contract for both fleets, and the failures that only Ray's can have."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ PREEMPTED = NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED
 
 
 class OwnExit(BaseException):
-    """Not an Exception."""
+    """An exception that is not an ``Exception``."""
 
 
 class UnpicklableError(Exception):
-    """Holds what cannot be sent."""
+    """Holds a function that cannot be pickled."""
 
     def __init__(self, message: str, call: Callable[[], None]) -> None:
         super().__init__(message)
@@ -93,7 +93,7 @@ def die_in_helper(lead: int, _: int) -> None:
 
 
 def note(_: Team, done: list[int], number: int) -> tuple[int, int]:
-    """How many calls of the task were done before, and where."""
+    """Returns how many calls of the task were done before, and the process id."""
     done.append(number)
     return len(done) - 1, os.getpid()
 
@@ -154,7 +154,7 @@ def test_worker_is_busy_until_the_last_call_of_its_task_has_ended(fleet: Fleet) 
     assert fleet.idle() == fleet.size
 
 
-def test_call_that_raises_leaves_the_others_of_its_task(fleet: Fleet) -> None:
+def test_call_that_raises_does_not_affect_the_others_of_its_task(fleet: Fleet) -> None:
     before, raised, after = run_together(
         fleet, call(double, 1), call(fail, ValueError, "too small"), call(double, 3)
     )
@@ -173,11 +173,11 @@ def test_helpers_are_refused_to_a_task_of_several_calls(ray_fleet: Fleet) -> Non
 
 def test_submit_refuses_more_workers_than_are_idle(fleet: Fleet) -> None:
     until(lambda: fleet.idle() == fleet.size)
-    with pytest.raises(ValueError, match=f"{fleet.size + 1} workers are wanted, {fleet.size} idle"):
+    with pytest.raises(ValueError, match=f"the task needs {fleet.size + 1} workers, {fleet.size} are idle"):
         fleet.submit([call(double, 1)], helpers=fleet.size)
 
 
-def test_wait_with_nothing_out_returns_nothing(fleet: Fleet) -> None:
+def test_wait_without_a_running_task_returns_nothing(fleet: Fleet) -> None:
     until(lambda: fleet.idle() == fleet.size)
     assert fleet.wait(0.01) == []
 
@@ -209,7 +209,7 @@ def test_exit_is_an_error_of_the_task_not_the_end_of_the_worker(
     assert worker in {pid for _, pid in run_on(fleet, mapped, [0, 1, 2], helpers=fleet.size - 1).value}
 
 
-def test_error_that_does_not_pickle_is_told(fleet: Fleet) -> None:
+def test_error_that_does_not_pickle_is_reported(fleet: Fleet) -> None:
     outcome = run_on(fleet, fail_unpicklable)
     assert not isinstance(outcome.error, WorkerLost)
     assert "cannot be sent" in str(outcome.error)
@@ -236,7 +236,7 @@ def test_value_that_does_not_pickle_is_an_error_of_the_task(ray_fleet: Fleet) ->
     assert "cannot pickle '_thread.lock' object" in str(outcome.error)
 
 
-def test_value_that_does_not_pickle_spoils_no_other_call_for_good(ray_fleet: Fleet) -> None:
+def test_value_that_does_not_pickle_makes_the_other_calls_retryable(ray_fleet: Fleet) -> None:
     for outcome in run_together(ray_fleet, call(double, 1), call(unsendable)):
         assert type(outcome.error) is WorkerLost
         assert "cannot pickle '_thread.lock' object" in str(outcome.error)
@@ -260,7 +260,7 @@ def test_killed_worker_is_lost_and_replaced(ray_fleet: Fleet) -> None:
     assert run_on(ray_fleet, double, 4).value == 8
 
 
-def test_worker_that_dies_loses_its_whole_task_and_single_calls_come_back(ray_fleet: Fleet) -> None:
+def test_worker_that_dies_loses_its_whole_task_and_single_calls_succeed(ray_fleet: Fleet) -> None:
     until(lambda: ray_fleet.idle() == 3)
     calls = [call(double, 1), call(die), call(double, 3)]
     assert all(isinstance(outcome.error, WorkerLost) for outcome in run_together(ray_fleet, *calls))
@@ -271,13 +271,13 @@ def test_worker_that_dies_loses_its_whole_task_and_single_calls_come_back(ray_fl
     until(lambda: ray_fleet.idle() == 3)
 
 
-def test_killed_worker_has_crashed_once_ray_knows_of_it(ray_fleet: Fleet) -> None:
-    """On a busy machine Ray may say before that it is out of reach."""
+def test_killed_worker_has_crashed_once_ray_detects_it(ray_fleet: Fleet) -> None:
+    """On a busy machine Ray may first report the worker as unavailable."""
     until(lambda: isinstance(run_on(ray_fleet, die).error, WorkerCrashed))
 
 
 def died(message: str, reason: int) -> RayError:
-    """What Ray says of a dead actor whose node was drained for this reason, if it was."""
+    """Ray's error for a dead actor whose node was drained for this reason, or was not (0)."""
     node = NodeDeathInfo(reason=reason)
     return ActorDiedError(
         ActorDiedErrorContext(actor_id=bytes(16), error_message=message, node_death_info=node)
@@ -298,7 +298,7 @@ def died(message: str, reason: int) -> RayError:
         (ObjectLostError(28 * "f", "", ""), WorkerLost),
     ],
 )
-def test_what_ray_says_of_a_lost_worker_gives_its_class(error: RayError, expected: type[WorkerLost]) -> None:
+def test_error_of_ray_for_a_lost_worker_gives_its_class(error: RayError, expected: type[WorkerLost]) -> None:
     from orchestrator.fleet.actor import loss
 
     assert type(loss(error)) is expected
@@ -322,7 +322,7 @@ def test_worker_killed_while_idle_is_lost_with_its_next_task(ray_fleet: Fleet) -
 
 
 @pytest.mark.usefixtures("cluster")
-def test_closed_fleet_leaves_no_process_behind() -> None:
+def test_closed_fleet_leaves_no_process() -> None:
     from orchestrator.fleet.ray import RayFleet
 
     fleet = RayFleet(1, 1, nothing)
@@ -333,13 +333,11 @@ def test_closed_fleet_leaves_no_process_behind() -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_workers_that_die_on_arrival_end_the_fleet() -> None:
+def test_workers_that_fail_at_their_start_end_the_fleet() -> None:
     from orchestrator.fleet.ray import RayFleet
 
     fleet = RayFleet(1, 1, die_at_once)
-    with pytest.raises(
-        FleetError, match=r"workers die before they are up; the last one said: .*no such device"
-    ):
+    with pytest.raises(FleetError, match=r"workers fail at their start; the last error: .*no such device"):
         until(lambda: fleet.wait(1.0))
     assert fleet.size == 0
 
@@ -359,16 +357,16 @@ def test_more_workers_than_fit_are_refused_at_once() -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_more_memory_than_there_is_is_refused_at_once() -> None:
+def test_more_memory_than_available_is_refused_at_once() -> None:
     from orchestrator.fleet.ray import RayFleet
 
-    said = r"1 workers with 1 CPU and 1e\+06 GiB each do not fit: .* 4 CPUs and .* GiB, room for 0; .*memory"
-    with pytest.raises(FleetError, match=said):
+    text = r"1 workers with 1 CPU and 1e\+06 GiB each do not fit: .* 4 CPUs and .* GiB, room for 0; .*memory"
+    with pytest.raises(FleetError, match=text):
         RayFleet(1, 1, nothing, memory=10**6 << 30)
 
 
 @pytest.mark.usefixtures("cluster")
-def test_memory_is_set_aside_for_a_worker() -> None:
+def test_memory_is_reserved_for_a_worker() -> None:
     import ray
 
     from orchestrator.fleet.ray import RayFleet
@@ -388,10 +386,10 @@ def test_workers_follow_nodes_that_join_and_leave() -> None:
     )
     with process:
         try:
-            said, _ = process.communicate(timeout=2 * WITHIN_S)
+            output, _ = process.communicate(timeout=2 * WITHIN_S)
         finally:
             end(process)
-    assert said.splitlines()[-1] == "1 3 1"
+    assert output.splitlines()[-1] == "1 3 1"
 
 
 @pytest.mark.usefixtures("cluster")
@@ -401,7 +399,7 @@ def test_fleet_without_workers_gives_up_waiting() -> None:
     busy = RayFleet(1, 1, nothing)
     run_on(busy, double, 1)
     starved = RayFleet(1, 4, nothing, patience_s=0.1)
-    with pytest.raises(FleetError, match="no worker has come up for 0 s; `ray status` says"):
+    with pytest.raises(FleetError, match="no worker has started for 0 s; `ray status` shows"):
         until(lambda: starved.wait(1.0))
     starved.close()
     busy.close()
@@ -410,6 +408,6 @@ def test_fleet_without_workers_gives_up_waiting() -> None:
 def test_no_call_of_ray_waits_without_a_timeout() -> None:
     for path in (ROOT / "orchestrator" / "fleet").glob("*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-        for found in calls:
-            if ast.unparse(found.func) in ("ray.get", "ray.wait"):
-                assert "timeout" in {keyword.arg for keyword in found.keywords}, ast.unparse(found)
+        for node in calls:
+            if ast.unparse(node.func) in ("ray.get", "ray.wait"):
+                assert "timeout" in {keyword.arg for keyword in node.keywords}, ast.unparse(node)

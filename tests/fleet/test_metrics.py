@@ -1,4 +1,4 @@
-"""What a sweep tells Ray's metrics, read where Prometheus reads it."""
+"""Ray's metrics of a sweep, read from the endpoint that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_metrics_of_a_sweep_are_exported_by_ray() -> None:
     metrics.report(counts)
     metrics.flush(counts)
     until(lambda: exported("exported").get("trials_done_total") == 7)
-    found = exported("exported")
-    assert (found["trials_failed_total"], found["steps_total"]) == (2, 100)
-    assert found["commit_seconds_count"] == 1
-    assert 0.1 < found["commit_seconds_sum"] < 0.3  # of 0.25 s, Ray passes on the bucket only
+    values = exported("exported")
+    assert (values["trials_failed_total"], values["steps_total"]) == (2, 100)
+    assert values["commit_seconds_count"] == 1
+    assert 0.1 < values["commit_seconds_sum"] < 0.3  # the mean is 0.25 s; Ray exports only its bucket
 
 
 @pytest.mark.usefixtures("cluster")
-def test_rate_is_that_since_the_last_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_is_the_mean_since_the_last_report(monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestrator.fleet import metrics as module
 
     now = [0.0]

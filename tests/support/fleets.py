@@ -1,4 +1,4 @@
-"""Calls on a fleet, and tasks of a single one."""
+"""Helpers that run calls and tasks on a fleet."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def call(function: Callable[..., Any], *arguments: Any) -> Call:
 
 
 def end_of(fleet: Fleet, ticket: int) -> CallOutcome:
-    """The outcome of the only call that is out."""
+    """Waits for the outcome of the only running call."""
     (outcome,) = until(lambda: fleet.wait(1.0))
     assert outcome.ticket == ticket
     return outcome
 
 
 def run_on(fleet: Fleet, function: Callable[..., Any], *arguments: Any, helpers: int = 0) -> CallOutcome:
-    """Runs a task of one call."""
+    """Runs a task of one call and returns its outcome."""
     until(lambda: fleet.idle() > helpers)
     (ticket,) = fleet.submit([call(function, *arguments)], helpers)
     return end_of(fleet, ticket)
 
 
 def run_together(fleet: Fleet, *calls: Call) -> list[CallOutcome]:
-    """Runs a task of these calls; their outcomes in the order of the calls."""
+    """Runs a task of these calls and returns their outcomes in the order of the calls."""
     until(fleet.idle)
     tickets = fleet.submit(calls)
     ended: dict[int, CallOutcome] = {}
-    until(lambda: ended.update((one.ticket, one) for one in fleet.wait(1.0)) or len(ended) == len(calls))
+    until(lambda: ended.update((call.ticket, call) for call in fleet.wait(1.0)) or len(ended) == len(calls))
     return [ended[ticket] for ticket in tickets]

@@ -1,4 +1,4 @@
-"""Ray clusters of a test's own, as ``ray start`` makes them."""
+"""Ray clusters for single tests, started with ``ray start``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PORTS = ("port", "ray-client-server-port", "dashboard-agent-listen-port", "dashb
 
 @dataclass(frozen=True)
 class Head:
-    """A cluster made by ``ray start``."""
+    """A cluster started with ``ray start``."""
 
     port: int
     dashboard_port: int
@@ -39,7 +39,7 @@ class Head:
         return f"http://127.0.0.1:{self.dashboard_port}"
 
     def offers_jobs(self) -> bool:
-        """Whether its dashboard answers, be it with a refusal."""
+        """Whether the dashboard answers, even with an HTTP error."""
         assert self.process.poll() is None, (self.folder / "log").read_text()
         try:
             urllib.request.urlopen(f"{self.dashboard}/api/version", timeout=5.0).close()
@@ -64,14 +64,14 @@ def free_port() -> int:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """That of a fresh user whose Ray lives in ``folder``."""
+    """The environment of a fresh user whose Ray keeps its files in ``folder``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {**kept, "HOME": str(folder), "RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0", **more}
 
 
 @contextmanager
 def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
-    """A cluster of two CPUs, stopped at the end with all that it has started.
+    """A cluster of two CPUs, stopped at the end together with its child processes.
 
     Its jobs find this Python, and this checkout of the package.
     """

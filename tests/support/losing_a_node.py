@@ -40,7 +40,7 @@ def main(sweep: str, out: str) -> None:
     orchestrator.run(sweep, out, watcher=NodeKiller())
     attempts = pd.read_parquet(Path(out) / "trials").attempts.max()
     print(digest(orchestrator.open_run(out)).total, attempts, flush=True)
-    os._exit(0)  # the caller kills the cluster faster than it shuts down
+    os._exit(0)  # the caller kills the cluster, which is faster than shutting it down
 
 
 if __name__ == "__main__":
