@@ -50,14 +50,14 @@ def trials_of(tmp_path: Path, *overrides: str) -> pd.DataFrame:
     return pd.read_parquet(tmp_path / "run" / "trials")
 
 
-def test_every_trial_says_how_far_its_structure_deviates(tmp_path: Path) -> None:
+def test_every_trial_has_the_deviation_of_its_structure(tmp_path: Path) -> None:
     trials = trials_of(tmp_path)
     assert set(trials.status) == {"done"}
     assert trials.certificate.between(0.0, ROUNDING).all()
     assert (trials.groupby("model.layers").certificate.nunique() == 1).all()
 
 
-def test_structure_that_is_computed_wrong_fails_with_all_its_trials_and_no_others(
+def test_wrongly_computed_structure_fails_with_all_its_trials_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = BatchedProgram.parts
@@ -68,7 +68,7 @@ def test_structure_that_is_computed_wrong_fails_with_all_its_trials_and_no_other
             yield part
 
     monkeypatch.setattr(BatchedProgram, "parts", parts)
-    other = "base.data.rows=24"  # than what this process has certified
+    other = "base.data.rows=24"  # a structure that this process has not certified yet
     trials = trials_of(tmp_path, other).set_index("model.layers")
     assert set(trials.status[1]) == {"done"}
     assert set(trials.status[2]) == {"failed"}
@@ -100,14 +100,14 @@ def test_certificate_holds_for_shared_parameters_in_controlled_rotations():
     assert deviation < ROUNDING
 
 
-def test_certificate_of_a_circuit_in_which_nothing_is_trainable_is_that_of_its_value():
+def test_certificate_of_a_circuit_without_trainable_parameters_is_that_of_its_value():
     drawn = QuantumCircuit(1)
     drawn.ry(0.3, 0)
     program = program_of(Drawing(drawn, (Operator(SparsePauliOp("Z")),), (), (), 0))
     assert ADJOINT.certify(program, 0) == pytest.approx(0.0, abs=ROUNDING)
 
 
-def test_certificate_is_not_due_above_16_qubits():
+def test_no_certificate_is_due_above_16_qubits():
     assert ADJOINT.certify(circuit(17, 1), 0) is None
 
 
@@ -138,13 +138,13 @@ def test_certificate_fails_where_a_value_is_not_a_number():
         ADJOINT.certify(replace(program, gates=gates), 0)
 
 
-@pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
+@pytest.mark.parametrize("position", [0, -1], ids=["first", "last"])
 @pytest.mark.parametrize("error", [1e-6, math.nan])
 def test_certificate_fails_when_a_derivative_alone_is_wrong(
-    place: int, error: float, monkeypatch: pytest.MonkeyPatch
+    position: int, error: float, monkeypatch: pytest.MonkeyPatch
 ):
     program, exact = circuit(3, 2, 3, observable="ZZZ"), BatchedProgram.parts
-    k = np.flatnonzero(~program.dead)[place]
+    k = np.flatnonzero(~program.dead)[position]
 
     def parts(self, *point):
         for part in exact(self, *point):

@@ -40,7 +40,7 @@ def test_component_exactly_at_a_clips_limit_is_not_clipped(tmp_path: Path) -> No
     assert whole.clipped_l2.tolist() == free.l2.tolist()
 
 
-# What the columns of a training say of each other
+# Relations between the columns of a training
 
 TRAINED = """\
 name: trained

@@ -37,7 +37,7 @@ sweep:
   - seed: {range: 4}
 placement: {pack: 2, chunk_steps: 40, commit_seconds: 0}
 """
-"""Four packs, ten chunks of each, and a commit for every one or two of them."""
+"""Four packs of ten chunks each, and a commit for every one or two chunks."""
 
 INLINE = orchestrator.Where(inline=True)
 
@@ -63,7 +63,7 @@ def digest_of(out: Path) -> str:
 
 @contextmanager
 def alone(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """A command in a session of its own, as from a terminal; ended with all that it has started."""
+    """A command in a session of its own, as from a terminal; ended together with its children."""
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -75,23 +75,23 @@ def alone(*command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def started(sweep: Path, out: Path, *options: str) -> AbstractContextManager[subprocess.Popen[str]]:
-    """The command line."""
+    """Starts ``orchestrator run``."""
     return alone(sys.executable, "-m", "orchestrator", "run", str(sweep), "--out", str(out), *options)
 
 
-def said(process: subprocess.Popen[str]) -> str:
-    """All that it prints until its end."""
+def output_of(process: subprocess.Popen[str]) -> str:
+    """All output of a process until its end."""
     return process.communicate(timeout=WITHIN_S)[0]
 
 
 def wait_for_commit(process: subprocess.Popen[str], out: Path, number: int) -> None:
     """Waits until a commit of at least this number is complete."""
 
-    def there() -> bool:
-        assert process.poll() is None, said(process)
+    def complete() -> bool:
+        assert process.poll() is None, output_of(process)
         return any(int(path.parent.name) >= number for path in out.glob("commits/*/complete.json"))
 
-    until(there)
+    until(complete)
 
 
 def test_driver_killed_again_and_again_leaves_the_same_bits(
@@ -103,7 +103,7 @@ def test_driver_killed_again_and_again_leaves_the_same_bits(
             wait_for_commit(process, out, commit)
             process.kill()
     with started(sweep, out, "--inline") as process:
-        text = said(process)
+        text = output_of(process)
     assert process.returncode == 0, text
     kept, begun, new = map(int, re.findall(r"(\d) (?:kept|begun|new)", text))
     assert kept + begun + new == 8
@@ -117,10 +117,10 @@ def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: s
     with started(sweep, out, "--address", "local", "--workers", "2") as process:
         wait_for_commit(process, out, 2)
         os.killpg(process.pid, signal.SIGINT)
-        text = said(process)
+        text = output_of(process)
     assert process.returncode == 130
-    told = [line for line in text.splitlines() if " of 8 trials, " not in line]  # progress, on a slow machine
-    assert told[1:] == [
+    lines = [line for line in text.splitlines() if " of 8 trials, " not in line]  # without progress
+    assert lines[1:] == [
         "on a local Ray with 2 CPUs, 2 workers",
         "",
         "finishing what is under way (once more: leave at once)",
@@ -134,18 +134,21 @@ def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: s
 
 def test_second_signal_leaves_at_once(sweep: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    changes = "base.steps=100000000", "base.record={every: 100000000}"  # rows would fill a chunk one day
+    changes = (
+        "base.steps=100000000",
+        "base.record={every: 100000000}",
+    )  # else rows fill a chunk at last
     changes += "placement.chunk_steps=null", "placement.chunk_seconds=1e9"
     endless = [word for change in changes for word in ("--set", change)]
     with started(sweep, out, "--inline", *endless) as process:
         until(lambda: signal_caught(process, signal.SIGTERM))
         idle = cpu_seconds(process)
-        until(lambda: cpu_seconds(process) > idle + 1.0)  # before work is under way, one signal is enough
+        until(lambda: cpu_seconds(process) > idle + 1.0)  # before the first pack starts, one signal is enough
         process.terminate()
         assert process.stdout
         until(lambda: "finishing what is under way" in process.stdout.readline())
         process.terminate()
-        said(process)
+        output_of(process)
     assert process.returncode == 143
 
 
@@ -157,7 +160,7 @@ def signal_caught(process: subprocess.Popen[str], number: signal.Signals) -> boo
 
 
 def cpu_seconds(process: subprocess.Popen[str]) -> float:
-    """What a process has used of the CPU so far."""
+    """CPU time of a process so far, in seconds."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
@@ -192,11 +195,11 @@ def test_worker_killed_leaves_the_same_bits(sweep: Path, expected: str, cluster:
 def test_node_killed_leaves_the_same_bits(sweep: Path, expected: str, tmp_path: Path) -> None:
     script = SUPPORT / "losing_a_node.py"
     with alone(sys.executable, str(script), str(sweep), str(tmp_path / "run")) as process:
-        text = said(process)
+        text = output_of(process)
     assert text.splitlines()[-1] == f"{expected} 2"
 
 
-class Told(Watcher):
+class CountsWatcher(Watcher):
     """Remembers how many trials were kept, begun, new and abandoned."""
 
     def opened(self, sweep: Sweep, out: Path, counts: Counts) -> None:  # noqa: ARG002
@@ -204,31 +207,31 @@ class Told(Watcher):
 
 
 def test_grown_sweep_runs_only_what_is_new(sweep: Path, expected: str, tmp_path: Path) -> None:
-    told = Told()
+    watcher = CountsWatcher()
     fewer = ["sweep.1.seed={range: 3}", "placement={}"]
-    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=fewer, watcher=told)
-    assert told.counts == (0, 0, 6, 0)
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=fewer, watcher=watcher)
+    assert watcher.counts == (0, 0, 6, 0)
     before = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
-    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["placement={}"], watcher=told)
-    assert told.counts == (6, 0, 2, 0)
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["placement={}"], watcher=watcher)
+    assert watcher.counts == (6, 0, 2, 0)
     after = pd.read_parquet(tmp_path / "trials").set_index("trial").started_at
     assert after[before.index].tolist() == before.tolist()
     assert digest_of(tmp_path) == expected
 
 
 def test_finished_run_is_kept_as_it_is(sweep: Path, tmp_path: Path) -> None:
-    told = Told()
-    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=told)
+    watcher = CountsWatcher()
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=watcher)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
-    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=told)
-    assert told.counts == (8, 0, 0, 0)
+    orchestrator.run(sweep, tmp_path, where=INLINE, overrides=["base.steps=2"], watcher=watcher)
+    assert watcher.counts == (8, 0, 0, 0)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == files
 
 
 def test_shrunk_sweep_keeps_what_it_no_longer_names(sweep: Path, tmp_path: Path) -> None:
-    told = Told()
+    watcher = CountsWatcher()
     for seeds, counts in (("4", (0, 0, 8, 0)), ("1", (2, 0, 0, 6))):
         overrides = ["base.steps=2", f"sweep.1.seed={{range: {seeds}}}"]
-        orchestrator.run(sweep, tmp_path, where=INLINE, overrides=overrides, watcher=told)
-        assert told.counts == counts
+        orchestrator.run(sweep, tmp_path, where=INLINE, overrides=overrides, watcher=watcher)
+        assert watcher.counts == counts
     assert len(pd.read_parquet(tmp_path / "trials")) == 8

@@ -14,7 +14,7 @@ from inline import ran, table
 from orchestrator.runs.digest import digest
 from orchestrator.streams import Purpose, Streams
 
-# What is random is drawn anew in every step
+# Random numbers are drawn anew in every step
 
 RESTING = """\
 name: resting
@@ -22,7 +22,7 @@ base:
   model: {kind: circuit, qubits: 3, layers: 3}
   loss: expectation
   gradient: {engine: adjoint}
-  updates: [{optimizer: sgd, learning_rate: 0.0}]  # the parameters stay, so all that varies was drawn
+  updates: [{optimizer: sgd, learning_rate: 0.0}]  # the parameters stay, so all variation is drawn
   steps: 6
 sweep:
   - cases:
@@ -73,7 +73,7 @@ def test_every_step_and_every_trial_draws_its_own_numbers(
     resting: pd.DataFrame, case: str, losses: int, norms: int
 ) -> None:
     """Distinct values in six steps: by shots, SPSA's directions, axes, rows of data, a probe's parameters."""
-    steps = resting[resting.case == case].round(9)  # rows in another order make another rounding error
+    steps = resting[resting.case == case].round(9)  # another order of rows has another rounding error
     for column, count in (("loss", losses), ("gradient_norm", norms)):
         assert steps.groupby("trial", observed=True)[column].nunique().tolist() == [count, count]
         assert steps[column].nunique() == 2 * count
@@ -129,23 +129,23 @@ def test_statistics_are_over_live_parameters_alone(tmp_path: Path) -> None:
     layers, live = groups[~single], groups[single & (groups.parameters == 1)]
     assert live[live.step == 0].shape[0] == (trial.parameters - trial.parameters_dead).item() < 12
     for (step, depth), layer in layers.groupby(["step", "depth"]):
-        mine = live[(live.step == step) & (live.depth == depth)]["mean"].to_numpy()
-        assert 0 < layer.parameters.item() == len(mine) < 6
-        found = layer.iloc[0]
+        own = live[(live.step == step) & (live.depth == depth)]["mean"].to_numpy()
+        assert 0 < layer.parameters.item() == len(own) < 6
+        row = layer.iloc[0]
         expected = {
-            "mean": mine.mean(),
-            "std": mine.std(),
-            "l1": np.abs(mine).sum(),
-            "q50": np.median(np.abs(mine)),
+            "mean": own.mean(),
+            "std": own.std(),
+            "l1": np.abs(own).sum(),
+            "q50": np.median(np.abs(own)),
             "fraction_zero": 0.0,
         }
         for name, value in expected.items():
-            assert found[name] == pytest.approx(value, rel=1e-12), name  # rounding of six terms
+            assert row[name] == pytest.approx(value, rel=1e-12), name  # rounding of six terms
     parameters = live[live.step == 1].parameter_l2.to_numpy()
     assert steps.parameter_norm[1] == pytest.approx(math.sqrt((parameters**2).sum()), rel=1e-12)
 
 
-# What is not finite ends its trial
+# Values that are not finite end their trial
 
 STEEP = """name: steep
 base:

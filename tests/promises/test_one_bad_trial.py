@@ -1,4 +1,4 @@
-"""One bad trial fails alone: the sweep goes on, says so, and runs failed trials again when asked."""
+"""One bad trial fails alone: the sweep goes on, reports it, and retries failed trials on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def digest_of(out: Path) -> str:
 
 
 def run_sick(small_sweep: Path, out: Path, *overrides: str, immune: bool = False) -> int:
-    """The exit code of a sweep in a process that knows the engines of ``sick_engines``."""
+    """The exit code of a sweep in a process that has the engines of ``sick_engines``."""
     done = subprocess.run(
         [
             sys.executable,
@@ -51,10 +51,10 @@ ALLERGIC = (
     "base.steps=3",
     "base.gradient={engine: allergic, to: 1.0}",
 )
-"""A sweep of five trials, of which some, but not all, meet what their engine cannot stand."""
+"""A sweep of five trials. Some of them, but not all, draw a row on which their engine raises."""
 
 
-def test_error_in_a_users_code_fails_the_trials_that_raise(small_sweep: Path, tmp_path: Path) -> None:
+def test_error_in_users_code_fails_the_trials_that_raise(small_sweep: Path, tmp_path: Path) -> None:
     assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC) == 1
     trials = pd.read_parquet(tmp_path / "run" / "trials").sort_values("index")
     assert set(trials.status) == {"done", "failed"}
@@ -67,7 +67,7 @@ def test_error_in_a_users_code_fails_the_trials_that_raise(small_sweep: Path, tm
     assert steps.reindex(ran.index, fill_value=0).tolist() == [-(-count // 2) for count in ran]
 
 
-def test_failed_trials_are_kept_and_still_told(small_sweep: Path, tmp_path: Path) -> None:
+def test_failed_trials_are_kept_and_still_reported(small_sweep: Path, tmp_path: Path) -> None:
     forged = "base.gradient={engine: forged}"
     assert run_sick(small_sweep, tmp_path / "run", forged) == 1
     trials = pd.read_parquet(tmp_path / "run" / "trials")
@@ -83,7 +83,7 @@ def test_failed_trials_are_kept_and_still_told(small_sweep: Path, tmp_path: Path
 def test_failed_trials_run_again_as_if_they_had_never_failed(small_sweep: Path, tmp_path: Path) -> None:
     assert run_sick(small_sweep, tmp_path / "well", *ALLERGIC, immune=True) == 0
     assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC) == 1
-    assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC, immune=True) == 1  # kept, as nobody asked
+    assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC, immune=True) == 1  # kept without --retry-failed
     before = pd.read_parquet(tmp_path / "run" / "trials").set_index("trial")
     assert run_sick(small_sweep, tmp_path / "run", "--retry-failed", *ALLERGIC, immune=True) == 0
     after = pd.read_parquet(tmp_path / "run" / "trials").set_index("trial")
@@ -92,15 +92,13 @@ def test_failed_trials_run_again_as_if_they_had_never_failed(small_sweep: Path, 
     assert digest_of(tmp_path / "run") == digest_of(tmp_path / "well")
 
 
-def test_trials_that_fail_again_are_there_once(small_sweep: Path, tmp_path: Path) -> None:
+def test_trials_that_fail_again_have_one_row(small_sweep: Path, tmp_path: Path) -> None:
     for words in ((), ("--retry-failed",)):
         assert run_sick(small_sweep, tmp_path / "run", *words, *ALLERGIC) == 1
     assert len(pd.read_parquet(tmp_path / "run" / "trials")) == 5
 
 
-def test_retry_leaves_failures_alone_that_the_sweep_no_longer_names(
-    small_sweep: Path, tmp_path: Path
-) -> None:
+def test_retry_keeps_failures_that_the_sweep_no_longer_names(small_sweep: Path, tmp_path: Path) -> None:
     assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC) == 1
     other = ("base.steps=2", "base.gradient={engine: backprop}")
     assert (
@@ -109,7 +107,7 @@ def test_retry_leaves_failures_alone_that_the_sweep_no_longer_names(
     assert set(pd.read_parquet(tmp_path / "run" / "trials").status) == {"done", "failed"}
 
 
-def test_identical_failures_stop_the_sweep_and_keep_what_is_done(small_sweep: Path, tmp_path: Path) -> None:
+def test_identical_failures_stop_the_sweep_and_keep_ended_trials(small_sweep: Path, tmp_path: Path) -> None:
     single = ("placement.pack=1", "stop_after.identical_failures=1")
     assert run_sick(small_sweep, tmp_path / "run", *ALLERGIC, *single) == 1
     run = orchestrator.open_run(tmp_path / "run")
@@ -141,7 +139,7 @@ def test_sweep_stopped_early_says_why_and_how_to_go_on(small_sweep: Path, tmp_pa
     assert fourth == f"  {shlex.join(['orchestrator', *words, '--retry-failed'])}"
 
 
-def test_diverged_trial_says_in_which_step(small_sweep: Path, tmp_path: Path) -> None:
+def test_diverged_trial_names_its_step(small_sweep: Path, tmp_path: Path) -> None:
     orchestrator.run(small_sweep, tmp_path / "run", where=INLINE)
     trials = pd.read_parquet(tmp_path / "run" / "trials")
     diverged = trials[trials.status == "diverged"]

@@ -1,4 +1,4 @@
-"""Sweeps of before this version: the ids that their trials had, and the numbers that came out."""
+"""Sweeps of earlier versions: their trials keep their ids and their numbers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from orchestrator.driver.verify import cpu
 
 PINNED = json.loads(RECORD.read_text())
 ROUNDING = 1e-12
-"""Of the largest value of a column in a trial: another CPU, or another order of a sum, rounds otherwise."""
+"""Relative to the largest value of a column in a trial; CPUs and orders of sums round differently."""
 DIFFERENCES = 1e-8
-"""The same for finite differences: a rounding of 1e-16, divided by the step of 1e-5, is 1e-11 in a gradient;
-groups have gradients down to 1e-3, so their cosines have as much as 1e-8."""
+"""The same for finite differences. A rounding error of 1e-16, divided by the step of 1e-5, is 1e-11 in a
+gradient. Groups have gradients down to 1e-3, so errors of their cosines reach 1e-8."""
 SINGLE = 1e-5
 """The same for complex64, whose amplitudes are rounded to 6e-8 in every gate."""
 
@@ -29,17 +29,17 @@ def name(sweep: Path) -> str:
 
 
 def pinned(sweep: Path) -> dict[str, dict[str, str]] | None:
-    """By table and column, the hash of the values on this type of CPU; None if none was recorded on one."""
+    """Hashes of the values on this type of CPU, by table and column; None if there are none for it."""
     columns: dict[str, dict[str, dict[str, str]]] = PINNED[name(sweep)]["columns"]
     return columns.get(cpu())
 
 
-def as_before(found: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """The tables with the one exception undone: where exact, ``shot_variance`` was 0 and is null now.
+def as_before(computed: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    """The tables without the only intended change: ``shot_variance`` of exact gradients was 0, now null.
 
-    It is null as before for signals, and for groups without live parameters.
+    For signals, and for groups without live parameters, it was null before as well.
     """
-    trials, gradients = found["trials"], found["gradients"]
+    trials, gradients = computed["trials"], computed["gradients"]
     exact = plain(trials["trial"]).filter(plain(pc.equal(trials["shots"], 0.0)))
     excepted = pc.and_(
         pc.is_in(plain(gradients["trial"]), exact),
@@ -48,13 +48,13 @@ def as_before(found: dict[str, pa.Table]) -> dict[str, pa.Table]:
     column = plain(gradients["shot_variance"])
     assert pc.all(pc.or_(column.is_null(), pc.invert(plain(excepted)))).as_py()
     undone = pc.if_else(plain(excepted), pa.scalar(0.0), column)
-    place = gradients.column_names.index("shot_variance")
-    return found | {"gradients": gradients.set_column(place, gradients.field(place), undone)}
+    index = gradients.column_names.index("shot_variance")
+    return computed | {"gradients": gradients.set_column(index, gradients.field(index), undone)}
 
 
-def changed(before: dict[str, dict[str, str]], found: dict[str, pa.Table]) -> list[str]:
-    """Columns of before whose values have changed."""
-    now = hashes(found)
+def changed(before: dict[str, dict[str, str]], computed: dict[str, pa.Table]) -> list[str]:
+    """Earlier columns whose values have changed."""
+    now = hashes(computed)
     return [
         f"{table}.{column}"
         for table, columns in before.items()
@@ -71,13 +71,13 @@ def test_pinned_trials_keep_their_ids(sweep: Path) -> None:
 
 @pytest.mark.parametrize("sweep", ENGINES, ids=name)
 def test_pinned_engines_keep_their_numbers(sweep: Path, tmp_path: Path) -> None:
-    found = as_before(tables(sweep, tmp_path / "run"))
-    for table in found:
+    computed = as_before(tables(sweep, tmp_path / "run"))
+    for table in computed:
         before = pq.read_table(sweep.with_suffix(f".{table}.parquet"))
         rounding = DIFFERENCES if sweep.stem == "finite-difference" else ROUNDING
-        assert far_off(before, found[table], rounding) == []
+        assert far_off(before, computed[table], rounding) == []
     if bits := pinned(sweep):
-        assert changed(bits, found) == []
+        assert changed(bits, computed) == []
 
 
 @pytest.mark.long
@@ -89,7 +89,7 @@ def test_pinned_jobs_keep_their_bits(sweep: Path, tmp_path: Path) -> None:
 
 
 def far_off(before: pa.Table, now: pa.Table, rounding: float) -> list[str]:
-    """Columns in which a value is further from what it was than rounding takes it."""
+    """Columns in which a value differs from the earlier one by more than rounding."""
     return [column for column in before.column_names if not near(before, now, column, rounding)]
 
 
@@ -104,8 +104,8 @@ def near(before: pa.Table, now: pa.Table, column: str, rounding: float) -> bool:
     if len(old) > len(trial):  # a list in each row
         trial = np.repeat(trial, len(old) // len(trial))
     single = np.isin(trial, single_precision(before))
-    for one in np.unique(trial):
-        rows = trial == one
+    for current in np.unique(trial):
+        rows = trial == current
         tolerance = SINGLE if single[rows].any() else rounding
         if np.abs(new[rows] - old[rows]).max() > tolerance * max(np.abs(old[rows]).max(), 1e-300):
             return False

@@ -1,4 +1,4 @@
-"""The same sweep gives the same bits, wherever and in whatever portions it is computed."""
+"""The same sweep gives the same bits, on any workers and in any packs, chunks and commits."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ INLINE = orchestrator.Where(inline=True)
 
 @pytest.fixture(scope="module")
 def expected(mixed_sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of the mixed sweep, computed here in one go."""
+    """The digest of the mixed sweep, computed in this process without a stop."""
     return computed(mixed_sweep, tmp_path_factory.mktemp("expected"), INLINE)
 
 
 def computed(sweep: Path, out: Path, where: orchestrator.Where, *placement: str) -> str:
-    """The digest of a run."""
+    """Runs a sweep and returns the digest."""
     result = orchestrator.run(sweep, out, where=where, overrides=[f"placement.{text}" for text in placement])
     assert result.finished
     assert result.failed == 0
@@ -66,7 +66,7 @@ def test_bits_do_not_depend_on_commits(
     assert computed(mixed_sweep, tmp_path, INLINE, *placement) == expected
 
 
-def test_bits_do_not_depend_on_where_the_files_of_a_sweep_lie(tmp_path: Path) -> None:
+def test_bits_do_not_depend_on_the_folder_of_a_sweep(tmp_path: Path) -> None:
     digests = set()
     for name in ("here", "elsewhere"):
         folder = tmp_path / name
@@ -81,7 +81,7 @@ def test_bits_do_not_depend_on_where_the_files_of_a_sweep_lie(tmp_path: Path) ->
 
 @pytest.mark.parametrize("mode", ["train", "probe"])
 @pytest.mark.usefixtures("cluster")
-def test_bits_do_not_depend_on_who_computes_the_shards(mixed_sweep: Path, mode: str, tmp_path: Path) -> None:
+def test_bits_do_not_depend_on_the_workers_of_shards(mixed_sweep: Path, mode: str, tmp_path: Path) -> None:
     updates = "base.updates=[]" if mode == "probe" else "base.updates.0=null"
     one_pack = [f"base.mode={mode}", updates, "sweep=[{seed: {range: 3}}]", "placement={chunk_steps: 2}"]
     for name, where in (("here", INLINE), ("spread", orchestrator.Where(workers=3))):
@@ -106,7 +106,7 @@ class Stopper(Watcher):
             self._stop()
 
 
-def test_bits_do_not_depend_on_stops_nor_on_what_comes_after(
+def test_bits_do_not_depend_on_stops_and_pack_sizes_after_them(
     mixed_sweep: Path, expected: str, tmp_path: Path
 ) -> None:
     portions = ["placement.chunk_steps=2", "placement.commit_seconds=0"]
@@ -119,7 +119,7 @@ def test_bits_do_not_depend_on_stops_nor_on_what_comes_after(
     assert computed(mixed_sweep, tmp_path, INLINE) == expected
 
 
-def test_mixed_sweep_holds_trials_that_end_both_ways(mixed_sweep: Path, tmp_path: Path) -> None:
+def test_mixed_sweep_has_done_and_diverged_trials(mixed_sweep: Path, tmp_path: Path) -> None:
     computed(mixed_sweep, tmp_path, INLINE)
     assert set(pd.read_parquet(tmp_path / "trials").status) == {"done", "diverged"}
 

@@ -1,4 +1,4 @@
-"""What published results say must come out of real sweeps, read back from their Parquet."""
+"""Published results, reproduced by real sweeps and read from their Parquet."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_signal_falls_by_a_third_in_every_hidden_layer_under_uniform_init(signal
 
 
 def test_signal_stays_level_under_glorot_init(signals: pd.DataFrame) -> None:
-    """Glorot & Bengio (2010), eq. 12: Var W = 2/(n_in + n_out); what is lost is tanh' alone."""
+    """Glorot & Bengio (2010), eq. 12: Var W = 2/(n_in + n_out); the only loss is tanh'."""
     falls = (signals.loc["glorot"] / signals.loc["glorot"].shift(-1))[:4]
     assert falls.between(0.5, 1.05).all()
 
@@ -69,7 +69,7 @@ def test_variance_of_an_expectation_is_that_of_a_two_design(qubits: int, tmp_pat
     assert abs(squares.mean() - 1 / (2**qubits + 1)) < 4 * error
 
 
-def test_gradient_variance_falls_as_mcclean_says(tmp_path: Path) -> None:
+def test_gradient_variance_falls_as_in_mcclean(tmp_path: Path) -> None:
     """McClean et al. (2018): Var of the first angle's gradient is d / [3(d² − 1)] in the deep limit."""
     table = gradients(ROOT / "jobs" / "plateaus.yaml", tmp_path)
     first = table[table.group == "component0"]
@@ -94,7 +94,7 @@ base:
 
 @pytest.mark.parametrize("qubits", [2, 3, 4])
 def test_gradient_variance_between_two_designs(qubits: int, tmp_path: Path) -> None:
-    """Var ∂E = d² / [2(d+1)(d²−1)] with Haar-random circuits before and behind the gate."""
+    """Var ∂E = d² / [2(d+1)(d²−1)] with Haar-random circuits before and after the gate."""
     layers, d = 16 * qubits, 2**qubits
     sweep = tmp_path / "middle.yaml"
     sweep.write_text(MIDDLE.format(qubits=qubits, layers=layers, component=2 * qubits * (layers // 2)))
@@ -171,7 +171,7 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_quickstart_shows_what_clipping_does(quickstart: Path) -> None:
+def test_quickstart_shows_the_effect_of_clipping(quickstart: Path) -> None:
     steps = pd.read_parquet(quickstart / "steps")
     clipped = (
         (steps.clipped_norm < steps.gradient_norm)

@@ -1,4 +1,4 @@
-"""No secret of an address is printed, kept or handed on, wherever it stands."""
+"""No secret in an address is printed, stored or passed on, in any position."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ FILE = "{source: file, path: 'ADDRESS', target: y}"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, with its sweep beside it."""
+    """A finished run, next to its sweep file."""
     top = tmp_path_factory.mktemp("secrets")
     (top / "small.yaml").write_text(NETWORK)
     orchestrator.run(top / "small.yaml", top / "run", where=orchestrator.Where(inline=True))
     return top / "run"
 
 
-def told(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> str:
-    """All that the console command says, which must end as bad input does."""
+def printed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> str:
+    """All output of the console command, which must exit as for bad input."""
     monkeypatch.setattr(sys, "argv", ["orchestrator", *map(str, words)])
     capfd.readouterr()
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main()
-    said = "".join(capfd.readouterr())
-    assert left.value.code == 2, said
-    assert said
-    assert "Traceback" not in said
-    return said
+    text = "".join(capfd.readouterr())
+    assert exited.value.code == 2, text
+    assert text
+    assert "Traceback" not in text
+    return text
 
 
-def kept(*folders: Path) -> str:
-    """Names and contents of all files."""
+def stored(*folders: Path) -> str:
+    """Names and contents of all files in the folders."""
     paths = [path for folder in folders for path in folder.rglob("*")]
     return "\n".join(f"{path}\n{path.read_bytes()!r}" for path in paths if path.is_file()) + f"{paths}"
 
 
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
-def test_no_verb_tells_or_keeps_a_secret_of_an_address(
+def test_no_verb_prints_or_stores_a_secret_of_an_address(
     address: str,
     run: Path,
     tmp_path: Path,
@@ -94,14 +94,14 @@ def test_no_verb_tells_or_keeps_a_secret_of_an_address(
         ("stop", run, address),
         ("logs", address, *nowhere),
     ):
-        assert CANARY not in told(capfd, monkeypatch, *words), words
+        assert CANARY not in printed(capfd, monkeypatch, *words), words
     for name in ("other.yaml", "swept.yaml"):
         (tmp_path / name).unlink()
-    assert CANARY not in kept(run.parent, tmp_path)
+    assert CANARY not in stored(run.parent, tmp_path)
 
 
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
-def test_no_exception_of_the_api_tells_a_secret(address: str, run: Path, tmp_path: Path) -> None:
+def test_no_exception_of_the_api_holds_a_secret(address: str, run: Path, tmp_path: Path) -> None:
     sweep, inline = run.parent / "small.yaml", orchestrator.Where(inline=True)
     data = [f"base.data={FILE.replace('ADDRESS', address)}"]
     for call in (
@@ -116,7 +116,7 @@ def test_no_exception_of_the_api_tells_a_secret(address: str, run: Path, tmp_pat
     assert not any(tmp_path.iterdir())
 
 
-def test_cluster_is_not_looked_for_at_an_address_with_a_secret(
+def test_address_of_a_cluster_with_a_secret_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from orchestrator.fleet import cluster, dashboard
@@ -128,24 +128,24 @@ def test_cluster_is_not_looked_for_at_an_address_with_a_secret(
         assert CANARY not in str(refused.value)
 
 
-def test_parameters_that_are_no_secret_go_on_to_work(
+def test_parameters_that_are_no_secret_work(
     bucket: str, store_url: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyarrow import fs
 
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     options = f"endpoint_override={store_url.removeprefix('http://')}&scheme=http&region=us-east-1"
-    store, place = fs.FileSystem.from_uri(f"{bucket}?{options}")
+    store, path = fs.FileSystem.from_uri(f"{bucket}?{options}")
     rows = "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(20))
-    with store.open_output_stream(f"{place}/rows.csv") as stream:
+    with store.open_output_stream(f"{path}/rows.csv") as stream:
         stream.write(rows.encode())
     (tmp_path / "rows.csv").write_text(rows)
     local, remote = str(tmp_path / "rows.csv"), f"{bucket}/rows.csv?{options}&allow_bucket_creation=true"
     digests = []
-    for path, out in ((local, tmp_path / "run"), (remote, f"{bucket}/run?{options}")):
-        data = [f"base.data={FILE.replace('ADDRESS', path)}"]
+    for address, out in ((local, tmp_path / "run"), (remote, f"{bucket}/run?{options}")):
+        data = [f"base.data={FILE.replace('ADDRESS', address)}"]
         orchestrator.run(
             run.parent / "small.yaml", out, where=orchestrator.Where(inline=True), overrides=data
         )
-        digests.append({**digest(orchestrator.open_run(out)).tables, "trials": ""})  # which name the path
+        digests.append({**digest(orchestrator.open_run(out)).tables, "trials": ""})  # which hold the path
     assert digests[0] == digests[1]

@@ -1,11 +1,11 @@
-"""Sweeps on a real Ray cluster, hit by seeded faults and run again until they are finished.
+"""Runs sweeps on a real Ray cluster under seeded faults, again and again until they are finished.
 
     python tests/support/chaos.py [SEED …]
 
-A history starts ``orchestrator run``, lets one fault after another befall it, repeats the command
-whenever that has ended it, and compares the digest of the finished tables with that of an undisturbed
-run. What happens, and how many commits later, follows from the history's seed; without seeds, those from
-0 to 49 are gone through. Needs root for one fault: only root can mount a disk small enough to be filled.
+A history starts ``orchestrator run``, injects one fault after another, and repeats the command whenever a
+fault has ended it. Then it compares the digest of the finished tables with that of an undisturbed run. The
+history's seed determines the faults, and the number of commits before each. Without seeds, it runs those from
+0 to 49. One fault needs root: only root can mount a disk small enough to be filled.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ sweep:
   - seed: {range: 4}
 placement: {pack: 2, chunk_steps: 5, commit_seconds: 0}
 """
-"""Eight packs of up to twenty chunks, and a commit for every one or two of them. No circuits: a history
+"""Eight packs of up to twenty chunks, and a commit for every one or two chunks. No circuits: a history
 starts many processes, and each would load Qiskit and compile a kernel."""
 
 HISTORIES = 50
@@ -59,14 +59,14 @@ _RUN_WITHIN_S = 240.0
 
 @dataclass(frozen=True)
 class History:
-    """What befalls one run: the names of faults, and how many commits come before each."""
+    """The faults of one run: their names, and the number of commits before each."""
 
     seed: int
     faults: tuple[tuple[str, int], ...]
 
     @classmethod
     def of(cls, seed: int) -> History:
-        """The history of a seed."""
+        """Draws the history of a seed."""
         random = Random(seed)
         count = random.randint(1, _MOST_FAULTS)
         faults = ((random.choice([*FAULTS]), random.randint(0, _LATEST_COMMIT)) for _ in range(count))
@@ -78,25 +78,25 @@ class History:
 
 @dataclass
 class Chaos:
-    """A cluster, a sweep file and the digest that every history must come to.
+    """A cluster, a sweep file and the digest that every history must reach.
 
     Attributes:
-        struck: how often each fault found something to strike.
+        injected: how often each fault could be injected.
     """
 
     nodes: Nodes
     folder: Path
     expected: str
-    struck: Counter[str] = field(default_factory=Counter)
+    injected: Counter[str] = field(default_factory=Counter)
 
-    def live(self, history: History) -> None:
-        """Goes through a history; raises AssertionError with what the commands printed if it ends badly."""
+    def run(self, history: History) -> None:
+        """Runs a history; raises AssertionError with the output of the commands if it ends badly."""
         random = Random(f"moments of {history.seed}")
-        with tempfile.TemporaryDirectory(dir=self.folder) as place, disk(Path(place)):
-            scene = Scene(Path(place) / "run", self.nodes, random, self._command(Path(place) / "run"))
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder, disk(Path(folder)):
+            scene = Scene(Path(folder) / "run", self.nodes, random, self._command(Path(folder) / "run"))
             try:
                 for name, commits in history.faults:
-                    self.struck[name] += FAULTS[name](scene, commits)
+                    self.injected[name] += FAULTS[name](scene, commits)
                 scene.finish(_RUN_WITHIN_S)
                 self._compare(scene.out)
             except BaseException as error:
@@ -114,14 +114,14 @@ class Chaos:
         run = orchestrator.open_run(out)
         assert run.finished
         assert set(run.trials["status"].to_pylist()) == {"done", "diverged"}, "a trial has failed"
-        assert digest(run).total == self.expected, "other bits"  # of repeatable trials; no digest has others
+        assert digest(run).total == self.expected, "other bits"  # the digest covers repeatable trials only
 
 
 @contextmanager
 def chaos() -> Iterator[Chaos]:
     """A cluster of two nodes, and the undisturbed run."""
-    with tempfile.TemporaryDirectory(prefix="chaos-") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        folder = Path(name)
         os.environ |= _environment(folder)
         (folder / "chaos.yaml").write_text(SWEEP)
         undisturbed = folder / "undisturbed"
@@ -131,7 +131,7 @@ def chaos() -> Iterator[Chaos]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Keeps this cluster's word to itself, and its token out of the home folder."""
+    """Variables that separate this cluster from others, and keep its token out of the home folder."""
     token = secrets.token_hex(16)
     return {
         "RAY_TMPDIR": str(folder),
@@ -142,23 +142,23 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def disk(place: Path) -> Iterator[None]:
-    """A file system of 64 MiB at ``place``, for root; else ``place`` as it is."""
+def disk(folder: Path) -> Iterator[None]:
+    """Mounts a file system of 64 MiB at ``folder``, if root; else leaves ``folder`` as it is."""
     if os.geteuid():
         yield
         return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=True)
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def go_through(world: Chaos, seed: int) -> bool:
-    """Prints what befalls the run of this seed, and whether it ended well."""
+def run_history(world: Chaos, seed: int) -> bool:
+    """Runs the history of a seed and prints it; returns whether it ended with the same bits."""
     history, begun, end = History.of(seed), time.monotonic(), "same bits"
     try:
-        world.live(history)
+        world.run(history)
     except Exception as error:
         end = "\n".join(["failed", *error.__notes__, repr(error)])
     print(f"{history}: {time.monotonic() - begun:.0f} s, {end}", flush=True)
@@ -166,14 +166,14 @@ def go_through(world: Chaos, seed: int) -> bool:
 
 
 def main() -> None:
-    """Goes through the histories of the seeds on the command line."""
+    """Runs the histories of the seeds on the command line."""
     seeds, started = [int(word) for word in sys.argv[1:]] or list(range(HISTORIES)), time.monotonic()
     if os.geteuid():
-        print("not root: no disk is filled")
+        print("not root: the fault that fills a disk is left out")
     with chaos() as world:
-        failed = [seed for seed in seeds if not go_through(world, seed)]
-    struck = ", ".join(f"{name} {count}" for name, count in sorted(world.struck.items()))
-    print(f"{len(seeds)} histories in {time.monotonic() - started:.0f} s; struck: {struck}")
+        failed = [seed for seed in seeds if not run_history(world, seed)]
+    injected = ", ".join(f"{name} {count}" for name, count in sorted(world.injected.items()))
+    print(f"{len(seeds)} histories in {time.monotonic() - started:.0f} s; injected: {injected}")
     sys.exit(f"failed: {failed}" if failed else 0)
 
 

@@ -1,8 +1,7 @@
-"""What pinned sweeps came to: ``python tests/support/pin.py`` records it anew, which is for changes that
-are meant.
+"""Results of pinned sweeps. ``python tests/support/pin.py`` writes them anew, after intended changes only.
 
-Ids hold everywhere. Bits hold on one type of CPU, so hashes of columns stand below the CPU that gave them;
-the tables of the small sweeps are kept whole, to be compared within rounding anywhere.
+Ids are equal everywhere. Bits are equal on one type of CPU, so hashes of columns are stored by CPU. The
+tables of the small sweeps are stored whole, to be compared within rounding on any CPU.
 """
 
 from __future__ import annotations
@@ -32,31 +31,31 @@ ENGINES = tuple(sorted(HERE.glob("engines/*.yaml")))
 
 
 def ids(sweep: Path) -> tuple[int, str]:
-    """Number of a sweep's trials, and SHA-256 over their ids in the order of the plan."""
-    found = [trial.id for trial in load(sweep).plan.trials()]
-    return len(found), hashlib.sha256(" ".join(found).encode()).hexdigest()
+    """Number of trials of a sweep, and SHA-256 over their ids in the order of the plan."""
+    names = [trial.id for trial in load(sweep).plan.trials()]
+    return len(names), hashlib.sha256(" ".join(names).encode()).hexdigest()
 
 
 def tables(sweep: Path, out: Path) -> dict[str, pa.Table]:
-    """The deterministic columns of a sweep that is run here, sorted."""
+    """Runs a sweep and returns its deterministic columns, with sorted rows, by table."""
     run(sweep, out, where=Where(inline=True))
     return dict(_tables(out))
 
 
 def _tables(out: Path) -> Iterator[tuple[str, pa.Table]]:
-    held = open_run(out)
+    opened = open_run(out)
     for name, columns in TABLES.items():
         left_out = [column.name for column in columns if not column.deterministic]
-        table = held.read(name)
+        table = opened.read(name)
         table = table.drop_columns([column for column in left_out if column in table.column_names])
         yield name, table.take(order_by(table.select(SORT[name]), SORT[name]))
 
 
-def hashes(found: dict[str, pa.Table]) -> dict[str, dict[str, str]]:
-    """By table and column, SHA-256 over the values."""
+def hashes(computed: dict[str, pa.Table]) -> dict[str, dict[str, str]]:
+    """SHA-256 over the values of each column, by table and column."""
     return {
         name: {column: _hash(table[column]) for column in sorted(table.column_names)}
-        for name, table in found.items()
+        for name, table in computed.items()
     }
 
 
@@ -65,12 +64,12 @@ def _hash(column: pa.ChunkedArray) -> str:
 
 
 def _pinned(sweep: Path, folder: Path) -> dict[str, object]:
-    found = tables(sweep, folder / sweep.stem)
+    computed = tables(sweep, folder / sweep.stem)
     if sweep in ENGINES:
-        for name, table in found.items():
+        for name, table in computed.items():
             pq.write_table(table, sweep.with_suffix(f".{name}.parquet"), compression="zstd")
     count, total = ids(sweep)
-    return {"trials": count, "ids": total, "columns": {cpu(): hashes(found)}}
+    return {"trials": count, "ids": total, "columns": {cpu(): hashes(computed)}}
 
 
 if __name__ == "__main__":
