@@ -13,7 +13,7 @@ from orchestrator.sweep.plan import PlannedTrial
 from orchestrator.training.pack import Pack
 
 _TASK_SECONDS = 1.0
-"""Intended length of a task. Between two tasks a worker waits for the driver, for some 10 ms."""
+"""Intended length of a task. Between two tasks a worker waits some hundredths of a second for the driver."""
 
 _MOST_PACKS = 32
 """Maximum number of packs in a task."""

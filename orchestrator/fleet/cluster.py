@@ -43,8 +43,8 @@ def joined(
 ) -> Iterator[tuple[str, int]]:
     """Joins the running Ray cluster if there is one, else starts a local one, for the time of ``with``.
 
-    It finds only clusters started with ``ray start``. The private cluster of another program on this machine
-    would end with that program.
+    It finds only clusters started with ``ray start``. It does not join the private cluster of another program
+    on this machine, which would end with that program.
 
     Args:
         address: host:port of the cluster; None or ``auto``: RAY_ADDRESS, else the cluster that runs here,
