@@ -1,5 +1,5 @@
 """Runs the command line as ``python -m orchestrator``."""
 
-from orchestrator.cli.attended import console
+from orchestrator.cli.supervised import console
 
 console()

@@ -481,7 +481,7 @@ def test_verify_calls_code_only_with_trust_or_the_sweep_file(tmp_path: Path) -> 
     (folder / "own.yaml").write_text(path.read_text())
     assert asked("verify", tmp_path / "run", "--sweep", folder / "own.yaml").exit_code == 0
     missing = refused("verify", tmp_path / "run", "--sweep", tmp_path / "nowhere.yaml")
-    assert missing == f"--sweep: is {tmp_path}/nowhere.yaml, which is no file"
+    assert missing == f"--sweep: is {tmp_path}/nowhere.yaml, must be an existing file"
 
 
 def test_workers_trust_what_the_driver_trusts(cluster: str, tmp_path: Path) -> None:  # noqa: ARG001

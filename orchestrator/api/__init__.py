@@ -1,1 +1,1 @@
-"""Where the real parts are put together, for the command line and for Python."""
+"""Assembles the parts of a sweep, for the command line and for Python."""

@@ -1,4 +1,4 @@
-"""On what a sweep runs: this process, a Ray of its own, a cluster."""
+"""Where a sweep runs: in this process, on a local Ray, or on a cluster."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Where:
-    """On what a sweep runs.
+    """Where a sweep runs.
 
     Attributes:
-        inline: in this process, without Ray.
-        address: of a Ray cluster; None: the one running here, else a local one.
-        workers: how many; None: as many as the cluster has room for, also when nodes join or leave.
+        inline: whether it runs in this process, without Ray.
+        address: address of a Ray cluster; None: the one running here, else a local one.
+        workers: number of workers; None: as many as the cluster has room for, also when nodes join or leave.
     """
 
     inline: bool = False
@@ -34,28 +34,28 @@ class Where:
 
 
 def on_gpus(plan: Plan) -> tuple[Engine, ...]:
-    """The engines of a plan that need a GPU, each once."""
+    """Returns the engines of a plan that need a GPU, each once."""
     engines = dict.fromkeys(structure.template.gradient for structure in plan.structures)
     return tuple(engine for engine in engines if engine.gpus)
 
 
 def check_here(plan: Plan) -> None:
-    """Raises InputError if this process lacks the GPU that trials need; workers check for themselves."""
+    """Raises InputError if this process lacks the GPU that trials need. Workers check that themselves."""
     for engine in on_gpus(plan):
         engine.check()
 
 
 @contextmanager
-def placed(where: Where, sweep: Sweep, announce: Callable[[str, int], None]) -> Iterator[Fleet]:
-    """The fleet that runs a sweep; it goes with the context.
+def open_fleet(where: Where, sweep: Sweep, announce: Callable[[str, int], None]) -> Iterator[Fleet]:
+    """Starts the fleet that runs a sweep; closes it at the end of the context.
 
-    Every worker has as many GPUs as the neediest engine wants, since packs go to any.
+    Any worker may get any pack, so each has as many GPUs as the engine that needs most.
 
     Args:
-        announce: is told where the fleet is, and how many workers it has.
+        announce: called with a description of the fleet and its number of workers.
 
     Raises:
-        FleetError: no cluster as asked for, or not large enough.
+        FleetError: the cluster of ``where`` does not exist, or is too small.
     """
     if where.inline:
         from orchestrator.fleet.inline import InlineFleet
@@ -68,10 +68,10 @@ def placed(where: Where, sweep: Sweep, announce: Callable[[str, int], None]) -> 
 
     threads, memory = sweep.placement.threads, sweep.placement.memory or 0
     gpus = max((engine.gpus for engine in on_gpus(sweep.plan)), default=0)
-    with joined(where.address, where.workers, threads, gpus, memory) as (place, workers):
-        ready = Preparation.of(sweep.plan, threads)
-        fleet = RayFleet(workers, threads, ready, gpus, memory=memory, grows=where.workers is None)
-        announce(place, workers)
+    with joined(where.address, where.workers, threads, gpus, memory) as (description, workers):
+        preparation = Preparation.of(sweep.plan, threads)
+        fleet = RayFleet(workers, threads, preparation, gpus, memory=memory, grows=where.workers is None)
+        announce(description, workers)
         try:
             yield fleet
         finally:

@@ -1,4 +1,4 @@
-"""A sweep from file to tables: where the parts are put together, for the command line and for Python."""
+"""Runs a sweep from its file to its tables, for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.api.placing import Where, check_here, placed
+from orchestrator.api.placing import Where, check_here, open_fleet
 from orchestrator.driver.control_loop import ControlLoop
 from orchestrator.driver.counts import Counts, count
 from orchestrator.driver.driver import Driver, Progress, Watch
@@ -29,7 +29,7 @@ from orchestrator.versions import versions
 
 
 class Watcher:
-    """Is told what happens; does nothing. Subclass it to show progress."""
+    """Receives the events of a sweep and ignores them. Subclass it to show progress."""
 
     def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:
         """The run directory is open."""
@@ -38,18 +38,18 @@ class Watcher:
         """The fleet is up."""
 
     def advanced(self, progress: Progress) -> None:
-        """Something has come back."""
+        """The driver has polled its workers, with or without new results."""
 
     def compacting(self) -> None:
         """All trials have ended; the tables are being finished."""
 
     def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
-        """Entered while the sweep runs; ``stop`` makes it commit and leave."""
-        return _nothing(stop)
+        """Returns a context to be entered while the sweep runs; ``stop`` makes it commit and stop."""
+        return _empty_context(stop)
 
 
 @contextmanager
-def _nothing(_: Callable[[], None]) -> Iterator[None]:
+def _empty_context(_: Callable[[], None]) -> Iterator[None]:
     yield
 
 
@@ -58,10 +58,11 @@ class Result:
     """How a sweep ended.
 
     Attributes:
-        out: where the run is: a path, or the URI that was given.
-        finished: whether all trials have ended; if not, it was stopped and can go on.
-        failed: trials of the sweep that failed, now or before.
-        stopped_by: the failure that came as often as ``stop_after`` allows, and how often; None if none did.
+        out: path or URI of the run.
+        progress: the final progress.
+        finished: whether all trials have ended. If not, the sweep was stopped and can be resumed.
+        failed: number of trials of the sweep that failed, in this call or before.
+        stopped_by: the failure that reached the limit of ``stop_after``, and its count; None if none did.
     """
 
     out: Path | str
@@ -72,11 +73,11 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0: all trials done or diverged; 1: some failed, so many perhaps that it was stopped early."""
+        """0: all trials are done or diverged; 1: some failed, or so many that the sweep was stopped early."""
         return 1 if self.failed else 0
 
     def assign(self, circuit: Any, trial: str | None = None) -> Any:
-        """A copy of a circuit with trained values in the place of its parameters; see ``Run.assign``."""
+        """Returns a copy of a circuit with trained values for its parameters; see ``Run.assign``."""
         return Run(self.out).assign(circuit, trial)
 
 
@@ -97,22 +98,22 @@ def run(
     Args:
         sweep: the YAML file.
         out: the run directory, or a URI such as ``s3://bucket/runs/depth``; ``runs/<name>`` if left out.
-        where: on what to run.
+        where: where to run.
         overrides: ``path=value`` changes to the sweep file.
-        mixed_versions: go on with a run that other versions began.
-        retry_failed: run the trials of the sweep that failed before once more.
-        watcher: is told what happens.
-        root: absolute file names in the sweep start here; where its files were shipped to.
-        trust: packages and folders whose code the sweep may call, beside its own folder's: names
-            (``"mypackage"``) and paths (``"./circuits"``). ORCHESTRATOR_TRUST adds to them. A sweep with
-            ``python:`` is code that runs with your rights.
+        mixed_versions: whether to resume a run that other versions began.
+        retry_failed: whether to run failed trials of the sweep again.
+        watcher: receives the events.
+        root: folder in which absolute file names of the sweep start, where its files were shipped to.
+        trust: packages (``"mypackage"``) and folders (``"./circuits"``) whose code the sweep may call,
+            besides its own folder. ORCHESTRATOR_TRUST adds to them. A sweep with ``python:`` runs code with
+            your permissions.
 
     Raises:
-        InputError: faults in the sweep file, or this process lacks the GPU that trials need; nothing was
+        InputError: faults in the sweep file, or this process lacks the GPU that trials need. Nothing was
             started, nothing written.
         RunDirectoryError: the directory cannot be used.
-        FleetError: no cluster as asked for.
-        ClusterLost: the cluster is gone; everything that came back is committed.
+        FleetError: the cluster of ``where`` does not exist, or is too small.
+        ClusterLost: the cluster is gone; all results received are committed.
 
     Example:
         >>> result = run("jobs/quickstart.yaml", where=Where(inline=True))  # doctest: +SKIP
@@ -123,12 +124,12 @@ def run(
         check_here(planned.plan)
     folder = address(f"runs/{planned.name}" if out is None else out)
     with _open(planned, folder, mixed_versions) as writer:
-        again = _take_back_failures(writer, planned.plan) if retry_failed else 0
+        retried = _remove_failures(writer, planned.plan) if retry_failed else 0
         done = Done(writer.ended(), writer.states())
         counts, others = count(planned.plan, done)
         writer.mark(others, _keys(planned.plan))
         why = describe_differences(Run(folder).others(MOST_COMPARED), planned.plan) if len(others) else ""
-        counts = replace(counts, damaged=len(writer.lost), again=again, why=why)
+        counts = replace(counts, damaged=len(writer.lost), again=retried, why=why)
         watcher.opened(planned, folder, counts)
         progress = Progress(planned.plan.count, kept=counts.kept, steps_left=counts.steps)
         stopped_by = None
@@ -146,20 +147,23 @@ def _keys(plan: Plan) -> Iterator[tuple[str, tuple[KeyValue, ...]]]:
     return ((trial.id, trial.keys) for trial in plan.trials())
 
 
-def _take_back_failures(writer: RunWriter, plan: Plan) -> int:
-    """Removes the trials of the plan that failed from the run; returns how many."""
+def _remove_failures(writer: RunWriter, plan: Plan) -> int:
+    """Removes the plan's failed trials from the run; returns their number."""
     failed = Done(writer.failed(), {})
     if not len(failed.ended):
         return 0
-    again = [trial.id for trial in plan.trials() if failed.has_ended(trial.id)]
-    writer.take_back(again, _keys(plan))
-    return len(again)
+    removed = [trial.id for trial in plan.trials() if failed.has_ended(trial.id)]
+    writer.take_back(removed, _keys(plan))
+    return len(removed)
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
-    """A run to read, finished or not: its directory, or its URI on an object store.
+    """Opens a run for reading, finished or not.
 
-    Its tables are whole. They also hold trials that the sweep no longer names, with ``trials.current`` false.
+    Its tables hold all trials, also those that are no longer in the sweep: their ``trials.current`` is false.
+
+    Args:
+        path: the run directory, or its URI on an object store.
 
     Raises:
         RunDirectoryError: there is no run.
@@ -171,7 +175,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 
 def check_run(sweep: Sweep, folder: Path | str) -> None:
-    """Raises RunDirectoryError if ``run`` would not go on with the run that is there; changes nothing."""
+    """Raises RunDirectoryError if ``run`` would refuse to resume the run in ``folder``; changes nothing."""
     RunWriter.check(folder, sweep.name, _record(sweep), versions())
 
 
@@ -197,9 +201,9 @@ def _open(sweep: Sweep, folder: Path | str, mixed_versions: bool) -> RunWriter:
 def _drive(
     sweep: Sweep, writer: RunWriter, done: Done, where: Where, progress: Progress, watcher: Watcher
 ) -> tuple[str, int] | None:
-    """Runs what is missing; returns the failure that ended this early, if one did."""
+    """Runs the missing trials; returns the failure that stopped the sweep early and its count, if one did."""
     placement = sweep.placement
-    with placed(where, sweep, watcher.placed) as fleet:
+    with open_fleet(where, sweep, watcher.placed) as fleet:
         left, workers = progress.trials - progress.kept, fleet.size
         packer = Packer(sweep.plan, lambda structure: pack_size(sweep, structure, workers, left), done)
         driver = Driver(
@@ -219,7 +223,7 @@ def _drive(
 
 @contextmanager
 def _metrics(name: str, where: Where, progress: Progress) -> Iterator[list[Watch]]:
-    """What reports the progress of a sweep to Ray's metrics; nothing if it runs in this process."""
+    """Yields the callbacks that report progress to Ray's metrics; none if the sweep runs in this process."""
     if where.inline:
         yield []
         return

@@ -30,7 +30,7 @@ BAD_INPUT = 2
 
 
 class _Verbs(click.Group):
-    """Lists verbs in the order in which they are used."""
+    """Lists the verbs in the order of their use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)
@@ -52,9 +52,12 @@ for _verb in (plan, run, submit, status, logs, cancel, stop, analyse, verify, sc
 
 
 def main() -> None:
-    """The console command: errors made on purpose are one message and exit code 2, warnings one line each."""
-    warnings.showwarning = _show
-    output.take_over()
+    """Runs the command line; an expected error is a message and exit code 2, not a traceback.
+
+    Expected are errors of this package, wrong arguments, and a system that is out of memory or disk space.
+    """
+    warnings.showwarning = _print_warning
+    output.wrap_streams()
     try:
         with listening(lambda text: click.echo(text, err=True)):
             orchestrator.main(standalone_mode=False)
@@ -71,8 +74,8 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show(shown := io.StringIO())
-        click.echo(_escaped(masked(shown.getvalue())), err=True, nl=False)
+        error.show(text := io.StringIO())
+        click.echo(_escaped(masked(text.getvalue())), err=True, nl=False)
         sys.exit(error.exit_code)
     except Exception as error:
         if (message := resource_error(error)) is None:
@@ -82,11 +85,11 @@ def main() -> None:
 
 
 def _escaped(message: str) -> str:
-    """A message of one or more lines, without what a terminal would obey."""
+    """Returns a message of one or more lines with control characters escaped."""
     return "\n".join(map(printable, message.split("\n")))
 
 
-def _show(
+def _print_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -94,7 +97,7 @@ def _show(
     file: TextIO | None = None,  # noqa: ARG001 - the signature of warnings.showwarning
     line: str | None = None,
 ) -> None:
-    """A warning made on purpose is one line; any other looks as Python shows it."""
+    """Prints a warning of this package in one line, any other as Python does."""
     if issubclass(category, RunDirectoryWarning):
         click.echo(f"warning: {_escaped(str(message))}", err=True)
     else:

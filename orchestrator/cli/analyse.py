@@ -1,4 +1,4 @@
-"""``orchestrator analyse``: tables from a run."""
+"""``orchestrator analyse``: tables of a run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ _MOST_ROWS = 60
 
 @click.command()
 @run_folder
-@click.option("--by", metavar="KEY[,KEY…]", help="Swept keys to group by.  [default: all but the seed]")
-@click.option("--sql", help="A query over trials, steps, gradients and parameters, in DuckDB's SQL.")
-@click.option("--overhead", "timed", is_flag=True, help="Where the time went, by structure.")
-@click.option("--all-trials", is_flag=True, help="Also trials that the sweep no longer names.")
-@click.option("--all", "everything", is_flag=True, help=f"All rows, not only the first {_MOST_ROWS}.")
+@click.option("--by", metavar="KEY[,KEY…]", help="Swept keys to group by.  [default: all except seed]")
+@click.option("--sql", help="DuckDB SQL query over trials, steps, gradients and parameters.")
+@click.option("--overhead", "timed", is_flag=True, help="Compute and wait time per structure.")
+@click.option("--all-trials", is_flag=True, help="Include trials that are no longer in the sweep.")
+@click.option("--all", "everything", is_flag=True, help=f"Print all rows, not only the first {_MOST_ROWS}.")
 def analyse(
     run: str, by: str | None, sql: str | None, timed: bool, all_trials: bool, everything: bool
 ) -> None:
-    """Final loss, gradient norm and clipping by swept key; where the time went; or the answer to a query.
+    """Print loss, gradient norms and clipping per swept key.
 
-    RUN is a directory, or the URI of a run on an object store. Works while the run goes on, too.
+    With --overhead: compute and wait time; with --sql: the result of a query. RUN is a run directory, or the
+    URI of a run on object storage. The sweep may still be running.
 
     \b
     Example:
@@ -37,9 +38,9 @@ def analyse(
     from orchestrator.runs.reader import Run
 
     if by and (sql or timed):
-        raise click.UsageError("--by groups the standard table; put the grouping into a query instead")
+        raise click.UsageError("--by groups the standard table; leave it out with --sql or --overhead")
     if sql and timed:
-        raise click.UsageError("--overhead is a table of its own; leave --sql out")
+        raise click.UsageError("--overhead and --sql print different tables; give one of them")
     opened = Run(run)
     if timed:
         frame = overhead(opened, all_trials)
@@ -52,4 +53,4 @@ def analyse(
     if len(rows) < len(frame.rows):
         click.echo(f"… and {len(frame.rows) - len(rows):,} more rows (--all shows them)")
     if not all_trials and (left_out := others(opened)):
-        click.echo(f"{show.count(left_out, 'trial')} of other sweeps left out (--all-trials takes them in)")
+        click.echo(f"{show.count(left_out, 'trial')} of other sweeps left out (--all-trials includes them)")

@@ -1,4 +1,4 @@
-"""``orchestrator cancel``: commit what is under way, then stop."""
+"""``orchestrator cancel``: makes a running sweep commit its results, then stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from orchestrator.cli.options import cluster_address, is_run_folder, newest_job, run_name
 from orchestrator.errors import RunDirectoryError
 
-_WITHIN_S = 600.0
+_TIMEOUT_S = 600.0
 _POLL_S = 0.2
 
 
@@ -17,10 +17,10 @@ _POLL_S = 0.2
 @run_name
 @cluster_address
 def cancel(run: str, address: str | None) -> None:
-    """Make a running sweep commit what is under way, then stop. It can go on later.
+    """Commit the running work of a sweep, then stop the sweep.
 
-    RUN is a run directory on this machine, or the URI of one on object storage; or, on a cluster, the name of
-    the sweep or the id that `submit` printed.
+    The sweep can be resumed later. RUN is a run directory on this machine, or the URI of a run on object
+    storage. On a cluster it is the name of the sweep, or the id that `submit` printed.
 
     \b
     Example:
@@ -32,14 +32,14 @@ def cancel(run: str, address: str | None) -> None:
         return
     jobs, job = newest_job(run, address)
     if not job.alive:
-        click.echo(f"{job.id} has ended before: {job.status}")
+        click.echo(f"{job.id} has already ended: {job.status}")
         return
-    click.echo(f"{job.id} is to commit and stop …")
-    click.echo(f"{job.id}: {jobs.stop(job).status}; to go on, submit it again")
+    click.echo(f"asked {job.id} to commit and stop …")
+    click.echo(f"{job.id}: {jobs.stop(job).status}; to resume, submit the sweep again")
 
 
 def _cancel_driver(run: str) -> None:
-    """Asks the driver of a run to stop, and waits until it has."""
+    """Asks the driver of a run to stop, and waits until it has stopped."""
     from orchestrator.runs.control import Control
     from orchestrator.runs.storage.base import explained
     from orchestrator.runs.storage.opening import storage
@@ -48,14 +48,14 @@ def _cancel_driver(run: str) -> None:
     with explained(folder.root, "name the directory of a run"):
         driver = folder.owner()
     if driver is None:
-        raise RunDirectoryError(f"{folder.root}: no driver is at work here, there is nothing to cancel")
+        raise RunDirectoryError(f"{folder.root}: no driver is running here, there is nothing to cancel")
     Control(folder).cancel()
-    click.echo(f"{driver} is to commit and stop …")
-    deadline = time.monotonic() + _WITHIN_S
+    click.echo(f"asked {driver} to commit and stop …")
+    deadline = time.monotonic() + _TIMEOUT_S
     while folder.owner() == driver:
         if time.monotonic() > deadline:
             raise RunDirectoryError(
-                f"{folder.root}: {driver} is still at work after {_WITHIN_S:.0f} s; end it with SIGTERM"
+                f"{folder.root}: {driver} is still running after {_TIMEOUT_S:.0f} s; end it with SIGTERM"
             )
         time.sleep(_POLL_S)
-    click.echo("stopped; everything that came back is committed. To go on, run it again")
+    click.echo("stopped; all results received are committed. To resume, run the sweep again")

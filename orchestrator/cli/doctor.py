@@ -27,16 +27,16 @@ _PACKAGES = (
 )
 _AER_PACKAGES = ("qiskit-aer", "qiskit-aer-gpu")
 _CUDA_LIBRARIES = (
-    "qiskit-aer-gpu needs the libraries of CUDA 12, which pip brings along unless it was told not to; "
-    "without a card, install qiskit-aer instead"
+    "qiskit-aer-gpu needs the libraries of CUDA 12, which pip installs with it (unless --no-deps is given); "
+    "without an NVIDIA GPU, install qiskit-aer instead"
 )
 
 
 @click.command()
 def doctor() -> None:
-    """Say what this machine can do, and what to install for the rest.
+    """Check this machine: packages, memory, Aer, GPU, Ray.
 
-    Exit code 1 if something that every sweep needs is missing.
+    Says what to install for whatever is missing. Exit code 1 if something is missing that every sweep needs.
 
     \b
     Example:
@@ -52,7 +52,7 @@ def doctor() -> None:
 
 
 Finding = tuple[bool | None, str, str]
-"""Whether it is there (None: optional and missing), what, and what was found or what to do."""
+"""Of one check: passed (None: missing, but optional), what was checked, and what was found or what to do."""
 
 
 def _python() -> Finding:
@@ -74,32 +74,32 @@ def _memory() -> Finding:
 
 
 def _kernel_cache() -> Finding:
-    """Where Numba keeps compiled kernels; without it every worker compiles for itself."""
+    """Finds the folder where Numba caches compiled kernels; without one every worker compiles them again."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    places = [Path(chosen)] if chosen else [Path(__file__).parents[1] / "engines", Path.home() / ".cache"]
-    for place in places:
-        if _writable(place):
-            return True, "kernel cache", str(place)
-    return None, "kernel cache", "nowhere to write: set NUMBA_CACHE_DIR to a folder that is"
+    folders = [Path(chosen)] if chosen else [Path(__file__).parents[1] / "engines", Path.home() / ".cache"]
+    for folder in folders:
+        if _writable(folder):
+            return True, "kernel cache", str(folder)
+    return None, "kernel cache", "no writable folder: set NUMBA_CACHE_DIR to one"
 
 
-def _writable(place: Path) -> bool:
+def _writable(folder: Path) -> bool:
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
         return False
 
 
 def _aer_package() -> Finding:
-    """Either of the two packages of Aer; of both at once only one is really there."""
-    found = [f"{name} {version(name)}" for name in _AER_PACKAGES if _installed(name)]
-    if len(found) == 1:
-        return True, "Aer", found[0]
+    """Checks that one of Aer's two packages is installed; both overwrite the same files."""
+    installed = [f"{name} {version(name)}" for name in _AER_PACKAGES if _installed(name)]
+    if len(installed) == 1:
+        return True, "Aer", installed[0]
     missing = "missing: pip install qiskit-aer (or, for an NVIDIA GPU, qiskit-aer-gpu)"
-    both = "qiskit-aer and qiskit-aer-gpu hide each other: uninstall both, then install one"
-    return False, "Aer", both if found else missing
+    both = "qiskit-aer and qiskit-aer-gpu overwrite each other: uninstall both, then install one"
+    return False, "Aer", both if installed else missing
 
 
 def _installed(name: str) -> bool:
@@ -115,35 +115,37 @@ def _aer() -> Finding:
     try:
         return True, "Aer offers", f"{', '.join(devices())}; {', '.join(methods())}"
     except (ImportError, OSError) as error:
-        return False, "Aer offers", f"nothing, it does not load: {error}; {_CUDA_LIBRARIES}"
+        return False, "Aer offers", f"nothing: Aer does not load: {error}; {_CUDA_LIBRARIES}"
 
 
 def _gpu() -> Finding:
     from orchestrator.backends.aer.simulator import no_gpu
 
-    cards = _cards() or "no NVIDIA card found"
+    gpus = _nvidia_gpus() or "no NVIDIA GPU found"
     try:
         reason = no_gpu()
     except (ImportError, OSError):
-        return None, "GPU", f"{cards}; Aer does not load"
+        return None, "GPU", f"{gpus}; Aer does not load"
     if reason:
-        return None, "GPU", f"{cards}; not for Aer: {reason}"
-    return True, "GPU", f"{cards}; in a sweep: backend: {{kind: aer, device: GPU}}"
+        return None, "GPU", f"{gpus}; Aer cannot use a GPU: {reason}"
+    return True, "GPU", f"{gpus}; in a sweep: backend: {{kind: aer, device: GPU}}"
 
 
-def _cards() -> str:
-    """The NVIDIA cards that the driver knows; empty if there are none, or no driver."""
+def _nvidia_gpus() -> str:
+    """Returns the GPUs that NVIDIA's driver lists; empty without a GPU or a driver."""
     try:
-        asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True)
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return ", ".join(line.partition(" (UUID")[0] for line in asked.stdout.splitlines())
+    return ", ".join(line.partition(" (UUID")[0] for line in listing.stdout.splitlines())
 
 
 def _ray() -> Finding:
     from orchestrator.fleet.cluster import running_cluster
 
-    found = running_cluster()
+    resources = running_cluster()
     return (
-        (True, "Ray cluster", found) if found else (None, "Ray cluster", "none running; `run` starts its own")
+        (True, "Ray cluster", resources)
+        if resources
+        else (None, "Ray cluster", "none running; `run` starts its own")
     )

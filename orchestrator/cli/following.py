@@ -1,4 +1,4 @@
-"""What a job prints, as it comes, until the job ends or the user has seen enough."""
+"""Prints the output of a job until the job ends or the user presses Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ INTERRUPTED = 130
 
 
 def follow(jobs: Jobs, job: Job, address: str | None) -> NoReturn:
-    """Shows what a job prints until it ends; leaves as the job does.
+    """Prints the output of a job until the job ends; exits with the code of the job.
 
-    Ctrl-C ends the following, not the job: a message says so, and which commands follow and cancel it.
+    Ctrl-C ends this process, not the job. A message then names the commands that follow and cancel the job.
 
     Args:
-        address: of the cluster, as the user gave it.
+        address: address of the cluster as the user gave it, if any.
     """
     try:
         ended = jobs.follow(job, lambda text: click.echo(text, nl=False))
     except KeyboardInterrupt:
         click.echo(
-            f"\n{job.id} goes on; only the following has ended. {how_to_follow(job, address)}", err=True
+            f"\n{job.id} keeps running; only its output has stopped here. {how_to_follow(job, address)}",
+            err=True,
         )
         click.echo(f"To cancel it:\n  {command('cancel', job, address)}", err=True)
         raise SystemExit(INTERRUPTED) from None
@@ -35,11 +36,11 @@ def follow(jobs: Jobs, job: Job, address: str | None) -> NoReturn:
 
 
 def how_to_follow(job: Job, address: str | None) -> str:
-    """The command that shows what the job prints, as a message names it."""
+    """Returns the sentence that names the command which prints the job's output."""
     return f"To follow it:\n  {command('logs', job, address, '--follow')}"
 
 
 def command(verb: str, job: Job, address: str | None, *options: str) -> str:
-    """A command about the run of a job, as it is typed."""
+    """Returns a command line about the run of a job."""
     where = [] if address is None else ["--address", address]
     return show.command("orchestrator", verb, job.run, *options, *where)

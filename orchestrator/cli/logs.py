@@ -1,4 +1,4 @@
-"""``orchestrator logs``: what a job has printed."""
+"""``orchestrator logs``: the output of a job."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchestrator.cli.options import cluster_address, run_name
 @click.command()
 @run_name
 @cluster_address
-@click.option("--follow", is_flag=True, help="Go on until the job ends; exit as it does.")
+@click.option("--follow", is_flag=True, help="Print until the job ends; exit with its code.")
 def logs(run: str, address: str | None, follow: bool) -> None:
-    """Show what the newest job of a run has printed.
+    """Print the output of the newest job of a run.
 
     RUN is the name of the sweep, or the id that `submit` printed.
 

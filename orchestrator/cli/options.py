@@ -1,4 +1,4 @@
-"""Arguments that several verbs share."""
+"""Arguments and options that several verbs share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def without_secrets(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Callback of a parameter that takes an address. Raises InputError if that holds a secret."""
+    """Callback of a parameter that takes an address. Raises InputError if the address holds a secret."""
     variables = RAY_TOKEN_VARIABLE if parameter.name == "address" else ""
     if value is not None and (reason := refusal(value, variables)):
         name = parameter.metavar if isinstance(parameter, click.Argument) else parameter.opts[0]
@@ -35,33 +35,33 @@ run_name: Decorator = click.argument("run", metavar="RUN", callback=without_secr
 cluster_address: Decorator = click.option(
     "--address",
     callback=without_secrets,
-    help="Ray cluster: http://HEAD:8265 of its dashboard, or HEAD:6379.  [default: the one running here]",
+    help="Ray cluster: http://HEAD:8265 (its dashboard) or HEAD:6379.  [default: the one running here]",
 )
 workers: Decorator = click.option(
-    "--workers", type=click.IntRange(1, 100_000), help="Ray workers.  [default: one for every CPU]"
+    "--workers", type=click.IntRange(1, 100_000), help="Number of Ray workers.  [default: one per CPU]"
 )
 overrides: Decorator = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="PATH=VALUE",
-    help="Change the sweep file for this once, e.g. base.steps=10. May be repeated.",
+    help="Override a key of the sweep file, e.g. base.steps=10. May be repeated.",
 )
 trust: Decorator = click.option(
     "--trust",
     multiple=True,
     metavar="PACKAGE|FOLDER",
-    help="Let the sweep call code of this package on Python's path, or in this folder (./circuits), beside "
-    "that in its own folder. May be repeated; ORCHESTRATOR_TRUST adds more, separated by commas.",
+    help="Let the sweep call code in this package (on Python's path) or folder (./circuits), besides its own "
+    "folder. May be repeated; ORCHESTRATOR_TRUST adds more, separated by commas.",
 )
 
 
 def newest_job(run: str, address: str | None) -> tuple[Jobs, Job]:
-    """The jobs of a cluster and the newest one of RUN, which is the name of a sweep or of a job there.
+    """Returns the jobs of a cluster and the newest job of RUN, the name of a sweep or the id of a job.
 
     Raises:
-        FleetError: there is no such cluster, or no such job; without an address RUN may have been meant as a
-            directory, and the message begins with that.
+        FleetError: no such cluster or job. Without an address, RUN may have been meant as a directory: the
+            message then begins with that.
     """
     from orchestrator.fleet.jobs import Jobs
 
@@ -76,6 +76,6 @@ def newest_job(run: str, address: str | None) -> tuple[Jobs, Job]:
 
 
 def is_run_folder(run: str, address: str | None) -> bool:
-    """Whether RUN means a directory here or a URI, and not a name on a cluster."""
+    """Whether RUN is a local directory or a URI, and not a name on a cluster."""
     # pathlib raises where a name is longer than a file system takes
     return address is None and ("/" in run or os.path.isdir(run))  # noqa: PTH112

@@ -1,4 +1,4 @@
-"""Standard output and error, also where nobody reads them, a disk is full, or a letter cannot be shown."""
+"""Standard output and error that survive a closed pipe, a full disk and a limited character set."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, TextIO
 
 from orchestrator.errors import OrchestratorError
 
-_PLAIN = {"–": "-", "─": "-", "…": "...", "×": "x", "→": "->"}
-_ERRORS = "orchestrator.plain"
+_ASCII = {"–": "-", "─": "-", "…": "...", "×": "x", "→": "->"}
+_ERRORS = "orchestrator.ascii"
 
 
 class OutputLost(OrchestratorError):  # noqa: N818 - an event, as its parent names them
-    """Standard output takes no more, and a verb has nothing to do but to print.
+    """Writing to standard output failed in a verb that only prints.
 
     Attributes:
-        quiet: whether its reader has gone, as `head` does; there is nobody to be told.
+        quiet: whether the reader has closed the pipe, as `head` does: no message is due.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -28,7 +28,11 @@ class OutputLost(OrchestratorError):  # noqa: N818 - an event, as its parent nam
 
 
 class _Descriptor(io.FileIO):
-    """Writes to a descriptor until that fails; what comes later goes nowhere, so that nothing else fails."""
+    """Writes to a file descriptor; discards everything after the first failure, so that no later write fails.
+
+    Attributes:
+        needed: whether a failure raises OutputLost. If not, it is reported once on standard error.
+    """
 
     def __init__(self, number: int, needed: bool) -> None:
         super().__init__(number, "wb", closefd=False)
@@ -36,44 +40,44 @@ class _Descriptor(io.FileIO):
         self._lost = False
 
     def write(self, content: Any) -> int:
-        """Number of bytes taken; raises OutputLost, once, if the verb needs this output."""
+        """Returns the number of bytes taken; raises OutputLost at the first failure if ``needed``."""
         if not self._lost:
             try:
                 return super().write(content)
             except OSError as error:
                 self._lost = True
-                self._tell(OutputLost(error))
+                self._report(OutputLost(error))
         return memoryview(content).nbytes
 
-    def _tell(self, lost: OutputLost) -> None:
+    def _report(self, lost: OutputLost) -> None:
         if self.needed:
             raise lost
         if not lost.quiet and self.fileno() == 1:
-            print(f"{lost}; going on without it", file=sys.stderr)
+            print(f"{lost}; continuing without it", file=sys.stderr)
 
 
 class _Text(io.TextIOWrapper):
-    """The text of a descriptor, in the encoding that the user's locale asks for."""
+    """A text stream on a file descriptor, in the encoding of the user's locale."""
 
-    buffer = None  # type: ignore[assignment]  # else click writes UTF-8 where ASCII was asked for
+    buffer = None  # type: ignore[assignment]  # else click writes UTF-8 even if the locale is ASCII
 
-    def __init__(self, number: int, before: TextIO | None, needed: bool) -> None:
+    def __init__(self, number: int, original: TextIO | None, needed: bool) -> None:
         self.descriptor = _Descriptor(number, needed)
         super().__init__(
             io.BufferedWriter(self.descriptor),
-            before.encoding if before else "utf-8",
+            original.encoding if original else "utf-8",
             _ERRORS,
-            line_buffering=before is None or number == 2 or before.isatty(),
+            line_buffering=original is None or number == 2 or original.isatty(),
         )
 
 
-def take_over() -> None:
+def wrap_streams() -> None:
     """Makes standard output and error safe to write to for the rest of this process."""
-    codecs.register_error(_ERRORS, _in_plain_letters)
+    codecs.register_error(_ERRORS, _transliterated)
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # closed; a file that is opened would get its number, and what is printed
+        except OSError:  # closed: the next file to be opened would get this number, and all prints
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _Text(2, sys.__stderr__, needed=False)
@@ -81,15 +85,15 @@ def take_over() -> None:
         sys.stdout = _Text(1, sys.__stdout__, needed=True)
 
 
-def go_on_without() -> None:
-    """From now on the verb goes on when standard output takes no more: it does more than to print."""
+def tolerate_loss() -> None:
+    """Lets the verb continue if standard output fails: for verbs that do more than print."""
     if isinstance(sys.stdout, _Text):
         sys.stdout.descriptor.needed = False
 
 
-def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
-    """What is shown in the place of letters that the encoding does not have."""
+def _transliterated(error: UnicodeError) -> tuple[str, int]:
+    """Returns ASCII for characters that the encoding lacks, and where to continue: a codec error handler."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    letters = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(letter) or ascii(letter)[1:-1] for letter in letters), error.end
+    characters = error.object[error.start : error.end]
+    return "".join(_ASCII.get(character) or ascii(character)[1:-1] for character in characters), error.end

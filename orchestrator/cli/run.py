@@ -1,4 +1,4 @@
-"""``orchestrator run``: a sweep, here or on the Ray cluster that runs here."""
+"""``orchestrator run``: runs a sweep in this process, on a local Ray or on a running cluster."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import show
-from orchestrator.cli.going_on import CLUSTER_GONE, command, gone
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets, workers
+from orchestrator.cli.resuming import CLUSTER_GONE, cluster_gone, resume_command
 from orchestrator.errors import ClusterLost
 
 
@@ -23,7 +23,7 @@ from orchestrator.errors import ClusterLost
     callback=without_secrets,
     help="The run directory, or s3://bucket/….  [default: runs/<name>]",
 )
-@click.option("--inline", is_flag=True, help="In this process, without Ray.")
+@click.option("--inline", is_flag=True, help="Run in this process, without Ray.")
 @click.option(
     "--address",
     callback=without_secrets,
@@ -32,8 +32,8 @@ from orchestrator.errors import ClusterLost
 @workers
 @overrides
 @trust
-@click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
-@click.option("--retry-failed", is_flag=True, help="Run the trials that failed before once more.")
+@click.option("--mixed-versions", is_flag=True, help="Resume a run that other versions began.")
+@click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @click.option("--shipped", type=click.Path(path_type=Path), default="/", hidden=True)
 def run(
     sweep: Path,
@@ -47,10 +47,10 @@ def run(
     retry_failed: bool,
     shipped: Path,
 ) -> None:
-    """Run a sweep, or complete a run that was interrupted or has grown.
+    """Run a sweep, or complete a run that was interrupted.
 
-    Exit codes: 0 all trials done or diverged, 1 some failed or stopped early, 2 bad input, 3 the Ray cluster
-    is gone, 130 or 143 interrupted.
+    Also runs the trials that were added to the sweep since the last run. Exit codes: 0 all trials done or
+    diverged, 1 some failed or stopped early, 2 bad input, 3 the Ray cluster is gone, 130 or 143 interrupted.
 
     \b
     Example:
@@ -67,7 +67,7 @@ def run(
 
     if inline and (address or workers):
         raise click.UsageError("--inline runs without Ray; leave --address and --workers out")
-    output.go_on_without()
+    output.tolerate_loss()
     terminal = Terminal()
     where = Where(inline, address, workers)
     try:
@@ -84,42 +84,48 @@ def run(
         )
     except ClusterLost as error:
         terminal.end()
-        click.echo(gone(str(error), "everything that came back is committed"), err=True)
+        click.echo(cluster_gone(str(error), "all results received are committed"), err=True)
         raise SystemExit(CLUSTER_GONE) from None
     terminal.end()
     if not result.finished and result.stopped_by and terminal.signal is None:
         click.echo(_stopped_early(*result.stopped_by))
         raise SystemExit(result.exit_code)
     if not result.finished:
-        click.echo("stopped; everything that came back is committed. To go on:\n  " + command())
+        click.echo("stopped; all results received are committed. To resume:\n  " + resume_command())
         raise SystemExit(128 + (terminal.signal or signal.SIGINT))
     click.echo()
-    done = Run(result.out)
-    frame = summary(done)
+    finished = Run(result.out)
+    frame = summary(finished)
     show.frame(frame.header, frame.rows)
-    click.echo(_next(result.out, [table for table in TABLES if done.files(table)]))
+    click.echo(_next_commands(result.out, [table for table in TABLES if finished.files(table)]))
     raise SystemExit(result.exit_code)
 
 
 def _stopped_early(failure: str, count: int) -> str:
-    again = command() if "--retry-failed" in sys.argv else f"{command()} --retry-failed"
+    retry = resume_command() if "--retry-failed" in sys.argv else f"{resume_command()} --retry-failed"
     return (
-        f"stopped early, as stop_after.identical_failures asks: {show.count(count, 'trial')} failed alike\n"
+        "stopped early, as stop_after.identical_failures asks: "
+        f"{show.count(count, 'trial')} failed in the same way\n"
         f"  ({failure})\n"
-        "What was done is committed. Remove the cause; then go on, the failed trials included:\n"
-        f"  {again}"
+        "All results received are committed. Remove the cause, then resume and retry the failed trials:\n"
+        f"  {retry}"
     )
 
 
-def _next(out: Path | str, tables: list[str]) -> str:
-    """Where the tables are, those that have rows, and what may be done with them."""
+def _next_commands(out: Path | str, tables: list[str]) -> str:
+    """Returns the text that says where the tables are and suggests commands to read them.
+
+    Args:
+        out: the run directory or its URI.
+        tables: names of the tables that have rows.
+    """
     folder, query, options = str(out).partition("?")
-    named = f"{{{','.join(tables)}}}" if len(tables) > 1 else tables[0]
+    names = f"{{{','.join(tables)}}}" if len(tables) > 1 else tables[0]
     table = "steps" if "steps" in tables else tables[0]
-    place = json.dumps(f"{folder}/{table}{query}{options}", ensure_ascii=False)  # quoted as Python reads it
-    code = f"import pandas as pd; print(pd.read_parquet({place}))"
+    address = json.dumps(f"{folder}/{table}{query}{options}", ensure_ascii=False)  # a literal of Python's
+    code = f"import pandas as pd; print(pd.read_parquet({address}))"
     return (
-        f"\nThe tables are in {folder}/{named}/*.parquet. Next, for example:\n"
+        f"\nThe tables are in {folder}/{names}/*.parquet. Next, for example:\n"
         f"  {show.command('orchestrator', 'analyse', show.path(out))}\n"
         f"  {show.command('python', '-c', code)}"
     )

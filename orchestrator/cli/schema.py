@@ -9,7 +9,7 @@ import click
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of the sweep file, so that editors complete and check it.
+    """Print the JSON Schema of the sweep file, for editors.
 
     \b
     Example:

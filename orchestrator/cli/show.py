@@ -1,4 +1,4 @@
-"""How numbers and tables look on a terminal."""
+"""Numbers, tables, times and commands as text on a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["command", "count", "duration", "frame", "number", "path", "progress_
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table as wide as it must be; columns of numbers stand on the right."""
+    """Prints a table without wrapping its cells; columns of numbers are right-aligned."""
     rows = [list(row) for row in rows]
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for position, name in enumerate(header):
@@ -33,7 +33,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _console(width: int | None = None) -> Console:
-    """One that takes text as it is: labels and paths may hold brackets and colons."""
+    """Returns a console that prints text literally: labels and paths may hold brackets and colons."""
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
@@ -42,7 +42,7 @@ def _numeric(cells: Iterable[str]) -> bool:
 
 
 def number(value: Any) -> str:
-    """Four significant digits; ``–`` for nothing.
+    """Formats a value: floats with four significant digits, None and NaN as ``–``.
 
     Example:
         >>> number(12345.6), number(0.25), number(None)
@@ -56,7 +56,7 @@ def number(value: Any) -> str:
 
 
 def command(*words: str) -> str:
-    """A command line that a shell reads as these words.
+    """Returns a command line that a shell splits into these words.
 
     Example:
         >>> command("orchestrator", "analyse", "my runs/$1")
@@ -65,24 +65,29 @@ def command(*words: str) -> str:
     return shlex.join(words)
 
 
-def path(place: str | PathLike[str]) -> str:
-    """A path as an argument that no verb takes for an option.
+def path(location: str | PathLike[str]) -> str:
+    """Returns a path as an argument that cannot be mistaken for an option.
 
     Example:
         >>> path("-x"), path("runs/x")
         ('./-x', 'runs/x')
     """
-    text = fspath(place)
+    text = fspath(location)
     return f"./{text}" if text.startswith("-") else text
 
 
 def count(amount: int, thing: str) -> str:
-    """``1 trial``, ``1,000 trials``."""
+    """Formats a number of things.
+
+    Example:
+        >>> count(1, "trial"), count(1000, "trial")
+        ('1 trial', '1,000 trials')
+    """
     return f"{amount:,} {thing}{'' if amount == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """A time for people.
+    """Formats a time, rounded.
 
     Example:
         >>> duration(0.2), duration(75), duration(600), duration(9000), duration(216000)
@@ -100,7 +105,7 @@ def duration(seconds: float) -> str:
 
 
 def progress_bar() -> Any:
-    """A bar of steps done, what the caller says, and the time left."""
+    """Returns a progress bar with the caller's description and the time left."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), TextColumn("{task.description}"), TextColumn("ETA"), TimeRemainingColumn())
@@ -108,5 +113,5 @@ def progress_bar() -> Any:
 
 
 def frame(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints a table of values."""
+    """Prints a table of values, each formatted by ``number``."""
     table(header, [[number(value) for value in row] for row in rows])

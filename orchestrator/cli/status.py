@@ -1,4 +1,4 @@
-"""``orchestrator status``: how a run stands."""
+"""``orchestrator status``: the progress of a run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PROGRESS = re.compile(r"[\d,]+ of [\d,]+ trials?, .*")
 @click.command()
 @run_name
 @cluster_address
-@click.option("--all-trials", is_flag=True, help="Count trials that the sweep no longer names as well.")
+@click.option("--all-trials", is_flag=True, help="Count trials that are no longer in the sweep, too.")
 def status(run: str, address: str | None, all_trials: bool) -> None:
-    """Say how a run stands: trials, rate, last commit, and whether anybody is at work on it.
+    """Print the progress of a run: trials, rate, last commit, driver.
 
-    RUN is a run directory on this machine, or the URI of one on object storage, and no Ray is needed; or, on
-    a cluster, the name of the sweep or the id that `submit` printed.
+    RUN is a run directory on this machine, or the URI of a run on object storage: no Ray is needed. On a
+    cluster it is the name of the sweep, or the id that `submit` printed.
 
     \b
     Example:
@@ -46,7 +46,7 @@ def status(run: str, address: str | None, all_trials: bool) -> None:
         [_row(job) for job in jobs.jobs() if run in (job.run, job.id)],
     )
     progress = _PROGRESS.findall(jobs.logs(newest))
-    click.echo("\n" + (progress[-1] if progress else newest.message or "it has not said yet how far it is"))
+    click.echo("\n" + (progress[-1] if progress else newest.message or "no progress reported yet"))
 
 
 def _row(job: Job) -> tuple[str, ...]:
@@ -61,20 +61,20 @@ def _row(job: Job) -> tuple[str, ...]:
     )
 
 
-def _lines(found: Status, all_trials: bool) -> list[str]:
-    ended = [f"{amount:,} {name}" for name, amount in found.ended.items()] or ["none has ended"]
-    left = [] if found.left is None else [f"{found.left:,} left"]
-    others = [f"{found.others:,} of other sweeps left out"] if found.others and not all_trials else []
+def _lines(run: Status, all_trials: bool) -> list[str]:
+    ended = [f"{amount:,} {name}" for name, amount in run.ended.items()] or ["none has ended"]
+    left = [] if run.left is None else [f"{run.left:,} left"]
+    others = [f"{run.others:,} of other sweeps left out"] if run.others and not all_trials else []
     lines = ["trials       " + ", ".join([*ended, *left, *others])]
-    if found.unreadable:
-        lines.append(f"progress     not known: {found.unreadable}")
-    if found.committed_s is not None:
-        label = "begun" if found.rate is None else "last commit"
-        lines.append(f"{label:<13}{show.duration(found.committed_s)} ago")
-    if found.rate is not None:
-        lines.append(f"rate         {found.rate:,.0f} steps/s")
-    lines.append(f"driver       {found.driver or 'none is at work'}")
+    if run.unreadable:
+        lines.append(f"progress     unknown: {run.unreadable}")
+    if run.committed_s is not None:
+        label = "started" if run.rate is None else "last commit"
+        lines.append(f"{label:<13}{show.duration(run.committed_s)} ago")
+    if run.rate is not None:
+        lines.append(f"rate         {run.rate:,.0f} steps/s")
+    lines.append(f"driver       {run.driver or 'none running'}")
     lines.append(
-        f"tables       {'finished' if found.finished else 'not finished; run the sweep again to go on'}"
+        f"tables       {'finished' if run.finished else 'unfinished; run the sweep again to resume'}"
     )
-    return lines if found.driver is None or found.finished else lines[:-1]
+    return lines if run.driver is None or run.finished else lines[:-1]

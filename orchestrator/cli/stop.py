@@ -1,4 +1,4 @@
-"""``orchestrator stop``: end single trials of a running sweep."""
+"""``orchestrator stop``: ends single trials of a running sweep."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from orchestrator.errors import Fault, InputError, RunDirectoryError
 @run_folder
 @click.argument("trials", nargs=-1, required=True, metavar="TRIAL…")
 def stop(run: str, trials: tuple[str, ...]) -> None:
-    """End single trials of a running sweep; the others go on.
+    """End single trials of a running sweep; the others continue.
 
-    TRIAL is an id, as in the column `trial`. What the trial has done is kept, with the status `cancelled`; it
-    is not run again.
+    TRIAL is an id from the column `trial`. The trial keeps its rows, gets the status `cancelled`, and is not
+    run again.
 
     \b
     Example:
@@ -37,9 +37,9 @@ def stop(run: str, trials: tuple[str, ...]) -> None:
     ended = set(Run(run).read("trials", ["trial"])["trial"].to_pylist())
     folder = storage(run)
     if folder.owner() is None:
-        raise RunDirectoryError(f"{run}: no driver is at work here, there is no trial to stop")
+        raise RunDirectoryError(f"{run}: no driver is running here, there is no trial to stop")
     for trial in ended.intersection(trials):
-        click.echo(f"{trial} has ended before")
+        click.echo(f"{trial} has already ended")
     Control(folder).stop(asked := [trial for trial in trials if trial not in ended])
     if asked:
         click.echo(f"asked the driver to end {', '.join(asked)}")

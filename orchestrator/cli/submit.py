@@ -1,4 +1,4 @@
-"""``orchestrator submit``: a sweep as a job on a Ray cluster."""
+"""``orchestrator submit``: runs a sweep as a job on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 from orchestrator.addresses import is_uri
 from orchestrator.cli import following, show
 from orchestrator.cli.options import cluster_address, overrides, sweep_file, trust, without_secrets, workers
-from orchestrator.cli.plans import warn
+from orchestrator.cli.plan_notes import warn
 from orchestrator.errors import FleetError, InputError
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     required=True,
     metavar="URI",
     callback=without_secrets,
-    help="Where the run is to be kept, e.g. s3://bucket/runs/depth.",
+    help="Where to store the run, e.g. s3://bucket/runs/depth.",
 )
 @click.option(
-    "--leave-on-head", is_flag=True, help="Let --out be a folder on the cluster's head, and go with it."
+    "--leave-on-head", is_flag=True, help="Let --out be a folder on the head node, lost with the cluster."
 )
 @click.option(
-    "--pip", is_flag=True, help="Send this package along; let Ray install what it needs, as it is here."
+    "--pip", is_flag=True, help="Send this package; Ray installs its dependencies in the versions used here."
 )
 @workers
 @overrides
 @trust
-@click.option("--mixed-versions", is_flag=True, help="Go on with a run that other versions began.")
-@click.option("--follow", is_flag=True, help="Show what the job prints until it ends; exit as it does.")
+@click.option("--mixed-versions", is_flag=True, help="Resume a run that other versions began.")
+@click.option("--follow", is_flag=True, help="Print the job's output until it ends; exit with its code.")
 def submit(
     sweep: Path,
     address: str | None,
@@ -55,15 +55,16 @@ def submit(
     mixed_versions: bool,
     follow: bool,
 ) -> None:
-    """Run a sweep as a job on a Ray cluster, with the local files that it names.
+    """Run a sweep as a job on a Ray cluster.
 
-    Submitted twice, it is one job; when that has ended, a new one completes the run. With --follow the exit
-    code is the job's, 143 if it was cancelled. Ctrl-C ends the following; the job goes on.
+    The local files that the sweep names are sent along. Once the job has ended, the same command submits a
+    new job that completes the run; until then it submits none. With --follow, the exit code is that of the
+    job, 143 if it was cancelled. Ctrl-C ends this command; the job keeps running.
 
     \b
     Example:
       orchestrator submit jobs/quickstart.yaml --address http://HEAD:8265 --out s3://bucket/runs/quick
-      orchestrator submit my.yaml --out /data/my --leave-on-head   # on the cluster that runs here
+      orchestrator submit my.yaml --out /data/my --leave-on-head   # cluster on this machine
     """
     _check_out(out, leave_on_head)
     from orchestrator import user_code
@@ -78,7 +79,7 @@ def submit(
     jobs = Jobs(address)
     command = _command(shipped, out, workers, mixed_versions, user_code.trusted().packages)
     job, new = _start(jobs, planned.name, out, shipped, command, pip)
-    click.echo(f"{'submitted' if new else 'already there, and not submitted again:'} {job.id} on {jobs.url}")
+    click.echo(f"{'submitted' if new else 'already submitted:'} {job.id} on {jobs.url}")
     if not is_uri(out):
         click.echo(_how_to_copy(jobs.host, out))
     if follow:
@@ -89,7 +90,10 @@ def submit(
 def _command(
     shipped: Shipment, out: str, workers: int | None, mixed_versions: bool, packages: Iterable[str]
 ) -> list[str]:
-    """What the job runs. The folders that are trusted here are trusted there, as they are in the shipment."""
+    """Returns the command of the job.
+
+    It names trusted packages only: trusted folders are part of the shipment, and are trusted there.
+    """
     from orchestrator.sweep.shipment import ROOT
 
     command = ["python", "-m", "orchestrator", "run", shipped.sweep, "--shipped", ROOT, "--out", out]
@@ -99,23 +103,23 @@ def _command(
 
 
 def _check_out(out: str, leave_on_head: bool) -> None:
-    """Refuses a place that would be lost."""
+    """Raises InputError if ``out`` is a folder that would be lost with the cluster or the job."""
     if is_uri(out):
         return
     if not leave_on_head:
         raise InputError.at(
             "--out",
-            f"is {out}, a folder that would go with the cluster's head; name an object store (s3://…), "
-            "or give --leave-on-head and copy the run before the cluster ends",
+            f"is {out}, a folder on the head node that would be lost with the cluster; name an object store "
+            "(s3://…), or give --leave-on-head and copy the run before the cluster ends",
         )
     if not Path(out).is_absolute():
         raise InputError.at(
-            "--out", f"is {out}, must be an absolute path on the head: a job's own folder is temporary"
+            "--out", f"is {out}, must be an absolute path on the head node: a job's own folder is temporary"
         )
 
 
 def _check_packages(jobs: Jobs, pip: bool) -> None:
-    """Refuses a cluster that lacks packages, unless Ray is to install them."""
+    """Raises FleetError if the cluster lacks packages, unless Ray is to install them."""
     if pip:
         return
     from orchestrator.fleet.packages import probe_cluster
@@ -124,11 +128,11 @@ def _check_packages(jobs: Jobs, pip: bool) -> None:
     found = probe_cluster(jobs)
     if found.missing:
         raise FleetError(
-            f"the cluster at {jobs.url} lacks {', '.join(found.missing)}; install it there, or give --pip"
+            f"the cluster at {jobs.url} lacks {', '.join(found.missing)}; install that there, or give --pip"
         )
     if found.others:
-        others = ", ".join(f"{name} {there} (here {here})" for name, (there, here) in found.others.items())
-        click.echo(f"the cluster computes with {others}; --pip takes the versions of this machine", err=True)
+        others = ", ".join(f"{name} {theirs} (here {ours})" for name, (theirs, ours) in found.others.items())
+        click.echo(f"the cluster has {others}; --pip installs the versions of this machine", err=True)
 
 
 def _start(
@@ -137,8 +141,8 @@ def _start(
     from orchestrator.fleet.jobs import STOP_WAIT_S
     from orchestrator.fleet.packages import pins, source
 
-    again = "orchestrator submit, as before"
-    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S), "ORCHESTRATOR_AGAIN": again}
+    resume = "the same `orchestrator submit` command"
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S), "ORCHESTRATOR_AGAIN": resume}
     environment: dict[str, Any] = {"env_vars": variables} | ({"pip": pins()} if pip else {})
     name = f"{run}-{hashlib.sha256(f'{shipped.fingerprint} {out}'.encode()).hexdigest()[:12]}"
     if living := jobs.living(name):
@@ -156,4 +160,4 @@ def _how_to_copy(host: str, out: str) -> str:
     if host in ("localhost", "127.0.0.1", "::1"):
         return f"the run is kept in {out} on this machine"
     copy = show.command("scp", "-r", f"{host}:{out}", ".")
-    return f"the run is kept on the head only; before the cluster ends:\n  {copy}"
+    return f"the run is kept on the head node only; before the cluster ends, copy it:\n  {copy}"

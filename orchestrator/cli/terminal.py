@@ -1,4 +1,4 @@
-"""How a running sweep looks on a terminal, and what Ctrl-C does."""
+"""Progress of a running sweep on a terminal, and the handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ import click
 
 from orchestrator.api.running import Watcher
 from orchestrator.cli import show
-from orchestrator.cli.attended import RELAYED
-from orchestrator.cli.plans import warn
+from orchestrator.cli.plan_notes import warn
+from orchestrator.cli.supervised import FORWARDED
 
 if TYPE_CHECKING:
     from orchestrator.driver.counts import Counts
     from orchestrator.driver.driver import Progress
     from orchestrator.sweep.file import Sweep
 
-_PLAIN_SECONDS = 5.0
+_PLAIN_INTERVAL_S = 5.0
 
 
 class Terminal(Watcher):
-    """Shows a sweep on a terminal; prints plain lines where there is none."""
+    """Shows a progress bar on a terminal, or prints plain lines if standard output is none.
+
+    Attributes:
+        signal: number of the signal that stopped the sweep, if one did.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._started = self._shown = time.monotonic()
+        self._started = self._printed = time.monotonic()
         self._bar: Any = None
         self._steps = 0
         self._newest = ""
 
     def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:
-        """Says what is there already."""
+        """Prints how many trials the run holds, and what was damaged or left out."""
         self._steps = counts.steps
-        parts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]
+        amounts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]
         if counts.again:
-            parts[-1] += f", {counts.again:,} of them failed before"
+            amounts[-1] += f", {counts.again:,} of them failed before"
         if counts.damaged:
-            lost = show.count(counts.damaged, "damaged commit")
-            click.echo(f"swept away {lost}; their trials go on from the state before", err=True)
-        click.echo(f"{sweep.name}: {show.count(sweep.plan.count, 'trial')} ({', '.join(parts)}) → {out}")
+            damaged = show.count(counts.damaged, "damaged commit")
+            click.echo(f"removed {damaged}; their trials resume from their last intact state", err=True)
+        click.echo(f"{sweep.name}: {show.count(sweep.plan.count, 'trial')} ({', '.join(amounts)}) → {out}")
         if counts.abandoned:
             others = show.count(counts.abandoned, "trial")
             kept = "is kept" if counts.abandoned == 1 else "are kept"
@@ -53,9 +57,9 @@ class Terminal(Watcher):
         warn(sweep.plan)
 
     def placed(self, where: str, workers: int) -> None:
-        """Says where it runs."""
+        """Prints where the sweep runs; starts the progress bar."""
         click.echo(f"{where}, {show.count(workers, 'worker')}")
-        self._started = self._shown = time.monotonic()
+        self._started = self._printed = time.monotonic()
         if sys.stdout.isatty():
             self._bar = show.progress_bar()
             self._bar.start()
@@ -66,15 +70,15 @@ class Terminal(Watcher):
         self._newest = text = self._text(progress)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._steps - progress.steps_left, description=text)
-        elif time.monotonic() - self._shown > _PLAIN_SECONDS:
-            self._shown = time.monotonic()
+        elif time.monotonic() - self._printed > _PLAIN_INTERVAL_S:
+            self._printed = time.monotonic()
             click.echo(text)
 
     def _text(self, progress: Progress) -> str:
         rate = progress.steps / max(1e-9, time.monotonic() - self._started)
         trials = f"{progress.kept + progress.ended:,} of {show.count(progress.trials, 'trial')}"
         if not progress.steps and not progress.ended:
-            return f"{trials}, nothing has come back yet"
+            return f"{trials}, no results yet"
         text = f"{trials}, {rate:,.0f} steps/s, loss {show.number(progress.loss)}"
         if progress.failed:
             text += f", {progress.failed:,} failed"
@@ -83,26 +87,27 @@ class Terminal(Watcher):
         return text
 
     def compacting(self) -> None:
-        """The last act; it can take a while after a long sweep."""
-        plain = self._bar is None and self._newest
+        """Prints the final progress, and that the tables are being finished."""
+        is_plain = self._bar is None and self._newest
         self.end()
-        if plain:
+        if is_plain:
             click.echo(self._newest)
         click.echo("finishing the tables")
 
     def end(self) -> None:
-        """Puts the terminal back as it was."""
+        """Removes the progress bar, which restores the terminal."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
     @contextmanager
     def running(self, stop: Callable[[], None]) -> Iterator[None]:
-        """SIGINT or SIGTERM once: commit what is under way and leave; twice: leave now.
+        """Handles SIGINT and SIGTERM: the first commits running work and stops, the second exits at once.
 
-        A signal may come twice over, from its sender and from the parent: what counts is who has sent more.
+        One signal may arrive twice: from its sender, and forwarded by the parent process. The two are counted
+        separately, and the larger count decides.
         """
-        originals = {handed: sent for sent, handed in RELAYED.items()}
+        originals = {forwarded: original for original, forwarded in FORWARDED.items()}
         counts = {True: 0, False: 0}
 
         def handle(number: int, _: Any) -> None:
@@ -113,13 +118,13 @@ class Terminal(Watcher):
                 os._exit(128 + number)
             if self.signal is None:
                 self.signal = number
-                click.echo("\nfinishing what is under way (once more: leave at once)", err=True)
+                click.echo("\nfinishing and committing running work (again: exit at once)", err=True)
                 stop()
 
-        numbers = (*RELAYED, *originals)
+        numbers = (*FORWARDED, *originals)
         before = {number: signal.signal(number, handle) for number in numbers}
         try:
             yield
         finally:
             for number, handler in before.items() if self.signal is None else ():
-                signal.signal(number, handler)  # else a second one may come yet, while Ray is being closed
+                signal.signal(number, handler)  # else a second one may still come, while Ray shuts down

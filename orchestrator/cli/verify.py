@@ -1,4 +1,4 @@
-"""``orchestrator verify``: runs committed trials again and compares bits."""
+"""``orchestrator verify``: runs committed trials again and compares their bits."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ _PROMISE = (
 
 @click.command()
 @run_folder
-@click.option("-k", "count", type=click.IntRange(1), default=20, show_default=True, help="So many trials.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses the trials.")
-@click.option("--files", is_flag=True, help="Check the hash of every file instead; nothing is run again.")
+@click.option("-k", "count", type=click.IntRange(1), default=20, show_default=True, help="Number of trials.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed that selects the trials."
+)
+@click.option("--files", is_flag=True, help="Check the hash of every file instead; runs no trial.")
 @click.option(
     "--sweep",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The sweep file: code in its folder is called.",
+    help="Sweep file: allows the code in its folder.",
 )
 @trust
 def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, trust: tuple[str, ...]) -> None:
-    """Run trials of a run once more, here and without Ray, and compare them bit by bit.
+    """Run trials of a run again and compare them bit by bit.
 
-    Compares all deterministic columns (docs/columns.md) of trials that ended as done or diverged; those that
-    are not repeatable, as a remote service computes them, are left out. Nothing is written; the run may be
-    finished or still going on. If trials call functions of your own (`python:`), give the sweep file, or
-    --trust: no code is called only because a run names it. With --files: compares the SHA-256 of every file
-    that the run lists instead.
+    Runs in this process, without Ray, and writes nothing; the sweep may still be running. Compares all
+    deterministic columns (docs/columns.md) of trials with status done or diverged. Trials that are not
+    repeatable, as a remote service computes them, are left out. If trials call your own functions
+    (`python:`), give --sweep or --trust: code is never called only because a run names it. With --files,
+    compares the SHA-256 of every file that the run lists instead.
 
     Exit codes: 0 all equal, 1 some differ, 2 bad input.
 
@@ -59,9 +61,9 @@ def verify(run: str, count: int, seed: int, files: bool, sweep: Path | None, tru
     from orchestrator.versions import versions
 
     if sweep is not None and not sweep.is_file():
-        raise InputError.at("--sweep", f"is {sweep}, which is no file")
-    own = () if sweep is None else (sweep.resolve().parent,)
-    user_code.allow(user_code.Trust.of(trust, *own))
+        raise InputError.at("--sweep", f"is {sweep}, must be an existing file")
+    folders = () if sweep is None else (sweep.resolve().parent,)
+    user_code.allow(user_code.Trust.of(trust, *folders))
     use_threads(1)
     result = verify(Run(run), InlineTeam(), count, seed, versions())
     click.echo(_text(result, cpu()))
@@ -75,7 +77,7 @@ def _verify_files(path: str) -> NoReturn:
     click.echo(
         f"{show.count(checked.files, 'file')}, {checked.size_bytes / 1e6:,.1f} MB of rows: hashes compared"
     )
-    for line in checked.differing or ("every file is what was written",):
+    for line in checked.differing or ("every file matches its hash",):
         click.echo(line)
     raise SystemExit(1 if checked.differing else 0)
 
@@ -84,7 +86,7 @@ def _text(result: Verification, cpu: str) -> str:
     checked = f"{result.trials:,} of {show.count(result.ended, 'trial')} run again on {cpu}"
     lines = [f"{checked}: {show.count(result.rows, 'row')} compared"]
     if result.left_out:
-        lines.append(f"{show.count(result.left_out, 'trial')} left out: run again, they have other bits")
+        lines.append(f"{show.count(result.left_out, 'trial')} left out, as they are not repeatable")
     if result.versions:
         lines += [f"versions differ: {', '.join(result.versions)}", _PROMISE]
     if not result.differences:

@@ -1,1 +1,1 @@
-"""What is read from a run: tables by swept key, how far it is, where the time went."""
+"""Tables read from a run: summary per swept key, progress, compute and wait time."""

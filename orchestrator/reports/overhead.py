@@ -1,4 +1,4 @@
-"""Where a run's time went: computing gradients, waiting for helpers and shards, by structure."""
+"""Compute and wait time of a run, per structure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from timed order by first
 
 
 def overhead(run: Run, all_trials: bool = False) -> Frame:
-    """One row for each structure, in the order of the plan.
+    """Returns one row per structure, in the order of the plan.
 
-    ``compute`` is the time in which workers computed gradients, all of them together; ``wait`` what the calls
-    took beyond that: shards on their way to helpers and back. Time for statistics, clips, optimisers
-    and tests of trained parameters is in neither.
+    ``compute`` is the time in which workers computed gradients, summed over the workers. ``wait`` is the rest
+    of the time of these calls, in which shards travelled to other workers and back. Neither includes
+    statistics, clips, optimisers, and tests of trained parameters.
 
     Args:
-        all_trials: whether trials that the sweep no longer names count.
+        all_trials: whether to include trials that are no longer in the sweep.
     """
     return query(run, _OVERHEAD, all_trials)

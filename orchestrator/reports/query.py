@@ -1,4 +1,4 @@
-"""A run as views in DuckDB."""
+"""SQL queries on a run, in DuckDB."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.runs.reader import Run
 from orchestrator.tables.schema import TABLES
 
-_OF_THE_QUERY = duckdb.ParserException, duckdb.CatalogException, duckdb.BinderException, duckdb.DataError
-"""What DuckDB raises for a query that is wrong, whatever the files hold."""
+_QUERY_FAULTS = duckdb.ParserException, duckdb.CatalogException, duckdb.BinderException, duckdb.DataError
+"""Errors that DuckDB raises for a wrong query, whatever the files hold."""
 
 
 class QueryError(OrchestratorError):
@@ -21,25 +21,25 @@ class QueryError(OrchestratorError):
 
 @dataclass(frozen=True)
 class Frame:
-    """Names of the columns and the rows."""
+    """A table: names of the columns, and the rows."""
 
     header: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 
 
 def quoted(name: str) -> str:
-    """An identifier as SQL wants it; keys have dots in their names."""
+    """Returns a quoted SQL identifier, as the names of keys contain dots."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def query(run: Run, sql: str, all_trials: bool = False) -> Frame:
-    """The answer to a query over the views trials, steps, gradients and parameters.
+    """Returns the result of a query over the views trials, steps, gradients and parameters.
 
     Args:
-        all_trials: whether the views also hold trials that the sweep no longer names.
+        all_trials: whether the views include trials that are no longer in the sweep.
 
     Raises:
-        QueryError: DuckDB refuses it; the message says why.
+        QueryError: DuckDB refuses the query; the message says why.
         RunDirectoryError: a file of the run is missing or damaged.
 
     Example:
@@ -50,11 +50,11 @@ def query(run: Run, sql: str, all_trials: bool = False) -> Frame:
     with duckdb.connect() as connection:
         try:
             _create_views(connection, run, all_trials)
-            answer = connection.execute(sql)
-            return Frame(tuple(column[0] for column in answer.description or ()), answer.fetchall())
+            result = connection.execute(sql)
+            return Frame(tuple(column[0] for column in result.description or ()), result.fetchall())
         except duckdb.Error as error:
-            if not isinstance(error, _OF_THE_QUERY):
-                if files != _files(run):  # a driver has put others in their place
+            if not isinstance(error, _QUERY_FAULTS):
+                if files != _files(run):  # a driver has replaced them
                     return query(run, sql, all_trials)
                 for table in TABLES:
                     run.check(table)
@@ -67,7 +67,7 @@ def _files(run: Run) -> list[list[str]]:
 
 
 def others(run: Run) -> int:
-    """Number of trials in the run that the sweep no longer names.
+    """Returns the number of trials in the run that are no longer in the sweep.
 
     Raises:
         RunDirectoryError: a file of the run is missing or damaged.
@@ -80,9 +80,9 @@ def _create_views(connection: duckdb.DuckDBPyConnection, run: Run, all_trials: b
     for table in TABLES:
         _register(connection, run, table)
     current = "select * replace (coalesce(current, true) as current) from whole_trials"
-    connection.execute(f"create view marked as {current}")  # null: from before there was this column
-    (some,) = connection.execute("select count(*) > 0 from marked where not current").fetchall()[0]
-    left_out = some and not all_trials
+    connection.execute(f"create view marked as {current}")  # null: written before this column existed
+    (any_others,) = connection.execute("select count(*) > 0 from marked where not current").fetchall()[0]
+    left_out = any_others and not all_trials
     connection.execute("create view trials as from marked" + " where current" * left_out)
     chosen = " where trial not in (select trial from marked where not current)" * left_out
     for table in TABLES.keys() - {"trials"}:
@@ -90,8 +90,10 @@ def _create_views(connection: duckdb.DuckDBPyConnection, run: Run, all_trials: b
 
 
 def _register(connection: duckdb.DuckDBPyConnection, run: Run, table: str) -> None:
-    """One table with all its trials, as ``whole_<table>``; through Arrow, as DuckDB's own reader checks no
-    page. Rows of commits get their swept keys here."""
+    """Creates the view ``whole_<table>``: all trials of a table; rows of commits get their swept keys here.
+
+    The files are read through Arrow, as DuckDB's own reader does not check their pages.
+    """
     if not run.files(table):
         connection.register(f"whole_{table}", run.schema(table).empty_table())
         return

@@ -1,4 +1,4 @@
-"""How a run stands, from its directory or object store alone."""
+"""Progress of a run, from its directory or object store alone."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from orchestrator.runs.storage.owner import Owner
 
 @dataclass(frozen=True)
 class Status:
-    """How a run stands.
+    """Progress of a run.
 
     Attributes:
-        ended: trials by how they ended.
-        others: ended trials that the sweep no longer names; they are not among ``ended``, unless all trials
-            were asked for.
-        left: trials of the sweep that have not ended; None if no driver has said how many there are.
-        rate: trial-steps per second since the last driver began, up to its last commit; None before one.
-        committed_s: seconds since its last commit, or since it began; None if no driver has written it.
-        driver: the process at work on it; None if there is none.
-        finished: whether its tables are finished.
-        unreadable: why it is not known how far it is, though a driver has said so; else empty.
+        ended: number of ended trials by status.
+        others: number of ended trials that are no longer in the sweep. ``ended`` does not count them, unless
+            all trials were requested.
+        left: number of trials of the sweep that have not ended; None if no driver has reported it.
+        rate: trial-steps per second from the start of the last driver to its last commit; None before one.
+        committed_s: seconds since its last commit, or since its start; None if no driver has reported it.
+        driver: the process that drives the run; None if there is none.
+        finished: whether the tables are finished.
+        unreadable: why the driver's report of its progress cannot be read; empty if it can.
     """
 
     ended: Mapping[str, int]
@@ -44,10 +44,11 @@ class Status:
 
 
 def status(path: str | os.PathLike[str], all_trials: bool = False) -> Status:
-    """How the run at ``path``, a directory or a URI, stands, beside its driver or without one.
+    """Returns the progress of a run, whether a driver is running or not.
 
     Args:
-        all_trials: whether trials that the sweep no longer names are counted in ``ended``.
+        path: the run directory, or its URI.
+        all_trials: whether ``ended`` counts trials that are no longer in the sweep.
 
     Raises:
         RunDirectoryError: there is no run.
@@ -62,7 +63,7 @@ def status(path: str | os.PathLike[str], all_trials: bool = False) -> Status:
         driver = folder.owner()
     try:
         progress, unreadable = Control(folder).progress(), ""
-    except RunDirectoryError as error:  # all else is known without it
+    except RunDirectoryError as error:  # the rest does not need it
         progress, unreadable = None, str(error)
     if progress is None:
         return Status(ended, others, None, None, None, driver, run.finished, unreadable)

@@ -1,4 +1,4 @@
-"""The first table anyone wants: loss, gradient norm and clipping by swept key."""
+"""The standard table of a run: loss, gradient norms and clipping per swept key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with t as (
   select {gradients}, 100.0 * sum(fraction_clipped * parameters) / sum(parameters) as components_clipped
   from gradients where kind = 'parameter' group by all
 )
-select {shown}, trials, diverged, failed, final_loss, test_accuracy,
+select {keys}, trials, diverged, failed, final_loss, test_accuracy,
   norm_median as "|g| median", norm_max as "|g| max",
   steps_clipped as "% steps clipped", components_clipped as "% components clipped"
 from t left join s on {s_matches} left join g on {g_matches}
@@ -34,17 +34,18 @@ _DROPPED_IF_EMPTY = {"diverged", "failed", "test_accuracy"}
 
 
 def summary(run: Run, by: Sequence[str] | None = None, all_trials: bool = False) -> Frame:
-    """One row for each combination of the keys ``by``; all swept keys but the seed if left out.
+    """Returns one row per combination of the keys ``by``.
 
-    Columns: trials, how many diverged or failed, mean final loss and test accuracy, median and
-    largest gradient norm over steps, share of steps whose norm a clip lowered, share of components
-    that clips changed.
+    Columns: number of trials, of diverged and of failed ones; mean final loss and test accuracy. Then the
+    median and the largest gradient norm over steps, the share of steps whose norm a clip lowered, and the
+    share of components that clips changed.
 
     Args:
-        all_trials: whether trials that the sweep no longer names count.
+        by: swept keys; None: all but the seed.
+        all_trials: whether to include trials that are no longer in the sweep.
 
     Raises:
-        QueryError: a key that was not swept.
+        QueryError: a key was not swept.
     """
     names = [key.name for key in run.keys]
     if by is None:
@@ -70,14 +71,14 @@ def _sql(keys: Sequence[KeyColumn]) -> str:
         trials=selected("trials"),
         steps=selected("steps"),
         gradients=selected("gradients"),
-        shown=", ".join(f"t.{alias} as {name}" for alias, name in zip(aliases, names, strict=True)),
+        keys=", ".join(f"t.{alias} as {name}" for alias, name in zip(aliases, names, strict=True)),
         s_matches=matches("s"),
         g_matches=matches("g"),
     )
 
 
 def _without_empty(frame: Frame) -> Frame:
-    """Columns that say nothing here are left out."""
+    """Leaves out the columns of ``_DROPPED_IF_EMPTY`` that are empty."""
     kept = [
         position
         for position, name in enumerate(frame.header)

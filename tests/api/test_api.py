@@ -1,4 +1,4 @@
-"""Sweeps from Python: what ``run`` returns, tells its watcher, and leaves behind."""
+"""Sweeps from Python: the result of ``run``, the calls of its watcher, and the tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def digest_of(out: Path) -> str:
     return digest(orchestrator.open_run(out)).total
 
 
-def test_run_leaves_tables_where_it_was_told(small_sweep: Path, tmp_path: Path) -> None:
+def test_run_writes_tables_to_its_folder(small_sweep: Path, tmp_path: Path) -> None:
     result = orchestrator.run(small_sweep, tmp_path / "out", where=INLINE)
     assert (result.out, result.finished, result.failed, result.exit_code) == (tmp_path / "out", True, 0, 0)
     run = orchestrator.open_run(tmp_path / "out")
@@ -38,13 +38,13 @@ def test_run_names_its_folder_after_the_sweep(small_sweep: Path, tmp_path: Path,
     assert len(pd.read_parquet("runs/small/trials")) == 10
 
 
-def test_watcher_is_told_in_order(small_sweep: Path, tmp_path: Path) -> None:
+def test_watcher_is_called_in_order(small_sweep: Path, tmp_path: Path) -> None:
     diary = Diary()
     result = orchestrator.run(small_sweep, tmp_path / "out", where=INLINE, watcher=diary)
-    assert list(diary.heard) == ["opened", "placed", "running", "advanced", "compacting"]
-    assert diary.heard["opened"] == ("small", 0, 0, 10)
-    assert diary.heard["placed"] == ("in this process", 1)
-    assert diary.heard["advanced"] is result.progress
+    assert list(diary.calls) == ["opened", "placed", "running", "advanced", "compacting"]
+    assert diary.calls["opened"] == ("small", 0, 0, 10)
+    assert diary.calls["placed"] == ("in this process", 1)
+    assert diary.calls["advanced"] is result.progress
 
 
 def test_progress_adds_up(small_sweep: Path, tmp_path: Path) -> None:
@@ -55,13 +55,13 @@ def test_progress_adds_up(small_sweep: Path, tmp_path: Path) -> None:
     assert progress.steps == trials.steps.sum() < 60
 
 
-def test_packs_hold_as_many_trials_as_asked_for(small_sweep: Path, tmp_path: Path) -> None:
+def test_packs_have_the_size_of_the_placement(small_sweep: Path, tmp_path: Path) -> None:
     orchestrator.run(small_sweep, tmp_path, where=INLINE)
     packs = pd.read_parquet(tmp_path / "trials").groupby("pack").trial.count()
     assert packs.tolist() == [4, 4, 2]
 
 
-def test_stopped_run_is_committed_and_goes_on(small_sweep: Path, tmp_path: Path) -> None:
+def test_stopped_run_is_committed_and_resumed(small_sweep: Path, tmp_path: Path) -> None:
     stopped = orchestrator.run(
         small_sweep,
         tmp_path,
@@ -73,43 +73,41 @@ def test_stopped_run_is_committed_and_goes_on(small_sweep: Path, tmp_path: Path)
     assert orchestrator.open_run(tmp_path).steps.num_rows > 0
     diary = Diary()
     assert orchestrator.run(small_sweep, tmp_path, where=INLINE, watcher=diary).finished
-    assert diary.heard["opened"] == ("small", 0, 4, 6)
+    assert diary.calls["opened"] == ("small", 0, 4, 6)
 
 
 def test_faults_start_nothing_and_write_nothing(small_sweep: Path, tmp_path: Path) -> None:
     diary = Diary()
     with pytest.raises(InputError, match="steps: is 0, must be at least 1"):
         orchestrator.run(small_sweep, tmp_path / "out", overrides=["base.steps=0"], watcher=diary)
-    assert diary.heard == {}
+    assert diary.calls == {}
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("cluster")
-def test_sweep_that_the_cluster_is_too_small_for_can_go_on_elsewhere(
-    small_sweep: Path, tmp_path: Path
-) -> None:
+def test_sweep_that_needs_a_larger_cluster_can_run_elsewhere(small_sweep: Path, tmp_path: Path) -> None:
     with pytest.raises(FleetError, match="9 workers with 1 CPU each do not fit: the cluster has 4 CPUs"):
         orchestrator.run(small_sweep, tmp_path / "out", where=orchestrator.Where(workers=9))
     assert orchestrator.run(small_sweep, tmp_path / "out", where=INLINE).finished
 
 
 @pytest.mark.usefixtures("cluster")
-def test_ray_leaves_what_inline_leaves(small_sweep: Path, tmp_path: Path) -> None:
+def test_ray_writes_the_same_steps_as_inline(small_sweep: Path, tmp_path: Path) -> None:
     diary = Diary()
     result = orchestrator.run(
         small_sweep, tmp_path / "ray", where=orchestrator.Where(workers=2), watcher=diary
     )
-    assert diary.heard["placed"] == ("on the Ray cluster that this process is connected to", 2)
+    assert diary.calls["placed"] == ("on the Ray cluster that this process is connected to", 2)
     orchestrator.run(small_sweep, tmp_path / "inline", where=INLINE)
     ray, inline = (
-        pd.read_parquet(tmp_path / place / "steps").drop(columns=["seconds_compute", "seconds_wait"])
-        for place in ("ray", "inline")
+        pd.read_parquet(tmp_path / run / "steps").drop(columns=["seconds_compute", "seconds_wait"])
+        for run in ("ray", "inline")
     )
     pd.testing.assert_frame_equal(ray, inline, check_exact=True)
     assert result.exit_code == 0
 
 
-def test_worker_keeps_no_more_threads_than_it_uses() -> None:
+def test_worker_has_no_more_threads_than_it_uses() -> None:
     code = (
         "from orchestrator.backends.batched.threads import use_threads_only; use_threads_only(1); "
         "import numba; print(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads())"

@@ -1,4 +1,4 @@
-"""What can be held of GPUs without one: who gets them, who is refused, what is said of them."""
+"""GPUs on a machine without one: which workers get them, what is refused, what is printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestrator.cli import main
 from orchestrator.errors import FleetError, InputError
 from orchestrator.training.loop import Team
 
-doctor: Any = importlib.import_module("orchestrator.cli.doctor")  # in its package, a command has that name
+doctor: Any = importlib.import_module("orchestrator.cli.doctor")  # in its package, that name is a command
 
 MIXED = """\
 name: mixed
@@ -62,12 +62,12 @@ def fleet_of(cluster: str) -> Any:  # noqa: ARG001 - Ray must run
 
 
 @pytest.mark.parametrize(("workers", "cpus", "gpus"), [(3, 1, 1), (2, 2, 2)])
-def test_more_workers_than_there_are_gpus_for_are_refused_at_once(
+def test_more_workers_than_gpus_are_refused_at_once(
     fleet_of: Any, workers: int, cpus: int, gpus: int
 ) -> None:
-    wanted = f"{workers} workers with {cpus} CPU and {gpus} GPU each do not fit"
-    there = f"the cluster has 4 CPUs and 2 GPUs, room for {2 // gpus}"
-    with pytest.raises(FleetError, match=f"{wanted}: {there}; ask for fewer --workers"):
+    requested = f"{workers} workers with {cpus} CPU and {gpus} GPU each do not fit"
+    available = f"the cluster has 4 CPUs and 2 GPUs, room for {2 // gpus}"
+    with pytest.raises(FleetError, match=f"{requested}: {available}; ask for fewer --workers"):
         fleet_of(workers, cpus, nothing, gpus)
 
 
@@ -83,11 +83,11 @@ def test_cluster_without_a_gpu_is_refused_with_the_way_out(
 
 
 @pytest.mark.usefixtures("cluster")
-def test_workers_are_as_many_as_their_cpus_and_gpus_allow() -> None:
+def test_number_of_workers_fits_their_cpus_and_gpus() -> None:
     from orchestrator.fleet.cluster import capacity, joined
 
-    wanted = {(1, 0): 4, (3, 0): 1, (1, 1): 2, (4, 1): 1, (1, 2): 1}
-    assert {key: capacity(*key) for key in wanted} == wanted
+    expected = {(1, 0): 4, (3, 0): 1, (1, 1): 2, (4, 1): 1, (1, 2): 1}
+    assert {key: capacity(*key) for key in expected} == expected
     with joined(None, None, 1, 1) as (_, workers):
         assert workers == 2
 
@@ -102,22 +102,22 @@ def test_cpus_and_gpus_of_a_worker_are_on_one_node(cluster: str, monkeypatch: py
     assert capacity(2, 1) == 1
 
 
-def surroundings(_: Any, __: int) -> tuple[str, int, bool]:
-    """The GPUs that a worker sees, its parent, and whether it has the memory of this process."""
+def process_facts(_: Any, __: int) -> tuple[str, int, bool]:
+    """The visible GPUs of a worker, its parent, and whether it is a fork of this process."""
     return os.environ["CUDA_VISIBLE_DEVICES"], os.getppid(), hasattr(sys, "remembered")
 
 
-def surroundings_of(team: Team, count: int) -> list[Any]:
-    return team.map(surroundings, None, range(count))
+def process_facts_of(team: Team, count: int) -> list[Any]:
+    return team.map(process_facts, None, range(count))
 
 
-def test_worker_with_a_gpu_sees_only_its_own_and_is_no_fork(
+def test_worker_with_a_gpu_sees_only_its_own_and_is_not_forked(
     fleet_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process forked from one with a GPU aborts; several GPUs in one process give wrong numbers."""
     monkeypatch.setattr(sys, "remembered", True, raising=False)
     fleet = fleet_of(2, 1, nothing, 1)
-    devices, parents, forked = zip(*run_on(fleet, surroundings_of, 2, helpers=1).value, strict=True)
+    devices, parents, forked = zip(*run_on(fleet, process_facts_of, 2, helpers=1).value, strict=True)
     fleet.close()
     assert sorted(devices) == ["0", "1"]
     assert os.getpid() not in parents
@@ -144,13 +144,13 @@ def test_sweep_that_needs_a_gpu_in_this_process_is_refused_before_anything_is_wr
 
 
 @WITHOUT_GPU
-def test_workers_ask_for_their_gpu_before_they_take_work(cluster: str, sweep: Path, tmp_path: Path) -> None:
-    """Every worker has one, as Ray counts; then Aer finds none."""
+def test_workers_check_their_gpu_before_they_take_work(cluster: str, sweep: Path, tmp_path: Path) -> None:
+    """Ray assigns a GPU to every worker, and Aer finds none."""
     diary = Diary()
     with pytest.raises(FleetError, match=r"workers fail at their start; the last error: " + REFUSAL):
         orchestrator.run(sweep, tmp_path / "out", where=orchestrator.Where(address=cluster), watcher=diary)
-    assert diary.heard["placed"][1] == 2
-    assert diary.heard["advanced"].steps == 0
+    assert diary.calls["placed"][1] == 2
+    assert diary.calls["advanced"].steps == 0
 
 
 def test_too_many_workers_with_a_gpu_are_refused(cluster: str, sweep: Path, tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_sweep_on_a_gpu_gives_the_numbers_of_the_kernel(sweep: Path, tmp_path: P
         assert same.loss.to_numpy() == pytest.approx(same.loss.iloc[0], abs=1e-10)  # rounding alone
 
 
-# What is said.
+# Messages.
 
 
-def said_by(
+def output_of(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
     monkeypatch.setattr(sys, "argv", ["orchestrator", *command])
@@ -179,17 +179,17 @@ def said_by(
 
 
 @WITHOUT_GPU
-def test_plan_says_what_it_could_not_check(
+def test_plan_says_that_the_gpu_is_not_checked(
     sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = said_by(("plan", str(sweep)), monkeypatch, capsys)
-    assert "8 trials in 8 structures" in said
-    assert "takes a GPU for each worker; not checked, and not timed, since on this machine gradient" in said
+    output = output_of(("plan", str(sweep)), monkeypatch, capsys)
+    assert "8 trials in 8 structures" in output
+    assert "takes a GPU for each worker; neither checked nor timed on this machine: gradient" in output
 
 
 @pytest.fixture
-def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes ``nvidia-smi -L`` say something."""
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Replaces ``nvidia-smi`` by a script that prints a text."""
 
     def make(text: str) -> None:
         path = tmp_path / "nvidia-smi"
@@ -200,7 +200,7 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     return make
 
 
-def test_doctor_says_what_aer_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_lists_the_devices_and_methods_of_aer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulator, "no_gpu", lambda: "no luck")
     ok, _, found = doctor._aer()
     assert ok
@@ -208,22 +208,24 @@ def test_doctor_says_what_aer_offers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "statevector, density_matrix" in found
 
 
-def test_doctor_says_of_a_card_that_aer_cannot_use_what_to_install(
-    card: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+def test_doctor_says_what_to_install_if_aer_cannot_use_a_gpu(
+    nvidia_smi: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card("GPU 0: NVIDIA X1 (UUID: GPU-12)")
+    nvidia_smi("GPU 0: NVIDIA X1 (UUID: GPU-12)")
     monkeypatch.setattr(simulator, "no_gpu", lambda: "it is built for CPUs only; install another")
-    said = "GPU 0: NVIDIA X1; not for Aer: it is built for CPUs only; install another"
-    assert doctor._gpu() == (None, "GPU", said)
+    text = "GPU 0: NVIDIA X1; Aer cannot use a GPU: it is built for CPUs only; install another"
+    assert doctor._gpu() == (None, "GPU", text)
 
 
-def test_doctor_says_how_to_use_a_gpu(card: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    card("GPU 0: NVIDIA X1 (UUID: GPU-12)")
+def test_doctor_says_how_to_use_a_gpu(
+    nvidia_smi: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia_smi("GPU 0: NVIDIA X1 (UUID: GPU-12)")
     monkeypatch.setattr(simulator, "no_gpu", lambda: "")
     assert doctor._gpu() == (True, "GPU", "GPU 0: NVIDIA X1; in a sweep: backend: {kind: aer, device: GPU}")
 
 
-def test_doctor_explains_an_aer_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_explains_why_aer_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> str:
         raise ImportError("libcustatevec.so.1: cannot open shared object file")
 

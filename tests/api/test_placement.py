@@ -1,4 +1,4 @@
-"""What of a sweep's placement reaches packs, workers, their helpers and Ray."""
+"""The placement of a sweep reaches packs, workers, helpers and Ray."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sweep(tmp_path: Path) -> Path:
 
 
 class Steps(Watcher):
-    """Notes how many trial-steps were done, each time that there are more."""
+    """Records the number of trial-steps whenever it has grown."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
@@ -49,7 +49,7 @@ class Steps(Watcher):
         ("{chunk_seconds: 1e+9}", [12]),
     ],
 )
-def test_worker_hands_back_as_placement_says(
+def test_worker_returns_chunks_as_placement_says(
     placement: str, steps: list[int], sweep: Path, tmp_path: Path
 ) -> None:
     watcher = Steps()
@@ -59,7 +59,7 @@ def test_worker_hands_back_as_placement_says(
 
 
 class Three(InlineFleet):
-    """Three workers that take turns; notes how many helpers are lent to a task."""
+    """Three workers that take turns; records how many helpers each task gets."""
 
     size = 3
 
@@ -77,19 +77,19 @@ def three(monkeypatch: pytest.MonkeyPatch) -> Three:
     fleet = Three()
 
     @contextmanager
-    def placed(*_: Any) -> Iterator[Three]:
+    def open_fleet(*_: Any) -> Iterator[Three]:
         yield fleet
 
-    monkeypatch.setattr(running, "placed", placed)
+    monkeypatch.setattr(running, "open_fleet", open_fleet)
     return fleet
 
 
 @pytest.mark.parametrize(
     ("shard_seconds", "steps", "lent"),
     [("0", [12], {1}), ("1e+9", [4, 12], {0}), ("1e-9", [4, 12], {0, 1})],
-    ids=["always", "never", "if-it-costs-more"],
+    ids=["always", "never", "if-it-takes-longer"],
 )
-def test_helpers_are_lent_once_a_shard_is_known_to_cost_what_placement_says(
+def test_helpers_are_lent_once_a_shard_takes_the_time_of_placement(
     shard_seconds: str, steps: list[int], lent: set[int], sweep: Path, tmp_path: Path, three: Three
 ) -> None:
     watcher = Steps()
@@ -99,7 +99,7 @@ def test_helpers_are_lent_once_a_shard_is_known_to_cost_what_placement_says(
     assert set(three.lent) == lent
 
 
-def test_what_is_left_of_a_sweep_is_cut_into_packs_for_all_workers(sweep: Path, tmp_path: Path) -> None:
+def test_remaining_trials_are_cut_into_packs_for_all_workers(sweep: Path, tmp_path: Path) -> None:
     for seeds in (32, 40):
         changes = ["placement.pack=null", f"sweep.0.seed={{range: {seeds}}}"]
         orchestrator.run(sweep, tmp_path / "run", where=INLINE, overrides=changes)
@@ -118,7 +118,7 @@ def test_last_counts_reach_the_metrics_of_ray(
             self.name = name
 
         def report(self, counts: Progress) -> None:
-            """Waits for its second."""
+            """Reports nothing, as within one second of the last report."""
 
         def flush(self, counts: Progress) -> None:
             flushed.append((self.name, counts.ended, counts.steps))
@@ -129,28 +129,28 @@ def test_last_counts_reach_the_metrics_of_ray(
 
 
 @pytest.mark.parametrize(("workers", "grows"), [(None, True), (3, False)])
-def test_workers_are_asked_for_as_placement_and_the_neediest_engine_say(
+def test_workers_get_the_resources_of_placement_and_of_all_engines(
     workers: int | None, grows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Any] = []
+    calls: list[Any] = []
 
     @contextmanager
-    def joined(*needs: Any) -> Iterator[tuple[str, int]]:
-        asked.append(needs)
+    def joined(*arguments: Any) -> Iterator[tuple[str, int]]:
+        calls.append(arguments)
         yield "here", 5
 
-    def fleet(*needs: Any, **options: Any) -> Any:
-        asked.append((needs[0], needs[1], needs[3], options))
-        return SimpleNamespace(close=lambda: asked.append("closed"))
+    def fleet(workers: int, threads: int, _: Any, gpus: int, **options: Any) -> Any:
+        calls.append((workers, threads, gpus, options))
+        return SimpleNamespace(close=lambda: calls.append("closed"))
 
     monkeypatch.setattr("orchestrator.fleet.cluster.joined", joined)
     monkeypatch.setattr("orchestrator.fleet.ray.RayFleet", fleet)
     monkeypatch.setattr(placing, "on_gpus", lambda _: (SimpleNamespace(gpus=1), SimpleNamespace(gpus=2)))
     sweep = read(SWEEP, "placement={threads: 4, memory: 2GiB}")
-    with placing.placed(placing.Where(address="head:1", workers=workers), sweep, lambda *_: None):
+    with placing.open_fleet(placing.Where(address="head:1", workers=workers), sweep, lambda *_: None):
         pass
     gib = 2 << 30
-    assert asked == [
+    assert calls == [
         ("head:1", workers, 4, 2, gib),
         (5, 4, 2, {"memory": gib, "grows": grows}),
         "closed",

@@ -1,4 +1,4 @@
-"""What a sweep counts while it runs, and what of its placement reaches those that do the work."""
+"""The counts of a sweep: in its progress, in its run directory, and on the terminal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def left(out: Path) -> tuple[int, int]:
-    """Steps and trials that are left by what the run says of itself."""
+    """Steps and trials that are left, as the run's progress file has them."""
     progress = Control(Folder(out)).progress()
     assert progress
     assert status(out).left == progress.trials - progress.ended
@@ -51,22 +51,22 @@ def test_diverged_trials_leave_no_steps_to_be_done(sweep: Path, tmp_path: Path) 
 def test_failed_trials_leave_no_steps_to_be_done(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sick(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise CertificateError("the gradient is 2, the check says 1")
 
-    monkeypatch.setattr("orchestrator.training.loop.shard_gradient", sick)
+    monkeypatch.setattr("orchestrator.training.loop.shard_gradient", fail)
     progress = orchestrator.run(sweep, tmp_path / "run", where=INLINE).progress
     assert (progress.failed, progress.ended, progress.steps_left) == (8, 8, 0)
     assert left(tmp_path / "run") == (0, 0)
 
 
-def test_trials_of_a_pack_that_fail_alike_are_counted_one_by_one(
+def test_trials_of_a_pack_that_fail_in_the_same_way_are_counted_one_by_one(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sick(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise CertificateError("the gradient is 2, the check says 1")
 
-    monkeypatch.setattr("orchestrator.training.loop.shard_gradient", sick)
+    monkeypatch.setattr("orchestrator.training.loop.shard_gradient", fail)
     early = ["stop_after.identical_failures=4"]
     result = orchestrator.run(sweep, tmp_path / "run", where=INLINE, overrides=early)
     assert (result.finished, result.failed, result.exit_code) == (False, 4, 1)
@@ -91,7 +91,7 @@ def test_stopped_trials_leave_no_steps_to_be_done(
     assert left(out) == (0, 0)
 
 
-def test_request_to_stop_is_gone_once_it_is_obeyed(
+def test_cancel_request_is_removed_once_it_is_carried_out(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = Control(Folder(tmp_path / "run"))
@@ -107,34 +107,34 @@ def test_request_to_stop_is_gone_once_it_is_obeyed(
     assert (result.finished, control.cancelled) == (False, False)
 
 
-def test_trials_that_ended_before_have_ended_in_what_the_run_says(sweep: Path, tmp_path: Path) -> None:
+def test_trials_that_ended_before_are_counted(sweep: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     orchestrator.run(sweep, out, where=INLINE, overrides=["sweep.1.seed={range: 3}"])
-    said = CliRunner().invoke(command_line, ["run", str(sweep), "--inline", "--out", str(out)])
-    assert "small: 8 trials (6 kept, 0 begun, 2 new) → " in said.stdout
-    assert "\n8 of 8 trials, " in said.stdout
-    assert ", 1 diverged\nfinishing the tables\n" in said.stdout
+    output = CliRunner().invoke(command_line, ["run", str(sweep), "--inline", "--out", str(out)]).stdout
+    assert "small: 8 trials (6 kept, 0 begun, 2 new) → " in output
+    assert "\n8 of 8 trials, " in output
+    assert ", 1 diverged\nfinishing the tables\n" in output
     assert left(out) == (0, 0)
 
 
-def test_damaged_commits_and_failures_that_are_taken_back_are_told(
+def test_damaged_commits_and_retried_failures_are_printed(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
     words = ["run", str(sweep), "--inline", "--out", str(out)]
 
-    def sick(*_: Any) -> None:
-        raise ValueError("sick")
+    def fail(*_: Any) -> None:
+        raise ValueError("failed")
 
     with monkeypatch.context() as patched:
-        patched.setattr("orchestrator.training.loop.shard_gradient", sick)
+        patched.setattr("orchestrator.training.loop.shard_gradient", fail)
         stopped = ["placement.commit_seconds=0", "placement.pack=1"]
         orchestrator.run(sweep, out, where=INLINE, overrides=stopped, watcher=Diary(stop_after=2))
     (max((out / "commits").iterdir()) / "trials.arrow").write_bytes(b"damaged")
-    told = CliRunner().invoke(command_line, [*words, "--retry-failed"])
-    assert told.exit_code == 0
-    assert "swept away 1 damaged commit; their trials go on from the state before\n" in told.stderr
-    assert "8 trials (0 kept, 0 begun, 8 new, 1 of them failed before) → " in told.stdout
+    result = CliRunner().invoke(command_line, [*words, "--retry-failed"])
+    assert result.exit_code == 0
+    assert "removed 1 damaged commit; their trials resume from their last intact state\n" in result.stderr
+    assert "8 trials (0 kept, 0 begun, 8 new, 1 of them failed before) → " in result.stdout
 
 
 def test_trial_started_between_the_start_and_the_end_of_its_run(sweep: Path, tmp_path: Path) -> None:

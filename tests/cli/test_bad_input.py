@@ -1,4 +1,4 @@
-"""What cannot run is refused by the command line: exit code 2, every fault with its line, nothing written."""
+"""Bad input is refused by the command line: exit code 2, every fault with its line, nothing written."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes | None]]:
 
 @dataclass(frozen=True)
 class Refused:
-    """What a command left: its exit code, and the lines that it said."""
+    """Exit code, standard output, and lines of standard error of a command."""
 
     code: object
     out: str
@@ -100,10 +100,10 @@ class Command:
 
     def __call__(self, *arguments: str) -> Refused:
         self.monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exited:
             main()
-        said = self.capsys.readouterr()
-        return Refused(left.value.code, said.out, said.err.splitlines())
+        printed = self.capsys.readouterr()
+        return Refused(exited.value.code, printed.out, printed.err.splitlines())
 
 
 @pytest.fixture
@@ -111,14 +111,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Command(monkeypatch, capsys)
 
 
-def check_refused(folder: Path, command: Command, arguments: list[str], said: list[str]) -> None:
-    """Exit code 2, one line for each fault, nothing on stdout, nothing changed on disk."""
+def check_refused(folder: Path, command: Command, arguments: list[str], messages: list[str]) -> None:
+    """Checks for exit code 2, one line per fault, nothing on standard output, nothing changed on disk."""
     before = contents(folder)
     refused = command(*arguments)
     assert (refused.code, refused.out) == (2, "")
-    assert len(refused.lines) == len(said), refused.lines
+    assert len(refused.lines) == len(messages), refused.lines
     assert all(line.isprintable() for line in refused.lines), refused.lines
-    for line, pattern in zip(refused.lines, said, strict=True):
+    for line, pattern in zip(refused.lines, messages, strict=True):
         assert re.match(".*".join(map(re.escape, pattern.split("…"))), line), line
     assert contents(folder) == before
 
@@ -149,10 +149,10 @@ def circuit(qubits: int, more: str = "", data: str = "source: file, path: rows.c
 
 @dataclass(frozen=True)
 class Bad:
-    """A sweep file, and what each line that is said about it begins with; … stands for anything."""
+    """A sweep file, and the beginnings of the messages about it; … stands for any text."""
 
     text: str
-    said: list[str]
+    messages: list[str]
 
 
 BAD = {
@@ -186,15 +186,15 @@ BAD = {
         SWEEP + "placement: {gpus: 1}\n",
         ["a.yaml:16: placement.gpus: unknown key (legal: pack, threads, memory, chunk_steps"],
     ),
-    "memory of a worker in no known unit": Bad(
+    "a worker's memory in an unknown unit": Bad(
         SWEEP + "placement: {memory: 2 gigs}\n",
         ['a.yaml:16: placement.memory: is "2 gigs", must be a number of bytes, or text such as 512MiB'],
     ),
-    "a sweep that would stop before its first failure": Bad(
+    "zero identical failures": Bad(
         SWEEP + "stop_after: {identical_failures: 0}\n",
         ["a.yaml:16: stop_after.identical_failures: is 0, must be at least 1"],
     ),
-    "a key that is missing": Bad(edited("  steps: 3\n", ""), ["a.yaml:2: steps: is missing"]),
+    "a missing key": Bad(edited("  steps: 3\n", ""), ["a.yaml:2: steps: is missing"]),
     "no base": Bad("name: small\n", ["a.yaml:1: base: is missing"]),
     "no name": Bad(edited("name: small\n", ""), ["a.yaml:1: name: is missing"]),
     "an empty file": Bad("", ["a.yaml: is null, must be a mapping with the keys name and base"]),
@@ -206,7 +206,7 @@ BAD = {
     "a fraction for a whole number": Bad(
         edited("steps: 3", "steps: 2.5"), ["a.yaml:13: steps: is 2.5, must be a whole number"]
     ),
-    "a number that is a word": Bad(
+    "a word for a number": Bad(
         edited("steps: 3", "steps: ten"), ['a.yaml:13: steps: is "ten", must be a whole number']
     ),
     "a number in quotes": Bad(
@@ -223,18 +223,18 @@ BAD = {
         ['a.yaml:1: name: is "runs/small", must be a plain name (letters, dig'],
     ),
     "a name that is a number": Bad(edited("name: small", "name: 3"), ["a.yaml:1: name: is 3, must be text"]),
-    "a model that there is not": Bad(
+    "an unknown model": Bad(
         edited("kind: mlp", "kind: mpl"),
         ["a.yaml:5: model.kind: is \"mpl\"; did you mean 'mlp'? (legal: circuit, hybrid, mlp"],
     ),
-    "a model without a kind": Bad(
+    "a model without its kind": Bad(
         edited("    kind: mlp\n", ""), ["a.yaml:4: model: needs the key kind (legal: circuit,"]
     ),
     "an update of two kinds": Bad(
         edited("clip: norm,", "clip: norm, optimizer: sgd,"),
         ["a.yaml:10: updates.0: has clip and optimizer, must have one of them"],
     ),
-    "a loss that there is not": Bad(
+    "an unknown loss": Bad(
         edited("loss: binary-cross-entropy", "loss: cross_entropy"),
         ["a.yaml:7: loss: is \"cross_entropy\"; did you mean 'cross-entropy'? (legal: mse,"],
     ),
@@ -253,7 +253,7 @@ BAD = {
         in_sweep("steps.more: [1, 2]"),
         ["a.yaml:15: steps.more: does not exist: steps is 3, which has no keys"],
     ),
-    "an axis on an update that there is not": Bad(
+    "an axis on a missing update": Bad(
         in_sweep("updates.2.limit: [1, 2]"),
         ["a.yaml:15: updates.2.limit: does not exist: updates is a list of 2 without item 2; add a null"],
     ),
@@ -287,45 +287,43 @@ BAD = {
         in_sweep("cases: {a: {}, b: {}}"),
         ["a.yaml:14: sweep: trials 0 (case: a) and 1 (case: b) are the same; leave"],
     ),
-    "a distribution that there is not": Bad(
+    "an unknown distribution": Bad(
         in_sweep("{samples: 3, seed: {integer: [0, 9]}}"),
         ["a.yaml:15: sweep.0.seed: unknown distribution 'integer'; did you mean 'integers'? (legal:"],
     ),
-    "more combinations than are planned": Bad(
+    "more combinations than a plan may have": Bad(
         in_sweep("steps: {range: [1, 20000]}"),
         ["a.yaml:14: sweep: has 19,999 combinations of structure, at most 10,000"],
     ),
-    "a data file that is not there": Bad(
-        with_data("none.csv"), ["a.yaml:3: data.path: …none.csv is not there"]
-    ),
-    "a data file of no kind": Bad(
+    "a missing data file": Bad(with_data("none.csv"), ["a.yaml:3: data.path: …none.csv is not there"]),
+    "a data file of an unknown format": Bad(
         with_data("rows.xlsx"),
         ["a.yaml:3: data.path: …rows.xlsx ends in '.xlsx' (legal: .parquet, .csv, .npz)"],
     ),
-    "a data file that is binary": Bad(
+    "a binary data file": Bad(
         with_data("binary.csv"), ["a.yaml:3: data.path: …binary.csv cannot be read as csv: "]
     ),
-    "a data file that is damaged": Bad(
+    "a damaged data file": Bad(
         with_data("rows.parquet"), ["a.yaml:3: data.path: …rows.parquet cannot be read as parquet: "]
     ),
-    "a data file that is a directory": Bad(
+    "a directory for a data file": Bad(
         with_data("."), ["a.yaml:3: data.path: … is a directory, must be a file"]
     ),
-    "a column that is missing": Bad(
+    "a missing column": Bad(
         with_data("rows.csv", ", inputs: [u, w]"),
         ["a.yaml:3: data.inputs: there is no column 'w' (legal: u, v, y)"],
     ),
-    "a column that is no name": Bad(
+    "a column given by number": Bad(
         with_data("rows.csv", ", inputs: [3]"), ["a.yaml:3: data.inputs.0: is 3, must be text"]
     ),
     "no columns": Bad(
         with_data("rows.csv", ", inputs: []"), ["a.yaml:3: data.inputs: is [], must be a list of at least 1"]
     ),
-    "a target that is missing": Bad(
+    "a missing target": Bad(
         edited("target: y", "target: label"),
         ["a.yaml:3: data.target: there is no column 'label' (legal: u, v, y)"],
     ),
-    "a column that is constant": Bad(
+    "a constant column": Bad(
         with_data("constant.csv"),
         ["a.yaml:3: data.inputs: column 'v' is constant in the training part; leave it out or set"],
     ),
@@ -336,10 +334,10 @@ BAD = {
     "a column of text": Bad(
         with_data("text.csv"), ["a.yaml:3: data.inputs: column 'v' is not numeric: 'high' in data row 1"]
     ),
-    "labels that are all alike": Bad(
+    "labels of one class": Bad(
         with_data("alike.csv"), ["a.yaml:3: data.target: the column has one class only, 'yes'"]
     ),
-    "weights that are negative": Bad(
+    "negative weights": Bad(
         with_data("negative.csv", ", weights: v"),
         ["a.yaml:3: data.weights: the column is negative, first in data row 2"],
     ),
@@ -347,11 +345,11 @@ BAD = {
         with_data("rows.csv", ", features: 3"),
         ["a.yaml:3: data.features: is 3, but the data have 2 columns (legal: 1 to 2)"],
     ),
-    "values for a loss of classes": Bad(
+    "values for a loss on classes": Bad(
         with_data("values.csv"),
         ["a.yaml:7: loss: binary-cross-entropy needs two classes, the data have none: use mse"],
     ),
-    "three classes for a loss of two": Bad(
+    "three classes for a loss on two": Bad(
         with_data("three.csv"),
         ["a.yaml:7: loss: binary-cross-entropy with output: sigmoid needs two classes, the data"],
     ),
@@ -367,21 +365,21 @@ BAD = {
         edited("shards: 2", "shards: 5"),
         ["a.yaml:12: batch.shards: is 5, must be at most the 4 samples of a mini-batch"],
     ),
-    "labels that are floats": Bad(
+    "labels written as floats": Bad(
         with_data("floats.csv"),
         [
             "a.yaml:7: loss: binary-cross-entropy needs two classes, the data have none: use mse; or set "
             "data.target_kind: class, as the target's whole numbers are read as values"
         ],
     ),
-    "a softmax of labels that are floats": Bad(
+    "a softmax of labels written as floats": Bad(
         with_data("floats.csv").replace("hidden: [2]", "hidden: [2]\n    output: softmax"),
         [
             "a.yaml:7: model.output: softmax needs classes, the data have none: use linear; or set "
             "data.target_kind: class, as"
         ],
     ),
-    "values that are whole numbers": Bad(
+    "values written as whole numbers": Bad(
         with_data("counts.csv").replace("binary-cross-entropy", "mse"),
         [
             "a.yaml:7: loss: mse with output: sigmoid needs two classes, the data have 6: use mse or "
@@ -389,11 +387,11 @@ BAD = {
             "numbers are read as classes"
         ],
     ),
-    "an index of a data frame": Bad(
+    "the index of a data frame": Bad(
         with_data("index.csv"),
         ["a.yaml:3: data.inputs: column '' is the index of a data frame: name the inputs (inputs: [v]), or"],
     ),
-    "columns separated by something else": Bad(
+    "columns with another separator": Bad(
         with_data("semicolons.csv"),
         ['a.yaml:3: data.separator: is ",", which the header \'u;v;y\' does not contain; set separator: ";"'],
     ),
@@ -405,11 +403,11 @@ BAD = {
         with_data("rows.csv", ', decimal: ","'),
         ['a.yaml:3: data.decimal: is ",", which is also the separator; set separator, such as ";"'],
     ),
-    "a label that means a missing value": Bad(
+    "a label that stands for a missing value": Bad(
         with_data("na.csv"),
         ["a.yaml:3: data.target: the column is missing, first in data row 3; 'NA' is read as a miss"],
     ),
-    "a kind of target that there is not": Bad(
+    "an unknown kind of target": Bad(
         with_data("rows.csv", ", target_kind: number"),
         ['a.yaml:3: data.target_kind: is "number" (legal: class, value)'],
     ),
@@ -417,7 +415,7 @@ BAD = {
         edited("size: 4", "size: 40"),
         ["a.yaml:12: batch.size: is 40, must be at most the 9 rows of the training part"],
     ),
-    "a batch of no data": Bad(
+    "a batch without data": Bad(
         circuit(2, data="").replace("  data: {}\n", ""),
         ["a.yaml:7: loss: is mse, but there are no data", "a.yaml:12: batch.size: is 4, but without data"],
     ),
@@ -429,14 +427,14 @@ BAD = {
         circuit(60),
         ["a.yaml:4: model: kind=circuit qubits=60 layers=1 needs 32 EiB for a shard of one trial, this"],
     ),
-    "more qubits than numbers reach": Bad(
+    "three thousand qubits": Bad(
         circuit(3000),
         ["a.yaml:4: model: kind=circuit qubits=3000 layers=1 needs over 1024 EiB for a shard of one trial"],
     ),
-    "an observable for other qubits": Bad(
+    "an observable for fewer qubits": Bad(
         circuit(3, "    observable: ZZ\n"), ['a.yaml:8: model.observable: "ZZ" has 2 letters for 3 qubits']
     ),
-    "a metric of a network": Bad(
+    "a natural gradient of a network": Bad(
         edited("optimizer: sgd", "optimizer: qng"),
         ["a.yaml:11: updates.1: needs the metric of a circuit's state, which only a circuit…take sgd"],
     ),
@@ -474,7 +472,7 @@ BAD = {
         edited("name: small", 'name: "a\\e[31m\\x9b"'),
         [r'a.yaml:1: name: is "a\u001b[31m\u009b", must be a plain name'],
     ),
-    "a name with half a character": Bad(
+    "a name with a lone surrogate": Bad(
         edited("name: small", r'name: "a\ud800"'),
         [
             r"a.yaml:1: name: holds \ud800, half of a character: write the character itself",
@@ -484,14 +482,12 @@ BAD = {
         edited("hidden: [2]", '"\\e[31m": 1\n    hidden: [2]'),
         [r"a.yaml:6: model.\x1b[31m: unknown key (legal"],
     ),
-    "steps beyond what 64 bits hold": Bad(
+    "steps beyond 64 bits": Bad(
         edited("steps: 3", "steps: 0x" + "f" * 5000),
         ["a.yaml:13: base.steps: is a number of 5,002 digits, must lie from -2^63 to 2^63 - 1"],
     ),
-    "a file of no columns": Bad(with_data("none.npz"), ["a.yaml:3: data.path: …none.npz has no columns"]),
-    "a file whose inputs have no columns": Bad(
-        with_data("empty.npz"), ["a.yaml:3: data.inputs: have no columns: x"]
-    ),
+    "a file without columns": Bad(with_data("none.npz"), ["a.yaml:3: data.path: …none.npz has no columns"]),
+    "inputs without columns": Bad(with_data("empty.npz"), ["a.yaml:3: data.inputs: have no columns: x"]),
     "a file of objects": Bad(
         with_data("objects.npz"),
         ["a.yaml:3: data.path: …objects.npz cannot be read as npz: 'x' holds Python objects, must hold"],
@@ -513,7 +509,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_sweep_file_is_refused_for(name: str, verb: str, folder: Path, command: Command) -> None:
     (folder / "a.yaml").write_text(BAD[name].text)
-    check_refused(folder, command, [verb, "a.yaml"], BAD[name].said)
+    check_refused(folder, command, [verb, "a.yaml"], BAD[name].messages)
 
 
 @pytest.mark.parametrize("path", ["none.yaml", "binary.csv", "."])
@@ -522,7 +518,7 @@ def test_file_that_cannot_be_read_is_refused(path: str, folder: Path, command: C
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("base.steps=ten", '--set base.steps=ten: steps: is "ten", must be a whole number'),
         ("base.step=1", "--set base.step=1: step: unknown key; did you mean 'steps'?"),
@@ -540,26 +536,26 @@ def test_file_that_cannot_be_read_is_refused(path: str, folder: Path, command: C
     ],
 )
 def test_change_on_the_command_line_is_refused(
-    change: str, said: str, folder: Path, command: Command
+    change: str, message: str, folder: Path, command: Command
 ) -> None:
     (folder / "a.yaml").write_text(SWEEP)
-    check_refused(folder, command, ["run", "a.yaml", "--set", change], [said])
+    check_refused(folder, command, ["run", "a.yaml", "--set", change], [message])
 
 
-def test_key_of_the_trial_beside_base_is_sent_there(folder: Path, command: Command) -> None:
+def test_key_of_the_trial_next_to_base_is_pointed_to_base(folder: Path, command: Command) -> None:
     (folder / "a.yaml").write_text(SWEEP + "seed: 3\nsteppes: 3\n")
-    said = [
+    messages = [
         "a.yaml:16: seed: is a key of the trial, which belongs in base: write base.seed",
         "a.yaml:17: steppes: unknown key (legal: name, …",
     ]
-    check_refused(folder, command, ["plan", "a.yaml"], said)
+    check_refused(folder, command, ["plan", "a.yaml"], messages)
 
 
 OPTIMIZERS = "updates.1.optimizer: [sgd, momentum, adam]"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             in_sweep(OPTIMIZERS).replace("learning_rate: 0.1", "learning_rate: 0.1, momentun: 0.5"),
@@ -579,13 +575,13 @@ OPTIMIZERS = "updates.1.optimizer: [sgd, momentum, adam]"
         ),
     ],
 )
-def test_typo_is_reported_once_whatever_it_is_tried_with(
-    text: str, said: str, folder: Path, command: Command
+def test_typo_is_reported_once_for_all_combinations(
+    text: str, message: str, folder: Path, command: Command
 ) -> None:
     (folder / "a.yaml").write_text(text)
     refused = command("plan", "a.yaml")
     assert [line for line in refused.lines if "unknown key" in line] == [
-        line for line in refused.lines if line.startswith(said)
+        line for line in refused.lines if line.startswith(message)
     ]
     assert len([line for line in refused.lines if "unknown key" in line]) == 1
 
@@ -604,7 +600,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("out", "said"),
+    ("out", "message"),
     [
         ("rows.csv", "rows.csv is a file; name a directory"),
         ("rows.csv/below", "rows.csv is a file; name a directory"),
@@ -620,17 +616,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     ],
 )
-def test_run_directory_is_refused(out: str, said: str, folder: Path, command: Command) -> None:
+def test_run_directory_is_refused(out: str, message: str, folder: Path, command: Command) -> None:
     (folder / "a.yaml").write_text(SWEEP)
     before = contents(folder)
     refused = command("run", "a.yaml", "--out", out)
     assert (refused.code, refused.out) == (2, "")
-    assert said in "\n".join(refused.lines)
+    assert message in "\n".join(refused.lines)
     assert contents(folder) == before
 
 
 @pytest.mark.parametrize("arguments", [["--out", "link"], ["--out", "link/below"], ["--out", "loop"], []])
-def test_link_that_leads_nowhere_is_refused(arguments: list[str], folder: Path, command: Command) -> None:
+def test_dangling_link_is_refused(arguments: list[str], folder: Path, command: Command) -> None:
     (folder / "a.yaml").write_text(SWEEP)
     for name, target in {"link": "/nowhere/at/all", "loop": "loop", "runs": "gone"}.items():
         (folder / name).symlink_to(target)
@@ -665,7 +661,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def held(folder: Path, finished: Path) -> Iterator[Path]:
-    """A run on which another process is at work."""
+    """A run whose lock another process holds."""
     shutil.copytree(finished, folder / "run")
     command = [sys.executable, "-c", HOLD, str(folder / "run")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -677,14 +673,14 @@ def held(folder: Path, finished: Path) -> Iterator[Path]:
 
 def test_directory_in_use_is_refused(folder: Path, command: Command, held: Path) -> None:
     (folder / "a.yaml").write_text(SWEEP)
-    said = [f"{held.name}: another driver is at work here (process "]
-    check_refused(folder, command, ["run", "a.yaml", "--out", held.name], said)
+    messages = [f"{held.name}: another driver is at work here (process "]
+    check_refused(folder, command, ["run", "a.yaml", "--out", held.name], messages)
 
 
-# --- from outside
+# --- in a process of its own
 
 
-FROM_OUTSIDE = """
+REPORTING = """
 import sys
 from orchestrator.cli import main
 try:
@@ -694,23 +690,23 @@ finally:
 """
 
 
-def outside(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own; says whether Ray was imported."""
-    command = [sys.executable, "-W", "error", "-c", FROM_OUTSIDE, *arguments]
+def run_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a process of its own, which then prints whether Ray was imported."""
+    command = [sys.executable, "-W", "error", "-c", REPORTING, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_process_leaves_with_code_2_before_ray_is_even_imported(folder: Path) -> None:
+def test_process_exits_with_code_2_before_ray_is_imported(folder: Path) -> None:
     (folder / "a.yaml").write_text(edited("steps: 3", "steps: ten"))
     before = contents(folder)
-    done = outside(folder, "run", "a.yaml")
+    done = run_process(folder, "run", "a.yaml")
     assert (done.returncode, done.stdout) == (2, "False\n")
     assert done.stderr == 'a.yaml:13: steps: is "ten", must be a whole number\n'
     assert contents(folder) == before
 
 
-def test_process_with_a_wrong_option_leaves_with_code_2(folder: Path) -> None:
-    done = outside(folder, "run", "--inlin", "a.yaml")
+def test_process_with_a_wrong_option_exits_with_code_2(folder: Path) -> None:
+    done = run_process(folder, "run", "--inlin", "a.yaml")
     assert (done.returncode, done.stdout) == (2, "False\n")
     assert "No such option '--inlin'. Did you mean '--inline'?" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""What is wrong with a run is said by every verb in one line, with exit code 2."""
+"""Every verb reports a damaged run in one line, with exit code 2."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def out(finished: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refusal(finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Verb:
-    """Calls the console command; returns the one line that it says."""
+    """Calls the console command; returns the one line that it prints."""
 
     def call(verb: str, *arguments: str | Path) -> str:
         first = [finished / "small.yaml", "--inline", "--out"] if verb == "run" else []
         monkeypatch.setattr("sys.argv", ["orchestrator", verb, *map(str, first), *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exited:
             main()
-        said = capsys.readouterr()
-        assert (left.value.code, said.out) == (2, "")
-        (line,) = said.err.splitlines()
+        printed = capsys.readouterr()
+        assert (exited.value.code, printed.out) == (2, "")
+        (line,) = printed.err.splitlines()
         return line
 
     return call
@@ -57,7 +57,7 @@ def emptied(part: Path) -> None:
 
 
 def overwritten(part: Path) -> None:
-    """All rows of a part, but for what its end says of them."""
+    """Overwrites all rows of a part, but not its footer."""
     content = part.read_bytes()
     rows = len(content) - 12 - int.from_bytes(content[-8:-4], "little")
     part.write_bytes(content[:4] + bytes(rows) + content[4 + rows :])
@@ -89,11 +89,11 @@ def test_missing_part_is_named(out: Path, refusal: Verb, table: str) -> None:
         assert refusal(verb, out).startswith(f"{part} is missing")
 
 
-def test_query_of_ones_own_names_the_damaged_part_too(out: Path, refusal: Verb) -> None:
+def test_sql_query_names_the_damaged_part(out: Path, refusal: Verb) -> None:
     (part,) = (out / "gradients").glob("*.parquet")
     overwritten(part)
-    said = refusal("analyse", out, "--sql", "select sum(l2) from gradients")
-    assert said.startswith(f"{part} is damaged; ")
+    message = refusal("analyse", out, "--sql", "select sum(l2) from gradients")
+    assert message.startswith(f"{part} is damaged; ")
 
 
 def test_tables_without_their_list_are_refused_and_left_as_they_are(
@@ -119,11 +119,11 @@ def test_damaged_list_is_named(out: Path, refusal: Verb, name: str) -> None:
         assert refusal(verb, out).startswith(f"{out / name} is damaged: restore it from a copy")
 
 
-def test_directory_that_is_not_there_is_said_to_be_missing(
+def test_missing_directory_is_reported(
     refusal: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # no cluster is there
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # no cluster runs there
     for verb in ("analyse", "status", "verify"):
         assert refusal(verb, "runs/nowhere") == "runs/nowhere is not a run: there is no such directory"
     for verb in ("analyse", "verify"):

@@ -1,4 +1,4 @@
-"""Sweeps as jobs of a real cluster: submitted, followed, cancelled, gone on with; and what goes wrong."""
+"""Sweeps as jobs of a real cluster: submitted, followed, cancelled, resumed; and what goes wrong."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SECRET = os.environ["RAY_AUTH_TOKEN"]
 
 @pytest.fixture(scope="module")
 def heads() -> Iterator[dict[str, Head]]:
-    """A cluster that asks for the token of these tests, and one that asks for none."""
+    """A cluster that requires the token of these tests, and one that requires none."""
     with (
         started(dashboard=True, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=SECRET) as closed_head,
         started(dashboard=True, RAY_AUTH_MODE="disabled") as open_head,
@@ -60,58 +60,58 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top / "sweeps" / "job.yaml"
 
 
-def asked(*words: object) -> Result:
+def invoke(*words: object) -> Result:
     return CliRunner().invoke(command_line, [str(word) for word in words])
 
 
-def said(*words: object) -> str:
-    """What a verb says that does as it was asked."""
-    result = asked(*words)
+def output(*words: object) -> str:
+    """Standard output of a verb that succeeds."""
+    result = invoke(*words)
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.stdout
 
 
-def test_sweep_is_submitted_once_cancelled_and_gone_on_with(
+def test_sweep_is_submitted_once_cancelled_and_resumed(
     heads: dict[str, Head], sweep: Path, tmp_path: Path
 ) -> None:
     at, out = ("--address", heads["closed"].dashboard), tmp_path / "run"
-    together = "placement.pack=4"  # all trials have begun, be it that one worker came up too late
-    ask = ("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 2, "--set", together)
-    first = said(*ask, "--set", ENDLESS)
+    together = "placement.pack=4"  # so that all trials begin, even if one worker starts late
+    submit = ("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 2, "--set", together)
+    first = output(*submit, "--set", ENDLESS)
     assert first.startswith("submitted job-")
     assert f"the run is kept in {out} on this machine\n" in first
-    assert said(*ask, "--set", ENDLESS).startswith("already there, and not submitted again: job-")
+    assert output(*submit, "--set", ENDLESS).startswith("already submitted: job-")
     until(lambda: (out / "progress.json").exists() and status(out).rate)
     name = first.split()[1]
-    assert said("status", "job", *at).splitlines()[2].split()[:2] == [name, "running"]
-    assert "job: 4 trials (0 kept, 0 begun, 4 new)" in said("logs", "job", *at)
-    assert said("cancel", "job", *at) == (
-        f"{name} is to commit and stop …\n{name}: stopped; to go on, submit it again\n"
+    assert output("status", "job", *at).splitlines()[2].split()[:2] == [name, "running"]
+    assert "job: 4 trials (0 kept, 0 begun, 4 new)" in output("logs", "job", *at)
+    assert output("cancel", "job", *at) == (
+        f"asked {name} to commit and stop …\n{name}: stopped; to resume, submit the sweep again\n"
     )
-    assert "To go on:\n  orchestrator submit, as before\n" in said("logs", name, *at)
+    assert "To resume:\n  the same `orchestrator submit` command\n" in output("logs", name, *at)
     stopped = status(out)
     assert (stopped.left, stopped.driver, stopped.finished) == (4, None, False)
-    assert said("cancel", "job", *at) == f"{name} has ended before: stopped\n"
-    successor = said(*ask, "--set", ENDLESS)
+    assert output("cancel", "job", *at) == f"{name} has already ended: stopped\n"
+    successor = output(*submit, "--set", ENDLESS)
     assert successor.split()[1] == f"{name}-2"
-    until(lambda: "4 begun" in said("logs", "job", *at))
-    said("cancel", "job", *at)
+    until(lambda: "4 begun" in output("logs", "job", *at))
+    output("cancel", "job", *at)
 
 
-def test_followed_job_exits_as_the_sweep_does_and_leaves_the_same_bits(
+def test_followed_job_exits_with_the_sweeps_code_and_writes_the_same_bits(
     heads: dict[str, Head], sweep: Path, tmp_path: Path
 ) -> None:
     at, out = ("--address", f"127.0.0.1:{heads['open'].port}"), tmp_path / "run"
-    followed = said("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 1, "--follow")
+    followed = output("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 1, "--follow")
     assert "finishing the tables" in followed
     assert followed.endswith(": succeeded\n")
     orchestrator.run(sweep, tmp_path / "here", where=orchestrator.Where(inline=True))
-    there, here = (digest(orchestrator.open_run(place)).tables for place in (out, tmp_path / "here"))
-    assert {**there, "trials": ""} == {**here, "trials": ""}  # the configuration says where the data lie
-    other = asked("submit", sweep, *at, "--out", out, "--leave-on-head", "--follow", "--set", "name=other")
+    by_job, inline = (digest(orchestrator.open_run(run)).tables for run in (out, tmp_path / "here"))
+    assert {**by_job, "trials": ""} == {**inline, "trials": ""}  # the configuration has the path of the data
+    other = invoke("submit", sweep, *at, "--out", out, "--leave-on-head", "--follow", "--set", "name=other")
     assert other.exit_code == 2
     assert f"{out} holds the sweep 'job', not 'other'; name another directory" in other.output
-    assert "failed (exit code 2)" in said("status", "other", *at)
+    assert "failed (exit code 2)" in output("status", "other", *at)
     jobs = Jobs(heads["open"].dashboard)
     assert [job.run for job in jobs.jobs()] == ["job", "other"]
     with pytest.raises(
@@ -120,7 +120,7 @@ def test_followed_job_exits_as_the_sweep_does_and_leaves_the_same_bits(
         jobs.newest("none")
 
 
-def test_interrupt_ends_the_following_and_says_that_the_job_goes_on(
+def test_interrupt_ends_the_command_and_not_the_job(
     heads: dict[str, Head], sweep: Path, tmp_path: Path
 ) -> None:
     at = ("--address", heads["open"].dashboard)
@@ -135,15 +135,15 @@ def test_interrupt_ends_the_following_and_says_that_the_job_goes_on(
             _, errors = process.communicate(timeout=WITHIN_S)
         assert process.returncode == 130
         where = f"--address {heads['open'].dashboard}"
-        assert " goes on; only the following has ended. To follow it:\n" in errors
+        assert " keeps running; only its output has stopped here. To follow it:\n" in errors
         assert f"  orchestrator logs followed --follow {where}\n" in errors
         assert errors.endswith(f"To cancel it:\n  orchestrator cancel followed {where}\n")
         assert "Traceback" not in errors
     assert Jobs(heads["open"].dashboard).newest("followed").alive
-    said("cancel", "followed", *at)
+    output("cancel", "followed", *at)
 
 
-def test_no_token_is_where_others_can_read_it(heads: dict[str, Head]) -> None:
+def test_token_is_in_no_log_and_in_no_job(heads: dict[str, Head]) -> None:
     jobs = Jobs(heads["closed"].dashboard)
     for job in jobs.jobs():
         assert SECRET not in jobs.logs(job)
@@ -190,7 +190,7 @@ for address in sys.argv[1:]:
 
 
 @pytest.mark.parametrize("token", [{}, {"RAY_AUTH_TOKEN": "wrong"}], ids=["missing", "wrong"])
-def test_missing_or_wrong_token_is_told_in_one_line(
+def test_missing_or_wrong_token_is_reported_in_one_line(
     heads: dict[str, Head], tmp_path: Path, token: dict[str, str]
 ) -> None:
     head = heads["closed"]
@@ -209,7 +209,7 @@ def test_missing_or_wrong_token_is_told_in_one_line(
     ]
 
 
-def test_explicit_address_comes_before_that_in_the_environment(
+def test_explicit_address_overrides_the_environment(
     heads: dict[str, Head], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
@@ -219,7 +219,7 @@ def test_explicit_address_comes_before_that_in_the_environment(
         Jobs(None)
 
 
-def test_cluster_without_a_dashboard_is_told(cluster: str) -> None:
+def test_cluster_without_a_dashboard_is_reported(cluster: str) -> None:
     with pytest.raises(FleetError, match="has no dashboard, and so no Jobs API; start it without"):
         Jobs(cluster)
 
@@ -233,25 +233,25 @@ def test_cluster_without_a_dashboard_is_told(cluster: str) -> None:
         ("ray://127.0.0.1:10001", "ray://127.0.0.1:10001 is no dashboard address, such as"),
     ],
 )
-def test_address_without_a_cluster_is_told_in_one_line(address: str, message: str) -> None:
-    with pytest.raises(FleetError) as told:
+def test_address_without_a_cluster_is_reported_in_one_line(address: str, message: str) -> None:
+    with pytest.raises(FleetError) as raised:
         Jobs(address)
-    assert str(told.value).startswith(message)
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--out", "runs/x"), "would go with the cluster's head"),
-        (("--out", "runs/x", "--leave-on-head"), "must be an absolute path on the head"),
+        (("--out", "runs/x"), "would be lost with the cluster"),
+        (("--out", "runs/x", "--leave-on-head"), "must be an absolute path on the head node"),
         (("--out", "s3://key:mine@bucket/x"), "must not hold a secret"),
     ],
 )
-def test_place_that_would_be_lost_or_tell_a_secret_is_refused(
+def test_out_that_would_be_lost_or_holds_a_secret_is_refused(
     sweep: Path, words: tuple[str, ...], message: str
 ) -> None:
-    error = asked("submit", sweep, *words).exception
+    error = invoke("submit", sweep, *words).exception
     assert isinstance(error, InputError)
     assert message in str(error)
     assert "mine" not in str(error)

@@ -1,4 +1,4 @@
-"""Where nobody takes the output, or the system gives little: one line, or none, and the right code."""
+"""A closed pipe, a full disk, little memory, few characters: at most one line, and the right exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main, show
-from orchestrator.cli.run import _next
+from orchestrator.cli.run import _next_commands
 from orchestrator.errors import Fault
 from orchestrator.process import resource_error
 from orchestrator.reports.status import status
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own; what it is told of surroundings goes on top of those here."""
+    """Runs the command in a process of its own; ``env`` in ``options`` adds to the environment."""
     environment = {**os.environ, **options.pop("env", {})}
     command = [sys.executable, "-W", "error", "-m", "orchestrator", *arguments]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
@@ -53,7 +53,7 @@ def start(folder: Path, *arguments: str, **options: Any) -> subprocess.Completed
 
 @pytest.fixture
 def unread() -> Iterator[int]:
-    """A pipe whose reader has gone."""
+    """The write end of a pipe whose reader is closed."""
     reader, writer = os.pipe()
     os.close(reader)
     yield writer
@@ -61,22 +61,22 @@ def unread() -> Iterator[int]:
 
 
 def is_finished(run: Path) -> bool:
-    found = status(run)
-    return found.finished and found.ended == {"done": 3}
+    progress = status(run)
+    return progress.finished and progress.ended == {"done": 3}
 
 
-def test_run_whose_reader_has_gone_is_completed(folder: Path, unread: int) -> None:
+def test_run_into_a_closed_pipe_is_completed(folder: Path, unread: int) -> None:
     ended = start(folder, "run", "a.yaml", "--inline", "--out", "run", stdout=unread)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert is_finished(folder / "run")
 
 
-def test_run_whose_output_is_full_is_completed_and_says_so_once(folder: Path) -> None:
+def test_run_onto_a_full_disk_is_completed_and_says_so_once(folder: Path) -> None:
     with Path("/dev/full").open("w") as full:
         ended = start(folder, "run", "a.yaml", "--inline", "--out", "run", stdout=full)
     assert (ended.returncode, ended.stderr) == (
         0,
-        "standard output: No space left on device; going on without it\n",
+        "standard output: No space left on device; continuing without it\n",
     )
     assert is_finished(folder / "run")
 
@@ -92,18 +92,18 @@ def test_run_without_standard_streams_is_completed(folder: Path) -> None:
     assert is_finished(folder / "run")
 
 
-def test_plan_whose_reader_has_gone_ends_quietly(folder: Path, unread: int) -> None:
+def test_plan_into_a_closed_pipe_ends_quietly(folder: Path, unread: int) -> None:
     ended = start(folder, "plan", "a.yaml", stdout=unread)
-    assert (ended.returncode, ended.stderr) == (141, "")  # as a shell says of what SIGPIPE has ended
+    assert (ended.returncode, ended.stderr) == (141, "")  # a shell's code for SIGPIPE
 
 
-def test_plan_whose_output_is_full_says_so(folder: Path) -> None:
+def test_plan_onto_a_full_disk_says_so(folder: Path) -> None:
     with Path("/dev/full").open("w") as full:
         ended = start(folder, "plan", "a.yaml", stdout=full)
     assert (ended.returncode, ended.stderr) == (2, "standard output: No space left on device\n")
 
 
-def test_fault_that_nobody_can_be_told_keeps_its_code(folder: Path) -> None:
+def test_fault_that_cannot_be_printed_keeps_its_code(folder: Path) -> None:
     with Path("/dev/full").open("w") as full:
         assert start(folder, "plan", "none.yaml", stderr=full).returncode == 2
 
@@ -116,7 +116,7 @@ def test_fault_that_nobody_can_be_told_keeps_its_code(folder: Path) -> None:
         ("latin-1", ["plan", "θ.yaml"]),
     ],
 )
-def test_letters_that_the_locale_lacks_are_written_plainly(
+def test_characters_that_the_locale_lacks_are_transliterated(
     folder: Path, encoding: str, arguments: list[str]
 ) -> None:
     posix = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": encoding}
@@ -134,14 +134,14 @@ def test_ray_is_not_started_in_a_small_address_space(folder: Path) -> None:
     ended = start(folder, "run", "a.yaml", "--address", "local", preexec_fn=partial(_limit, 8 << 10))
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    said = (
+    message = (
         "cannot start Ray here: the address space of a process is limited to 8.0 GiB (ulimit -v), Ray needs"
     )
-    assert line.startswith(said)
+    assert line.startswith(message)
 
 
-def test_limited_address_space_is_one_line_that_names_the_limit(folder: Path) -> None:
-    # one thread, whose stacks would take some of the room: a machine of many CPUs fails no other way
+def test_limited_address_space_is_named_in_one_line(folder: Path) -> None:
+    # one thread: on a machine with many CPUs, the stacks of the others would fill the address space
     ended = start(
         folder,
         "run",
@@ -166,7 +166,7 @@ def test_limited_address_space_is_one_line_that_names_the_limit(folder: Path) ->
         (RuntimeError("can't start new thread"), None),
     ],
 )
-def test_error_of_the_system_is_one_line_and_one_of_ours_is_not_hidden(
+def test_error_of_the_system_is_one_line_and_a_defect_is_not_hidden(
     error: Exception, message: str | None
 ) -> None:
     assert resource_error(error) == message
@@ -184,15 +184,15 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def called(*arguments: str) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exited:
             main()
-        said = capsys.readouterr()
-        return left.value.code, said.out, said.err
+        printed = capsys.readouterr()
+        return exited.value.code, printed.out, printed.err
 
     return called
 
 
-def test_fault_is_one_line_that_a_terminal_only_shows() -> None:
+def test_fault_is_one_line_without_control_characters() -> None:
     fault = Fault("a.\x1b[31m\u202e", "holds \x9b2J and θ\nmore", "\udcff.yaml", 3)
     assert str(fault) == r"\udcff.yaml:3: a.\x1b[31m\u202e: holds \x9b2J and θ\nmore"
     assert len(str(Fault("a" * 100_000, "is wrong"))) < 250
@@ -210,7 +210,7 @@ def test_fault_is_one_line_that_a_terminal_only_shows() -> None:
         ["plan", "a.yaml", "--set", "base.\x1b[31m=1"],
     ],
 )
-def test_argument_with_control_characters_is_shown_without_them(
+def test_control_characters_of_an_argument_are_escaped(
     arguments: list[str], folder: Path, call: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -219,17 +219,17 @@ def test_argument_with_control_characters_is_shown_without_them(
     assert "\x1b" not in err
 
 
-def test_table_shows_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_prints_text_literally(capsys: pytest.CaptureFixture[str]) -> None:
     show.table(("[b]", "a:smile:"), [("[/x]", "\x1b[31m"), ("[red]y", "θ")])
-    said = capsys.readouterr().out
-    assert "\x1b" not in said
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
     for text in ("[b]", "a:smile:", "[/x]", r"\x1b[31m", "[red]y", "θ"):
-        assert text in said
+        assert text in printed
 
 
 @pytest.mark.parametrize("out", ["my runs/$(touch x)", "it's", 'a"b', "-x", "runs/θ", "a\\b"])
-def test_command_that_is_suggested_can_be_pasted(out: str) -> None:
-    analyse, python = _next(out, ["trials", "steps"]).splitlines()[-2:]
+def test_suggested_command_can_be_pasted(out: str) -> None:
+    analyse, python = _next_commands(out, ["trials", "steps"]).splitlines()[-2:]
     verb = shlex.split(analyse)
     assert verb[:2] == ["orchestrator", "analyse"]
     assert not verb[2].startswith("-")
@@ -239,14 +239,14 @@ def test_command_that_is_suggested_can_be_pasted(out: str) -> None:
     assert eval(code.partition("read_parquet(")[2][:-2]) == f"{out}/steps"
 
 
-# --- arguments that mean nothing
+# --- arguments that lead nowhere
 
 
 LONG = "a" * 300
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["status", LONG], f"there is no run directory '{LONG}' here"),
         (["cancel", LONG], f"there is no run directory '{LONG}' here"),
@@ -266,16 +266,16 @@ LONG = "a" * 300
     ],
 )
 def test_argument_that_leads_nowhere_is_refused(
-    arguments: list[str], said: str, folder: Path, call: Called, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], message: str, folder: Path, call: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
-    assert err.startswith(said), err
+    assert err.startswith(message), err
 
 
-def test_plan_takes_a_name_that_is_too_long_for_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_of_a_name_that_is_too_long_finds_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["orchestrator", "plan", "a.yaml", "--out", LONG])
     main()

@@ -1,4 +1,4 @@
-"""What ``plan`` says: totals, what it does not list, how long it takes, what is read from files."""
+"""The output of ``plan``: totals, omitted rows, estimated time, dead parameters, data files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.trial.pinned import load_problem
 from orchestrator.trial.problem import format_bytes
 
 
-def asked(*words: object) -> Result:
+def invoke(*words: object) -> Result:
     return CliRunner().invoke(command_line, [*map(str, words)])
 
 
@@ -29,54 +29,54 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path / "a.yaml"
 
 
-def test_totals_are_those_of_all_structures_for_the_workers_that_are_asked_for(sweep: Path) -> None:
+def test_totals_are_of_all_structures_and_the_given_workers(sweep: Path) -> None:
     def totals(*more: object) -> dict[str, str]:
-        lines = asked("plan", sweep, "--trials", 0, *more).output.splitlines()
+        lines = invoke("plan", sweep, "--trials", 0, *more).output.splitlines()
         return {row[0]: row[-1] for row in (re.split(r"\s{2,}", line.strip()) for line in lines) if row[0]}
 
     planned = read(sweep.read_text())
     for workers, packs in ((1, 4), (5, 20)):
         structures = planned.plan.structures
-        largest = max(estimate(planned, one, workers).shard_bytes for one in structures)
-        found = totals("--workers", workers)
-        assert (found["trials"], found["packs"]) == ("40", str(packs))
-        assert found["gradient evaluations"] == "480"
-        assert found["largest shard memory"] == format_bytes(largest)
+        largest = max(estimate(planned, structure, workers).shard_bytes for structure in structures)
+        printed = totals("--workers", workers)
+        assert (printed["trials"], printed["packs"]) == ("40", str(packs))
+        assert printed["gradient evaluations"] == "480"
+        assert printed["largest shard memory"] == size(largest)
 
 
-def test_what_a_plan_does_not_list_is_counted(tmp_path: Path) -> None:
+def test_omitted_rows_are_counted(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(swept("steps: {range: [1, 16]}", "seed: [0, 1]"))
-    lines = asked("plan", tmp_path / "b.yaml", "--trials", 4).output.splitlines()
+    lines = invoke("plan", tmp_path / "b.yaml", "--trials", 4).output.splitlines()
     assert [line for line in lines if line.startswith("…")] == ["… and 3 more", "… and 26 more"]
     assert sum(line.startswith(trial.id) for trial in plan("steps: [1]").trials() for line in lines) == 1
 
 
-def test_time_is_that_of_the_workers_and_threads_that_are_planned_for(
+def test_time_is_estimated_for_the_given_workers_and_threads(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked_for: list[tuple[int, int]] = []
+    planned_for: list[tuple[int, int]] = []
 
     def duration(estimates: Any, workers: int, placement: Placement, spent_s: float) -> Duration:
         assert len(estimates) == 2
         assert spent_s > 0
-        asked_for.append((workers, placement.threads))
+        planned_for.append((workers, placement.threads))
         return Duration(inline=30.0, on_ray=9000.0, start=12.0, sharing=())
 
     monkeypatch.setattr("orchestrator.driver.duration.duration", duration)
-    said = asked("plan", sweep, "--workers", 7, "--set", "placement.threads=3").output
-    assert said.splitlines()[-1] == (
-        "takes about 2 h 30 min on 7 workers like this machine's, 12 s of them until a local Ray is up; "
-        "about 30 s with --inline"
+    output = invoke("plan", sweep, "--workers", 7, "--set", "placement.threads=3").output
+    assert output.splitlines()[-1] == (
+        "takes about 2 h 30 min on 7 workers with this machine's type of CPU, "
+        "12 s of it to start a local Ray; about 30 s with --inline"
     )
-    assert asked_for == [(7, 3)]
+    assert planned_for == [(7, 3)]
 
 
-def test_parameters_that_no_observable_sees_are_called_dead(tmp_path: Path) -> None:
+def test_parameters_outside_every_light_cone_are_dead(tmp_path: Path) -> None:
     model = "{kind: circuit, qubits: 2, layers: 1, observable: Z0}"
     base = NETWORK.replace("{kind: mlp, hidden: [2]}", model).replace("backprop", "adjoint")
     (tmp_path / "d.yaml").write_text(base.replace("binary-cross-entropy", "mse") + "sweep: []\n")
     built = load_problem(read((tmp_path / "d.yaml").read_text()).plan.structures[0].pinned).model
-    lines = asked("plan", tmp_path / "d.yaml", "--parameters").output.splitlines()
+    lines = invoke("plan", tmp_path / "d.yaml", "--parameters").output.splitlines()
     rows = [line.split() for line in lines if line.split()[-1:] in (["dead"], ["live"])]
     assert [(row[1], row[-1] == "dead") for row in rows] == list(zip(built.names, built.dead, strict=True))
     assert 0 < sum(built.dead) < len(built.dead)
@@ -87,5 +87,5 @@ def test_files_of_all_structures_are_described(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(swept("data.path: [a.npz, b.npz]", base=base))
     for name in ("a", "b"):
         np.savez(tmp_path / f"{name}.npz", **{name: np.arange(20.0), "y": np.arange(20) % 2})
-    lines = [line for line in asked("plan", tmp_path / "c.yaml").output.splitlines() if "data: " in line]
+    lines = [line for line in invoke("plan", tmp_path / "c.yaml").output.splitlines() if "data: " in line]
     assert lines == [f"data: {name}.npz: inputs {name}; target y, 2 classes (0, 1)" for name in ("a", "b")]

@@ -1,4 +1,4 @@
-"""The verbs that start nothing: ``schema``, ``plan``, and the help of all."""
+"""``schema``, ``plan``, and the help of all verbs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
 
 
 def invoke(*arguments: str) -> str:
-    """What a verb prints; fails unless it succeeds."""
+    """Output of a verb that succeeds."""
     result = CliRunner().invoke(command_line, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -37,7 +37,7 @@ def validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
-def test_schema_says_which_draft_it_is(validator: jsonschema.Draft202012Validator) -> None:
+def test_schema_names_its_draft(validator: jsonschema.Draft202012Validator) -> None:
     assert validator.schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -56,7 +56,7 @@ def test_schema_accepts_the_job(job: Path, validator: jsonschema.Draft202012Vali
         ["{seed: [0, 1], data.seed: [0, 1]}"],
     ],
 )
-def test_schema_accepts_what_is_legal(items: list[str], validator: jsonschema.Draft202012Validator) -> None:
+def test_schema_accepts_legal_items(items: list[str], validator: jsonschema.Draft202012Validator) -> None:
     base = NETWORK.replace("    - {clip: norm, limit: 1.0}", "    - null")
     extra = "sampling_seed: 3\nplacement: {pack: null, threads: 2}\n"
     validator.validate(parse(swept(*items, base=base) + extra, "a.yaml").data)
@@ -98,12 +98,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_plan_says_what_would_run_and_writes_nothing(folder: Path) -> None:
-    said = invoke("plan", "a.yaml", "--trials", "8", "--workers", "1")
-    assert said.startswith("small: 8 trials in 2 structures\n")
+def test_plan_prints_what_would_run_and_writes_nothing(folder: Path) -> None:
+    output = invoke("plan", "a.yaml", "--trials", "8", "--workers", "1")
+    assert output.startswith("small: 8 trials in 2 structures\n")
     for trial in plan("model.hidden: [[1], [2]]", "seed: {range: 4}").trials():
-        assert trial.id in said
-    assert "on 1 worker like this machine's" in said
+        assert trial.id in output
+    assert "on 1 worker with this machine's type of CPU" in output
     assert [path.name for path in folder.iterdir()] == ["a.yaml"]
 
 
@@ -124,7 +124,7 @@ def test_plan_follows_changes_on_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.stem)
-def test_job_is_planned_with_the_number_of_trials_that_it_claims(job: Path) -> None:
+def test_job_has_the_number_of_trials_in_its_header(job: Path) -> None:
     count = load(job).plan.count
     assert f" {count:,} trial{'' if count == 1 else 's'}" in job.read_text()
 
@@ -139,28 +139,32 @@ ONE_TRIAL = ("plan", "a.yaml", "--trials", "0", "--set", "sweep=[seed: [1]]", "-
         (
             8,
             0,
-            "up to 8 for a step: it can use 2, since its mini-batch has 2 shards; "
+            "up to 8 for each step: a step can use 2, since its mini-batch has 2 shards; "
             "batch.shards: 4 would use 4 (as new trials)",
         ),
         (
             3,
             0,
-            "up to 3 for a step: it can use 2, since its mini-batch has 2 shards; "
+            "up to 3 for each step: a step can use 2, since its mini-batch has 2 shards; "
             "batch.shards: 3 would use all (as new trials)",
         ),
-        (2, 0, "up to 2 for a step: it can use all"),
-        (8, 1000, "up to 8 for a step: it can use 1, since a shard takes less than the 1000 s of placement"),
+        (2, 0, "up to 2 for each step: a step can use all of them"),
+        (
+            8,
+            1000,
+            "up to 8 for each step: a step can use 1, since a shard takes less than the 1000 s of placement",
+        ),
     ],
 )
-def test_plan_says_how_many_workers_a_step_can_use(workers: int, worth_s: int, text: str) -> None:
-    placed = f"placement={{shard_seconds: {worth_s}}}"
-    assert f"\n1 pack for {workers} workers, {text}" in invoke(*ONE_TRIAL, str(workers), "--set", placed)
+def test_plan_prints_how_many_workers_a_step_can_use(workers: int, worth_s: int, text: str) -> None:
+    placement = f"placement={{shard_seconds: {worth_s}}}"
+    assert f"\n1 pack for {workers} workers, {text}" in invoke(*ONE_TRIAL, str(workers), "--set", placement)
 
 
 @pytest.mark.usefixtures("folder")
-def test_plan_says_nothing_of_sharing_where_every_worker_has_a_pack() -> None:
-    assert "for a step" not in invoke("plan", "a.yaml", "--workers", "4")
-    assert "for a step" not in invoke(*ONE_TRIAL, "1")
+def test_plan_is_silent_on_sharing_if_every_worker_has_a_pack() -> None:
+    assert "for each step" not in invoke("plan", "a.yaml", "--workers", "4")
+    assert "for each step" not in invoke(*ONE_TRIAL, "1")
 
 
 SHOTS = """\
@@ -177,7 +181,7 @@ base:
 
 
 def structures(folder: Path, text: str) -> list[list[str]]:
-    """The plan's table of structures, cell by cell, its header first."""
+    """The cells of the plan's table of structures, row by row, header first."""
     (folder / "a.yaml").write_text(text)
     lines = invoke("plan", "a.yaml", "--trials", "0").splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith("model "))
@@ -185,7 +189,7 @@ def structures(folder: Path, text: str) -> list[list[str]]:
     return [re.split(r"\s{2,}", row.strip()) for row in rows]
 
 
-def test_plan_shows_what_tells_structures_apart_that_look_alike(folder: Path) -> None:
+def test_plan_adds_the_keys_that_distinguish_equal_rows(folder: Path) -> None:
     text = swept("gradient.backend.shots: [10, 100, 1000]", "seed: {range: 2}", base=SHOTS)
     header, *rows = structures(folder, text)
     column = header.index("gradient.backend.shots")
@@ -194,7 +198,7 @@ def test_plan_shows_what_tells_structures_apart_that_look_alike(folder: Path) ->
     assert "seed" not in header
 
 
-def test_plan_shows_no_key_that_the_other_columns_tell(folder: Path) -> None:
+def test_plan_adds_no_key_if_rows_differ(folder: Path) -> None:
     header, *rows = structures(folder, swept("model.layers: [1, 2]", "seed: [0, 1]", base=SHOTS))
     assert header[:6] == ["model", "data", "loss", "updates", "mode", "trials"]
     assert len(rows) == 2
@@ -221,9 +225,9 @@ def helps() -> list[list[str]]:
 @pytest.mark.parametrize("verb", helps(), ids=lambda verb: " ".join(verb) or "orchestrator")
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_has_an_example_that_is_a_command(verb: list[str], option: str) -> None:
-    said = invoke(*verb, option)
+    output = invoke(*verb, option)
     examples = [
-        line.split() for line in said.partition("Example:")[2].splitlines() if line.startswith("    ")
+        line.split() for line in output.partition("Example:")[2].splitlines() if line.startswith("    ")
     ]
     assert examples
     assert examples[0][:2] == ["orchestrator", *(verb or ["run"])]

@@ -1,4 +1,4 @@
-"""What a running sweep shows on a terminal, and where there is none."""
+"""Progress of a running sweep, on a terminal and without one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from orchestrator.driver.driver import Progress
 COUNTS = Counts(kept=1, begun=2, new=3, abandoned=0, steps=60, damaged=2, again=1)
 
 
-def test_what_is_there_already_is_said_at_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_trials_that_the_run_holds_are_printed_first(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal().opened(read(swept("seed: {range: 6}")), "run", COUNTS)
-    told = capsys.readouterr()
-    assert told.out == "small: 6 trials (1 kept, 2 begun, 3 new, 1 of them failed before) → run\n"
-    assert told.err == "swept away 2 damaged commits; their trials go on from the state before\n"
+    printed = capsys.readouterr()
+    assert printed.out == "small: 6 trials (1 kept, 2 begun, 3 new, 1 of them failed before) → run\n"
+    assert printed.err == "removed 2 damaged commits; their trials resume from their last intact state\n"
 
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ten seconds go by with each look at the clock."""
+    """A clock that advances by ten seconds with each call."""
     times = iter(range(0, 10_000, 10))
     clock = SimpleNamespace(monotonic=lambda: float(next(times)))
     monkeypatch.setattr("orchestrator.cli.terminal.time", clock)
@@ -39,27 +39,27 @@ LINE = re.compile(r"7 of 9 trials, ([\d,]+) steps/s, loss 0\.25, 2 failed, 1 div
 
 
 @pytest.mark.usefixtures("ticking")
-def test_progress_is_that_of_all_trials_and_of_the_steps_since_the_fleet_is_up(
+def test_progress_counts_all_trials_and_the_steps_since_the_fleet_started(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     terminal = Terminal()
     terminal.placed("in this process", 1)
     terminal.advanced(Progress(9, kept=2))
     terminal.advanced(PROGRESS)
-    place, nothing, line = capsys.readouterr().out.splitlines()
-    assert (place, nothing) == ("in this process, 1 worker", "2 of 9 trials, nothing has come back yet")
-    found = LINE.fullmatch(line)
-    assert found
-    assert 4 <= int(found[1]) <= 10  # 400 steps within some looks at the clock
+    where, waiting, line = capsys.readouterr().out.splitlines()
+    assert (where, waiting) == ("in this process, 1 worker", "2 of 9 trials, no results yet")
+    match = LINE.fullmatch(line)
+    assert match
+    assert 4 <= int(match[1]) <= 10  # 400 steps, and some calls of the clock
 
 
-def test_bar_shows_what_is_done_of_what_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
+def test_bar_advances_with_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
     bar = SimpleNamespace(
         start=lambda: None,
         stop=lambda: None,
-        add_task=lambda _, total: told.append(total),
-        update=lambda _, completed, description: told.append((completed, description)),
+        add_task=lambda _, total: calls.append(total),
+        update=lambda _, completed, description: calls.append((completed, description)),
     )
     monkeypatch.setattr(show, "progress_bar", lambda: bar)
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True, write=len, flush=lambda: None))
@@ -68,6 +68,6 @@ def test_bar_shows_what_is_done_of_what_was_left(monkeypatch: pytest.MonkeyPatch
     terminal.placed("in this process", 1)
     terminal.advanced(PROGRESS)
     terminal.end()
-    total, (completed, description) = told
+    total, (completed, description) = calls
     assert (total, completed) == (60, 48)
     assert LINE.fullmatch(description)

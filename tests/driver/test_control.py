@@ -152,18 +152,17 @@ def test_status_names_ended_trials_and_the_driver(sweep: Path, tmp_path: Path) -
     assert f"driver       {during.driver}\n" in text
     after = status(out)
     assert (after.ended, after.left, after.driver, after.finished) == ({"done": 6}, 0, None, True)
-    assert invoke("status", str(out)).output.endswith("driver       none is at work\ntables       finished\n")
+    assert invoke("status", str(out)).output.endswith("driver       none running\ntables       finished\n")
 
 
 def test_verbs_without_a_driver_say_so(ids: list[str], finished: Path, tmp_path: Path) -> None:
     run = str(finished)
     assert (
-        str(invoke("cancel", run).exception)
-        == f"{run}: no driver is at work here, there is nothing to cancel"
+        str(invoke("cancel", run).exception) == f"{run}: no driver is running here, there is nothing to cancel"
     )
     assert (
         str(invoke("stop", run, ids[0]).exception)
-        == f"{run}: no driver is at work here, there is no trial to stop"
+        == f"{run}: no driver is running here, there is no trial to stop"
     )
     for verb in (["status"], ["cancel"]):
         assert isinstance(invoke(*verb, str(tmp_path)).exception, OrchestratorError)

@@ -102,7 +102,7 @@ def test_views_analyse_status_and_verify_take_current_trials(sweep: Path) -> Non
     assert (opened.trials.num_rows, opened.steps.num_rows) == (6, 15)
     summary = output("analyse", out, "--by", "seed").splitlines()
     assert [line.split()[:2] for line in summary[2:5]] == [["0", "1"], ["1", "1"], ["2", "1"]]
-    assert summary[5] == "3 trials of other sweeps left out (--all-trials takes them in)"
+    assert summary[5] == "3 trials of other sweeps left out (--all-trials includes them)"
     everything = output("analyse", out, "--by", "seed", "--all-trials").splitlines()
     assert [line.split()[:2] for line in everything[2:]] == [["0", "2"], ["1", "2"], ["2", "2"]]
     sums = ("--sql", "select sum(trials.steps) as n from trials")
@@ -259,12 +259,12 @@ def test_plan_says_what_a_run_holds_and_goes_on_without_a_run(
 
     monkeypatch.chdir(sweep.parent)
     assert line() == line("--out", "nowhere")
-    assert "there" not in line()
+    assert "holds" not in line()
     out = Path("runs", "small")
     orchestrator.run(sweep, out, where=INLINE, overrides=["base.steps=2"])
     orchestrator.run(sweep, out, where=INLINE, overrides=["sweep.0.seed=[1]"])
-    assert line() == "runs/small: 1 of 3 trials are there, 3 others"
-    assert line("--set", "base.steps=2") == "runs/small: 3 of 3 trials are there, 1 other"
+    assert line() == "runs/small holds 1 of 3 trials, and 3 of other sweeps"
+    assert line("--set", "base.steps=2") == "runs/small holds 3 of 3 trials, and 1 of other sweeps"
     assert "was recorded with" in line("--set", "base.record={every: 2}")
     assert "holds the sweep 'small', not 'other'" in line("--out", "runs/small", "--set", "name=other")
     Path("empty").mkdir()

@@ -285,7 +285,7 @@ def test_trials_that_are_not_repeatable_are_left_out_and_counted(sweep: Path) ->
     assert dict(zip(table.case, table.repeatable, strict=True)) == {"here": True, "there": False}
     result = verified(out, 1000)
     assert (result.trials, result.ended, result.left_out, result.differences) == (2, 2, 2, ())
-    assert invoke(out).output.splitlines()[1] == "2 trials left out: run again, they have other bits"
+    assert invoke(out).output.splitlines()[1] == "2 trials left out, as they are not repeatable"
     alone = remote(sweep, "alone", REMOTE.replace("here: {}, ", ""))
     with pytest.raises(RunDirectoryError, match=r"diverged yet, except 2 that are not repeatable$"):
         verified(alone)

@@ -96,8 +96,8 @@ def check_gone(name: str, words: list[str], out: Path, environment: dict[str, st
     reason, command = errors.splitlines()
     assert re.fullmatch(
         r"the Ray cluster is gone.*; "
-        r"(everything that came back is committed|all that was committed is kept)\. "
-        r"To go on, once the cluster is back or on another one:",
+        r"(all results received are committed|all commits are kept)\. "
+        r"To resume, once the cluster is back or on another cluster:",
         reason,
     )
     assert command == f"  orchestrator {' '.join(words)}"
@@ -215,10 +215,10 @@ def test_chunks_from_before_the_loss_of_the_cluster_are_committed(
     assert orchestrator.open_run(tmp_path / "run").steps.num_rows == 3 * 2  # chunks times trials of a pack
 
 
-ATTENDED = """
+SUPERVISED = """
 import os, signal, sys
 import orchestrator.cli
-from orchestrator.cli.attended import console
+from orchestrator.cli.supervised import console
 def main():
     print(os.getpid(), flush=True)
     {does}
@@ -228,11 +228,11 @@ console()
 """
 
 
-def attended(
+def supervised(
     does: str, meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None
 ) -> tuple[Any, str]:
     """Exit code and stderr of a console command whose driver executes ``does``."""
-    with alone(["-c", ATTENDED.format(does=does)], dict(os.environ)) as process:
+    with alone(["-c", SUPERVISED.format(does=does)], dict(os.environ)) as process:
         assert process.stdout
         assert process.stdout.readline()
         meanwhile(process)
@@ -241,24 +241,24 @@ def attended(
 
 
 def test_driver_ended_by_ray_is_distinguished_from_an_exit_with_the_same_code() -> None:
-    code, errors = attended("os._exit(1)")
+    code, errors = supervised("os._exit(1)")
     assert (code, errors.splitlines()) == (
         3,
         [
-            "the Ray cluster is gone, and Ray has ended the driver; all that was committed is kept. "
-            "To go on, once the cluster is back or on another one:",
+            "the Ray cluster is gone, and Ray has ended the driver; all commits are kept. "
+            "To resume, once the cluster is back or on another cluster:",
             "  orchestrator run a.yaml",
         ],
     )
-    assert attended("sys.exit(1)") == (1, "")
-    assert attended("sys.exit(0)") == (0, "")
-    assert attended("os._exit(143)") == (143, "")
+    assert supervised("sys.exit(1)") == (1, "")
+    assert supervised("sys.exit(0)") == (0, "")
+    assert supervised("os._exit(143)") == (143, "")
 
 
 def test_driver_and_its_parent_die_of_the_same_signal() -> None:
-    assert attended("os.kill(os.getpid(), signal.SIGKILL)") == (-signal.SIGKILL, "")
-    assert attended("signal.pause()", subprocess.Popen.terminate) == (-signal.SIGTERM, "")
-    assert attended("signal.pause()", subprocess.Popen.kill) == (-signal.SIGKILL, "")
+    assert supervised("os.kill(os.getpid(), signal.SIGKILL)") == (-signal.SIGKILL, "")
+    assert supervised("signal.pause()", subprocess.Popen.terminate) == (-signal.SIGTERM, "")
+    assert supervised("signal.pause()", subprocess.Popen.kill) == (-signal.SIGKILL, "")
 
 
 STOPPED = """
@@ -288,7 +288,7 @@ def test_signal_from_its_sender_and_from_the_parent_counts_once() -> None:
 
 
 def test_killed_parent_ends_the_driver() -> None:
-    with alone(["-c", ATTENDED.format(does="signal.pause()")], dict(os.environ)) as process:
+    with alone(["-c", SUPERVISED.format(does="signal.pause()")], dict(os.environ)) as process:
         assert process.stdout
         process.stdout.readline()
         process.kill()

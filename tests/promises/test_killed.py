@@ -123,8 +123,8 @@ def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: s
     assert lines[1:] == [
         "on a local Ray with 2 CPUs, 2 workers",
         "",
-        "finishing what is under way (once more: leave at once)",
-        "stopped; everything that came back is committed. To go on:",
+        "finishing and committing running work (again: exit at once)",
+        "stopped; all results received are committed. To resume:",
         f"  orchestrator run {sweep} --out {out} --address local --workers 2",
     ]
     assert not orchestrator.open_run(out).finished
@@ -146,7 +146,7 @@ def test_second_signal_leaves_at_once(sweep: Path, tmp_path: Path) -> None:
         until(lambda: cpu_seconds(process) > idle + 1.0)  # before the first pack starts, one signal is enough
         process.terminate()
         assert process.stdout
-        until(lambda: "finishing what is under way" in process.stdout.readline())
+        until(lambda: "finishing and committing" in process.stdout.readline())
         process.terminate()
         output_of(process)
     assert process.returncode == 143

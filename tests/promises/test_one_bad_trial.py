@@ -133,9 +133,12 @@ def test_sweep_stopped_early_says_why_and_how_to_go_on(small_sweep: Path, tmp_pa
     )
     assert (done.returncode, done.stderr) == (1, "")
     *_, first, second, third, fourth = done.stdout.splitlines()
-    assert first == "stopped early, as stop_after.identical_failures asks: 1 trial failed alike"
+    assert first == "stopped early, as stop_after.identical_failures asks: 1 trial failed in the same way"
     assert second.startswith("  (ValueError at File ")
-    assert third == "What was done is committed. Remove the cause; then go on, the failed trials included:"
+    assert (
+        third
+        == "All results received are committed. Remove the cause, then resume and retry the failed trials:"
+    )
     assert fourth == f"  {shlex.join(['orchestrator', *words, '--retry-failed'])}"
 
 

@@ -1,4 +1,4 @@
-"""``analyse --overhead``: where a run's time went."""
+"""``analyse --overhead``: compute and wait time of a run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_overhead_has_a_row_for_each_structure(run: Path) -> None:
     assert [row["parameters"] for row in rows] == [9, 13]
 
 
-def test_overhead_adds_up_to_what_the_trials_say(run: Path) -> None:
+def test_overhead_adds_up_to_the_times_of_the_trials(run: Path) -> None:
     frame = overhead(orchestrator.open_run(run))
     table = pd.DataFrame(frame.rows, columns=list(frame.header))
     trials = pd.read_parquet(run / "trials")
@@ -43,7 +43,7 @@ def test_overhead_adds_up_to_what_the_trials_say(run: Path) -> None:
     assert table["% of all"].sum() == pytest.approx(100.0)
 
 
-def test_overhead_is_shown_by_analyse(run: Path) -> None:
+def test_analyse_prints_the_overhead(run: Path) -> None:
     done = CliRunner().invoke(command_line, ["analyse", str(run), "--overhead"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "compute s" in done.output

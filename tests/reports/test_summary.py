@@ -1,4 +1,4 @@
-"""What reports say of a run whose rows are known, against numbers worked out by hand."""
+"""Reports of a run with known rows, against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def by_name(frame: Frame) -> list[dict[str, Any]]:
     return [dict(zip(frame.header, row, strict=True)) for row in frame.rows]
 
 
-def test_summary_is_of_each_combination_of_keys_in_the_order_of_the_plan(out: Path) -> None:
+def test_summary_has_a_row_per_combination_of_keys_in_the_order_of_the_plan(out: Path) -> None:
     plain, clipped = by_name(summary(Run(out)))
     assert plain == {
         "case": "plain",
@@ -94,7 +94,7 @@ def test_summary_is_of_each_combination_of_keys_in_the_order_of_the_plan(out: Pa
         "trials": 3,
         "diverged": 1,
         "failed": 0,
-        "final_loss": pytest.approx(0.3),  # of the two that are finite
+        "final_loss": pytest.approx(0.3),  # mean of the two finite ones
         "test_accuracy": pytest.approx(0.6),
         "|g| median": 4.0,
         "|g| max": 100.0,
@@ -103,7 +103,7 @@ def test_summary_is_of_each_combination_of_keys_in_the_order_of_the_plan(out: Pa
     }
 
 
-def test_summary_is_grouped_by_the_keys_that_are_asked_for(out: Path) -> None:
+def test_summary_is_grouped_by_the_given_keys(out: Path) -> None:
     assert [row["trials"] for row in by_name(summary(Run(out), ["seed"]))] == [2, 2, 1]
     (everything,) = by_name(summary(Run(out), []))
     assert (everything["trials"], everything["|g| median"]) == (5, 4.5)
@@ -111,7 +111,7 @@ def test_summary_is_grouped_by_the_keys_that_are_asked_for(out: Path) -> None:
         summary(Run(out), ["sed"])
 
 
-def test_overhead_is_in_seconds_in_µs_of_a_step_and_in_shares(out: Path) -> None:
+def test_overhead_is_in_seconds_in_µs_per_step_and_in_percent(out: Path) -> None:
     first, second = by_name(overhead(Run(out)))
     assert (first["model"], first["trials"], first["steps"]) == ("a", 2, 200)
     assert (first["compute s"], first["wait s"], first["% wait"]) == (6.0, 0.0, 0.0)
@@ -122,35 +122,33 @@ def test_overhead_is_in_seconds_in_µs_of_a_step_and_in_shares(out: Path) -> Non
     assert (first["% of all"], second["% of all"]) == (60.0, 40.0)
 
 
-def said(*arguments: object) -> str:
+def output(*arguments: object) -> str:
     return CliRunner().invoke(command_line, [*map(str, arguments)], catch_exceptions=False).output
 
 
-def test_rows_that_analyse_does_not_show_are_counted(out: Path) -> None:
+def test_omitted_rows_of_analyse_are_counted(out: Path) -> None:
     query = ("--sql", "select * from range(75)")
-    lines = said("analyse", out, *query).splitlines()
+    lines = output("analyse", out, *query).splitlines()
     assert (lines[-2].strip(), lines[-1]) == ("59", "… and 15 more rows (--all shows them)")
-    assert said("analyse", out, *query, "--all").splitlines()[-1].strip() == "74"
+    assert output("analyse", out, *query, "--all").splitlines()[-1].strip() == "74"
 
 
 @pytest.mark.parametrize(
     ("steps", "rate", "lines"),
     [
         (600, 10.0, ["last commit  about 40 s ago", "rate         10 steps/s"]),
-        (0, None, ["begun        about 40 s ago"]),
+        (0, None, ["started      about 40 s ago"]),
     ],
 )
-def test_status_is_that_of_the_last_commit(
+def test_status_is_as_of_the_last_commit(
     steps: int, rate: float | None, lines: list[str], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.reports.status.time", SimpleNamespace(time=lambda: 200.0))
-    progress = SavedProgress(
-        trials=9, ended=5, steps=steps, steps_left=900, started_at=100.0, written_at=160.0
-    )
-    Control(Folder(out)).write(progress)
-    found = status(out)
-    assert (found.left, found.rate, found.committed_s, found.finished) == (4, rate, 40.0, False)
-    assert found.ended == {"done": 3, "diverged": 1, "failed": 1}
-    shown = said("status", out).splitlines()
-    assert shown[0] == "trials       1 diverged, 3 done, 1 failed, 4 left"
-    assert shown[1 : 1 + len(lines)] == lines
+    saved = SavedProgress(trials=9, ended=5, steps=steps, steps_left=900, started_at=100.0, written_at=160.0)
+    Control(Folder(out)).write(saved)
+    progress = status(out)
+    assert (progress.left, progress.rate, progress.committed_s, progress.finished) == (4, rate, 40.0, False)
+    assert progress.ended == {"done": 3, "diverged": 1, "failed": 1}
+    printed = output("status", out).splitlines()
+    assert printed[0] == "trials       1 diverged, 3 done, 1 failed, 4 left"
+    assert printed[1 : 1 + len(lines)] == lines

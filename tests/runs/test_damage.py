@@ -183,14 +183,14 @@ def test_verify_files_names_each_file_that_differs(out: Path, tmp_path: Path) ->
         result = CliRunner().invoke(command_line, ["verify", str(path), "--files"])
         return result.exit_code, result.output.splitlines()[1:]
 
-    assert output(out) == (0, ["every file is what was written"])
+    assert output(out) == (0, ["every file matches its hash"])
     (steps,), (trials,) = (out / "steps").glob("*.parquet"), (out / "trials").glob("*.parquet")
     steps.write_bytes(flipped(steps.read_bytes(), 8 * 100))
     trials.unlink()
     assert output(out) == (1, [f"{steps} is not what was written", f"{trials} is missing"])
 
     commits = unfinished(tmp_path / "unfinished") / "commits"
-    assert output(tmp_path / "unfinished") == (0, ["every file is what was written"])
+    assert output(tmp_path / "unfinished") == (0, ["every file matches its hash"])
     (commits / "000001" / "complete.json").write_bytes(b"{")
     (commits / "000003" / "state.arrow").write_bytes(b"")
     assert output(tmp_path / "unfinished") == (

@@ -97,9 +97,9 @@ def test_running_run_is_looked_at_and_controlled_by_its_uri(
     assert f"driver process {os.getpid()} on " in seen[0]
     assert seen[1] == f"asked the driver to end {ids[-1]}"
     assert (stopped.finished, stopped.progress.commits) == (False, 3)
-    assert "driver none is at work" in output("status", bucket)
+    assert "driver none running" in output("status", bucket)
     refused = CliRunner().invoke(command_line, ["cancel", bucket])
-    assert str(refused.exception) == f"{bucket}: no driver is at work here, there is nothing to cancel"
+    assert str(refused.exception) == f"{bucket}: no driver is running here, there is nothing to cancel"
     assert orchestrator.run(sweep, bucket, where=INLINE).finished
     trials = orchestrator.open_run(bucket).trials
     assert trials.filter(pc.equal(trials["status"], "cancelled"))["trial"].to_pylist() == [ids[-1]]

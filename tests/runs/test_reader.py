@@ -76,5 +76,5 @@ def test_trial_that_has_ended_is_not_asked_to_end(tmp_path: Path) -> None:
     with open_writer(out) as writer:
         advance(writer, [0], 0, STEPS)
         result = CliRunner().invoke(command_line, ["stop", str(out), trial_id(0), trial_id(1)])
-        assert result.output == (f"{trial_id(0)} has ended before\nasked the driver to end {trial_id(1)}\n")
+        assert result.output == (f"{trial_id(0)} has already ended\nasked the driver to end {trial_id(1)}\n")
         assert Control(Folder(out)).stopped == {trial_id(1)}

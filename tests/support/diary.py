@@ -1,4 +1,4 @@
-"""A watcher that writes down what it is told."""
+"""A watcher that records its calls."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from orchestrator.sweep.file import Sweep
 
 
 class Diary(Watcher):
-    """Writes down what it is told, once each; may stop the sweep after some commits."""
+    """Records the arguments of its calls, the last ones per method; may stop the sweep after some commits."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.heard: dict[str, Any] = {}
+        self.calls: dict[str, Any] = {}
         self._stop_after = stop_after
         self._stop: Callable[[], None] = lambda: None
 
     def opened(self, sweep: Sweep, out: Path, counts: Counts) -> None:  # noqa: ARG002
-        self.heard["opened"] = (sweep.name, counts.kept, counts.begun, counts.new)
+        self.calls["opened"] = (sweep.name, counts.kept, counts.begun, counts.new)
 
     def placed(self, where: str, workers: int) -> None:
-        self.heard["placed"] = (where, workers)
+        self.calls["placed"] = (where, workers)
 
     def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
         self._stop = stop
-        self.heard["running"] = True
+        self.calls["running"] = True
         return super().running(stop)
 
     def advanced(self, progress: Progress) -> None:
-        self.heard["advanced"] = progress
+        self.calls["advanced"] = progress
         if self._stop_after is not None and progress.commits >= self._stop_after:
             self._stop()
 
     def compacting(self) -> None:
-        self.heard["compacting"] = True
+        self.calls["compacting"] = True

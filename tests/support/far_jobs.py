@@ -1,4 +1,4 @@
-"""The jobs of a cluster that is not there: what Ray's client would say of them, for verbs to be tried on."""
+"""A fake of Ray's job client: jobs of a cluster that does not exist, for tests of verbs."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def details(identity: str, run: str, status: str, started_s: float, **more: Any)
 
 @dataclass
 class Client:
-    """In the place of ``ray.job_submission.JobSubmissionClient``.
+    """Replaces ``ray.job_submission.JobSubmissionClient``.
 
     Attributes:
-        found: the jobs, by submission id.
-        printed: what each has printed.
+        jobs: the jobs, by submission id.
+        printed: the output of each job, by submission id.
         stopped: ids of the jobs that were stopped.
-        started: what jobs were started with, and the files that went along.
+        started: arguments of each submission, and ``members``, the names of the files sent along.
     """
 
-    found: dict[str, Any] = field(default_factory=dict)
+    jobs: dict[str, Any] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
     started: list[dict[str, Any]] = field(default_factory=list)
 
     def list_jobs(self) -> list[Any]:
-        return list(self.found.values())
+        return list(self.jobs.values())
 
     def get_job_info(self, identity: str) -> Any:
-        return self.found[identity]
+        return self.jobs[identity]
 
     def get_job_logs(self, identity: str) -> str:
         return self.printed.get(identity, "")
@@ -56,20 +56,20 @@ class Client:
 
     def stop_job(self, identity: str) -> None:
         self.stopped.append(identity)
-        self.found[identity].status.value = "STOPPED"
+        self.jobs[identity].status.value = "STOPPED"
 
     def submit_job(self, **options: Any) -> None:
         archive = options["runtime_env"].get("working_dir")
         self.started.append({**options, "members": zipfile.ZipFile(archive).namelist() if archive else []})
         run = options["metadata"].get("orchestrator_run", "")
-        self.found[options["submission_id"]] = details(options["submission_id"], run, "RUNNING", 1000.0)
+        self.jobs[options["submission_id"]] = details(options["submission_id"], run, "RUNNING", 1000.0)
 
     def add(self, *jobs: Any) -> None:
-        self.found |= {job.submission_id: job for job in jobs}
+        self.jobs |= {job.submission_id: job for job in jobs}
 
 
 def far_cluster(monkeypatch: pytest.MonkeyPatch) -> Client:
-    """Lets every address be that of a cluster, whose jobs the client knows."""
+    """Makes every address that of one cluster, and returns its client."""
     client = Client()
     monkeypatch.setattr("orchestrator.fleet.jobs.JobSubmissionClient", lambda _: client)
     monkeypatch.setattr("orchestrator.fleet.jobs.dashboard", lambda _: URL)
