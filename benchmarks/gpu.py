@@ -1,6 +1,6 @@
-"""Gradients on Aer's GPU beside Aer's CPU and our kernel: ``python -m benchmarks.gpu [--small]``.
+"""Gradients on Aer's GPU, Aer's CPU and our kernel: ``python -m benchmarks.gpu [--small]``.
 
-Prints Markdown. The work is that of ``benchmarks.gradients``. Without a GPU it says so, and times the rest.
+Prints Markdown. The work is that of ``benchmarks.gradients``. Without a GPU, it says so and times the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestrator.backends.aer.simulator import no_gpu
 
 SHAPES = (Shape(10, 256), Shape(16, 32), Shape(20, 8), Shape(24, 1))
 SMALL = (Shape(2, 3),)
-"""Measures nothing: shows within seconds that all of it works."""
+"""Measures nothing: shows within seconds that everything runs."""
 
 PROGRAMS: Mapping[str, str] = {
     "kernel, adjoint": "orchestrator adjoint",
@@ -30,18 +30,18 @@ PROGRAMS: Mapping[str, str] = {
     "Aer GPU, shift": "orchestrator parameter-shift GPU",
 }
 THREADS = 1
-"""As a worker has."""
+"""As many as a worker has by default."""
 
 LIMIT_S = 60.0
-"""Until the first gradient, start of the process included; above, the cell is left out."""
+"""Limit for the first gradient, start of the process included; a program that takes longer is left out."""
 
 CALLS, SLOW_S = 3, 20.0
 TOLERANCE = 1e-8
 
 
 def measure(shape: Shape, programs: Mapping[str, str]) -> dict[str, float]:
-    """Seconds of the shortest call, by program; those that come too late or fail are left out."""
-    found, expected = dict[str, float](), None
+    """Returns the seconds of the shortest call by program, without programs that fail or take too long."""
+    times, expected = dict[str, float](), None
     for name, program in programs.items():
         try:
             seconds, gradient = _measured(program, shape)
@@ -52,12 +52,12 @@ def measure(shape: Shape, programs: Mapping[str, str]) -> dict[str, float]:
         expected = gradient if expected is None else expected
         if not np.allclose(gradient, expected, rtol=0.0, atol=TOLERANCE):
             raise SystemExit(f"{name} computes another gradient of {shape} than the first program")
-        found[name] = seconds
-    return found
+        times[name] = seconds
+    return times
 
 
 def _measured(program: str, shape: Shape) -> tuple[float, Array]:
-    """The shortest call of a program, and its gradient; a slow one is called once."""
+    """Returns the shortest call of a program and its gradient; a slow program is called once."""
     running = Program(program, shape, THREADS)
     try:
         first = running.first(LIMIT_S)
@@ -67,33 +67,33 @@ def _measured(program: str, shape: Shape) -> tuple[float, Array]:
         running.close()
 
 
-def table(found: Mapping[Shape, Mapping[str, float]]) -> str:
-    """Milliseconds by shape and program."""
-    names = [name for name in PROGRAMS if any(name in seconds for seconds in found.values())]
+def table(times: Mapping[Shape, Mapping[str, float]]) -> str:
+    """Returns a table of milliseconds per shape and program."""
+    names = [name for name in PROGRAMS if any(name in seconds for seconds in times.values())]
     lines = ["| " + " | ".join(["qubits, batch", *names]) + " |", "|---" * (1 + len(names)) + "|"]
-    for shape, seconds in found.items():
+    for shape, seconds in times.items():
         cells = (f"{1e3 * seconds[name]:,.4g}" if name in seconds else "–" for name in names)
         lines.append("| " + " | ".join([str(shape), *cells]) + " |")
     return "\n".join(lines)
 
 
-def _cards() -> str:
-    asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+def _gpus() -> str:
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> None:
-    """Measures and prints the table."""
+    """Measures, and prints the table."""
     parser = ArgumentParser("python -m benchmarks.gpu", description="Gradients on Aer's GPU.")
-    parser.add_argument("--small", action="store_true", help="measure nothing; show that all of it works")
+    parser.add_argument("--small", action="store_true", help="measure nothing; show that everything runs")
     shapes = SMALL if parser.parse_args().small else SHAPES
     missing = no_gpu()
     programs = {name: p for name, p in PROGRAMS.items() if not (missing and p.endswith("GPU"))}
-    print(f"{machine()}; {THREADS} thread; {f'no GPU for Aer: {missing}' if missing else _cards()}")
+    print(f"{machine()}; {THREADS} thread; {f'no GPU for Aer: {missing}' if missing else _gpus()}")
     packages = ("numba", "numpy", "qiskit", "qiskit-aer", "qiskit-aer-gpu")
     print(", ".join(sorted(f"{d.name} {d.version}" for d in distributions() if d.name in packages)))
-    found = {shape: measure(shape, programs) for shape in shapes}
-    print("\nMilliseconds for a gradient:\n\n" + table(found))
+    times = {shape: measure(shape, programs) for shape in shapes}
+    print("\nMilliseconds for a gradient:\n\n" + table(times))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Gradients of a mini-batch, this package beside its peers: ``python -m benchmarks.gradients [--small]``.
+"""Gradients of a mini-batch, of this package and of its peers: ``python -m benchmarks.gradients [--small]``.
 
-Prints Markdown. Each program runs in a process of its own; a shape's programs take turns, round after
-round, so that a disturbance of the machine meets all of them.
+Prints Markdown. Each program runs in a process of its own. The programs of a shape take turns over several
+rounds, so that a disturbance of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import limits
-from benchmarks.process import First, LeftOutError, Program
+from benchmarks.process import FirstCall, LeftOutError, Program
 from benchmarks.work import Shape
 
 SHAPES = (
@@ -29,7 +29,7 @@ SHAPES = (
     Shape(16, 1),
 )
 SMALL = (Shape(2, 3),)
-"""Measures nothing: shows within seconds that all of it works."""
+"""Measures nothing: shows within seconds that everything runs."""
 
 OURS = "orchestrator"
 COMPILING_S, EVALUATION_S = 180.0, 12.0
@@ -41,25 +41,25 @@ PEERS: Mapping[str, float] = {
     "qulacs_backprop": EVALUATION_S,
     "qiskit_machine_learning": EVALUATION_S,
 }
-"""Seconds until the first gradient, start of the process included; above, the cell is left out."""
+"""Seconds allowed for the first gradient, start of the process included; a slower program is left out."""
 
 THREADS = 2
 ROUNDS, CALLS = 8, 6
 SLOW_S, SLOW_CALLS = 1.0, 1
-"""A program whose call takes longer than this has one round of so few calls; it is no contender."""
+"""A program whose call takes longer than ``SLOW_S`` has one round, of ``SLOW_CALLS`` calls."""
 
 TOLERANCE = 1e-8
 
 
 @dataclass
 class Column:
-    """What was found for one shape.
+    """The results for one shape.
 
     Attributes:
-        seconds: by peer, the shortest call so far.
-        first: by peer, seconds of the first call.
-        left_out: by peer, why there is no time.
-        versions: of packages.
+        seconds: the shortest call so far, by peer.
+        first: seconds of the first call, by peer.
+        left_out: why there is no time, by peer.
+        versions: versions by package.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Column:
 
 
 def measure(shape: Shape) -> Column:
-    """All programs on one shape."""
+    """Measures all programs on one shape."""
     column, running = Column(), dict[str, Program]()
     try:
         _start(shape, column, running)
@@ -86,8 +86,11 @@ def measure(shape: Shape) -> Column:
 
 
 def _start(shape: Shape, column: Column, running: dict[str, Program]) -> None:
-    """Starts one program after another; those stay whose first gradient came in time and equals ours."""
-    ours: First | None = None
+    """Starts one program after another; leaves out those whose first gradient fails or takes too long.
+
+    Raises SystemExit if a gradient differs from ours.
+    """
+    ours: FirstCall | None = None
     for peer, limit_s in PEERS.items():
         program = running[peer] = Program(peer, shape, THREADS)
         try:
@@ -108,7 +111,7 @@ def _call(column: Column, peer: str, program: Program, calls: int) -> None:
 
 
 def table(columns: Mapping[Shape, Column]) -> str:
-    """Milliseconds by program and shape, and how many times faster we are than the best peer."""
+    """Returns a table of milliseconds per program and shape, and of our speed-up over the best peer."""
     lines = ["| qubits, batch | " + " | ".join(str(shape) for shape in columns) + " |"]
     lines += ["|---" * (len(columns) + 1) + "|"]
     for peer in PEERS:
@@ -131,7 +134,7 @@ def _ratio(column: Column) -> str:
 
 
 def first_calls(columns: Mapping[Shape, Column]) -> str:
-    """Seconds until the first gradient of a fresh process; ours loads Numba, Qiskit and the kernel."""
+    """Returns a table of seconds to the first gradient in a new process; ours loads Numba, Qiskit, kernel."""
     lines = ["| qubits, batch | " + " | ".join(str(shape) for shape in columns) + " |"]
     lines += ["|---" * (len(columns) + 1) + "|"]
     for peer in (OURS, "pennylane_jax", "jax_by_hand"):
@@ -141,7 +144,7 @@ def first_calls(columns: Mapping[Shape, Column]) -> str:
 
 
 def machine() -> str:
-    """CPU model, cores and Python."""
+    """Returns CPU model, number of cores, and versions of system and Python."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     model = next(
@@ -151,9 +154,9 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Measures and prints everything."""
+    """Measures, and prints the tables."""
     parser = ArgumentParser("python -m benchmarks.gradients", description="Gradients of a mini-batch.")
-    parser.add_argument("--small", action="store_true", help="measure nothing; show that all of it works")
+    parser.add_argument("--small", action="store_true", help="measure nothing; show that everything runs")
     small = parser.parse_args().small
     limit = str(THREADS)
     os.environ |= {"OMP_NUM_THREADS": limit, "NUMBA_NUM_THREADS": limit, "OPENBLAS_NUM_THREADS": limit}

@@ -1,4 +1,4 @@
-"""How close the kernel comes to its own limits: new circuits, amplitude updates, memory."""
+"""Limits of the kernel: time of a new circuit, rate of amplitude updates, memory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from orchestrator.backends.batched.differentiator import WIDE_QUBITS
 
 @dataclass(frozen=True)
 class Size:
-    """What is measured.
+    """The size of the measurements.
 
     Attributes:
-        cached: a shape whose states stay in cache.
-        large: the shape whose memory is looked at.
-        single: shapes that are computed in complex64 too.
-        calls: of which the shortest counts.
+        cached: shape whose states fit in the cache.
+        large: shape whose memory is measured.
+        single: shapes that are also computed in complex64.
+        calls: number of calls, of which the shortest counts.
     """
 
     cached: Shape
@@ -35,11 +35,11 @@ class Size:
 
 FULL = Size(Shape(8, 256), Shape(20, 256), (Shape(8, 256), Shape(12, 16), Shape(16, 1), Shape(20, 1)), 50)
 SMALL = Size(Shape(3, 8), Shape(4, 8), (Shape(3, 8),), 2)
-"""Measures nothing: shows within seconds that all of it works."""
+"""Measures nothing: shows within seconds that everything runs."""
 
 
 def report(size: Size, threads: int) -> str:
-    """A list in Markdown."""
+    """Measures, and returns a list in Markdown."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as fresh:
         new = fresh.apply(new_circuit_seconds, (size.cached, threads))
@@ -55,8 +55,8 @@ def report(size: Size, threads: int) -> str:
             f"- A circuit never seen before ({size.cached}), in a process that has computed another one: "
             f"{1e3 * new:.0f} ms from its description to its first gradient.",
             f"- Amplitude updates per second over those of a plain loop in cache ({size.cached}): "
-            f"{share:.2f}, counted as if ψ were undone too; "
-            f"{share * 2 / 3 * (LAYERS - 1) / LAYERS:.2f} of those that are left.",
+            f"{share:.2f}, counted as if the backward pass also undid ψ; "
+            f"{share * 2 / 3 * (LAYERS - 1) / LAYERS:.2f} with only the updates that the kernel does.",
             "- complex64 is faster than complex128 by a factor of "
             + ", ".join(f"{gain:.1f} ({shape})" for shape, gain in gains.items())
             + ".",
@@ -67,7 +67,7 @@ def report(size: Size, threads: int) -> str:
 
 
 def new_circuit_seconds(shape: Shape, threads: int) -> float:
-    """Seconds from the description of a circuit to its first gradient, kernel loaded."""
+    """Returns the seconds from the description of a circuit to its first gradient, with the kernel loaded."""
     _gradient(Shape(3, 4), threads)()
     start = time.perf_counter()
     _gradient(shape, threads)()
@@ -75,11 +75,11 @@ def new_circuit_seconds(shape: Shape, threads: int) -> float:
 
 
 def share_of_plain_loop(shape: Shape, calls: int, threads: int) -> float:
-    """Amplitude updates per second of a gradient over those of ``_butterflies``, shortest times of both.
+    """Returns amplitude updates per second of a gradient over those of ``_butterflies``; shortest times.
 
-    Counted is what the plain algorithm does: it applies each turn (RY and RZ on a qubit) once forwards and
-    undoes it on two states; inner products on the way back are not counted. The kernel does not undo ψ, and
-    spares the first layer of either pass.
+    The updates counted are those of the plain algorithm. It applies each turn (RY and RZ on a qubit) once in
+    the forward pass, and undoes it on two states in the backward pass; inner products are not counted. The
+    kernel does not undo ψ, and skips the first layer in both passes.
     """
     gradient = _gradient(shape, threads)
     rows = np.random.default_rng(0).normal(size=(threads, 2**shape.qubits * 8 * 2))
@@ -95,7 +95,7 @@ def share_of_plain_loop(shape: Shape, calls: int, threads: int) -> float:
 
 
 def gains_of_complex64(shapes: tuple[Shape, ...], calls: int, threads: int) -> dict[Shape, float]:
-    """Time of a gradient in complex128 over that in complex64, shortest times of both, by shape."""
+    """Returns the speed-up of a gradient in complex64 over complex128 by shape, from shortest times."""
     gains = {}
     for shape in shapes:
         double, single = _gradient(shape, threads), _gradient(shape, threads, "complex64")
@@ -107,7 +107,7 @@ def gains_of_complex64(shapes: tuple[Shape, ...], calls: int, threads: int) -> d
 
 
 def memory_mib(shape: Shape, threads: int) -> tuple[float, float]:
-    """Peak memory of this process in MiB, before and after one gradient of the shape."""
+    """Returns the peak memory of this process in MiB, before and after one gradient of the shape."""
     _gradient(Shape(16, 1), threads)()
     gradient = _gradient(shape, threads)
     before = _peak_mib()
@@ -117,7 +117,7 @@ def memory_mib(shape: Shape, threads: int) -> tuple[float, float]:
 
 @njit(parallel=True)
 def _butterflies(rows, passes):
-    """The plainest loop that does a turn's work: one 2x2 matrix of SU(2) on the halves of an array.
+    """The plainest loop with the work of a turn: applies a 2x2 matrix of SU(2) to the halves of an array.
 
     rows [threads, 4N]: real and imaginary parts of N amplitudes |0> and N amplitudes |1>.
     """

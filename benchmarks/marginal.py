@@ -1,4 +1,4 @@
-"""What one more trial costs: the difference between two sweeps that differ in their number of trials."""
+"""The cost of one more trial: the difference between two sweeps that differ in their number of trials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from benchmarks.whole import WORKERS
 
 @dataclass(frozen=True)
 class Marginal:
-    """Two sweeps that differ in their number of trials only, and the seconds of the whole call of each."""
+    """Two sweeps that differ in their number of trials only.
+
+    Attributes:
+        trials: their numbers of trials.
+        smaller_s: seconds of the whole call of the smaller sweep.
+        larger_s: seconds of the whole call of the larger sweep.
+    """
 
     trials: tuple[int, int]
     smaller_s: float
@@ -18,13 +24,13 @@ class Marginal:
 
     @property
     def trial_s(self) -> float:
-        """Seconds that one more trial costs: what starts and ends a sweep is in both calls."""
+        """Seconds per additional trial; start and end of a sweep cancel, as both calls include them."""
         smaller, larger = self.trials
         return (self.larger_s - self.smaller_s) / (larger - smaller)
 
 
 def table(own: list[Marginal], peers: dict[str, Marginal]) -> str:
-    """The table of whole calls and of what one more trial costs."""
+    """Returns a table of whole calls and of the cost of one more trial."""
     ordered = sorted(own, key=lambda measured: measured.trial_s)
     middle = ordered[len(ordered) // 2]
     lines = ["| | trials | whole calls, s | one more trial, ms |", "|---|---|---|---|"]

@@ -1,7 +1,6 @@
-"""One program in a process of its own, which computes only when asked to.
+"""One program in a process of its own, which computes only on request.
 
-Programs with thread pools of their own disturb each other inside of one process; here all but one wait
-on a pipe.
+Programs with thread pools would disturb each other inside one process. Here all but one wait on a pipe.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any, cast
 
 from benchmarks.work import Array, Shape, Work
 
-WARMING = 2
+WARM_UP_CALLS = 2
 PAUSE_S = 0.3
-"""Longer than OpenMP runtimes let idle threads spin (0.2 s)."""
+"""Longer than idle threads of OpenMP runtimes spin (0.2 s)."""
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -27,13 +26,13 @@ class LeftOutError(Exception):
 
 
 @dataclass(frozen=True)
-class First:
-    """What the first call of a program tells.
+class FirstCall:
+    """Result of the first call of a program.
 
     Attributes:
-        seconds: from the request for a gradient function to its first result, the peer's module imported.
-        gradient: [trials, layers, 2, qubits]
-        versions: of the packages that it names, by name.
+        seconds: from the call of ``build`` to the first gradient, without the import of the peer's module.
+        gradient: [trials, layers, 2, qubits].
+        versions: versions of the packages in ``PACKAGES``, by name.
     """
 
     seconds: float
@@ -42,9 +41,12 @@ class First:
 
 
 class Program:
-    """A peer at work on one shape; close it after use.
+    """A peer that computes one shape in a process; close it after use.
 
-    ``peer`` is a module of ``benchmarks.peers``, and behind it the options that its ``build`` takes.
+    Args:
+        peer: name of a module in ``benchmarks.peers``, followed by options for its ``build``.
+        shape: the work.
+        threads: number of threads.
     """
 
     def __init__(self, peer: str, shape: Shape, threads: int) -> None:
@@ -54,18 +56,18 @@ class Program:
         self._process.start()
         child.close()
 
-    def first(self, limit_s: float) -> First:
-        """The first call, compilation included.
+    def first(self, limit_s: float) -> FirstCall:
+        """Returns the result of the first call, compilation included.
 
         Raises:
             LeftOutError: it took longer than ``limit_s``, or failed.
         """
-        return cast(First, self._answer(limit_s))
+        return cast(FirstCall, self._answer(limit_s))
 
     def seconds(self, calls: int, limit_s: float) -> list[float]:
-        """Times of some calls, one after another, behind two that are not timed.
+        """Returns the times of calls in succession, after two warm-up calls.
 
-        Before them is a pause: threads of the program that computed last may still be spinning.
+        It begins with a pause, as threads of the program that computed last may still be spinning.
 
         Raises:
             LeftOutError: they took longer than ``limit_s``, or failed.
@@ -100,18 +102,18 @@ def _serve(peer: str, shape: Shape, threads: int, pipe: Any) -> None:
         result = gradient(work.parameters)
         seconds = time.perf_counter() - start
         versions = {name: version(name) for name in module.PACKAGES}
-        pipe.send(First(seconds, result, versions))
+        pipe.send(FirstCall(seconds, result, versions))
         while True:
             pipe.send(_time(gradient, work.parameters, pipe.recv()))
-    except (EOFError, BrokenPipeError):  # nobody asks any more
+    except (EOFError, BrokenPipeError):  # the pipe is closed
         return
-    except Exception as error:  # whatever a peer raises is its entry in the table
+    except Exception as error:  # any error of a peer becomes its entry in the table
         pipe.send(f"{type(error).__name__}: {error}")
 
 
 def _time(gradient: Any, parameters: Array, calls: int) -> list[float]:
     seconds = []
-    for _ in range(WARMING):
+    for _ in range(WARM_UP_CALLS):
         gradient(parameters)
     for _ in range(calls):
         start = time.perf_counter()

@@ -1,7 +1,8 @@
-"""The scheduler beyond this machine: ``python -m benchmarks.scale [WORKERS:TRIALS …]``. Prints Markdown.
+"""The scheduler with more workers than this machine has: ``python -m benchmarks.scale [WORKERS:TRIALS …]``.
 
-The pure state machine (plan, packs, scheduler) with workers that only count. Every worker holds a pack; packs
-come back one by one, in order, and each is followed by the next decision, as in the driver.
+Prints Markdown. Drives the pure state machine (plan, packs, scheduler) with simulated workers that compute
+nothing. Every worker holds a pack. Packs are returned one by one, in order; the next decision follows each,
+as in the driver.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from orchestrator.sweep.file import Sweep, plan
 
 SIZES = ((100, 100_000), (1_000, 1_000_000), (10_000, 1_000_000), (10_000, 10_000_000))
 CHUNK_SECONDS = 2.0
-"""What the driver waits for a chunk at most, by default: every worker hands back this often."""
+"""The default of ``placement.chunk_seconds``: every worker returns a chunk this often."""
 
 SWEEP = """
 name: scale
@@ -42,15 +43,17 @@ sweep:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one simulation cost.
+class Simulation:
+    """Cost of one simulation.
 
     Attributes:
-        packs: handed out.
-        planning: seconds that drawing packs from the plan took.
-        deciding: seconds that the scheduler took beside that.
-        peak: of the process, MiB.
-        before: of the process before the simulation, MiB.
+        workers: number of workers.
+        trials: number of trials.
+        packs: number of packs handed out.
+        planning: CPU seconds to draw packs from the plan.
+        deciding: other CPU seconds of the scheduler.
+        peak: peak memory of the process, MiB.
+        before: peak memory of the process before the simulation, MiB.
     """
 
     workers: int
@@ -63,7 +66,7 @@ class Found:
 
 
 class Timed:
-    """Packs, and the seconds that drawing them took."""
+    """An iterator over packs that adds up the CPU seconds of drawing them."""
 
     def __init__(self, packs: Iterator[PlannedPack]) -> None:
         self._packs, self.seconds = packs, 0.0
@@ -79,15 +82,15 @@ class Timed:
             self.seconds += time.process_time() - begun
 
 
-def simulate(workers: int, trials: int) -> Found:
-    """A sweep of so many trials on so many workers."""
+def simulate(workers: int, trials: int) -> Simulation:
+    """Simulates a sweep."""
     sweep = plan(parse(SWEEP.format(seeds=trials // 4), "scale.yaml"), Path())
     before = _peak()
     packs = Timed(Packer(sweep.plan, lambda structure: _size(sweep, workers)).packs())  # noqa: ARG005 - one size
     begun = time.process_time()
     count = play(Scheduler(packs, sweep.placement.shard_seconds), workers)
     seconds = time.process_time() - begun
-    return Found(workers, trials, count, packs.seconds, seconds - packs.seconds, _peak(), before)
+    return Simulation(workers, trials, count, packs.seconds, seconds - packs.seconds, _peak(), before)
 
 
 def _size(sweep: Sweep, workers: int) -> int:
@@ -95,15 +98,15 @@ def _size(sweep: Sweep, workers: int) -> int:
 
 
 def play(scheduler: Scheduler, workers: int) -> int:
-    """Lets workers come back in turn until all is done; returns the number of packs handed out."""
-    out: deque[Assignment] = deque()
+    """Lets workers return their packs in turn until the end; returns the number of packs handed out."""
+    running: deque[Assignment] = deque()
     idle, count = workers, 0
     while not scheduler.finished:
         started = scheduler.start(idle, workers)
-        out.extend(started)
+        running.extend(started)
         count, idle = count + len(started), idle - len(started)
-        if out:
-            (work,) = out.popleft().works
+        if running:
+            (work,) = running.popleft().works
             scheduler.advanced(work, None, CHUNK_SECONDS, 0.0)
             idle += 1
     return count
@@ -113,25 +116,25 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def row(found: Found) -> str:
-    """A line of the table."""
-    seconds = found.planning + found.deciding
-    share = found.workers / CHUNK_SECONDS * found.deciding / found.packs
+def row(simulation: Simulation) -> str:
+    """Returns a line of the table."""
+    seconds = simulation.planning + simulation.deciding
+    share = simulation.workers / CHUNK_SECONDS * simulation.deciding / simulation.packs
     cells = (
-        f"{found.workers:,}",
-        f"{found.trials:,}",
-        f"{found.packs:,}",
-        f"{found.packs / found.deciding:,.0f}",
+        f"{simulation.workers:,}",
+        f"{simulation.trials:,}",
+        f"{simulation.packs:,}",
+        f"{simulation.packs / simulation.deciding:,.0f}",
         f"{share:.1%}",
-        f"{found.trials / found.planning:,.0f}",
+        f"{simulation.trials / simulation.planning:,.0f}",
         f"{seconds:.1f}",
-        f"{found.peak - found.before:.0f}",
+        f"{simulation.peak - simulation.before:.0f}",
     )
     return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
-    """Simulates and prints everything, or what is named."""
+    """Simulates all sizes, or those in the arguments, and prints the table."""
     sizes = [tuple(map(int, pair.split(":"))) for pair in sys.argv[1:]] or SIZES
     print(machine() + "\n")
     print(

@@ -1,6 +1,6 @@
-"""Sweeps as a whole: ``python -m benchmarks.sweep [--small] [overhead busy shards memory]``. Prints Markdown.
+"""Whole sweeps: ``python -m benchmarks.sweep [--small] [overhead busy shards memory]``. Prints Markdown.
 
-Each measurement has a process and a local Ray of two CPUs of its own, which runs before any clock starts.
+Each measurement has its own process and its own local Ray with two CPUs, which is up before any clock starts.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ from orchestrator.api.running import open_run, run
 from orchestrator.reports.query import query
 
 PEERS = {"Ray Tune": True, "Ray Tune, nothing kept": False}
-"""By name, whether Tune keeps what is reported."""
+"""Whether Tune logs the reports, by name."""
 
 
 def overhead(folder: Path, size: Size) -> str:
-    """What one more trial costs, beside Ray Tune; ours is measured before, between and after the peers."""
+    """Measures the cost of one more trial here and in Ray Tune; ours before, between and after the peers."""
     missing, peers = tune.missing(), dict[str, Marginal]()
     own: list[Marginal] = []
 
     def measure_own() -> None:
         own.append(Marginal(size.trials, *(_alone(_connected, _own, folder, n) for n in size.trials)))
 
-    for name, kept in {} if missing else PEERS.items():
+    for name, loggers in {} if missing else PEERS.items():
         measure_own()
-        seconds = (_alone(_connected, tune.seconds, n, folder / f"{name} {n}", kept) for n in size.peers)
+        seconds = (_alone(_connected, tune.seconds, n, folder / f"{name} {n}", loggers) for n in size.peers)
         peers[name] = Marginal(size.peers, *seconds)
     measure_own()
     left_out = f"Ray Tune is left out: {missing}\n\n" if missing else ""
@@ -66,17 +66,17 @@ def _own(folder: Path, trials: int) -> float:
 
 
 def busy(folder: Path, size: Size) -> str:
-    """How busy workers are, and with what."""
+    """Measures how busy the workers are, and which share of their time is not gradients."""
     with timed.calls(folder / "calls"):
         seconds = sweep(CIRCUIT + seeds(size.circuits), folder / "sweep")[1]
     processes = timed.read(folder / "calls")
-    every = [call for calls in processes for call in calls]
+    all_calls = [call for calls in processes for call in calls]
     later = [call for calls in processes for call in calls[1:]]
     text = (
         f"{size.circuits:,} trials of 20 steps (4 qubits, 4 layers, batch 32):\n\n"
         f"- {20 * size.circuits / seconds:,.0f} trial-steps/s.\n"
         f"- Workers are busy {timed.share_busy(processes):.1%} of the time from the first pack to the last.\n"
-        f"- {1 - timed.share_of_gradients(every):.1%} of their time goes into anything but gradients"
+        f"- {1 - timed.share_of_gradients(all_calls):.1%} of their time is not spent on gradients"
     )
     if later:
         text += f", {1 - timed.share_of_gradients(later):.1%} without their first packs, which are certified"
@@ -84,23 +84,23 @@ def busy(folder: Path, size: Size) -> str:
 
 
 def shards(folder: Path, size: Size) -> str:
-    """One trial over two workers, and a trial that is too small for that."""
+    """Measures one trial on two workers, and a trial that is too small for two."""
     return "\n".join([_large(folder, size), _small(folder, size)])
 
 
 def _large(folder: Path, size: Size) -> str:
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    apart: dict[int, list[float]] = {1: [], 2: []}
+    independent_s: dict[int, list[float]] = {1: [], 2: []}
     for number in range(size.repeats):
         for count in (1, 2):
             own = folder / f"{count} workers {number}"
             sweep(LARGE + f"  steps: {size.steps}\n", own, Where(workers=count))
             seconds[count].append(_warm_seconds(own, count, size.steps - size.warm))
-            apart[count].append(independent(count, size.gradients))
+            independent_s[count].append(independent(count, size.gradients))
     shard = statistics.median(seconds[1]) / size.warm / 2
     gain, reachable = (
         factor * statistics.median(times[1]) / statistics.median(times[2])
-        for factor, times in ((1, seconds), (2, apart))
+        for factor, times in ((1, seconds), (2, independent_s))
     )
     return (
         f"- The last {size.warm} of {size.steps} steps (12 qubits, batch 256, two shards of "
@@ -123,19 +123,19 @@ def _small(folder: Path, size: Size) -> str:
 
 
 def _seconds(measured: list[float]) -> str:
-    """In ascending order."""
+    """Returns times in ascending order."""
     return ", ".join(f"{seconds:.2f}" for seconds in sorted(measured))
 
 
 def _warm_seconds(folder: Path, workers: int, since: int) -> float:
-    """Seconds of the steps for which the helper was there, and had loaded all it needs."""
+    """Returns the seconds of the steps from ``since`` on: the helper has loaded its libraries by then."""
     elapsed = f"select sum(seconds_wait + seconds_compute / {workers}) from steps where step >= {since}"
     ((seconds,),) = query(open_run(folder / "run"), elapsed).rows
     return float(seconds)
 
 
 def independent(count: int, calls: int) -> float:
-    """Seconds that each of ``count`` processes needs for the same gradients, all at once."""
+    """Returns the seconds of the slowest of ``count`` concurrent processes, each with the same gradients."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(count) as pool:
         pool.map(_gradients, [1] * count, chunksize=1)
@@ -156,7 +156,7 @@ def _gradients(calls: int) -> float:
 
 
 def memory(folder: Path, size: Size) -> str:
-    """Peak memory of the driver and number of files of sweeps, each with more trials than the one before."""
+    """Measures peak memory of the driver and number of files, for sweeps of increasing size."""
     lines = [
         "| one-step probes | peak when all have ended, MiB | with the tables | files | s |",
         "|---" * 5 + "|",
@@ -177,7 +177,7 @@ def _peak(folder: Path, trials: int) -> tuple[float, float, int, float]:
 
 
 def _connected(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls ``function`` in a process that is connected to a Ray of its own."""
+    """Calls ``function`` with this process connected to its own local Ray."""
     import ray
 
     ray.init(
@@ -203,7 +203,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Size], str]] = {
 
 
 def measure(name: str, size: Size) -> str:
-    """One measurement, in this process."""
+    """Runs one measurement."""
     with tempfile.TemporaryDirectory() as folder:
         function = MEASUREMENTS[name]
         own = function in (overhead, memory)
@@ -211,26 +211,24 @@ def measure(name: str, size: Size) -> str:
 
 
 def main() -> None:
-    """Measures and prints everything, or what is named."""
+    """Runs all measurements, or those in the arguments, and prints them."""
     parser = ArgumentParser("python -m benchmarks.sweep", description="Sweeps as a whole.")
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"{', '.join(MEASUREMENTS)}; all if left out"
-    )
-    parser.add_argument("--small", action="store_true", help="measure nothing; show that all of it works")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - MEASUREMENTS.keys():
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MEASUREMENTS)}; default: all")
+    parser.add_argument("--small", action="store_true", help="measure nothing; show that everything runs")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - MEASUREMENTS.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))} (legal: {', '.join(MEASUREMENTS)})")
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
     os.environ |= {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
     }
     print(machine())
-    for name in asked.names or MEASUREMENTS:
-        print(f"\n{_process(name, SMALL if asked.small else FULL)}", flush=True)
+    for name in arguments.names or MEASUREMENTS:
+        print(f"\n{_process(name, SMALL if arguments.small else FULL)}", flush=True)
 
 
 def _process(name: str, size: Size) -> str:
-    """``measure`` in a process that may have children."""
+    """Calls ``measure`` in a process that may have children."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         return fresh.submit(measure, name, size).result()
 

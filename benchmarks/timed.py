@@ -1,4 +1,4 @@
-"""When workers were at work: ``advance`` with a line for each call in a file of its process."""
+"""When workers were busy: ``advance``, with one log line per call in a file per process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.training.pack import Pack
 
 
 def timed(folder: str, team: Team, pack: Pack, limits: Limits) -> Chunk:
-    """``advance``, which writes down when it began and ended, and the seconds that its gradients took."""
+    """Calls ``advance``; logs its start, its end, and the seconds of its gradients."""
     begun = time.time()
     chunk = advance(team, pack, limits)
     steps = chunk.steps / len(pack.trials)
@@ -29,7 +29,7 @@ def timed(folder: str, team: Team, pack: Pack, limits: Limits) -> Chunk:
 
 @contextmanager
 def calls(folder: Path) -> Iterator[None]:
-    """The driver's calls are written down in ``folder``."""
+    """Logs the driver's calls in ``folder`` while the context lasts."""
     folder.mkdir()
     driver.advance = partial(timed, str(folder))  # type: ignore[assignment]
     try:
@@ -40,7 +40,7 @@ def calls(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Call:
-    """Begin and end, in seconds since 1970, and the seconds that gradients took."""
+    """Begin and end, in seconds since 1970, and the seconds of gradients."""
 
     begin: float
     end: float
@@ -48,23 +48,23 @@ class Call:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Duration of the call."""
         return self.end - self.begin
 
 
 def read(folder: Path) -> list[list[Call]]:
-    """The calls of each process, in order."""
+    """Returns the calls of each process, in order."""
     logs = [log.read_text().splitlines() for log in folder.iterdir()]
     return [[Call(*map(float, line.split())) for line in lines] for lines in logs]
 
 
 def share_of_gradients(calls: Sequence[Call]) -> float:
-    """Part of the calls' time that gradients took."""
+    """Returns the share of gradients in the time of the calls."""
     return sum(call.gradients for call in calls) / sum(call.seconds for call in calls)
 
 
 def share_busy(processes: Sequence[Sequence[Call]]) -> float:
-    """Part of the time between the first call and the last in which the processes were at work."""
-    every = [call for calls in processes for call in calls]
-    span = max(call.end for call in every) - min(call.begin for call in every)
-    return sum(call.seconds for call in every) / span / len(processes)
+    """Returns the share of time, between first and last call, in which the processes were busy."""
+    all_calls = [call for calls in processes for call in calls]
+    span = max(call.end for call in all_calls) - min(call.begin for call in all_calls)
+    return sum(call.seconds for call in all_calls) / span / len(processes)

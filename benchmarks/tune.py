@@ -1,4 +1,4 @@
-"""The network of ``benchmarks.sweep`` on Ray Tune: plain NumPy, a report after every step, reused actors."""
+"""The network of ``benchmarks.sweep`` in Ray Tune: plain NumPy, a report after every step, reused actors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS, BATCH, HIDDEN, LEARNING_RATE = 10, 64, 10, 0.01
 
 @cache
 def data() -> tuple[Array, Array]:
-    """Breast cancer, eight principal components [rows, 8] and labels [rows]; read once per process."""
+    """Returns breast cancer: eight principal components [rows, 8] and labels [rows]. Cached."""
     from sklearn.datasets import load_breast_cancer
     from sklearn.decomposition import PCA
 
@@ -27,20 +27,20 @@ def data() -> tuple[Array, Array]:
 
 
 def step(parameters: list[Array], inputs: Array, labels: Array) -> float:
-    """One step of gradient descent, in place; returns the binary cross-entropy before it."""
+    """Does one step of gradient descent, in place; returns the binary cross-entropy before it."""
     first, first_bias, second, second_bias = parameters
     hidden = np.maximum(0.0, inputs @ first + first_bias)
     logit = (hidden @ second + second_bias)[:, 0]
     slope = ((1.0 / (1.0 + np.exp(-logit)) - labels) / len(labels))[:, None]
-    below = (slope @ second.T) * (hidden > 0.0)
-    gradients = inputs.T @ below, below.sum(0), hidden.T @ slope, slope.sum(0)
+    hidden_slope = (slope @ second.T) * (hidden > 0.0)
+    gradients = inputs.T @ hidden_slope, hidden_slope.sum(0), hidden.T @ slope, slope.sum(0)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         np.subtract(parameter, LEARNING_RATE * gradient, out=parameter)
     return float((np.logaddexp(0.0, logit) - labels * logit).mean())
 
 
 def train(config: Mapping[str, int]) -> None:
-    """A trial of Tune."""
+    """Runs one trial of Tune."""
     from ray import tune
 
     inputs, labels = data()
@@ -55,7 +55,7 @@ def train(config: Mapping[str, int]) -> None:
 
 
 def missing() -> str:
-    """Why Tune is not to be had here; empty if it is."""
+    """Returns why Tune cannot be imported; empty if it can."""
     try:
         from ray import tune  # noqa: F401 - only looked for
     except ImportError as error:
@@ -64,11 +64,10 @@ def missing() -> str:
 
 
 def seconds(trials: int, folder: Path, loggers: bool) -> float:
-    """Seconds of a whole call that runs ``trials`` trials on the cluster this process is connected to.
+    """Returns the seconds of a whole call with ``trials`` trials, on the cluster of this process.
 
     Args:
-        loggers: whether Tune keeps what is reported, as it does unless told not to: in a JSON, a CSV and a
-            TensorBoard file per trial.
+        loggers: whether Tune logs the reports, which is its default: JSON, CSV and TensorBoard per trial.
     """
     from ray import tune
 

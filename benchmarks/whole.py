@@ -1,4 +1,4 @@
-"""Whole sweeps as ``benchmarks.sweep`` runs them: what they compute, how large they are, how one is timed."""
+"""The sweeps of ``benchmarks.sweep``: their files, sizes and timing."""
 
 from __future__ import annotations
 
@@ -60,17 +60,18 @@ base:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured.
+    """The size of the measurements.
 
     Attributes:
-        trials: of the network, in the smaller and in the larger of two sweeps.
+        trials: numbers of trials of the network, in the smaller and in the larger of two sweeps.
         peers: the same for Ray Tune.
-        circuits: trials of the circuit.
-        steps: of the large trial; before the last ``warm`` of them its helper loads what it needs.
-        gradients: that a process by itself computes, as many for each.
-        small_steps: of the small trial.
-        repeats: of the large and of the small trial.
-        probes: one-step probes, of each sweep.
+        circuits: number of trials of the circuit.
+        steps: number of steps of the large trial.
+        warm: number of its last steps that are timed; in those before, its helper loads its libraries.
+        gradients: number of gradients of each independent process.
+        small_steps: number of steps of the small trial.
+        repeats: repetitions of the large and of the small trial.
+        probes: number of one-step probes of each sweep.
     """
 
     trials: tuple[int, int] = (1_000, 11_000)
@@ -86,32 +87,32 @@ class Size:
 
 FULL = Size()
 SMALL = Size((10, 20), (1, 2), 20, 3, 2, 2, 20, 1, (20,))
-"""Measures nothing: shows within seconds that all of it works."""
+"""Measures nothing: shows within seconds that everything runs."""
 
 
 def seeds(trials: int) -> str:
-    """The axis of a sweep whose trials differ in the seed only."""
+    """Returns the axes of a sweep whose trials differ in the seed only."""
     return f"sweep: [{{seed: {{range: {trials}}}}}]\n"
 
 
 class Clock(Watcher):
-    """Notes when the last rows came back, and the peak of this process's memory until then."""
+    """Records the time of the last results, and the peak memory of this process up to compaction."""
 
     last = peak = 0.0
     _steps = 0
 
     def advanced(self, progress: Progress) -> None:
-        """Something has come back, or nothing for a while."""
+        """Records the time if steps were added."""
         if progress.steps != self._steps:
             self._steps, self.last = progress.steps, time.time()
 
     def compacting(self) -> None:
-        """All trials have ended."""
+        """Records the peak memory."""
         self.peak = peak_mib()
 
 
 def peak_mib() -> float:
-    """The peak of this process's memory so far."""
+    """Returns the peak memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -119,8 +120,7 @@ def sweep(text: str, folder: Path, where: Where = ALL) -> tuple[float, float]:
     """Runs a sweep file in a new folder.
 
     Returns:
-        Seconds of the whole call, and of it those from the start of the first trial until the last rows had
-        come back.
+        Seconds of the whole call, and of the part from the start of the first trial to the last results.
     """
     folder.mkdir()
     file, clock = folder / "sweep.yaml", Clock()

@@ -1,9 +1,9 @@
-"""The work that all programs are timed on, written once in plain words.
+"""The work on which all programs are timed.
 
-RY(x_q) on qubit q; then four layers, each RY(θ[l, 0, q]) and RZ(θ[l, 1, q]) on qubit q followed by
-CX(0, 1), CX(1, 2), …; E is the expectation value of Z on the last qubit. The loss of a sample is
-(E - s)² with s = ±1. Wanted is the gradient, by all θ, of the mean over the samples of a batch, for
-one trial or several with parameters and data of their own; complex128 throughout.
+The circuit applies RY(x_q) on each qubit q, then four layers: RY(θ[l, 0, q]) and RZ(θ[l, 1, q]) on each
+qubit q, followed by CX(0, 1), CX(1, 2), … E is the expectation value of Z on the last qubit. The loss of a
+sample is (E - s)² with s = ±1. The result is the gradient with respect to all θ of the mean loss over a
+batch. One call computes one trial or several, each with its own parameters and data, in complex128.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Gradient = Callable[[Array], Array]
-"""From parameters [trials, layers, 2, qubits] to the gradients, of the same shape."""
+"""Maps parameters [trials, layers, 2, qubits] to gradients of the same shape."""
 
 LAYERS = 4
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How much work: qubits, samples in a batch, trials in one call."""
+    """Amount of work: qubits, samples in a batch, trials in one call."""
 
     qubits: int
     samples: int
@@ -39,7 +39,7 @@ class Work:
     """Random data for a shape.
 
     Attributes:
-        shape: how much.
+        shape: amount of work.
         parameters: [trials, layers, 2, qubits] in [0, 2π).
         inputs: [trials, samples, qubits] in [0, π).
         signs: [trials, samples] of -1 and 1.
@@ -52,7 +52,7 @@ class Work:
 
     @classmethod
     def random(cls, shape: Shape) -> Work:
-        """The same for every program."""
+        """Draws the data, which is the same for every program."""
         random = np.random.default_rng(0)
         batch = (shape.trials, shape.samples)
         return cls(

@@ -1,4 +1,4 @@
-"""Every benchmark that the documents name runs to its end, in a size that takes seconds."""
+"""Every benchmark script runs to its end, in a size that takes seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRIPTS = {
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """All of them at once: each waits for its own processes most of the time."""
+    """All scripts at the same time: each mostly waits for its own processes."""
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         environment = {**os.environ, "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT)}
         started = {
@@ -52,13 +52,13 @@ def running() -> Iterator[dict[str, subprocess.Popen[str]]]:
 
 
 def printed(running: dict[str, subprocess.Popen[str]], name: str) -> str:
-    """What a benchmark prints, once it has ended well."""
+    """Output of a benchmark that succeeds."""
     output, errors = running[name].communicate(timeout=300)
     assert running[name].returncode == 0, errors
     return output
 
 
-def test_benchmarks_are_those_that_run_here() -> None:
+def test_every_benchmark_script_is_run_here() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
     assert scripts == SCRIPTS.keys()
 
@@ -68,7 +68,7 @@ def test_scheduler_is_measured_on_every_size(running: dict[str, subprocess.Popen
     assert [row.split(" | ")[:2] for row in rows] == [["| 2", "8"], ["| 4", "40"]]
 
 
-def test_gpu_table_has_what_runs_without_a_card(running: dict[str, subprocess.Popen[str]]) -> None:
+def test_gpu_table_has_the_programs_that_need_no_gpu(running: dict[str, subprocess.Popen[str]]) -> None:
     lines = printed(running, "gpu").splitlines()
     assert lines[-3].startswith("| qubits, batch | kernel, adjoint | Aer CPU, adjoint |")
     assert re.match(r"\| 2, 3 \| [\d.]+ \| [\d.]+ \|", lines[-1])
@@ -92,7 +92,7 @@ def test_memory_of_sweeps_is_measured_in_processes_of_their_own(
 
 @pytest.fixture
 def here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - a Ray to run on
-    """What a measurement does in a process of its own, with a Ray of its own, is done here."""
+    """Runs measurements in this process and on its Ray instead of in processes of their own."""
 
     def call(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
@@ -119,7 +119,7 @@ def test_sweeps_are_measured(name: str, line: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tune, "missing", str)
     monkeypatch.setattr(
         tune, "seconds", lambda trials, *_: 2.0 * trials
-    )  # Tune is in the benchmarks' venv only
+    )  # only the benchmarks' venv has Tune
     assert re.search(f"^{line}$", sweep.MEASUREMENTS[name](tmp_path, SMALL), re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of whole sweeps reckon with, without Ray and without the clock."""
+"""The arithmetic of the benchmarks of whole sweeps, without Ray and without a clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_shares_are_of_the_time_between_first_and_last_call() -> None:
     assert timed.share_of_gradients([*one, *other]) == 2.0 / 3.0
 
 
-def test_calls_are_written_down_with_the_time_of_their_gradients(tmp_path: Path) -> None:
+def test_calls_are_logged_with_the_time_of_their_gradients(tmp_path: Path) -> None:
     pack = next(Packer(planned("seed: {range: 4}"), lambda _: 4).packs()).pack
     with timed.calls(tmp_path / "calls"):
         chunk = timed.driver.advance(InlineTeam(), pack, Limits(None, 60.0))
@@ -33,7 +33,7 @@ def test_calls_are_written_down_with_the_time_of_their_gradients(tmp_path: Path)
     assert 0.0 < call.gradients < call.seconds
 
 
-def test_marginal_cost_leaves_out_what_starts_a_sweep() -> None:
+def test_marginal_cost_excludes_the_start_of_a_sweep() -> None:
     own, peer = Marginal((1_000, 11_000), 3.0 + 0.5, 3.0 + 5.5), Marginal((100, 300), 9.0 + 5.0, 9.0 + 15.0)
     assert (own.trial_s, peer.trial_s) == (0.0005, 0.05)
     slow, quick = replace(own, larger_s=13.5), replace(own, larger_s=5.5)
@@ -59,12 +59,12 @@ def test_step_of_tunes_network_follows_the_gradient() -> None:
     moved = [parameter.copy() for parameter in parameters]
     tune.step(moved, inputs, labels)
 
-    def loss(place: int, shift: float) -> float:
+    def loss(index: int, shift: float) -> float:
         shifted = [parameter.copy() for parameter in parameters]
-        shifted[place].flat[0] += shift
+        shifted[index].flat[0] += shift
         return tune.step(shifted, inputs, labels)
 
-    for place, (before, after) in enumerate(zip(parameters, moved, strict=True)):
-        slope = (loss(place, 1e-6) - loss(place, -1e-6)) / 2e-6
+    for index, (before, after) in enumerate(zip(parameters, moved, strict=True)):
+        slope = (loss(index, 1e-6) - loss(index, -1e-6)) / 2e-6
         # Central difference: rounding is some 1e-16 / 1e-6, the term in step² far below that.
         assert (before - after).flat[0] / tune.LEARNING_RATE == pytest.approx(slope, abs=1e-8)

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic, without the peers and without the clock."""
+"""The arithmetic of the gradient benchmarks, without the peers and without a clock."""
 
 import numba
 import numpy as np
@@ -44,7 +44,7 @@ def test_gradients_for_the_gpu_table_are_the_same(program: str):
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=gpu.TOLERANCE)
 
 
-def test_gpu_table_says_what_is_missing():
+def test_gpu_table_has_a_dash_for_a_missing_time():
     shape, other = Shape(2, 3), Shape(3, 1)
     found = {shape: {"kernel, adjoint": 0.0021}, other: {"kernel, adjoint": 0.5, "Aer GPU, adjoint": 0.25}}
     lines = gpu.table(found).splitlines()

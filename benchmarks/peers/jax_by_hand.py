@@ -1,8 +1,8 @@
-"""A JAX program written for this circuit alone: what an expert would write in an afternoon.
+"""A JAX program written for this circuit alone, as an expert would write it in an afternoon.
 
-RZ·RY is one 2x2 matrix, a layer's chain of CX one permutation of the amplitudes, reverse-mode
-differentiation under ``jit``. Samples are the last, contiguous axis, so that each gate is vectorised
-over them; with one sample the amplitudes are, whichever the qubit.
+RZ·RY is one 2x2 matrix, and a layer's chain of CX is one permutation of the amplitudes. Gradients are by
+reverse-mode differentiation under ``jit``. Samples are the last, contiguous axis, so that each gate is
+vectorised over them; with one sample, over the amplitudes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from benchmarks.work import Array, Gradient, Work
 PACKAGES = ("jax", "jaxlib")
 
 
-def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - XLA takes the CPUs that the process has
-    """One compiled function of the parameters and the data."""
+def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - XLA uses all CPUs of the process
+    """Compiles one function of the parameters and the data."""
     jax.config.update("jax_enable_x64", True)
     inputs, signs = jnp.asarray(work.inputs), jnp.asarray(work.signs)
     compiled = jax.jit(jax.vmap(jax.grad(_loss)))
@@ -45,7 +45,7 @@ def _loss(parameters: Any, inputs: Any, signs: Any) -> Any:
 
 
 def _rotate(psi: Any, qubit: int, ry: Any, rz: Any) -> Any:
-    """RY, then RZ, on a state [2^n, samples]; qubit 0 is the lowest bit of an amplitude's index."""
+    """Applies RY, then RZ, to a state [2^n, samples]; qubit 0 is the lowest bit of an amplitude's index."""
     shape = psi.shape
     psi = psi.reshape(-1, 2, 2**qubit, shape[1])
     a, b = psi[:, 0], psi[:, 1]
@@ -55,7 +55,7 @@ def _rotate(psi: Any, qubit: int, ry: Any, rz: Any) -> Any:
 
 
 def _chain(qubits: int) -> Any:
-    """Where each amplitude comes from in CX(0, 1), CX(1, 2), …"""
+    """Returns CX(0, 1), CX(1, 2), … as a permutation: the source index of each amplitude."""
     index = np.arange(2**qubits)
     for q in reversed(range(qubits - 1)):
         index ^= (index >> q & 1) << (q + 1)

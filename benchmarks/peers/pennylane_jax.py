@@ -1,4 +1,4 @@
-"""PennyLane default.qubit with JAX: samples by parameter broadcasting, backprop, ``jit``."""
+"""PennyLane's default.qubit with JAX: parameter broadcasting over samples, backprop, ``jit``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from benchmarks.work import LAYERS, Array, Gradient, Work
 PACKAGES = ("pennylane", "jax")
 
 
-def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - XLA takes the CPUs that the process has
-    """One compiled function; trials, if there are several, by ``vmap``."""
+def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - XLA uses all CPUs of the process
+    """Compiles one function; several trials are computed by ``vmap``."""
     jax.config.update("jax_enable_x64", True)
     qubits = work.shape.qubits
 
@@ -35,7 +35,7 @@ def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - XLA takes the
         return jnp.mean((circuit(parameters, inputs) - signs) ** 2)
 
     inputs, signs = jnp.asarray(work.inputs), jnp.asarray(work.signs)
-    compiled = jax.jit(jax.vmap(jax.grad(loss)) if work.shape.trials > 1 else _only(jax.grad(loss)))
+    compiled = jax.jit(jax.vmap(jax.grad(loss)) if work.shape.trials > 1 else _single(jax.grad(loss)))
 
     def gradient(parameters: Array) -> Array:
         return np.asarray(compiled(parameters, inputs, signs))
@@ -43,6 +43,6 @@ def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - XLA takes the
     return gradient
 
 
-def _only(gradient: Any) -> Any:
-    """One trial needs no ``vmap``."""
+def _single(gradient: Any) -> Any:
+    """Wraps the gradient of one trial, which needs no ``vmap``."""
     return lambda *arguments: gradient(*(argument[0] for argument in arguments))[None]

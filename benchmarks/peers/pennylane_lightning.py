@@ -1,4 +1,4 @@
-"""PennyLane lightning.qubit, adjoint differentiation (with ``device_vjp`` it is slower here)."""
+"""PennyLane's lightning.qubit with adjoint differentiation (with ``device_vjp`` it is slower here)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmarks.work import LAYERS, Array, Gradient, Work
 PACKAGES = ("pennylane", "pennylane-lightning")
 
 
-def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - it follows OMP_NUM_THREADS
-    """One QNode; samples by parameter broadcasting, trials one after another."""
+def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - set by OMP_NUM_THREADS
+    """Builds one QNode: parameter broadcasting over samples, trials one after another."""
     qubits = work.shape.qubits
     device = qml.device("lightning.qubit", wires=qubits)
 

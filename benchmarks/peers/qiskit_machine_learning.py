@@ -1,4 +1,4 @@
-"""qiskit-machine-learning: EstimatorQNN on the statevector estimator, its own parameter-shift gradient."""
+"""qiskit-machine-learning: EstimatorQNN on the statevector estimator, with its parameter-shift gradient."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from benchmarks.work import LAYERS, Array, Gradient, Work
 PACKAGES = ("qiskit-machine-learning", "qiskit")
 
 
-def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - NumPy's
-    """One network; trials one after another."""
+def build(work: Work, threads: int) -> Gradient:  # noqa: ARG001 - NumPy's threads
+    """Builds one network; trials are computed one after another."""
     network = _network(work.shape.qubits)
 
     def trial_gradient(parameters: Array, inputs: Array, signs: Array) -> Array:

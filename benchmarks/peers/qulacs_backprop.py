@@ -1,4 +1,4 @@
-"""qulacs: ``backprop_inner_product`` with Z|ψ>, which gives half of dE/dθ, sample after sample.
+"""qulacs: ``backprop_inner_product`` with Z|ψ>, which gives half of dE/dθ, one sample at a time.
 
 Its RY and RZ are exp(+iθP/2), so angles change sign.
 """
@@ -16,11 +16,11 @@ from benchmarks.work import LAYERS, Array, Gradient, Work
 PACKAGES = ("qulacs",)
 
 THREADED_QUBITS = 14
-"""Smaller states are faster on one thread, many times so where other programs compute."""
+"""Smaller states are faster on one thread, and many times so while other programs compute."""
 
 
 def build(work: Work, threads: int) -> Gradient:
-    """One circuit per sample, its inputs fixed, its θ set anew in each call."""
+    """Builds one circuit per sample with fixed inputs; each call sets its θ."""
     qubits = work.shape.qubits
     os.environ["QULACS_NUM_THREADS"] = str(threads if qubits >= THREADED_QUBITS else 1)
     psi, lam, scratch = (QuantumState(qubits) for _ in range(3))
