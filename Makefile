@@ -1,9 +1,11 @@
-# make run    the quickstart, end to end
-# make test   linters, types, import contracts, all tests but the long ones
-# make test-long  the tests that take longer than a landing may
-# make chaos  fifty sweeps hit by seeded faults, each to end with the same bits; half an hour or more
-# make bench  gradients beside those of the peers, in a venv of their own; minutes
-# make bench-sweep  sweeps as a whole beside Ray Tune, and the scheduler with simulated workers; minutes
+# make run          installs the package and runs the quickstart
+# make test         linters, types, import contracts, and all tests but the long ones
+# make test-long    the long tests
+# make lint         linters, types, import contracts
+# make docs         writes docs/columns.md
+# make chaos        fifty sweeps with seeded faults, each of which must end with the same bits; half an hour or more
+# make bench        times gradients of this package and its peers, in a separate venv; minutes
+# make bench-sweep  times whole sweeps here and in Ray Tune, and the scheduler with simulated workers; minutes
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin

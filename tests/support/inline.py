@@ -1,4 +1,4 @@
-"""Sweeps that are run in this process, and the tables that they leave behind."""
+"""Runs sweeps in this process and reads their tables."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import orchestrator
 INLINE = orchestrator.Where(inline=True)
 
 
-def ran(folder: Path, text: str, *overrides: str) -> orchestrator.Results:
-    """A sweep that is run in this process."""
+def ran(folder: Path, text: str, *overrides: str) -> orchestrator.Run:
+    """Runs a sweep in this process; returns its run."""
     sweep = folder / "sweep.yaml"
     sweep.write_text(text)
     result = orchestrator.run(sweep, folder / "run", where=INLINE, overrides=overrides)
@@ -21,5 +21,5 @@ def ran(folder: Path, text: str, *overrides: str) -> orchestrator.Results:
 
 
 def table(folder: Path, name: str) -> pd.DataFrame:
-    """A table of the run in a folder, in the order of its rows."""
+    """A table of the run in ``folder``, rows in stored order."""
     return pd.read_parquet(folder / "run" / name)
