@@ -167,7 +167,10 @@ def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
             ("packs", f"{sum(estimate.packs for estimate in estimates):,}"),
             ("gradient evaluations", f"{sum(estimate.evaluations for estimate in estimates):,}"),
             ("largest shard memory", format_bytes(max(estimate.shard_bytes for estimate in estimates))),
-            ("size of the traces", "about " + format_bytes(sum(estimate.trace_bytes for estimate in estimates))),
+            (
+                "size of the traces",
+                "about " + format_bytes(sum(estimate.trace_bytes for estimate in estimates)),
+            ),
         ],
     )
 

@@ -16,7 +16,6 @@ from orchestrator.driver.duration import Duration
 from orchestrator.driver.estimate import estimate
 from orchestrator.sweep.file import Placement
 from orchestrator.trial.pinned import load_problem
-from orchestrator.trial.problem import format_bytes
 
 
 def invoke(*words: object) -> Result:
@@ -41,7 +40,7 @@ def test_totals_are_of_all_structures_and_the_given_workers(sweep: Path) -> None
         printed = totals("--workers", workers)
         assert (printed["trials"], printed["packs"]) == ("40", str(packs))
         assert printed["gradient evaluations"] == "480"
-        assert printed["largest shard memory"] == size(largest)
+        assert printed["largest shard memory"] == format_bytes(largest)
 
 
 def test_omitted_rows_are_counted(tmp_path: Path) -> None:

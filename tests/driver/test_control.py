@@ -158,7 +158,8 @@ def test_status_names_ended_trials_and_the_driver(sweep: Path, tmp_path: Path) -
 def test_verbs_without_a_driver_say_so(ids: list[str], finished: Path, tmp_path: Path) -> None:
     run = str(finished)
     assert (
-        str(invoke("cancel", run).exception) == f"{run}: no driver is running here, there is nothing to cancel"
+        str(invoke("cancel", run).exception)
+        == f"{run}: no driver is running here, there is nothing to cancel"
     )
     assert (
         str(invoke("stop", run, ids[0]).exception)
