@@ -16,6 +16,7 @@ from orchestrator.driver.duration import Duration
 from orchestrator.driver.estimate import estimate
 from orchestrator.sweep.file import Placement
 from orchestrator.trial.pinned import load_problem
+from orchestrator.trial.problem import format_bytes
 
 
 def invoke(*words: object) -> Result:
