@@ -2,6 +2,7 @@
 # make test         linters, types, import contracts, and all tests but the long ones
 # make test-long    the long tests
 # make lint         linters, types, import contracts
+# make kernels      compiles the kernels of the batched simulator for this machine
 # make docs         writes docs/columns.md
 # make chaos        fifty sweeps with seeded faults, each of which must end with the same bits; half an hour or more
 # make bench        times gradients of this package and its peers, in a separate venv; minutes
@@ -11,13 +12,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test test-long lint docs bench bench-sweep chaos clean
+.PHONY: run test test-long kernels lint docs bench bench-sweep chaos clean
 
 run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
 
-test: lint
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+# Three processes for two cores: tests of clusters mostly wait.
+test: $(INSTALLED)
+	$(MAKE) --jobs 2 lint kernels
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+kernels: $(INSTALLED)
+	$(BIN)/python tests/support/kernels.py
 
 test-long: $(INSTALLED)
 	$(BIN)/pytest -m long

@@ -87,6 +87,14 @@ sweep:
 """
 
 
+SLOW = ("tests/runs/test_objects.py", "tests/cli/test_jobs.py", "tests/promises/", "tests/fleet/")
+"""Files that take longest. They come first, so that no process is alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """The address of a Ray cluster of four CPUs, to which this process is connected.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -69,6 +71,13 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**kept, "HOME": str(folder), "RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0", **more}
 
 
+def end_with_parent() -> None:
+    """Asks Linux to end this process once its parent has ended: an interrupted test leaves no cluster."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1  # prctl(2)
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 @contextmanager
 def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
     """A cluster of two CPUs, stopped at the end together with its child processes.
@@ -86,6 +95,7 @@ def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         try:
             yield Head(ports["port"], ports["dashboard-port"], Path(folder), process)
