@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +18,13 @@ from paths import ROOT
 from waiting import end
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+END_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Runs a command that Linux ends once its parent has ended, so an interrupted test leaves no cluster."""
+
 PORTS = ("port", "ray-client-server-port", "dashboard-agent-listen-port", "dashboard-port")
 
 
@@ -71,13 +76,6 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**kept, "HOME": str(folder), "RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0", **more}
 
 
-def end_with_parent() -> None:
-    """Asks Linux to end this process once its parent has ended: an interrupted test leaves no cluster."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1  # prctl(2)
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
 @contextmanager
 def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
     """A cluster of two CPUs, stopped at the end together with its child processes.
@@ -88,6 +86,8 @@ def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
     options = [f"--{name}={port}" for name, port in ports.items()]
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=2"]
+        if sys.platform == "linux":
+            command = [sys.executable, "-c", END_WITH_PARENT, *command]
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen(
                 [*command, f"--include-dashboard={str(dashboard).lower()}", *options],
@@ -95,7 +95,6 @@ def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=end_with_parent,
             )
         try:
             yield Head(ports["port"], ports["dashboard-port"], Path(folder), process)
