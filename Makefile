@@ -17,10 +17,9 @@ INSTALLED := .venv/.installed
 run: $(INSTALLED)
 	$(BIN)/orchestrator run jobs/quickstart.yaml
 
-# Three processes for two cores: tests of clusters mostly wait.
 test: $(INSTALLED)
 	$(MAKE) --jobs 2 lint kernels
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 kernels: $(INSTALLED)
 	$(BIN)/python tests/support/kernels.py

@@ -78,7 +78,7 @@ def test_cluster_without_a_gpu_is_refused_with_the_way_out(
 
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 8.0}}])
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
-    with pytest.raises(FleetError, match="has 8 CPUs and 0 GPUs, room for 0; add a node with a GPU, or take"):
+    with pytest.raises(FleetError, match="has 8 CPUs and 0 GPUs, room for 0; add a node with a GPU, or run"):
         fleet_of(1, 1, nothing, 1)
 
 

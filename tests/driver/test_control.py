@@ -231,7 +231,7 @@ def test_status_shows_the_rest_where_progress_is_damaged(text: bytes, finished: 
     result = CliRunner().invoke(command_line, ["status", str(tmp_path / "run")])
     assert result.exit_code == 0
     assert "6 done" in result.output
-    assert "progress.json is damaged or of another version; a driver writes it anew" in result.output
+    assert "progress.json is damaged or of another version; a driver rewrites it" in result.output
     assert "finished" in result.output
 
 
