@@ -421,7 +421,7 @@ BAD = {
     ),
     "more features than qubits": Bad(
         circuit(1),
-        ["a.yaml:6: model.qubits: is 1, but encoding: angle needs a qubit for each of the 2 features; use at"],
+        ["a.yaml:6: model.qubits: is 1, but encoding: angle needs a qubit for each of the 2 feat"],
     ),
     "sixty qubits": Bad(
         circuit(60),
