@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, prange
 
 from benchmarks.peers import orchestrator
-from benchmarks.work import LAYERS, Shape, Work
+from benchmarks.work import LAYERS, Array, Shape, Work
 from orchestrator.backends.batched.differentiator import WIDE_QUBITS
 
 
@@ -116,7 +116,7 @@ def memory_mib(shape: Shape, threads: int) -> tuple[float, float]:
 
 
 @njit(parallel=True)
-def _butterflies(rows, passes):
+def _butterflies(rows: Array, passes: int) -> None:
     """The plainest loop with the work of a turn: applies a 2x2 matrix of SU(2) to the halves of an array.
 
     rows [threads, 4N]: real and imaginary parts of N amplitudes |0> and N amplitudes |1>.

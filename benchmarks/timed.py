@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from orchestrator.driver import driver
 from orchestrator.training.advance import Limits, advance
@@ -31,11 +32,8 @@ def timed(folder: str, team: Team, pack: Pack, limits: Limits) -> Chunk:
 def calls(folder: Path) -> Iterator[None]:
     """Logs the driver's calls in ``folder`` while the context lasts."""
     folder.mkdir()
-    driver.advance = partial(timed, str(folder))  # type: ignore[assignment]
-    try:
+    with patch.object(driver, "advance", partial(timed, str(folder))):
         yield
-    finally:
-        driver.advance = advance
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,35 +27,20 @@ SCRIPTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """All scripts at the same time: each mostly waits for its own processes."""
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        environment = {**os.environ, "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT)}
-        started = {
-            name: subprocess.Popen(
-                [sys.executable, "-m", f"benchmarks.{name}", *arguments],
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for name, arguments in SCRIPTS.items()
-        }
-        try:
-            yield started
-        finally:
-            for process in started.values():
-                process.kill()
-                process.communicate()
-
-
-def printed(running: dict[str, subprocess.Popen[str]], name: str) -> str:
+def printed(name: str) -> str:
     """Output of a benchmark that succeeds."""
-    output, errors = running[name].communicate(timeout=300)
-    assert running[name].returncode == 0, errors
-    return output
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{name}", *SCRIPTS[name]],
+            cwd=ROOT,
+            env={**os.environ, "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_every_benchmark_script_is_run_here() -> None:
@@ -63,31 +48,29 @@ def test_every_benchmark_script_is_run_here() -> None:
     assert scripts == SCRIPTS.keys()
 
 
-def test_scheduler_is_measured_on_every_size(running: dict[str, subprocess.Popen[str]]) -> None:
-    rows = printed(running, "scale").splitlines()[-2:]
+def test_scheduler_is_measured_on_every_size() -> None:
+    rows = printed("scale").splitlines()[-2:]
     assert [row.split(" | ")[:2] for row in rows] == [["| 2", "8"], ["| 4", "40"]]
 
 
-def test_gpu_table_has_the_programs_that_need_no_gpu(running: dict[str, subprocess.Popen[str]]) -> None:
-    lines = printed(running, "gpu").splitlines()
+@pytest.mark.long
+def test_gpu_table_has_the_programs_that_need_no_gpu() -> None:
+    lines = printed("gpu").splitlines()
     assert lines[-3].startswith("| qubits, batch | kernel, adjoint | Aer CPU, adjoint |")
     assert re.match(r"\| 2, 3 \| [\d.]+ \| [\d.]+ \|", lines[-1])
 
 
-def test_gradients_are_measured_and_missing_peers_named(running: dict[str, subprocess.Popen[str]]) -> None:
-    output = printed(running, "gradients")
+def test_gradients_are_measured_and_missing_peers_named() -> None:
+    output = printed("gradients")
     assert re.search(r"^\| orchestrator \| [\d.]+ \|$", output, re.MULTILINE)
     assert re.search(r"^\| qulacs backprop \| ([\d.]+|– \(.+\)) \|$", output, re.MULTILINE)
     assert "A circuit never seen before (3, 8)" in output
     assert "Memory of a gradient (4, 8)" in output
 
 
-def test_memory_of_sweeps_is_measured_in_processes_of_their_own(
-    running: dict[str, subprocess.Popen[str]],
-) -> None:
-    assert re.match(
-        r"\| 20 \| [\d,]+ \| [\d,]+ \| \d+ \| [\d.]+ \|$", printed(running, "sweep").splitlines()[-1]
-    )
+@pytest.mark.long
+def test_memory_of_sweeps_is_measured_in_processes_of_their_own() -> None:
+    assert re.match(r"\| 20 \| [\d,]+ \| [\d,]+ \| \d+ \| [\d.]+ \|$", printed("sweep").splitlines()[-1])
 
 
 @pytest.fixture
@@ -111,8 +94,12 @@ def here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
             r"\| Ray Tune \| 1, 2 \| 2.0, 4.0 \| 2e\+03 \|\n(?s:.*)"
             r"\| Ray Tune / orchestrator \| \| \| -?\d+ \|",
         ),
-        ("busy", r"- Workers are busy [\d.]+% of the time.*"),
-        ("shards", r"- The last 2 of 3 steps .* [\d.]+ times as fast.*\n- One small trial .* s on Ray.*"),
+        pytest.param("busy", r"- Workers are busy [\d.]+% of the time.*", marks=pytest.mark.long),
+        pytest.param(
+            "shards",
+            r"- The last 2 of 3 steps .* [\d.]+ times as fast.*\n- One small trial .* s on Ray.*",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_sweeps_are_measured(name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

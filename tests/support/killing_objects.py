@@ -20,8 +20,11 @@ from killing import in_child
 from object_store import mortal
 from pyarrow import fs
 
+from orchestrator.runs import manifest
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.bucket import Bucket
+
+manifest.FANOUT = 4  # a quarter of the commits, and of the requests, come before a merge
 
 
 def copy_inside_store(source: Bucket, target: Bucket) -> None:
