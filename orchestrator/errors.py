@@ -4,7 +4,7 @@ OrchestratorError                  exit code
 ├── InputError                     2   the user's input cannot run; holds every fault found
 ├── RunDirectoryError              2   the output directory is taken, foreign, or not writable
 ├── FleetError                     2   the requested Ray cluster is not available
-├── ClusterLost                    3   the Ray cluster is gone; everything that came back is committed
+├── ClusterLost                    3   the Ray cluster is gone; all results received are committed
 ├── WorkerLost                     –   a worker was preempted, or its node died; its work is retried
 │   ├── WorkerOutOfMemory          –   a worker was killed because memory ran out
 │   └── WorkerCrashed              –   a worker's process crashed or was killed

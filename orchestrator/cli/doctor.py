@@ -76,7 +76,8 @@ def _memory() -> Finding:
 def _kernel_cache() -> Finding:
     """Finds the folder where Numba caches compiled kernels; without one every worker compiles them again."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    folders = [Path(chosen)] if chosen else [Path(__file__).parents[1] / "engines", Path.home() / ".cache"]
+    beside = Path(__file__).parents[1] / "backends" / "batched"
+    folders = [Path(chosen)] if chosen else [beside, Path.home() / ".cache"]
     for folder in folders:
         if _writable(folder):
             return True, "kernel cache", str(folder)

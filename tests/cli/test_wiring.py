@@ -138,3 +138,12 @@ def test_doctor_exits_with_1_only_if_something_needed_is_missing(
     result = invoke("doctor")
     assert result.exit_code == code
     assert {True: "ok", None: "–", False: "no"}[ok] in result.output
+
+
+def test_doctor_names_the_folder_where_numba_caches_the_kernel() -> None:
+    from orchestrator.backends.batched import kernel
+
+    doctor: Any = importlib.import_module("orchestrator.cli.doctor")
+    ok, _, folder = doctor._kernel_cache()
+    assert ok
+    assert Path(folder) in Path(kernel.evaluate.stats.cache_path).parents
