@@ -65,7 +65,7 @@ class Placement(Config):
         description="time between commits; 0: the driver commits all results before it continues",
     )
     shard_seconds: float = Field(
-        default=0.01, ge=0, description="a shard that takes at least so many seconds may get a worker of its own"
+        default=0.01, ge=0, description="a shard that takes this long or longer may get a worker of its own"
     )
 
     @field_validator("memory", mode="before")
