@@ -31,7 +31,7 @@ NAMES = {
     "welcome": "admit",
     "hopeless": "permanent",
 }
-"""Words that are no part of a name, with what the glossary has in their stead."""
+"""Words that are not part of a name, and what the glossary has instead."""
 
 WORDS = re.compile(
     r"\b(behind|felt|unfelt|fed up|hopeless|given up|stillborn|manned|desk|graves?|buried|told"
