@@ -19,7 +19,7 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(MAKE) --jobs 2 lint kernels
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 2 --no-loadscope-reorder
 
 kernels: $(INSTALLED)
 	$(BIN)/python tests/support/kernels.py

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from heads import heads  # noqa: F401 - a fixture
 from hypothesis import HealthCheck, settings
 from object_store import bucket, store_url  # noqa: F401 - fixtures
 from paths import ROOT, TESTS
 from sweeps import SMALL
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # No deadlines: a busy machine draws examples slowly.
 settings.register_profile(
@@ -93,6 +96,22 @@ SLOW = ("tests/runs/test_objects.py", "tests/cli/test_jobs.py", "tests/promises/
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
+SHARE_HEADS = ("tests/cli/test_jobs.py", "tests/fleet/test_cluster.py")
+"""Files whose tests run in one process, where they share the clusters of ``heads``."""
+
+
+class Scheduling(LoadFileScheduling):
+    """Gives each file to one process, and the files of ``SHARE_HEADS`` to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return SHARE_HEADS[0] if file in SHARE_HEADS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

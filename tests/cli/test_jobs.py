@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from heads import Head, environment, started
+from heads import Head, environment
 from waiting import WITHIN_S, processes_of, until
 
 import orchestrator
@@ -40,18 +39,6 @@ SECRET = os.environ["RAY_AUTH_TOKEN"]
 
 
 @pytest.fixture(scope="module")
-def heads() -> Iterator[dict[str, Head]]:
-    """A cluster that requires the token of these tests, and one that requires none."""
-    with (
-        started(dashboard=True, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=SECRET) as closed_head,
-        started(dashboard=True, RAY_AUTH_MODE="disabled") as open_head,
-    ):
-        until(closed_head.offers_jobs)
-        until(open_head.offers_jobs)
-        yield {"closed": closed_head, "open": open_head}
-
-
-@pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("job")
     (top / "rows.csv").write_text("a,b,label\n" + "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(40)))
@@ -75,8 +62,8 @@ def test_sweep_is_submitted_once_cancelled_and_resumed(
     heads: dict[str, Head], sweep: Path, tmp_path: Path
 ) -> None:
     at, out = ("--address", heads["closed"].dashboard), tmp_path / "run"
-    together = "placement.pack=4"  # so that all trials begin, even if one worker starts late
-    submit = ("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 2, "--set", together)
+    together = "placement.pack=4"  # so that all trials begin
+    submit = ("submit", sweep, *at, "--out", out, "--leave-on-head", "--workers", 1, "--set", together)
     first = output(*submit, "--set", ENDLESS)
     assert first.startswith("submitted job-")
     assert f"the run is kept in {out} on this machine\n" in first

@@ -5,28 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from heads import Head, environment, started
-from waiting import WITHIN_S, until
+from heads import Head, environment
+from waiting import WITHIN_S
 
 from orchestrator.errors import FleetError
 
-
-@pytest.fixture(scope="module")
-def heads() -> Iterator[dict[str, Head]]:
-    """A cluster without a token, and one that requires one."""
-    with (
-        started(RAY_AUTH_MODE="disabled") as open_head,
-        started(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="sesame") as closed_head,
-    ):
-        until(open_head.answers)
-        until(closed_head.answers)
-        yield {"open": open_head, "closed": closed_head}
-
+SECRET = os.environ["RAY_AUTH_TOKEN"]
 
 JOIN = """
 import os, signal, sys
@@ -75,7 +63,7 @@ def test_explicit_address_precedes_that_of_the_environment(heads: dict[str, Head
 
 
 def test_token_is_sent_where_it_is_required(heads: dict[str, Head]) -> None:
-    found, named, _ = join(heads["closed"].folder, "-", heads["closed"].address, RAY_AUTH_TOKEN="sesame")
+    found, named, _ = join(heads["closed"].folder, "-", heads["closed"].address, RAY_AUTH_TOKEN=SECRET)
     assert found.startswith("2 workers on the Ray cluster at ")
     assert named == f"2 workers on the Ray cluster at {heads['closed'].address}"
 
@@ -84,7 +72,7 @@ def test_token_is_sent_where_it_is_required(heads: dict[str, Head]) -> None:
 def test_workers_of_a_cluster_start_whether_it_requires_the_token_or_not(
     heads: dict[str, Head], tmp_path: Path, name: str
 ) -> None:
-    joined, worked, _ = join(tmp_path, heads[name].address, RAY_AUTH_TOKEN="sesame", WORK="1")
+    joined, worked, _ = join(tmp_path, heads[name].address, RAY_AUTH_TOKEN=SECRET, WORK="1")
     assert joined == f"2 workers on the Ray cluster at {heads[name].address}"
     assert worked == "at work"
 
@@ -123,7 +111,7 @@ def test_cluster_that_is_gone_is_not_found(tmp_path: Path) -> None:
 
 def test_private_ray_of_another_program_is_not_joined(cluster: str, tmp_path: Path) -> None:
     assert join(tmp_path) == ["None"]
-    (joined, _) = join(tmp_path, cluster, RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"])
+    (joined, _) = join(tmp_path, cluster, RAY_AUTH_TOKEN=SECRET)
     assert joined == f"4 workers on the Ray cluster at {cluster}"
 
 

@@ -377,6 +377,7 @@ def test_memory_is_reserved_for_a_worker() -> None:
     fleet.close()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_ray")
 def test_workers_follow_nodes_that_join_and_leave() -> None:
     script = SUPPORT / "growing.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from chaos import HISTORIES, History
 from faults import FAULTS
 from paths import SUPPORT
@@ -19,6 +20,7 @@ def test_histories_hold_every_fault() -> None:
     assert len({history.faults for history in histories}) == HISTORIES
 
 
+@pytest.mark.long
 def test_sweeps_hit_by_faults_end_with_the_same_bits() -> None:
     script = SUPPORT / "chaos.py"
     done = subprocess.run(

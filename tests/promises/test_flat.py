@@ -19,10 +19,11 @@ def test_number_of_files_does_not_grow_with_the_number_of_trials(small_sweep: Pa
     assert few == many
 
 
-def test_number_of_files_does_not_depend_on_the_number_of_trials(tmp_path: Path) -> None:
-    few, many = tmp_path / "few", tmp_path / "many"
-    job = ROOT / "jobs" / "plateaus.yaml"
-    orchestrator.run(job, few, where=INLINE, overrides=["sweep.1.seed={range: 4}"])
-    result = orchestrator.run(job, many, where=INLINE)
-    assert result.progress.ended == 2000
-    assert len([*many.rglob("*")]) == len([*few.rglob("*")])
+def test_number_of_files_of_probes_of_circuits_does_not_grow_either(tmp_path: Path) -> None:
+    files = []
+    for seeds, trials in ((2, 10), (60, 300)):
+        out, job = tmp_path / str(seeds), ROOT / "jobs" / "plateaus.yaml"
+        result = orchestrator.run(job, out, where=INLINE, overrides=[f"sweep.1.seed={{range: {seeds}}}"])
+        assert result.progress.ended == trials
+        files.append(len([*out.rglob("*")]))
+    assert files[0] == files[1]

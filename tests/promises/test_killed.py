@@ -25,19 +25,21 @@ from orchestrator.sweep.file import Sweep
 LONG = """\
 name: long
 base:
-  data: {source: moons, rows: 60, scale: angle}
-  model: {kind: circuit, qubits: 2, layers: 2}
-  loss: mse
-  gradient: {engine: adjoint}
+  data: {source: moons, rows: 60}
+  model: {kind: mlp, hidden: [2]}
+  loss: binary-cross-entropy
+  gradient: {engine: backprop}
   updates: [{clip: norm, limit: 0.5}, {optimizer: adam, learning_rate: 0.01}]
   batch: {size: 8, shards: 2}
-  steps: 400
+  steps: 1200
+  record: {every: 4}
 sweep:
   - updates.1.learning_rate: [0.01, 0.02]
   - seed: {range: 4}
-placement: {pack: 2, chunk_steps: 40, commit_seconds: 0}
+placement: {pack: 2, chunk_steps: 20, commit_seconds: 0}
 """
-"""Four packs of ten chunks each, and a commit for every one or two chunks."""
+"""Four packs of sixty chunks each, and a commit for every one or two chunks. No circuits: each process of
+these tests would load Qiskit and Aer."""
 
 INLINE = orchestrator.Where(inline=True)
 

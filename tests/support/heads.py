@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from paths import ROOT
-from waiting import end
+from waiting import end, until
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 END_WITH_PARENT = """
@@ -100,3 +101,17 @@ def started(dashboard: bool = False, **variables: str) -> Iterator[Head]:
             yield Head(ports["port"], ports["dashboard-port"], Path(folder), process)
         finally:
             end(process)
+
+
+@pytest.fixture(scope="session")
+def heads() -> Iterator[dict[str, Head]]:
+    """A cluster that requires the token of these tests, and one that requires none; both accept jobs."""
+    with (
+        started(
+            dashboard=True, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"]
+        ) as closed_head,
+        started(dashboard=True, RAY_AUTH_MODE="disabled") as open_head,
+    ):
+        until(closed_head.offers_jobs)
+        until(open_head.offers_jobs)
+        yield {"closed": closed_head, "open": open_head}
