@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from paths import ROOT
 
+import orchestrator
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.sweep import document
 
@@ -62,6 +65,18 @@ def resolve(dotted: str) -> Any:
 def test_links_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_sections_resolve(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
 
 
 VERBS = command_line.commands
@@ -120,6 +135,14 @@ def invoked(words: list[str]) -> str:
     result = CliRunner().invoke(command_line, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
+
+
+PARTS = [field.name for part in (orchestrator.Result, orchestrator.Where) for field in fields(part)]
+
+
+@pytest.mark.parametrize("name", [*inspect.signature(orchestrator.run).parameters, *PARTS])
+def test_page_about_reading_names_what_run_takes_and_returns(name: str) -> None:
+    assert re.search(rf"[`(]{name}\b", (ROOT / "docs" / "reading.md").read_text())
 
 
 def test_make_targets_in_the_readme_exist() -> None:
