@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from orchestrator.config.base import Config
+from orchestrator.config.base import Config, Field
 from orchestrator.groups import Array
 from orchestrator.updates.context import NO_NEEDS, Needs, StepContext
 
@@ -67,4 +67,4 @@ class Clip(Update):
 class Optimizer(Update):
     """An update that turns a gradient into a step; tag ``optimizer``."""
 
-    learning_rate: float
+    learning_rate: float = Field(ge=0.0, description="η")

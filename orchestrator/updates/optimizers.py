@@ -16,7 +16,6 @@ class Sgd(Optimizer):
     """Gradient descent: Δ = η g."""
 
     optimizer: Literal["sgd"]
-    learning_rate: float = Field(ge=0.0, description="η")
 
     def update(self, vector: Array, state: State, context: StepContext) -> tuple[Array, State]:
         """Returns η g."""
@@ -27,7 +26,6 @@ class Momentum(Optimizer):
     """Heavy ball (Polyak 1964): v = μ v + g, Δ = η v. State: ``velocity`` [R, P], v."""
 
     optimizer: Literal["momentum"]
-    learning_rate: float = Field(ge=0.0, description="η")
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0, description="μ")
 
     def init(self, rows: int, parameters: int) -> State:
@@ -48,7 +46,6 @@ class Adam(Optimizer):
     """
 
     optimizer: Literal["adam"]
-    learning_rate: float = Field(ge=0.0, description="η")
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="decay of the mean of g")
     beta2: float = Field(default=0.999, ge=0.0, lt=1.0, description="decay of the mean of g²")
     epsilon: float = Field(default=1e-8, gt=0.0, description="added to the root of the mean of g²")

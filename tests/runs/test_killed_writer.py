@@ -11,11 +11,11 @@ import stored_runs as small
 from paths import SUPPORT
 from stored_runs import STEPS, advance
 
-STRIDE = 19
-"""Every 19th operation takes seconds, every operation two minutes."""
+strided = pytest.mark.parametrize("stride", [37, pytest.param(1, marks=pytest.mark.long)])
+"""Kills at every 37th operation take seconds, at every operation minutes."""
 
 
-def kill_everywhere(base: Path, trials: int | str, stride: int = STRIDE) -> list[tuple[int, int, int, str]]:
+def kill_everywhere(base: Path, trials: int | str, stride: int) -> list[tuple[int, int, int, str]]:
     """Kills a driver before every ``stride``-th file operation.
 
     Returns:
@@ -35,7 +35,7 @@ def undisturbed(path: Path, trials: int) -> str:
     return small.fingerprint(path)
 
 
-@pytest.mark.parametrize("stride", [STRIDE, pytest.param(1, marks=pytest.mark.long)])
+@strided
 def test_run_killed_anywhere_from_commit_to_last_part_ends_the_same(stride: int, tmp_path: Path) -> None:
     with small.open_writer(tmp_path / "base") as writer:
         small.run_missing(writer, range(5))  # 15 commits: the next one makes a merge due
@@ -53,22 +53,24 @@ def test_new_run_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
     assert ends[-1][0] > 20
 
 
-def test_growing_run_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
+@strided
+def test_growing_run_killed_anywhere_ends_the_same(stride: int, tmp_path: Path) -> None:
     small.finish(tmp_path / "base", range(6))
-    ends = kill_everywhere(tmp_path / "base", 8)
+    ends = kill_everywhere(tmp_path / "base", 8, stride)
     assert {total for *_, total in ends} == {undisturbed(tmp_path / "whole", 8)}
     assert min(rows for _, rows, *_ in ends) == 18
     assert ends[-1][0] > 100
 
 
-def test_failed_trials_taken_back_and_killed_anywhere_end_the_same(tmp_path: Path) -> None:
+@strided
+def test_failed_trials_taken_back_and_killed_anywhere_end_the_same(stride: int, tmp_path: Path) -> None:
     with small.open_writer(tmp_path / "base") as writer:
         small.fail(writer, [0, 1])
         small.advance(writer, [2], 0, small.STEPS)
         writer.compact(small.plan(range(3)))
         small.fail(writer, [3])
         small.advance(writer, [4], 0, 1)  # begun: goes on from its state, as run_missing checks
-    ends = kill_everywhere(tmp_path / "base", 6)
+    ends = kill_everywhere(tmp_path / "base", 6, stride)
     assert {total for *_, total in ends} == {undisturbed(tmp_path / "whole", 6)}
     assert ends[-1][0] > 100
 
@@ -85,25 +87,29 @@ def test_mark_killed_anywhere_is_there_for_all_trials_or_none(tmp_path: Path) ->
     assert (seen, set(seen)) == (sorted(seen, reverse=True), {6, 4})
 
 
-def test_finished_run_of_another_sweep_killed_anywhere_is_marked_before_anything_runs(tmp_path: Path) -> None:
+@strided
+def test_finished_run_of_another_sweep_killed_anywhere_is_marked_before_anything_runs(
+    stride: int, tmp_path: Path
+) -> None:
     for name in ("base", "whole"):
         small.finish(tmp_path / name, range(6))
     small.finish(tmp_path / "whole", range(2, 8))
-    ends = kill_everywhere(tmp_path / "base", "2:8")
+    ends = kill_everywhere(tmp_path / "base", "2:8", stride)
     assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
     running = [(rows, current) for _, rows, current, _ in ends if rows > 18]
     assert running
     assert all(current == 4 + (rows - 18) // STEPS for rows, current in running)
 
 
-def test_unfinished_run_of_another_sweep_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
+@strided
+def test_unfinished_run_of_another_sweep_killed_anywhere_ends_the_same(stride: int, tmp_path: Path) -> None:
     for name in ("base", "whole"):
         small.finish(tmp_path / name, range(2))
         with small.open_writer(tmp_path / name) as writer:
             advance(writer, [2, 3], 0, STEPS)
             advance(writer, [4], 0, 1)
     small.finish(tmp_path / "whole", range(1, 6, 2))
-    ends = kill_everywhere(tmp_path / "base", "1:6:2")
+    ends = kill_everywhere(tmp_path / "base", "1:6:2", stride)
     assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
     assert ends[0][1:3] == (13, 4)
     assert ends[-1][2] == 3

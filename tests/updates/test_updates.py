@@ -63,6 +63,8 @@ def test_updates_are_found_by_their_tags() -> None:
         {"clip": "value", "limit": -1.0},
         {"clip": "norm", "limit": math.inf},
         {"optimizer": "sgd", "learning_rate": -0.1},
+        {"optimizer": "qng", "learning_rate": -0.1},
+        {"optimizer": "quantum-adam", "learning_rate": -0.1},
         {"optimizer": "momentum", "learning_rate": 0.1, "momentum": 1.0},
         {"optimizer": "adam", "learning_rate": 0.1, "beta1": -0.1},
         {"optimizer": "adam", "learning_rate": 0.1, "beta2": 1.0},
