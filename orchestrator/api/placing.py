@@ -45,6 +45,21 @@ def check_here(plan: Plan) -> None:
         engine.check()
 
 
+def check_where(where: Where, plan: Plan) -> None:
+    """Checks where a sweep is to run, as far as that is possible without Ray; starts nothing.
+
+    Raises:
+        InputError: it is this process, which lacks the GPU that trials need.
+        FleetError: it is a cluster whose address holds a secret, or where nothing answers.
+    """
+    from orchestrator.fleet.address import check_address
+
+    if where.inline:
+        check_here(plan)
+    else:
+        check_address(where.address)
+
+
 @contextmanager
 def open_fleet(where: Where, sweep: Sweep, announce: Callable[[str, int], None]) -> Iterator[Fleet]:
     """Starts the fleet that runs a sweep; closes it at the end of the context.

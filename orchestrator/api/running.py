@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.api.placing import Where, check_here, open_fleet
+from orchestrator.api.placing import Where, check_where, open_fleet
 from orchestrator.driver.control_loop import ControlLoop
 from orchestrator.driver.counts import Counts, count
 from orchestrator.driver.driver import Driver, Progress, Watch
@@ -112,7 +112,7 @@ def run(
         InputError: faults in the sweep file, or this process lacks the GPU that trials need. Nothing was
             started, nothing written.
         RunDirectoryError: the directory cannot be used.
-        FleetError: the cluster of ``where`` does not exist, or is too small.
+        FleetError: the cluster of ``where`` does not exist (nothing was written), or is too small.
         ClusterLost: the cluster is gone; all results received are committed.
 
     Example:
@@ -120,8 +120,7 @@ def run(
     """
     watcher = watcher or Watcher()
     planned = load(Path(sweep), overrides, Path(root), trust)
-    if where.inline:
-        check_here(planned.plan)
+    check_where(where, planned.plan)
     folder = address(f"runs/{planned.name}" if out is None else out)
     with _open(planned, folder, mixed_versions) as writer:
         retried = _remove_failures(writer, planned.plan) if retry_failed else 0

@@ -60,8 +60,8 @@ def newest_job(run: str, address: str | None) -> tuple[Jobs, Job]:
     """Returns the jobs of a cluster and the newest job of RUN, the name of a sweep or the id of a job.
 
     Raises:
-        FleetError: no such cluster or job. Without an address, RUN may have been meant as a directory: the
-            message then begins with that.
+        FleetError: no such cluster or job. Without an address, RUN may have been meant as a directory, so
+            the message says where that was looked for.
     """
     from orchestrator.fleet.jobs import Jobs
 
@@ -71,8 +71,9 @@ def newest_job(run: str, address: str | None) -> tuple[Jobs, Job]:
     except FleetError as error:
         if address is not None:
             raise
-        message = f"there is no run directory {run!r} here; as the name of a sweep on a cluster: {error}"
-        raise FleetError(message) from None
+        raise FleetError(
+            f"{run!r} is neither a directory in {Path.cwd()} nor a job on a cluster: {error}"
+        ) from None
 
 
 def is_run_folder(run: str, address: str | None) -> bool:

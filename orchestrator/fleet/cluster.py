@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,8 @@ from ray._private.ray_logging import stdout_deduplicator
 from ray._private.utils import read_ray_address
 from ray.exceptions import RayError
 
-from orchestrator.addresses import RAY_TOKEN_VARIABLE, bare, refusal
 from orchestrator.errors import FleetError
+from orchestrator.fleet.address import cluster_to_join, unreachable
 from orchestrator.process import address_space
 
 _CONNECT_S = 5.0
@@ -80,9 +79,7 @@ def capacity(cpus: int, gpus: int = 0, memory: int = 0) -> int:
 
 
 def _connect(address: str | None, workers: int | None, cpus: int) -> str:
-    target = (os.environ.get("RAY_ADDRESS") or None) if address in (None, "auto") else address
-    if target and (reason := refusal(target, RAY_TOKEN_VARIABLE)):
-        raise FleetError(f"{bare(target)}: {reason}")
+    target = cluster_to_join(address)
     if target not in (None, "auto", "local"):
         return _join(target)
     running = _running() if target != "local" else None
@@ -99,24 +96,7 @@ def _running() -> str | None:
     return address if address and not unreachable(address) else None
 
 
-def unreachable(address: str, within_s: float = _CONNECT_S) -> str:
-    """Returns why nothing answers at host:port; "" if a connection succeeds. Ray would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdigit():
-        return "an address is host:port, as `ray start` prints it"
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), within_s).close()
-    except (OSError, OverflowError) as error:
-        return str(getattr(error, "strerror", None) or error)
-    return ""
-
-
 def _join(address: str) -> str:
-    if reason := unreachable(address):
-        raise FleetError(
-            f"no Ray cluster at {address}: {reason}; correct --address (or RAY_ADDRESS), "
-            "or omit it to run on this machine"
-        )
     if _requires_token(address):
         send_token()
     try:

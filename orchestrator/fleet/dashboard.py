@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -14,40 +13,44 @@ import ray
 from ray._private.utils import read_ray_address
 from ray.exceptions import AuthenticationError
 
-from orchestrator.addresses import RAY_TOKEN_VARIABLE, bare, refusal
 from orchestrator.errors import FleetError
+from orchestrator.fleet.address import given
 from orchestrator.fleet.cluster import TOKEN_REQUIRED, one_line
 
 _CONNECT_S = 5.0
 
 
-def cluster_address(address: str | None) -> str:
+def cluster_address(address: str | None) -> tuple[str, str]:
     """Returns ``address``, else that of the environment, else that of the cluster that runs here.
+
+    Returns:
+        The address, and what to do if no cluster answers there.
 
     Raises:
         FleetError: there is none, or it holds a secret.
     """
-    explicit = None if address == "auto" else address
-    variable = os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
-    chosen = explicit or (None if variable == "auto" else variable) or read_ray_address()
-    if not chosen:
+    chosen, origin = given(address, "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+    if chosen not in (None, "auto"):
+        return chosen, f"correct {origin}"
+    if not (noted := read_ray_address()):
         raise FleetError(
-            "no Ray cluster runs here; start one (`ray start --head`), or name one with --address"
+            "no Ray cluster runs here; name one with --address, or start one (`ray start --head`)"
         )
-    if reason := refusal(chosen, RAY_TOKEN_VARIABLE):
-        raise FleetError(f"{bare(chosen)}: {reason}")
-    return chosen
+    return noted, "`ray start` left this address here: start that cluster again, or name one with --address"
 
 
-def dashboard(address: str) -> str:
+def dashboard(address: str, remedy: str) -> str:
     """Returns the URL of the dashboard of the cluster at ``address``.
+
+    Args:
+        remedy: what to do if no cluster answers there.
 
     Raises:
         FleetError: no dashboard answers, or the cluster refuses this process.
     """
     url = address.rstrip("/") if "://" in address else f"http://{address}"
     if not _is_http(url):
-        raise FleetError(f"{address} is no dashboard address, such as http://HEAD:8265")
+        raise FleetError(f"{address} is no dashboard address, such as http://HEAD:8265; {remedy}")
     try:
         session = _session(url)
     except http.client.HTTPException:  # something answers, but not over HTTP
@@ -55,7 +58,7 @@ def dashboard(address: str) -> str:
             return _dashboard_of_gcs(address)
         session = None
     except (OSError, ValueError) as error:
-        raise FleetError(f"no Ray cluster at {address}: {reason(error)}; correct --address") from None
+        raise FleetError(f"no Ray cluster at {address}: {reason(error)}; {remedy}") from None
     if session is None:
         raise FleetError(
             f"{address} answers, but not as Ray's Jobs API; name the dashboard of a cluster, http://HEAD:8265"

@@ -94,7 +94,7 @@ class Jobs:
 
     def __init__(self, address: str | None) -> None:
         send_token()
-        self.url = dashboard(cluster_address(address))
+        self.url = dashboard(*cluster_address(address))
         with self._explained(), environment(_ADDRESSES):
             self._client = JobSubmissionClient(self.url)
 

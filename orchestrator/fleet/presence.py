@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayError
 
 from orchestrator.errors import ClusterLost
-from orchestrator.fleet.cluster import unreachable
+from orchestrator.fleet.address import unreachable
 
 _POLL_S = 1.0
 _CONNECT_S = 1.0

@@ -129,5 +129,8 @@ def test_missing_directory_is_reported(
     for verb in ("analyse", "verify"):
         assert refusal(verb, "nowhere") == "nowhere is not a run: there is no such directory"
     for verb in ("status", "cancel"):
-        assert refusal(verb, "nowhere").startswith("there is no run directory 'nowhere' here; ")
+        assert refusal(verb, "nowhere") == (
+            f"'nowhere' is neither a directory in {tmp_path} nor a job on a cluster: "
+            "no Ray cluster at 127.0.0.1:9: Connection refused; correct RAY_ADDRESS"
+        )
     assert not (tmp_path / "nowhere").exists()

@@ -248,8 +248,8 @@ LONG = "a" * 300
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["status", LONG], f"there is no run directory '{LONG}' here"),
-        (["cancel", LONG], f"there is no run directory '{LONG}' here"),
+        (["status", LONG], f"'{LONG}' is neither a directory in "),
+        (["cancel", LONG], f"'{LONG}' is neither a directory in "),
         (["cancel", "/dev/null/x"], "/dev/null/x: Not a directory; name the directory of a run"),
         (
             ["status", "x/\udcff"],
@@ -279,3 +279,66 @@ def test_plan_of_a_name_that_is_too_long_finds_no_run(folder: Path, monkeypatch:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["orchestrator", "plan", "a.yaml", "--out", LONG])
     main()
+
+
+# --- addresses of clusters
+
+
+@pytest.mark.parametrize(
+    ("variables", "words", "remedy"),
+    [
+        ({"RAY_ADDRESS": "127.0.0.1:9"}, ["--address", "127.0.0.1:19"], "correct --address"),
+        ({"RAY_ADDRESS": "127.0.0.1:19"}, ["--address", "auto"], "correct RAY_ADDRESS"),
+        (
+            {"RAY_ADDRESS": "127.0.0.1:9", "RAY_API_SERVER_ADDRESS": "127.0.0.1:19"},
+            [],
+            "correct RAY_API_SERVER_ADDRESS",
+        ),
+        ({}, [], "`ray start` left this address here: start that cluster again, or name one with --address"),
+    ],
+)
+def test_address_where_nothing_answers_is_reported_with_its_origin(
+    variables: dict[str, str],
+    words: list[str],
+    remedy: str,
+    call: Called,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("orchestrator.fleet.dashboard.read_ray_address", lambda: "127.0.0.1:19")
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    _, _, err = call("logs", "x", *words)
+    assert err == f"no Ray cluster at 127.0.0.1:19: Connection refused; {remedy}\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "words", "message"),
+    [
+        (
+            "127.0.0.1:19",
+            ["--address", "banana"],
+            "no Ray cluster at banana: an address is host:port, as `ray start` prints it; "
+            "correct --address, or leave it out to run on this machine\n",
+        ),
+        (
+            "127.0.0.1:9",
+            [],
+            "no Ray cluster at 127.0.0.1:9: Connection refused; "
+            "correct RAY_ADDRESS, or unset it to run on this machine\n",
+        ),
+    ],
+)
+def test_run_refuses_an_address_before_it_writes_anything(
+    variable: str,
+    words: list[str],
+    message: str,
+    folder: Path,
+    call: Called,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    assert call("run", "a.yaml", *words) == (2, "", message)
+    assert not (folder / "runs").exists()

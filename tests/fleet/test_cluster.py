@@ -92,7 +92,7 @@ def test_missing_or_wrong_token_is_reported_in_one_line(
 def test_address_without_a_cluster_is_reported_in_one_line(tmp_path: Path) -> None:
     addresses = ("127.0.0.1:9", "nowhere.invalid:6379", "banana", "ray://127.0.0.1:10001", "auto")
     refused = join(tmp_path, *addresses)
-    way_out = "; correct --address (or RAY_ADDRESS), or omit it to run on this machine"
+    way_out = "; correct --address, or leave it out to run on this machine"
     assert refused[0] == f"no Ray cluster at 127.0.0.1:9: Connection refused{way_out}"
     assert refused[1].startswith("no Ray cluster at nowhere.invalid:6379: ")
     assert (

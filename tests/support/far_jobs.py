@@ -72,6 +72,6 @@ def far_cluster(monkeypatch: pytest.MonkeyPatch) -> Client:
     """Makes every address that of one cluster, and returns its client."""
     client = Client()
     monkeypatch.setattr("orchestrator.fleet.jobs.JobSubmissionClient", lambda _: client)
-    monkeypatch.setattr("orchestrator.fleet.jobs.dashboard", lambda _: URL)
+    monkeypatch.setattr("orchestrator.fleet.jobs.dashboard", lambda *_: URL)
     monkeypatch.setattr("orchestrator.fleet.jobs.send_token", lambda: None)
     return client
