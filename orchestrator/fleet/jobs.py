@@ -22,6 +22,7 @@ from ray.job_submission import JobSubmissionClient
 from orchestrator.errors import FleetError
 from orchestrator.fleet.cluster import TOKEN_REQUIRED, environment, send_token
 from orchestrator.fleet.dashboard import cluster_address, dashboard, reason
+from orchestrator.process import notice_if_slow
 
 STOP_WAIT_S = 600
 """How long a stopped job may take to commit. Ray would kill it after three seconds."""
@@ -94,9 +95,11 @@ class Jobs:
 
     def __init__(self, address: str | None) -> None:
         send_token()
-        self.url = dashboard(*cluster_address(address))
-        with self._explained(), environment(_ADDRESSES):
-            self._client = JobSubmissionClient(self.url)
+        chosen, remedy = cluster_address(address)
+        with notice_if_slow(f"waiting for the dashboard of the Ray cluster at {chosen}"):
+            self.url = dashboard(chosen, remedy)
+            with self._explained(), environment(_ADDRESSES):
+                self._client = JobSubmissionClient(self.url)
 
     @property
     def host(self) -> str:
@@ -122,7 +125,8 @@ class Jobs:
         number = max(by_number, default=0) + 1
         identity = name if number == 1 else f"{name}-{number}"
         try:
-            self._start(identity, command, runtime_env, {_RUN: run, _OUT: out})
+            with notice_if_slow(f"waiting for the Ray cluster at {self.url} to accept the job"):
+                self._start(identity, command, runtime_env, {_RUN: run, _OUT: out})
         except FleetError as error:  # another client was faster
             if "already exists" not in str(error):
                 raise
@@ -196,7 +200,10 @@ class Jobs:
         """Passes the output of a job to ``write`` until the job ends; returns its final state."""
 
         async def tail() -> None:
-            async for lines in self._client.tail_job_logs(job.id):
+            output = self._client.tail_job_logs(job.id)
+            with notice_if_slow(f"waiting for the first output of {job.id}"):
+                write(await anext(output, ""))
+            async for lines in output:
                 write(lines)
 
         with self._explained(), warnings.catch_warnings():

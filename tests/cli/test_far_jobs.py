@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from orchestrator.errors import FleetError
 from orchestrator.fleet import packages
 from orchestrator.fleet.jobs import Jobs
 from orchestrator.fleet.packages import PackageDifferences, compare, needed
+from orchestrator.process import listening
 
 AT = ("--address", URL)
 
@@ -214,6 +216,52 @@ def test_submit_prints_the_warnings_of_a_plan(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(BOUND)
     result = invoke("submit", tmp_path / "b.yaml", *AT, "--out", "s3://bucket/x")
     assert "the observable's E can reach from -2 to 2" in result.stderr
+
+
+class Heard:
+    """Listens to notices, and blocks a call until the notice about it has arrived."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, line: str) -> None:
+        with self._changed:
+            self.lines.append(line)
+            self._changed.notify_all()
+
+    def until(self, start: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: any(line.startswith(start) for line in self.lines), 60)
+
+
+@pytest.mark.usefixtures("complete")
+def test_submit_reports_what_it_waits_for(
+    client: Client, sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, submit_job = Heard(), client.submit_job
+
+    def dashboard(*_: str) -> str:
+        heard.until(f"waiting for the dashboard of the Ray cluster at {URL}: takes more than ")
+        return URL
+
+    def accept(**options: Any) -> None:
+        heard.until(f"waiting for the Ray cluster at {URL} to accept the job: ")
+        submit_job(**options)
+
+    async def tail(identity: str) -> Any:
+        heard.until(f"waiting for the first output of {identity}: ")
+        client.add(details(identity, "small", "SUCCEEDED", 1.0, ended_s=2.0, code=0))
+        yield "working\n"
+
+    monkeypatch.setattr("orchestrator.process._NOTICE_AFTER_S", 0.0)
+    monkeypatch.setattr("orchestrator.fleet.jobs.dashboard", dashboard)
+    monkeypatch.setattr(client, "submit_job", accept)
+    monkeypatch.setattr(client, "tail_job_logs", tail)
+    with listening(heard):
+        result = invoke("submit", sweep, *AT, "--out", "s3://bucket/x", "--follow")
+    assert result.exit_code == 0, result.output
+    assert "\nworking\n" in result.output
 
 
 # --- packages
