@@ -19,8 +19,9 @@ _POLL_S = 0.2
 def cancel(run: str, address: str | None) -> None:
     """Commit the running work of a sweep, then stop the sweep.
 
-    The sweep can be resumed later. RUN is a run directory on this machine, or the URI of a run on object
-    storage. On a cluster it is the name of the sweep, or the id that `submit` printed.
+    The sweep can be resumed later. `cancel` ends with exit code 0, the cancelled `run` with 130. RUN is a run
+    directory on this machine, or the URI of a run on object storage. On a cluster it is the name of the
+    sweep, or the id that `submit` printed.
 
     \b
     Example:

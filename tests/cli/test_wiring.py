@@ -102,9 +102,11 @@ def test_cancel_asks_the_driver_and_waits_for_its_end(
     clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: None)
     monkeypatch.setattr(Folder, "owner", lambda _: next(owners))
     monkeypatch.setattr(importlib.import_module("orchestrator.cli.cancel"), "time", clock)
-    assert invoke("cancel", tmp_path / "run").output == (
+    cancelled = invoke("cancel", tmp_path / "run")
+    assert (cancelled.exit_code, cancelled.output) == (
+        0,
         f"asked {driver} to commit and stop …\n"
-        "stopped; all results received are committed. To resume, run the sweep again\n"
+        "stopped; all results received are committed. To resume, run the sweep again\n",
     )
     assert Control(Folder(tmp_path / "run")).cancelled
     assert list(owners) == []
