@@ -474,7 +474,10 @@ def test_verify_calls_code_only_with_trust_or_the_sweep_file(tmp_path: Path) -> 
     orchestrator.run(path, tmp_path / "run", where=INLINE, trust=[folder])
     executed = folder / "canary.executed"
     executed.unlink()
-    assert f"model.folder: is {folder}, not trusted" in refused("verify", tmp_path / "run")
+    assert refused("verify", tmp_path / "run") == (
+        f"model.python: is canary:made in {folder}, and code is not executed only because a run names it; "
+        f"give --sweep FILE, the sweep file in that folder, or --trust {folder}"
+    )
     assert f"is {folder}, not trusted" in refused("verify", tmp_path / "run", "--sweep", path)
     assert not executed.exists()
     assert asked("verify", tmp_path / "run", "--trust", folder).exit_code == 0

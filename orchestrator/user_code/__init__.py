@@ -32,6 +32,7 @@ from orchestrator.user_code.trust import (
     Trust,
     allow,
     link_refusal,
+    run_trust_hint,
     trust_hint,
     trusted,
     with_target,
@@ -160,6 +161,8 @@ class Function:
         if not inside and not trusted().has_module(self.module):
             reason = f"{self.module} is {file}, not in {folder}: code on Python's path is not executed"
             raise self._fault("python", f"{reason}; {trust_hint(self.module.partition('.')[0])}")
+        if inside and not trusted().folders:  # else that of a sweep file, or one that the user has named
+            raise self._fault("python", f"is {self.name} in {with_target(folder)}, {run_trust_hint(folder)}")
         if inside and not trusted().has_file(folder):
             reason = "not trusted: code must be in or below the folder of the sweep file"
             raise self._fault("folder", f"is {with_target(folder)}, {reason}; {trust_hint(folder.resolve())}")

@@ -102,6 +102,14 @@ def link_refusal(file: Path) -> str:
     return f"{file} is a link to {target}, outside the trusted folders; {trust_hint(target.parent)}"
 
 
+def run_trust_hint(folder: Path) -> str:
+    """Returns why code in a folder is not executed that only a run names, and what to do."""
+    return (
+        "and code is not executed only because a run names it; give --sweep FILE, the sweep file in that "
+        f"folder, or {_OPTION} {shlex.quote(str(folder.resolve()))}"
+    )
+
+
 def trust_hint(trusted: Path | str) -> str:
     """Returns what to do about code that is not trusted."""
     return f"if you know that code and want it executed, give {_OPTION} {shlex.quote(str(trusted))}"
