@@ -38,7 +38,9 @@ cluster_address: Decorator = click.option(
     help="Ray cluster: http://HEAD:8265 (its dashboard) or HEAD:6379.  [default: the one running here]",
 )
 workers: Decorator = click.option(
-    "--workers", type=click.IntRange(1, 100_000), help="Number of Ray workers.  [default: one per CPU]"
+    "--workers",
+    type=click.IntRange(1, 100_000),
+    help="Number of Ray workers.  [default: as many as Ray has room for, each with placement.threads CPUs]",
 )
 overrides: Decorator = click.option(
     "--set",
