@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.errors import RunDirectoryError
 from orchestrator.runs.manifest import (
@@ -70,15 +72,25 @@ def _check_same(root: object, old: RunInfo, requested: RunInfo, mixed_versions: 
             f"{root} holds the sweep {old.name!r}, not {requested.name!r}; name another directory"
         )
     if old.record != requested.record:
+        then, now = _differing(json.loads(old.record), json.loads(requested.record))
         raise RunDirectoryError(
-            f"{root} was recorded with {old.record}, not {requested.record}; "
-            f"set `record` back, or name another directory"
+            f"{root} was recorded with {then}, but the sweep has {now}. A run records the same "
+            "of all its trials: set `record` back, or start a new run with another `name` or --out"
         )
     if old.versions != requested.versions and not mixed_versions:
         raise RunDirectoryError(
             f"{root} was computed with {_difference(old.versions, requested.versions)}; "
             f"install those versions, or give --mixed-versions"
         )
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns the keys with other values, each with its old and with its new value, as texts."""
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    then, now = (
+        ", ".join(f"{name}: {json.dumps(record.get(name))}" for name in names) for record in (old, new)
+    )
+    return then, now
 
 
 def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -649,6 +649,17 @@ def test_directory_of_another_sweep_is_refused(folder: Path, command: Command, f
     )
 
 
+def test_directory_recorded_otherwise_is_refused(folder: Path, command: Command, finished: Path) -> None:
+    (folder / "a.yaml").write_text(edited("  steps: 3", "  steps: 3\n  record: {every: 2, histogram: true}"))
+    shutil.copytree(finished, folder / "run")
+    message = (
+        "run was recorded with every: 1, histogram: false, but the sweep has every: 2, histogram: true. "
+        "A run records the same of all its trials: "
+        "set `record` back, or start a new run with another `name` or --out"
+    )
+    check_refused(folder, command, ["run", "a.yaml", "--out", "run"], [message])
+
+
 HOLD = """
 import sys
 from pathlib import Path

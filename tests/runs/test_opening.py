@@ -53,7 +53,7 @@ def spoilt(path: Path) -> None:
         (lambda path: path.write_text("x"), "run/deep", {}, "is a file; name a directory"),
         (occupied, "run", {}, "holds 'thesis.tex' and is not a run"),
         (existing, "run", {"name": "other"}, "holds the sweep 'small', not 'other'"),
-        (existing, "run", {"record": '{"every":2}'}, 'recorded with {}, not {"every":2}'),
+        (existing, "run", {"record": '{"every":2}'}, "recorded with every: null, but the sweep has every: 2"),
         (existing, "run", {"versions": {"numpy": "2.1"}}, r"numpy 2.0 \(here 2.1\); .*--mixed-versions"),
         (existing, "run", {"versions": {}}, r"numpy 2.0 \(here absent\)"),
         (unsupported, "run", {}, "is of format 99"),
