@@ -13,7 +13,10 @@ _MOST_ROWS = 60
 @click.command()
 @run_folder
 @click.option("--by", metavar="KEY[,KEY…]", help="Swept keys to group by.  [default: all except seed]")
-@click.option("--sql", help="DuckDB SQL query over trials, steps, gradients and parameters.")
+@click.option(
+    "--sql",
+    help="DuckDB SQL query over trials, steps, gradients and parameters. Keys with dots need double quotes.",
+)
 @click.option("--overhead", "timed", is_flag=True, help="Compute and wait time per structure.")
 @click.option("--all-trials", is_flag=True, help="Include trials that are no longer in the sweep.")
 @click.option("--all", "everything", is_flag=True, help=f"Print all rows, not only the first {_MOST_ROWS}.")
@@ -31,6 +34,7 @@ def analyse(
       orchestrator analyse runs/quickstart --by case
       orchestrator analyse runs/quickstart --overhead
       orchestrator analyse runs/quickstart --sql "select step, avg(loss) from steps group by all"
+      orchestrator analyse runs/quickstart --sql 'select "updates.0", max(loss) from steps group by all'
     """
     from orchestrator.reports.overhead import overhead
     from orchestrator.reports.query import others, query

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from orchestrator.config.text import suggest
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.reader import Run
 from orchestrator.tables.schema import TABLES
 
 _QUERY_FAULTS = duckdb.ParserException, duckdb.CatalogException, duckdb.BinderException, duckdb.DataError
 """Errors that DuckDB raises for a wrong query, whatever the files hold."""
+
+
+_NO_TABLE = re.compile("Catalog Error: Table with name (.+) does not exist!")
 
 
 class QueryError(OrchestratorError):
@@ -59,7 +64,16 @@ def query(run: Run, sql: str, all_trials: bool = False) -> Frame:
                 for table in TABLES:
                     run.check(table)
                 raise QueryError(str(error).splitlines()[0]) from None  # the rest may be DuckDB's own stack
-            raise QueryError(f"{error}\nthe views are {', '.join(TABLES)}; see docs/columns.md") from None
+            raise QueryError(_explain(error, run)) from None
+
+
+def _explain(error: duckdb.Error, run: Run) -> str:
+    """Returns what is wrong with a query, and what it can name; never the views that only this module uses."""
+    if missing := _NO_TABLE.match(str(error)):
+        return f"there is no table {missing[1]!r}{suggest(missing[1], TABLES)}; see docs/columns.md"
+    dotted = [quoted(key.name) for key in run.keys if "." in key.name]
+    quotes = f"; keys with dots need double quotes: {dotted[0]}" if dotted else ""
+    return f"{error}\nthe tables are {', '.join(TABLES)}, see docs/columns.md{quotes}"
 
 
 def _files(run: Run) -> list[list[str]]:

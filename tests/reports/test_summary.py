@@ -14,7 +14,7 @@ from stored_runs import trial_id
 
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.reports.overhead import overhead
-from orchestrator.reports.query import Frame, QueryError
+from orchestrator.reports.query import Frame, QueryError, query
 from orchestrator.reports.status import status
 from orchestrator.reports.summary import summary
 from orchestrator.runs.control import Control, SavedProgress
@@ -120,6 +120,22 @@ def test_overhead_is_in_seconds_in_µs_per_step_and_in_percent(out: Path) -> Non
     assert (second["compute s"], second["wait s"], second["% wait"]) == (3.0, 1.0, 25.0)
     assert (second["compute µs/step"], second["wait µs/step"]) == (12_000.0, 4_000.0)
     assert (first["% of all"], second["% of all"]) == (60.0, 40.0)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("select * from rows", "there is no table 'rows' (legal: trials, steps, gradients, parameters)"),
+        ("select * from step", "there is no table 'step'; did you mean 'steps'? (legal: trials, steps, "),
+        ("select updates.0.limit from steps", 'keys with dots need double quotes: "updates.0.limit"'),
+        ("select updates from steps", 'keys with dots need double quotes: "updates.0.limit"'),
+    ],
+)
+def test_wrong_query_is_refused_with_what_it_can_name(sql: str, message: str, out: Path) -> None:
+    with pytest.raises(QueryError) as refused:
+        query(Run(out), sql)
+    assert message in str(refused.value)
+    assert "rows_" not in str(refused.value)
 
 
 def output(*arguments: object) -> str:
