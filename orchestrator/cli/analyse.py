@@ -33,7 +33,6 @@ def analyse(
       orchestrator analyse runs/quickstart
       orchestrator analyse runs/quickstart --by case
       orchestrator analyse runs/quickstart --overhead
-      orchestrator analyse runs/quickstart --sql "select step, avg(loss) from steps group by all"
       orchestrator analyse runs/quickstart --sql 'select "updates.0", max(loss) from steps group by all'
     """
     from orchestrator.reports.overhead import overhead

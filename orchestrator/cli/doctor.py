@@ -45,7 +45,9 @@ def doctor() -> None:
     packages = [*map(_package, _PACKAGES), _aer_package()]
     checks = [_python(), *packages, _memory(), _kernel_cache(), _aer(), _gpu(), _ray()]
     show.table(
-        ("", "what", "found"), [("ok" if ok else "no" if ok is False else "–", *rest) for ok, *rest in checks]
+        ("", "what", "found"),
+        [("ok" if ok else "no" if ok is False else "–", *rest) for ok, *rest in checks],
+        wrap_last=True,
     )
     if any(ok is False for ok, *_ in checks):
         raise SystemExit(1)

@@ -17,13 +17,19 @@ from orchestrator.errors import printable
 __all__ = ["command", "count", "duration", "frame", "number", "path", "progress_bar", "table"]
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table without wrapping its cells; columns of numbers are right-aligned."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], wrap_last: bool = False) -> None:
+    """Prints a table; columns of numbers are right-aligned.
+
+    Args:
+        wrap_last: whether to wrap the last column to the width of a terminal. All other cells are cut off
+            there. If standard output is no terminal, lines stay whole.
+    """
     rows = [list(row) for row in rows]
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for position, name in enumerate(header):
         cells = [row[position] for row in rows]
-        drawn.add_column(printable(name), justify="right" if _numeric(cells) else "left", no_wrap=True)
+        wraps = wrap_last and position == len(header) - 1
+        drawn.add_column(printable(name), justify="right" if _numeric(cells) else "left", no_wrap=not wraps)
     for row in rows:
         drawn.add_row(*map(printable, row))
     console = _console()

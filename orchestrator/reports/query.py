@@ -68,7 +68,7 @@ def query(run: Run, sql: str, all_trials: bool = False) -> Frame:
 
 
 def _explain(error: duckdb.Error, run: Run) -> str:
-    """Returns what is wrong with a query, and what it can name; never the views that only this module uses."""
+    """Returns what is wrong with a query, and what it can name: never views of this module's own."""
     if missing := _NO_TABLE.match(str(error)):
         return f"there is no table {missing[1]!r}{suggest(missing[1], TABLES)}; see docs/columns.md"
     dotted = [quoted(key.name) for key in run.keys if "." in key.name]

@@ -227,6 +227,17 @@ def test_table_prints_text_literally(capsys: pytest.CaptureFixture[str]) -> None
         assert text in printed
 
 
+@pytest.mark.parametrize(("terminal", "lines"), [("1", 2), ("0", 1)])
+def test_last_column_wraps_on_a_terminal_only(
+    terminal: str, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    show.table(("what", "found"), [("Aer", "seven words " * 5)], wrap_last=True)
+    _, _, *cells = capsys.readouterr().out.splitlines()
+    assert (len(cells), " ".join(cells).split().count("words")) == (lines, 5)
+
+
 @pytest.mark.parametrize("out", ["my runs/$(touch x)", "it's", 'a"b', "-x", "runs/θ", "a\\b"])
 def test_suggested_command_can_be_pasted(out: str) -> None:
     analyse, python = _next_commands(out, ["trials", "steps"]).splitlines()[-2:]
