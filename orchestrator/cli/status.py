@@ -71,7 +71,7 @@ def _lines(run: Status, all_trials: bool) -> list[str]:
     if run.committed_s is not None:
         label = "started" if run.rate is None else "last commit"
         lines.append(f"{label:<13}{show.duration(run.committed_s)} ago")
-    if run.rate is not None:
+    if run.rate is not None and run.driver is not None:
         lines.append(f"rate         {run.rate:,.0f} steps/s")
     lines.append(f"driver       {run.driver or 'none running'}")
     lines.append(

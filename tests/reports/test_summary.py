@@ -20,6 +20,7 @@ from orchestrator.reports.summary import summary
 from orchestrator.runs.control import Control, SavedProgress
 from orchestrator.runs.reader import Run
 from orchestrator.runs.storage.folder import Folder
+from orchestrator.runs.storage.owner import Owner
 from orchestrator.runs.writer import RunWriter
 from orchestrator.tables.rows import KeyColumn
 
@@ -149,16 +150,31 @@ def test_omitted_rows_of_analyse_are_counted(out: Path) -> None:
     assert output("analyse", out, *query, "--all").splitlines()[-1].strip() == "74"
 
 
+DRIVER = Owner.myself()
+
+
 @pytest.mark.parametrize(
-    ("steps", "rate", "lines"),
+    ("driver", "steps", "rate", "lines"),
     [
-        (600, 10.0, ["last commit  about 40 s ago", "rate         10 steps/s"]),
-        (0, None, ["started      about 40 s ago"]),
+        (
+            DRIVER,
+            600,
+            10.0,
+            ["last commit  about 40 s ago", "rate         10 steps/s", f"driver       {DRIVER}"],
+        ),
+        (None, 600, 10.0, ["last commit  about 40 s ago", "driver       none running"]),
+        (DRIVER, 0, None, ["started      about 40 s ago", f"driver       {DRIVER}"]),
     ],
 )
-def test_status_is_as_of_the_last_commit(
-    steps: int, rate: float | None, lines: list[str], out: Path, monkeypatch: pytest.MonkeyPatch
+def test_status_is_as_of_the_last_commit_with_a_rate_while_a_driver_runs(
+    driver: Owner | None,
+    steps: int,
+    rate: float | None,
+    lines: list[str],
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Folder, "owner", lambda _: driver)
     monkeypatch.setattr("orchestrator.reports.status.time", SimpleNamespace(time=lambda: 200.0))
     saved = SavedProgress(trials=9, ended=5, steps=steps, steps_left=900, started_at=100.0, written_at=160.0)
     Control(Folder(out)).write(saved)
