@@ -58,6 +58,17 @@ class Run:
                 stacklevel=2,
             )
 
+    def __repr__(self) -> str:
+        """Returns the address, the ended trials by status and the swept keys, or why they cannot be read."""
+        try:
+            counted = self.read("trials", ["status"])["status"].value_counts().to_pylist()
+            keys = ", ".join(key.name for key in self.keys)
+        except RunDirectoryError as error:
+            return f"<Run {error}>"
+        by_status = sorted((row["values"], row["counts"]) for row in counted)
+        ended = ", ".join(f"{count:,} {status}" for status, count in by_status)
+        return f"<Run {self._folder.root}: {ended or 'no trial has ended'}; swept: {keys or 'nothing'}>"
+
     @property
     def trials(self) -> pa.Table:
         """One row per ended trial; ``current`` tells whether the sweep still names the trial."""

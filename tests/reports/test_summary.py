@@ -70,6 +70,12 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_run_is_printed_with_its_ended_trials_and_swept_keys(out: Path) -> None:
+    assert repr(Run(out)) == (
+        f"<Run {out}: 1 diverged, 3 done, 1 failed; swept: case, updates.0.limit, seed>"
+    )
+
+
 def by_name(frame: Frame) -> list[dict[str, Any]]:
     return [dict(zip(frame.header, row, strict=True)) for row in frame.rows]
 

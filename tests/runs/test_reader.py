@@ -32,6 +32,20 @@ def test_columns_are_those_that_all_files_have(tmp_path: Path) -> None:
     assert run.columns("trials") | keys == set(run.trials.column_names)
 
 
+def test_run_is_printed_in_one_line_also_if_it_is_empty_or_damaged(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with open_writer(out):
+        pass
+    run, keys = Run(out), ", ".join(key.name for key in small.KEYS)
+    assert repr(run) == f"<Run {out}: no trial has ended; swept: {keys}>"
+    small.finish(out, range(2))
+    assert repr(run) == f"<Run {out}: 2 done; swept: {keys}>"
+    (part,) = (out / "trials").glob("*.parquet")
+    part.unlink()
+    assert repr(run).startswith(f"<Run {part} is missing")
+    assert "\n" not in repr(run)
+
+
 def test_files_are_counted_with_their_size_whether_finished_or_not(tmp_path: Path) -> None:
     out = tmp_path / "run"
     small.finish(out, range(2))
