@@ -8,6 +8,9 @@ from orchestrator.cli import show
 from orchestrator.cli.options import run_folder
 
 _MOST_ROWS = 60
+_NOT_TIMED = (
+    "times of gradients only; not recorded: planning, the start of Ray, statistics, updates and commits"
+)
 
 
 @click.command()
@@ -53,6 +56,8 @@ def analyse(
         frame = summary(opened, by.split(",") if by else None, all_trials)
     rows = frame.rows if everything else frame.rows[:_MOST_ROWS]
     show.frame(frame.header, rows)
+    if timed:
+        click.echo(_NOT_TIMED)
     if len(rows) < len(frame.rows):
         click.echo(f"… and {len(frame.rows) - len(rows):,} more rows (--all shows them)")
     if not all_trials and (left_out := others(opened)):

@@ -47,5 +47,8 @@ def test_analyse_prints_the_overhead(run: Path) -> None:
     done = CliRunner().invoke(command_line, ["analyse", str(run), "--overhead"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "compute s" in done.output
+    assert done.output.splitlines()[-1] == (
+        "times of gradients only; not recorded: planning, the start of Ray, statistics, updates and commits"
+    )
     refused = CliRunner().invoke(command_line, ["analyse", str(run), "--overhead", "--sql", "select 1"])
     assert refused.exit_code == 2
