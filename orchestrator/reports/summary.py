@@ -31,6 +31,9 @@ order by first
 """
 
 _DROPPED_IF_EMPTY = {"diverged", "failed", "test_accuracy"}
+_OF_TRAINING, _OF_CLIPS = {"final_loss", "test_accuracy"}, {"% steps clipped", "% components clipped"}
+_IS_TRAINED = "json_extract_string(configuration, '$.mode') is distinct from 'probe'"
+_HAS_CLIP = "len(json_extract(configuration, '$.updates[*].clip')) > 0"
 
 
 def summary(run: Run, by: Sequence[str] | None = None, all_trials: bool = False) -> Frame:
@@ -38,7 +41,8 @@ def summary(run: Run, by: Sequence[str] | None = None, all_trials: bool = False)
 
     Columns: number of trials, of diverged and of failed ones; mean final loss and test accuracy. Then the
     median and the largest gradient norm over steps, the share of steps whose norm a clip lowered, and the
-    share of components that clips changed.
+    share of components that clips changed. If all trials are probes, the table has no columns of the loss
+    and the accuracy at the end. It then has columns of clips only if a trial has a clip.
 
     Args:
         by: swept keys; None: all but the seed.
@@ -53,7 +57,7 @@ def summary(run: Run, by: Sequence[str] | None = None, all_trials: bool = False)
     if unknown := [name for name in by if name not in names]:
         raise QueryError(f"{unknown[0]!r} is not swept in this run" + suggest(unknown[0], names))
     chosen = [next(key for key in run.keys if key.name == name) for name in by]
-    return _without_empty(query(run, _sql(chosen), all_trials))
+    return _without(_meaningless(run, all_trials), query(run, _sql(chosen), all_trials))
 
 
 def _sql(keys: Sequence[KeyColumn]) -> str:
@@ -77,12 +81,24 @@ def _sql(keys: Sequence[KeyColumn]) -> str:
     )
 
 
-def _without_empty(frame: Frame) -> Frame:
-    """Leaves out the columns of ``_DROPPED_IF_EMPTY`` that are empty."""
+def _meaningless(run: Run, all_trials: bool) -> set[str]:
+    """Returns the columns that mean nothing if all trials are probes; no column if a trial is trained."""
+
+    def found(condition: str) -> bool:
+        return bool(query(run, f"select 1 from trials where {condition} limit 1", all_trials).rows)
+
+    if found(_IS_TRAINED):
+        return set()
+    return _OF_TRAINING if found(_HAS_CLIP) else _OF_TRAINING | _OF_CLIPS
+
+
+def _without(meaningless: set[str], frame: Frame) -> Frame:
+    """Leaves out these columns, and those of ``_DROPPED_IF_EMPTY`` that are empty."""
     kept = [
         position
         for position, name in enumerate(frame.header)
-        if name not in _DROPPED_IF_EMPTY or any(row[position] for row in frame.rows)
+        if name not in meaningless
+        and (name not in _DROPPED_IF_EMPTY or any(row[position] for row in frame.rows))
     ]
     rows = [tuple(row[position] for position in kept) for row in frame.rows]
     return Frame(tuple(frame.header[position] for position in kept), rows)

@@ -110,6 +110,26 @@ def test_summary_has_a_row_per_combination_of_keys_in_the_order_of_the_plan(out:
     }
 
 
+@pytest.mark.parametrize(
+    ("mode", "updates", "columns"),
+    [
+        ("probe", "[]", []),
+        ("probe", '[{"clip":"norm"}]', ["% steps clipped", "% components clipped"]),
+        ("train", '[{"optimizer":"sgd"}]', ["final_loss", "% steps clipped", "% components clipped"]),
+    ],
+)
+def test_summary_of_probes_has_no_columns_of_training_and_of_absent_clips(
+    mode: str, updates: str, columns: list[str], tmp_path: Path
+) -> None:
+    one, keys = trial_id(0), {trial_id(0): ("plain", None, 0)}
+    trials = {"trial": [one], "status": ["done"], "final_loss": [0.5], "current": [True]}
+    configuration = [f'{{"mode":"{mode}","updates":{updates}}}']
+    with RunWriter.open(tmp_path, name="known", sweep="", record="{}", keys=KEYS, versions={}) as writer:
+        writer.commit({"trials": {**trials, "configuration": configuration}}, keys, {})
+    header = summary(Run(tmp_path), []).header
+    assert [name for name in header if name not in ("sweep", "trials", "|g| median", "|g| max")] == columns
+
+
 def test_summary_is_grouped_by_the_given_keys(out: Path) -> None:
     assert [row["trials"] for row in by_name(summary(Run(out), ["seed"]))] == [2, 2, 1]
     (everything,) = by_name(summary(Run(out), []))
