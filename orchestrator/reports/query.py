@@ -70,10 +70,10 @@ def query(run: Run, sql: str, all_trials: bool = False) -> Frame:
 def _explain(error: duckdb.Error, run: Run) -> str:
     """Returns what is wrong with a query, and what it can name: never views of this module's own."""
     if missing := _NO_TABLE.match(str(error)):
-        return f"there is no table {missing[1]!r}{suggest(missing[1], TABLES)}; see docs/columns.md"
+        return f"there is no table {missing[1]!r}{suggest(missing[1], TABLES)}; see docs/reading.md"
     dotted = [quoted(key.name) for key in run.keys if "." in key.name]
     quotes = f"; keys with dots need double quotes: {dotted[0]}" if dotted else ""
-    return f"{error}\nthe tables are {', '.join(TABLES)}, see docs/columns.md{quotes}"
+    return f"{error}\nthe tables are {', '.join(TABLES)}, see docs/reading.md{quotes}"
 
 
 def _files(run: Run) -> list[list[str]]:
