@@ -351,5 +351,6 @@ def test_run_refuses_an_address_before_it_writes_anything(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("RAY_ADDRESS", variable)
+    monkeypatch.setitem(sys.modules, "ray", None)  # as in a new process, and no check may load it
     assert call("run", "a.yaml", *words) == (2, "", message)
     assert not (folder / "runs").exists()
