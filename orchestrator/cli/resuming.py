@@ -1,14 +1,21 @@
-"""The command that resumes a sweep, and the message when the cluster is gone."""
+"""The command that resumes a sweep, and the messages at the end of a sweep that is not finished."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from orchestrator.cli import show
 
 CLUSTER_GONE = 3
 """Exit code when the Ray cluster is gone."""
+
+_RECEIVED = "all results received are committed"
+"""What is safe if the driver has ended by itself."""
+
+_COMMITTED = "what was committed is kept"
+"""What is safe if something else has ended the driver."""
 
 
 def resume_command() -> str:
@@ -19,14 +26,28 @@ def resume_command() -> str:
     return os.environ.get("ORCHESTRATOR_AGAIN") or show.command("orchestrator", *sys.argv[1:])
 
 
-def cluster_gone(reason: str, committed: str) -> str:
-    """Returns the message for a sweep whose cluster is gone.
+def unfinished(reason: str, kept: str = _RECEIVED, condition: str = "") -> str:
+    """Returns the message for a sweep that is not finished.
 
     Args:
-        reason: how the loss was noticed.
-        committed: which results are safe.
+        reason: why it has ended.
+        kept: which results are safe.
+        condition: the condition under which it can be resumed.
     """
-    return (
-        f"{reason}; {committed}. To resume, once the cluster is back or on another cluster:\n"
-        f"  {resume_command()}"
-    )
+    return f"{reason}; {kept}. To resume{condition}:\n  {resume_command()}"
+
+
+def cluster_gone(reason: str, kept: str = _RECEIVED) -> str:
+    """Returns the message for a sweep whose cluster is gone; ``reason`` says how the loss was noticed."""
+    return unfinished(reason, kept, ", once the cluster is back or on another cluster")
+
+
+def ended_by_ray() -> str:
+    """Returns the message for a sweep whose driver Ray has ended."""
+    return cluster_gone("the Ray cluster is gone, and Ray has ended the driver", _COMMITTED)
+
+
+def killed(number: int) -> str:
+    """Returns the message for a sweep whose driver was killed by a signal."""
+    name = next((known.name for known in signal.Signals if known == number), "a real-time signal")
+    return unfinished(f"the driver was killed by signal {number} ({name})", _COMMITTED)

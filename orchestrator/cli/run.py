@@ -11,7 +11,7 @@ import click
 
 from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets, workers
-from orchestrator.cli.resuming import CLUSTER_GONE, cluster_gone, resume_command
+from orchestrator.cli.resuming import CLUSTER_GONE, cluster_gone, resume_command, unfinished
 from orchestrator.errors import ClusterLost
 
 
@@ -51,7 +51,7 @@ def run(
 
     Also runs the trials that were added to the sweep since the last run. Exit codes: 0 all trials done or
     diverged, 1 some failed or stopped early, 2 bad input, 3 the Ray cluster is gone, 130 interrupted or
-    cancelled, 143 terminated.
+    cancelled, 137 the driver was killed, 143 terminated.
 
     \b
     Example:
@@ -85,14 +85,14 @@ def run(
         )
     except ClusterLost as error:
         terminal.end()
-        click.echo(cluster_gone(str(error), "all results received are committed"), err=True)
+        click.echo(cluster_gone(str(error)), err=True)
         raise SystemExit(CLUSTER_GONE) from None
     terminal.end()
     if not result.finished and result.stopped_by and terminal.signal is None:
         click.echo(_stopped_early(*result.stopped_by))
         raise SystemExit(result.exit_code)
     if not result.finished:
-        click.echo("stopped; all results received are committed. To resume:\n  " + resume_command())
+        click.echo(unfinished("stopped"))
         raise SystemExit(128 + (terminal.signal or signal.SIGINT))
     click.echo()
     finished = Run(result.out)

@@ -1,9 +1,9 @@
 """The console command, and the process that supervises a sweep on Ray.
 
 Ray's core may end the driver's process at once from a thread of its own (``_Exit(1)``), for instance when the
-raylet of its machine has died. That process cannot print anything then. The driver therefore runs in a child
-process. The parent waits for it, forwards signals, exits as the child does, and prints the message that the
-child could not.
+raylet of its machine has died. The kernel may kill that process when memory is short. Neither leaves it time
+to print anything. The driver therefore runs in a child process. The parent waits for it, forwards signals,
+exits as the child does, and prints the message that the child could not.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.resuming import CLUSTER_GONE, cluster_gone
+from orchestrator.cli.resuming import CLUSTER_GONE, ended_by_ray, killed
 
 FORWARDED = {signal.SIGINT: signal.SIGUSR1, signal.SIGTERM: signal.SIGUSR2}
 """The signal that the parent sends to the child for each one that it receives itself.
 
 It is a different one, as the child may have received the original, too.
 """
+
+_REQUESTS = {*FORWARDED, *FORWARDED.values()}
+"""The signals that ask the sweep to stop. A child that any other signal ends was killed."""
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _LEAVING = b"."
@@ -53,7 +56,7 @@ def _supervise(child: int, reader: int) -> None:
     """Waits for the child and exits as it does.
 
     The child writes to a pipe before it exits. If its exit code is 1 and the pipe is empty, Ray has ended it:
-    the exit code is then 3.
+    the exit code is then 3. If a signal has killed the child, the same signal ends this process.
 
     Args:
         child: process id.
@@ -68,10 +71,11 @@ def _supervise(child: int, reader: int) -> None:
         signal.signal(number, forward)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0:
+        if -code not in _REQUESTS:
+            click.echo(killed(-code), err=True)
         code = 128 + _die_of(-code)
     if code == 1 and os.read(reader, 1) != _LEAVING:
-        reason = "the Ray cluster is gone, and Ray has ended the driver"
-        click.echo(cluster_gone(reason, "all commits are kept"), err=True)
+        click.echo(ended_by_ray(), err=True)
         code = CLUSTER_GONE
     sys.exit(code)
 

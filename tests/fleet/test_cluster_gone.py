@@ -96,7 +96,7 @@ def check_gone(name: str, words: list[str], out: Path, environment: dict[str, st
     reason, command = errors.splitlines()
     assert re.fullmatch(
         r"the Ray cluster is gone.*; "
-        r"(all results received are committed|all commits are kept)\. "
+        r"(all results received are committed|what was committed is kept)\. "
         r"To resume, once the cluster is back or on another cluster:",
         reason,
     )
@@ -245,7 +245,7 @@ def test_driver_ended_by_ray_is_distinguished_from_an_exit_with_the_same_code() 
     assert (code, errors.splitlines()) == (
         3,
         [
-            "the Ray cluster is gone, and Ray has ended the driver; all commits are kept. "
+            "the Ray cluster is gone, and Ray has ended the driver; what was committed is kept. "
             "To resume, once the cluster is back or on another cluster:",
             "  orchestrator run a.yaml",
         ],
@@ -255,8 +255,20 @@ def test_driver_ended_by_ray_is_distinguished_from_an_exit_with_the_same_code() 
     assert supervised("os._exit(143)") == (143, "")
 
 
-def test_driver_and_its_parent_die_of_the_same_signal() -> None:
-    assert supervised("os.kill(os.getpid(), signal.SIGKILL)") == (-signal.SIGKILL, "")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_parent_of_a_killed_driver_names_the_signal_and_dies_of_it(number: signal.Signals) -> None:
+    code, errors = supervised(f"os.kill(os.getpid(), {int(number)})")
+    assert (code, errors.splitlines()) == (
+        -number,
+        [
+            f"the driver was killed by signal {int(number)} ({number.name}); "
+            "what was committed is kept. To resume:",
+            "  orchestrator run a.yaml",
+        ],
+    )
+
+
+def test_interrupted_driver_and_its_parent_die_of_the_same_signal() -> None:
     assert supervised("signal.pause()", subprocess.Popen.terminate) == (-signal.SIGTERM, "")
     assert supervised("signal.pause()", subprocess.Popen.kill) == (-signal.SIGKILL, "")
 
