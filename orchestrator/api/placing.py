@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from orchestrator.addresses import bare
 from orchestrator.backends.batched.threads import use_threads
 from orchestrator.engines.base import Engine
 from orchestrator.sweep.file import Sweep
@@ -58,6 +59,14 @@ def check_where(where: Where, plan: Plan) -> None:
         check_here(plan)
     else:
         check_address(where.address)
+
+
+def joinable_cluster() -> str | None:
+    """Returns the address of the Ray cluster that a sweep joins here; None: it starts a local Ray."""
+    from orchestrator.fleet.cluster import find
+
+    found = find()
+    return found and bare(found)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.addresses import is_uri
 from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets
-from orchestrator.cli.plan_notes import distinguishing_keys, sharing_lines, warn
-from orchestrator.errors import InputError, RunDirectoryError
-from orchestrator.process import track
+from orchestrator.cli.plan_notes import distinguishing_keys, warn
+from orchestrator.cli.plan_rest import held, takes
 
 if TYPE_CHECKING:
     from orchestrator.driver.estimate import Estimate
@@ -59,26 +56,26 @@ def plan(
       orchestrator plan jobs/quickstart.yaml
     """
     started = time.monotonic()
-    from orchestrator.driver.estimate import estimate
+    from orchestrator.driver.estimate import estimates
     from orchestrator.driver.packs import default_workers
     from orchestrator.sweep.file import load
 
     planned = load(sweep, overrides, trust=trust)
     workers = workers or default_workers()
-    structures = planned.plan.structures
-    counted = track(structures, len(structures), "estimating the cost of the structures")
-    estimates = [estimate(planned, structure, workers) for structure in counted]
-    _print_structures(planned, estimates)
+    everything = list(estimates(planned, workers))
+    _print_structures(planned, everything)
     _print_data(planned)
     _print_calls(planned)
-    _print_totals(planned, estimates)
+    _print_totals(planned, everything)
     if parameters:
         _print_parameters(planned)
     _print_trials(planned, trials)
     click.echo()
     warn(planned.plan, err=False)
-    _print_run(planned, out or f"runs/{planned.name}")
-    click.echo(_time(planned, estimates, workers, started))
+    text, left = held(planned, out or f"runs/{planned.name}")
+    if text:
+        click.echo(text)
+    click.echo(takes(planned, left, workers, started))
 
 
 def _print_structures(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
@@ -148,12 +145,23 @@ def _counts(estimate: Estimate) -> tuple[str, ...]:
     from orchestrator.trial.problem import format_bytes
 
     return (
-        f"{estimate.structure.count:,}",
-        f"{estimate.packs:,} × {estimate.pack_size}",
+        f"{estimate.trials:,}",
+        _packs(estimate.trials, estimate.pack_size),
         f"{estimate.parameters:,}",
         f"{estimate.parameters_dead:,}",
         format_bytes(estimate.shard_bytes),
     )
+
+
+def _packs(trials: int, size: int) -> str:
+    """Returns the packs as text; the numbers add up to the number of trials.
+
+    Example:
+        >>> _packs(20, 15), _packs(30, 15), _packs(5, 15)
+        ('1 × 15, 1 × 5', '2 × 15', '1 × 5')
+    """
+    full, rest = divmod(trials, size)
+    return ", ".join([f"{full:,} × {size}"] * (full > 0) + [f"1 × {rest}"] * (rest > 0))
 
 
 def _print_totals(sweep: Sweep, estimates: Sequence[Estimate]) -> None:
@@ -192,29 +200,6 @@ def _print_parameters(sweep: Sweep) -> None:
         show.table(("component", "name", "group", ""), rows)
 
 
-def _time(sweep: Sweep, estimates: Sequence[Estimate], workers: int, started: float) -> str:
-    """Returns lines on the time of the sweep, and on the workers that a step can use.
-
-    The time is estimated from gradients that are timed in this process. If they need a GPU that this machine
-    lacks, the text says so.
-    """
-    from orchestrator.api.placing import check_here, on_gpus
-    from orchestrator.driver.duration import duration
-
-    try:
-        check_here(sweep.plan)
-    except InputError as error:
-        return f"takes a GPU for each worker; neither checked nor timed on this machine: {error}"
-    estimated = duration(estimates, workers, sweep.placement, time.monotonic() - started)
-    gpus = ", a GPU for each" if on_gpus(sweep.plan) else ""
-    where = f"{show.count(workers, 'worker')} with this machine's type of CPU{gpus}"
-    start = f"{show.duration(estimated.start).removeprefix('about ')} of it to start a local Ray"
-    inline = f"{show.duration(estimated.inline)} with --inline"
-    packs, worth_s = sum(estimate.packs for estimate in estimates), sweep.placement.shard_seconds
-    total = f"takes {show.duration(estimated.on_ray)} on {where}, {start}; {inline}"
-    return "\n".join([*sharing_lines(estimated.sharing, packs, workers, worth_s), total])
-
-
 def _print_trials(sweep: Sweep, most: int) -> None:
     if not most:
         return
@@ -225,22 +210,3 @@ def _print_trials(sweep: Sweep, most: int) -> None:
     show.table(("trial", *sweep.plan.keys), rows)
     if sweep.plan.count > most:
         click.echo(f"… and {sweep.plan.count - most:,} more")
-
-
-def _print_run(sweep: Sweep, out: str) -> None:
-    """Prints how many trials of the sweep a run holds, or why it cannot be read; nothing without a run."""
-    from orchestrator.api.running import check_run
-    from orchestrator.driver.counts import count
-    from orchestrator.driver.packs import Done
-    from orchestrator.runs.reader import Run
-
-    if not is_uri(out) and not os.path.exists(out):  # noqa: PTH110 - pathlib raises for names that are too long
-        return
-    try:
-        counts, _ = count(sweep.plan, Done(Run(out).ended(), {}))
-        check_run(sweep, out)
-    except RunDirectoryError as error:
-        click.echo(str(error))
-        return
-    others = f", and {counts.abandoned:,} of other sweeps" if counts.abandoned else ""
-    click.echo(f"{out} holds {counts.kept:,} of {show.count(sweep.plan.count, 'trial')}{others}")

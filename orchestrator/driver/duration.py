@@ -36,7 +36,7 @@ _QUBITS, _WIDE = 10, 19
 _LIBRARIES_S = 2.0
 """Loading Aer, the compiled kernel and Arrow."""
 _RAY_S = 8.0
-"""Starting a local Ray and its workers."""
+"""Starting a local Ray."""
 _STEP_S = 0.8e-3
 """A step of a pack, beside its gradients: mini-batch, update chain, rows."""
 _ROW_S = 6e-6
@@ -53,7 +53,7 @@ class Duration:
 
     Attributes:
         inline: in one process, without Ray.
-        on_ray: on workers, including the start of a local Ray.
+        on_ray: on workers of a Ray cluster, or of a local Ray including its start.
         start: the part of ``on_ray`` before the first pack begins.
         sharing: how a step of each structure uses the workers, sorted by ``Estimate.work``.
     """
@@ -64,14 +64,17 @@ class Duration:
     sharing: tuple[Sharing, ...]
 
 
-def duration(estimates: Sequence[Estimate], workers: int, placement: Placement, spent_s: float) -> Duration:
+def duration(
+    estimates: Sequence[Estimate], workers: int, placement: Placement, spent_s: float, joins: bool = False
+) -> Duration:
     """Estimates how long a sweep takes, counted from the start of the command.
 
     Args:
-        estimates: of all structures.
+        estimates: of what is to be run; not empty.
         workers: W.
         placement: threads of a worker, set in this process as well; and when a shard is worth a worker.
         spent_s: seconds that reading and checking the sweep took here; a run spends them again.
+        joins: whether a Ray cluster is running that the sweep would join; otherwise it starts a local Ray.
     """
     if any(estimate.qubits for estimate in estimates):
         use_threads(placement.threads)
@@ -89,7 +92,7 @@ def duration(estimates: Sequence[Estimate], workers: int, placement: Placement, 
     certify_s = slowdown * sum(estimate.certified for estimate in estimates) * _CERTIFIED_GATE_S
     finish_s = slowdown * sum(estimate.gradient_rows for estimate in estimates) * _FINISHED_ROW_S
     load_s = spent_s + _LIBRARIES_S * slowdown
-    start_s = load_s + (_RAY_S + _LIBRARIES_S) * slowdown
+    start_s = load_s + ((0.0 if joins else _RAY_S) + _LIBRARIES_S) * slowdown  # workers load them, too
     return Duration(
         inline=load_s + certify_s + serial_s + finish_s,
         on_ray=start_s + certify_s + shared_s / min(workers, packs) + finish_s,
@@ -101,9 +104,9 @@ def duration(estimates: Sequence[Estimate], workers: int, placement: Placement, 
 def _packs_s(estimate: Estimate, gradient_s: float, slowdown: float) -> float:
     """Returns the seconds for all packs of a structure in sequence; ``gradient_s`` is for one trial."""
     template = estimate.structure.template
-    calls = estimate.packs * template.steps if template.mode == "train" else estimate.packs
-    gradients_s = estimate.structure.count * template.steps * gradient_s
-    return gradients_s + slowdown * (calls * _STEP_S + estimate.gradient_rows * _ROW_S)
+    steps_of_packs = estimate.packs * estimate.steps / estimate.trials
+    calls = steps_of_packs if template.mode == "train" else estimate.packs
+    return estimate.steps * gradient_s + slowdown * (calls * _STEP_S + estimate.gradient_rows * _ROW_S)
 
 
 def _gradient_s(estimate: Estimate, deadline: float) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestrator.driver.counts import Left, all_left
 from orchestrator.driver.packs import pack_size
+from orchestrator.process import track
 from orchestrator.sweep.file import Sweep
 from orchestrator.sweep.plan import Structure
 from orchestrator.trial.pinned import load_problem
@@ -20,9 +23,11 @@ _PARAMETER_ROW_BYTES = 10
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of one structure.
+    """The cost of what is to be run of one structure.
 
     Attributes:
+        trials: number of trials.
+        steps: number of trial-steps.
         packs: number of packs, each of at most ``pack_size`` trials.
         samples: number of samples in a mini-batch.
         evaluations: number of gradients of single samples.
@@ -35,6 +40,8 @@ class Estimate:
     """
 
     structure: Structure
+    trials: int
+    steps: int
     packs: int
     pack_size: int
     parameters: int
@@ -49,23 +56,37 @@ class Estimate:
     certified: int
 
 
-def estimate(sweep: Sweep, structure: Structure, workers: int) -> Estimate:
-    """Counts the cost of a structure; runs nothing."""
+def estimates(sweep: Sweep, workers: int, left: Sequence[Left] | None = None) -> Iterator[Estimate]:
+    """Counts the cost of each structure of which something is left to be run; runs nothing.
+
+    Args:
+        left: what is left of each structure; None: everything.
+    """
+    left = all_left(sweep.plan) if left is None else left
+    total = sum(one.trials for one in left)
+    structures = [pair for pair in zip(sweep.plan.structures, left, strict=True) if pair[1].trials]
+    for structure, rest in track(structures, len(structures), "estimating the cost of the structures"):
+        yield _estimate(structure, rest, pack_size(sweep, structure, workers, total))
+
+
+def _estimate(structure: Structure, left: Left, size: int) -> Estimate:
+    """Counts the cost of what is left of a structure in packs of ``size`` trials."""
     template, facts = structure.template, structure.pinned.facts
     ready = load_problem(structure.pinned)
-    size = pack_size(sweep, structure, workers, sweep.plan.count)
     rows, samples = _gradient_rows(template, ready), ready.samples(template.batch)
     return Estimate(
         structure=structure,
-        packs=-(-structure.count // size),
+        trials=left.trials,
+        steps=left.steps,
+        packs=-(-left.trials // size),
         pack_size=size,
         parameters=facts.parameters,
         parameters_dead=facts.dead,
         samples=samples,
-        evaluations=structure.count * template.steps * samples,
+        evaluations=left.steps * samples,
         shard_bytes=shard_bytes(template, ready, size),
-        trace_bytes=structure.count * _trace_bytes(template, ready, rows),
-        gradient_rows=structure.count * rows,
+        trace_bytes=left.steps * _trace_bytes(template, ready, rows) // template.steps,
+        gradient_rows=left.steps * rows // template.steps,
         work=samples * ready.engine.work(ready.model),
         qubits=max((program.qubits for program in ready.model.circuits), default=0),
         certified=ready.engine.certified_gates(ready.model),

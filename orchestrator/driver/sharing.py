@@ -34,7 +34,7 @@ def sharing(estimate: Estimate, gradient_s: float, packs: int, workers: int, wor
         workers: W.
         worth_s: seconds from which a shard is worth a worker.
     """
-    template, trials = estimate.structure.template, min(estimate.pack_size, estimate.structure.count)
+    template, trials = estimate.structure.template, min(estimate.pack_size, estimate.trials)
     call_s = gradient_s * trials * (template.steps if template.mode == "probe" else 1)
     shards, share = template.batch.shards, -(-workers // packs)
     used = min(share, shards) if call_s / shards >= worth_s else 1

@@ -17,7 +17,7 @@ from ray._private.utils import read_ray_address
 from ray.exceptions import RayError
 
 from orchestrator.errors import FleetError
-from orchestrator.fleet.address import cluster_to_join, unreachable
+from orchestrator.fleet.address import cluster_to_join, given, unreachable
 from orchestrator.process import address_space
 
 _CONNECT_S = 5.0
@@ -80,20 +80,24 @@ def capacity(cpus: int, gpus: int = 0, memory: int = 0) -> int:
 
 def _connect(address: str | None, workers: int | None, cpus: int) -> str:
     target = cluster_to_join(address)
-    if target not in (None, "auto", "local"):
-        return _join(target)
-    running = _running() if target != "local" else None
-    if running:
-        return _join(running)
+    if found := find(address):
+        return _join(found)
     if "auto" in (address, target):
         raise FleetError("no Ray cluster runs here; start one (`ray start --head`), or leave the address out")
     return _start(workers, cpus)
 
 
-def _running() -> str | None:
-    """Returns the address that ``ray start`` has stored on this machine; None if nothing answers there."""
-    address = read_ray_address()
-    return address if address and not unreachable(address) else None
+def find(address: str | None = None) -> str | None:
+    """Returns the address of the cluster that ``joined`` joins, without joining it; None: it joins none.
+
+    A given address counts untried. The cluster that runs here is at the address that ``ray start`` has
+    stored; it counts if it answers.
+    """
+    target, _ = given(address, "RAY_ADDRESS")
+    if target not in (None, "auto"):
+        return None if target == "local" else target
+    running = read_ray_address()
+    return running if running and not unreachable(running) else None
 
 
 def _join(address: str) -> str:

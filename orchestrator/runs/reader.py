@@ -15,15 +15,15 @@ from pyarrow.dataset import Dataset
 
 from orchestrator.errors import RunDirectoryError, RunDirectoryWarning
 from orchestrator.runs import rowfiles
-from orchestrator.runs.arrow import conform, plain_text, replace_column, table_schema
-from orchestrator.runs.commits import read_ended
+from orchestrator.runs.arrow import STATE, conform, plain_text, replace_column, table_schema
+from orchestrator.runs.commits import read_ended, read_states
 from orchestrator.runs.integrity import CheckedFiles, check_listed
 from orchestrator.runs.keys import KEYS, SweptKeys, committed_keys, key_schema, read_with_keys
 from orchestrator.runs.manifest import RUN, SWEEP, UNHASHED, RunInfo, Snapshot, snapshot
 from orchestrator.runs.opening import check_list
 from orchestrator.runs.storage.base import RowFile, explained
 from orchestrator.runs.storage.opening import storage
-from orchestrator.tables.rows import KeyColumn
+from orchestrator.tables.rows import KeyColumn, SavedState
 
 Loaded = TypeVar("Loaded")
 
@@ -121,6 +121,10 @@ class Run:
         """Returns the ids of the ended trials as sorted numbers (``int(trial, 16)``): uint64 [trials]."""
         return self._load("trials", lambda run: read_ended(self._folder, run.files("trials")))
 
+    def states(self) -> dict[str, SavedState]:
+        """Returns the last state of each unfinished trial that has one, by id."""
+        return self._load("state", lambda run: read_states(self._folder, run))
+
     def others(self, most: int) -> list[str]:
         """Returns the configurations, as JSON, of at most ``most`` trials that are not current."""
         # rows of older versions have no value in `current` and are not chosen
@@ -213,7 +217,7 @@ class Run:
 
     def _check(self, table: str, run: Snapshot) -> None:
         keys = self.keys
-        rowfiles.check(self._folder, run.files(table), table_schema(table, keys))
+        rowfiles.check(self._folder, run.files(table), STATE if table == "state" else self.schema(table))
         rowfiles.check(self._folder, run.files(KEYS), key_schema(keys))
 
     def _load(self, table: str, load: Callable[[Snapshot], Loaded]) -> Loaded:

@@ -12,10 +12,10 @@ from sweeps import read, swept
 
 from orchestrator.cli import show
 from orchestrator.cli.terminal import Terminal
-from orchestrator.driver.counts import Counts
+from orchestrator.driver.counts import Counts, Left
 from orchestrator.driver.driver import Progress
 
-COUNTS = Counts(kept=1, begun=2, new=3, abandoned=0, steps=60, damaged=2, again=1)
+COUNTS = Counts(kept=1, abandoned=0, left=(Left(trials=5, begun=2, steps=60),), damaged=2, again=1)
 
 
 def test_trials_that_the_run_holds_are_printed_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sweeps import ids, plan
 
-from orchestrator.driver.counts import count
+from orchestrator.driver.counts import Left, all_left, count
 from orchestrator.driver.packs import Done
 from orchestrator.sweep.plan import Plan
 from orchestrator.tables.rows import SavedState
@@ -41,3 +41,9 @@ def test_steps_to_do_exclude_those_of_ended_trials_and_before_saved_states(
     counts, abandoned = count(PLAN, done(PLAN, ended, begun, *others))
     assert (counts.kept, counts.begun, counts.new, counts.abandoned, counts.steps) == expected
     assert [f"{number:016x}" for number in abandoned.tolist()] == list(others)
+
+
+def test_what_is_left_is_counted_for_each_structure() -> None:
+    counts, _ = count(PLAN, done(PLAN, [0, 1, 2, 3, 7], {4: 1}, OTHER))
+    assert counts.left == (Left(0, 0, 0), Left(trials=3, begun=1, steps=3 * 5 - 1))
+    assert all_left(PLAN) == (Left(4, 0, 4 * 3), Left(4, 0, 4 * 5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sweeps import NETWORK, read, swept
 
-from orchestrator.driver.estimate import Estimate, estimate
+from orchestrator.driver.estimate import Estimate, estimates
 from orchestrator.driver.packs import Packer
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.sharing import Sharing, sharing
@@ -23,7 +23,7 @@ def planned(shards: int, trials: int = 1, mode: str = "train") -> Sweep:
 
 
 def estimated(sweep: Sweep, workers: int) -> Estimate:
-    return estimate(sweep, sweep.plan.structures[0], workers)
+    return next(estimates(sweep, workers))
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,27 @@ def test_running_cluster_is_found(heads: dict[str, Head]) -> None:
     assert resources == "2 CPUs, 0 GPUs, 1 nodes"
 
 
+FIND = "import ray; from orchestrator.fleet.cluster import find; print(find(), ray.is_initialized())"
+
+
+def found(folder: Path, **variables: str) -> str:
+    """The address of the cluster that a fresh process would join, without joining it."""
+    variables = environment(folder, **variables)
+    done = subprocess.run(
+        [sys.executable, "-c", FIND], env=variables, capture_output=True, text=True, check=True
+    )
+    address, initialized = done.stdout.split()
+    assert initialized == "False"
+    return address
+
+
+def test_cluster_to_join_is_found_without_joining_it(heads: dict[str, Head], tmp_path: Path) -> None:
+    head = heads["open"]
+    assert found(head.folder).endswith(f":{head.port}")
+    assert found(head.folder, RAY_ADDRESS="local") == found(tmp_path) == "None"
+    assert found(tmp_path, RAY_ADDRESS="head:6379") == "head:6379"
+
+
 def test_explicit_address_precedes_that_of_the_environment(heads: dict[str, Head], tmp_path: Path) -> None:
     head = heads["open"]
     by_name, by_variable, _ = join(tmp_path, head.address, "-", RAY_ADDRESS=head.address)

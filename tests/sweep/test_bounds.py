@@ -23,7 +23,7 @@ from orchestrator.backends.batched.schedule import schedule
 from orchestrator.config.files import read_regular_file
 from orchestrator.data import tabular
 from orchestrator.driver import duration
-from orchestrator.driver.estimate import Estimate, estimate
+from orchestrator.driver.estimate import estimates
 from orchestrator.engines.adjoint import Adjoint
 from orchestrator.engines.parameter_shift import ParameterShift
 from orchestrator.errors import InputError
@@ -34,7 +34,7 @@ from orchestrator.models.circuits.reading import KNOWN
 from orchestrator.models.circuits.size import MOST_GATES
 from orchestrator.process import listening, notice, notice_if_slow, track
 from orchestrator.sweep import document, planner
-from orchestrator.sweep.file import Placement, Sweep
+from orchestrator.sweep.file import Placement
 from orchestrator.trial.pinned import Pinned, load_problem
 
 STATES = """\
@@ -52,10 +52,6 @@ def faults(text: str, *overrides: str) -> list[str]:
     with pytest.raises(InputError) as caught:
         read(text, *overrides)
     return [str(fault) for fault in caught.value.faults]
-
-
-def estimates(sweep: Sweep) -> list[Estimate]:
-    return [estimate(sweep, structure, 2) for structure in sweep.plan.structures]
 
 
 # --- files
@@ -129,7 +125,7 @@ def test_combinations_are_not_looked_at_once_there_are_faults_enough(monkeypatch
 
 def test_equal_circuits_are_scheduled_once() -> None:
     schedule.cache_clear()
-    estimates(read(swept("steps: {range: [1, 40]}", base=STATES)))
+    list(estimates(read(swept("steps: {range: [1, 40]}", base=STATES)), 2))
     assert schedule.cache_info().misses == 1
 
 
@@ -286,7 +282,7 @@ def test_wide_circuit_is_not_run_to_be_timed(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(duration, "_measured", measured)
     monkeypatch.setattr(differentiator.BatchedProgram, "parts", None)
     duration._rate.cache_clear()
-    wide = estimates(read(STATES, "base.model.qubits=26"))
+    wide = list(estimates(read(STATES, "base.model.qubits=26"), 2))
     found = duration.duration(wide, workers=2, placement=Placement(), spent_s=0.0)
     duration._rate.cache_clear()
     assert timed == [duration._WIDE]
@@ -296,14 +292,14 @@ def test_wide_circuit_is_not_run_to_be_timed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_time_grows_with_what_is_to_be_done() -> None:
     def seconds(*overrides: str) -> float:
-        return duration.duration(estimates(read(STATES, *overrides)), 2, Placement(), 0.0).inline
+        return duration.duration(list(estimates(read(STATES, *overrides), 2)), 2, Placement(), 0.0).inline
 
     assert seconds("base.steps=1000000") > 10 * seconds("base.steps=1000")
 
 
 def test_time_on_ray_falls_with_the_workers_that_a_step_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duration, "_gradient_s", lambda *_: 1e6)  # seconds, of one of 3 steps
-    one = estimates(read(swept("seed: [1]"), "base.batch.shards=4"))
+    one = list(estimates(read(swept("seed: [1]"), "base.batch.shards=4"), 2))
     alone, together = (duration.duration(one, workers, Placement(), 0.0) for workers in (1, 4))
     assert [step.used for step in (*alone.sharing, *together.sharing)] == [1, 4]
     assert alone.on_ray == pytest.approx(3e6, rel=1e-3)

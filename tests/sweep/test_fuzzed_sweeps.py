@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fuzzed_sweeps import fuzzed
 
-from orchestrator.driver.estimate import estimate
+from orchestrator.driver.estimate import estimates
 from orchestrator.errors import InputError
 from orchestrator.sweep.file import load
 
@@ -43,8 +43,7 @@ def check(seed: int, path: Path) -> bool:
     try:
         with promptly():
             sweep = load(path)
-            for structure in sweep.plan.structures[:3]:
-                estimate(sweep, structure, 2)
+            assert list(itertools.islice(estimates(sweep, 2), 3))
             assert len(list(itertools.islice(sweep.plan.trials(), 3))) == min(3, sweep.plan.count)
     except InputError as error:
         assert error.faults
