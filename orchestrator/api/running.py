@@ -41,7 +41,7 @@ class Watcher:
         """The driver has polled its workers, with or without new results."""
 
     def compacting(self) -> None:
-        """All trials have ended; the tables are being finished."""
+        """All trials have ended; the tables are being finished. Not called if they are already."""
 
     def running(self, stop: Callable[[], None]) -> AbstractContextManager[Any]:
         """Returns a context to be entered while the sweep runs; ``stop`` makes it commit and stop."""
@@ -136,7 +136,8 @@ def run(
             stopped_by = _drive(planned, writer, done, where, progress, watcher)
         finished = counts.kept + progress.ended == planned.plan.count
         if finished:
-            watcher.compacting()
+            if not writer.compacted:
+                watcher.compacting()
             writer.compact(_keys(planned.plan))
             writer.control.forget()
         return Result(folder, progress, finished, Run(folder).count("failed"), stopped_by)

@@ -43,13 +43,10 @@ class Terminal(Watcher):
     def opened(self, sweep: Sweep, out: Path | str, counts: Counts) -> None:
         """Prints how many trials the run holds, and what was damaged or left out."""
         self._steps = counts.steps
-        amounts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]
-        if counts.again:
-            amounts[-1] += f", {counts.again:,} of them failed before"
         if counts.damaged:
             damaged = show.count(counts.damaged, "damaged commit")
             click.echo(f"removed {damaged}; their trials resume from their last intact state", err=True)
-        click.echo(f"{sweep.name}: {show.count(sweep.plan.count, 'trial')} ({', '.join(amounts)}) → {out}")
+        click.echo(_contents(sweep, out, counts))
         if counts.abandoned:
             others = show.count(counts.abandoned, "trial")
             kept = "is kept" if counts.abandoned == 1 else "are kept"
@@ -128,3 +125,14 @@ class Terminal(Watcher):
         finally:
             for number, handler in before.items() if self.signal is None else ():
                 signal.signal(number, handler)  # else a second one may still come, while Ray shuts down
+
+
+def _contents(sweep: Sweep, out: Path | str, counts: Counts) -> str:
+    """Returns a line on how much of a sweep its run holds."""
+    trials = show.count(sweep.plan.count, "trial")
+    if not (counts.begun or counts.new):
+        return f"nothing left to run: {f'all {trials} are' if counts.kept > 1 else 'its trial is'} in {out}"
+    amounts = [f"{counts.kept:,} kept", f"{counts.begun:,} begun", f"{counts.new:,} new"]
+    if counts.again:
+        amounts[-1] += f", {counts.again:,} of them failed before"
+    return f"{sweep.name}: {trials} ({', '.join(amounts)}) → {out}"

@@ -209,6 +209,13 @@ class RunWriter:
                 merged = merge(self._folder, commits.commits, self._info.keys, not_current=not_current)
                 self._run = replace(self._run, commits=(merged,))
 
+    @property
+    def compacted(self) -> bool:
+        """Whether all rows are in finished parts, written for this sweep: ``compact`` has nothing to do."""
+        complete = self._run.complete
+        written = complete is not None and complete.hashed and complete.sweep == self._sweep
+        return written and not self._run.commits
+
     def compact(self, plan: PlannedKeys) -> None:
         """Finishes the run: sorts all rows of ended trials into parts that any tool can read.
 
@@ -220,8 +227,7 @@ class RunWriter:
         Raises:
             RunDirectoryError: the disk is full or fails, or another driver has taken over.
         """
-        complete = self._run.complete
-        if complete and complete.hashed and complete.sweep == self._sweep and not self._run.commits:
+        if self.compacted:
             return
         with explained(self._folder.root, RESUME):
             self._lock.check()
