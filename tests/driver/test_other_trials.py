@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from paths import ROOT
 from stored_runs import relist
-from sweeps import NETWORK, read, swept
+from sweeps import NETWORK, ids, plan, read, swept
 
 import orchestrator
 from orchestrator.api.running import Counts, Watcher
@@ -82,7 +82,7 @@ def points(sweep: Path, seed: int) -> None:
 def test_changed_steps_leave_out_earlier_trials_and_say_so_before_anything_runs(sweep: Path) -> None:
     run(sweep, "base.steps=2")
     looking = run(sweep)
-    assert (looking.abandoned, looking.why) == (3, "steps is 2 there, 3 here")
+    assert (looking.abandoned, looking.why) == (3, "steps is 2 instead of 3")
     assert looking.before is not None
     assert (looking.before.current.tolist(), looking.before["index"].isna().all()) == ([False] * 3, True)
     assert looking.parts == {"trials": 2, "steps": 1, "gradients": 1}  # only one table was rewritten
@@ -133,7 +133,7 @@ def test_run_says_in_one_line_how_many_are_left_out_and_why(sweep: Path) -> None
     assert "other sweeps" not in output("run", sweep, *out, "--set", "base.steps=2")
     lines = output("run", sweep, *out).splitlines()
     assert lines[0].startswith("small: 3 trials (0 kept, 0 begun, 3 new) → ")
-    assert lines[1] == "3 trials of other sweeps are kept but left out: steps is 2 there, 3 here"
+    assert lines[1] == "3 trials of other sweeps are kept but left out: steps is 2 instead of 3"
 
 
 def test_changed_data_file_leaves_out_earlier_trials_and_brings_them_back(sweep: Path) -> None:
@@ -179,7 +179,7 @@ def test_grown_sweep_has_no_others_and_every_index_of_the_new_plan(sweep: Path) 
 def test_shrunk_sweep_leaves_out_what_it_no_longer_names_and_growing_brings_it_back(sweep: Path) -> None:
     run(sweep)
     looking = run(sweep, "sweep.0.seed=[1]")
-    assert (looking.abandoned, looking.why) == (2, "seed is 0 or 2 there, 1 here")
+    assert (looking.abandoned, looking.why) == (2, "seed is 0 or 2 instead of 1")
     check_marks(sweep, "sweep.0.seed=[1]")
     assert run(sweep).abandoned == 0
     check_marks(sweep)
@@ -301,18 +301,19 @@ def why(there: str, here: str, *overrides: str) -> str:
 @pytest.mark.parametrize(
     ("there", "here", "expected"),
     [
-        (["seed: [0, 1, 2, 3]"], ["seed: [7, 8]"], "seed is 0, 1, 2, … there, 7 or 8 here"),
-        (["model.hidden: [[2], [3]]"], ["model.hidden: [[4]]"], "model.hidden.0 is 2 or 3 there, 4 here"),
+        (["seed: [0, 1, 2, 3]"], ["seed: [7, 8]"], "seed is 0, 1, 2 or 3 instead of 7 or 8"),
+        (["model.hidden: [[2], [3]]"], ["model.hidden: [[4]]"], "model.hidden is [2] or [3] instead of [4]"),
         (
             ["updates.1.learning_rate: [0.5]", "seed: [3]"],
             ["updates.1.learning_rate: [0.1, 0.2]", "seed: {range: 9}"],
-            "updates.1.learning_rate is 0.5 there, 0.1 or 0.2 here",
+            "learning_rate of optimizer sgd is 0.5 instead of 0.1 or 0.2",
         ),
-        (["loss: [mse]"], [], "loss is mse there, binary-cross-entropy here"),
+        (["seed: [99]"], ["seed: {range: 90}"], "seed is 99 instead of 0, 1, 2, …, 89"),
+        (["loss: [mse]"], [], "loss is mse instead of binary-cross-entropy"),
         (
             ["seed: [9]"],
             ["cases: {near: {sweep: [seed: [0, 1]]}, far: {steps: 5, sweep: [seed: [7]]}}"],
-            "seed is 9 there, 0 or 1 here",
+            "seed is 9 instead of 0 or 1",
         ),
         (["seed: [0]"], ["seed: [0]"], "this version reads them differently"),
     ],
@@ -328,17 +329,66 @@ def test_part_of_another_kind_is_named_by_its_kind() -> None:
         "base.loss=mse",
     )
     assert why(swept(), swept(), *circuit) == (
-        "gradient.engine is backprop there, adjoint here; loss is binary-cross-entropy there, mse here; "
-        "model.kind is mlp there, circuit here"
+        "gradient.engine is backprop instead of adjoint; model.kind is mlp instead of circuit; "
+        "loss is binary-cross-entropy instead of mse"
+    )
+
+
+CLIPS = "updates.0: [null, {clip: value, limit: 0.1}, {clip: norm, limit: 1.0}]"
+
+
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        (CLIPS.replace("0.1", "0.2"), "limit of clip value is 0.1 instead of 0.2"),
+        (CLIPS.replace("{clip: value, limit: 0.1}, ", ""), "clip is value instead of none or norm"),
+        (CLIPS.replace("null, ", ""), "clip is none instead of norm or value"),
+        (
+            CLIPS + "\nupdates.1: [{optimizer: adam, learning_rate: 0.1}]",
+            "optimizer is sgd instead of adam",
+        ),
+        (
+            CLIPS + "\nupdates.1.learning_rate: [0.2, 0.4, 0.3, 0.05]",
+            "learning_rate of optimizer sgd is 0.1 instead of 0.05, 0.2, 0.3 or 0.4",
+        ),
+    ],
+)
+def test_updates_are_named_by_their_kind_and_clips_that_are_left_out_count(here: str, expected: str) -> None:
+    """An index would be another one where a null before the update is left out."""
+    changed = plan(*here.splitlines())
+    others = [trial.trial for trial in plan(CLIPS).trials() if trial.id not in ids(changed)]
+    assert describe_differences([other.model_dump_json() for other in others], changed) == expected
+
+
+def test_second_update_of_a_kind_and_one_after_the_optimizer_are_distinguished() -> None:
+    def with_limits(first: float, second: float, last: str) -> str:
+        updates = [f"{{clip: value, limit: {limit}}}" for limit in (first, second)]
+        optimizer = "{optimizer: sgd, learning_rate: 0.1}"
+        return swept(f"updates: [[{', '.join([*updates, optimizer, last])}]]")
+
+    there = with_limits(1, 2, "{clip: norm, limit: 3}")
+    assert why(there, with_limits(1, 4, "{clip: norm, limit: 3}")) == (
+        "limit of clip value (2) is 2.0 instead of 4.0"
+    )
+    assert why(there, with_limits(1, 2, "{clip: value, limit: 3}")) == (
+        "clip after the optimizer is norm instead of value"
+    )
+
+
+def test_keys_that_are_not_listed_are_counted() -> None:
+    changes = ("base.steps=2", "base.batch={size: 2, shards: 1}", "base.seed=7", "base.data.seed=5")
+    assert why(swept(), swept(), *changes) == (
+        "batch.shards is 2 instead of 1; batch.size is 4 instead of 2; data.seed is 0 instead of 5; "
+        "2 more keys differ"
     )
 
 
 def test_record_does_not_make_other_trials() -> None:
-    assert why(swept("seed: [1]"), swept("seed: [0]"), "base.record.every=2") == "seed is 1 there, 0 here"
+    assert why(swept("seed: [1]"), swept("seed: [0]"), "base.record.every=2") == "seed is 1 instead of 0"
 
 
 def test_many_values_are_not_listed_one_by_one() -> None:
     drawn = "{samples: 100000, updates.1.learning_rate: {log_uniform: [1e-3, 1e-1]}}"
     assert why(swept("seed: [4]"), swept(drawn, "seed: {range: 1000000}"), "base.steps=2") == (
-        "steps is 3 there, 2 here"
+        "steps is 3 instead of 2"
     )
