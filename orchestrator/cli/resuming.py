@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 from orchestrator.cli import show
 
@@ -35,6 +36,15 @@ def unfinished(reason: str, kept: str = _RECEIVED, condition: str = "") -> str:
         condition: the condition under which it can be resumed.
     """
     return f"{reason}; {kept}. To resume{condition}:\n  {resume_command()}"
+
+
+def stopped(out: Path | str) -> str:
+    """Returns the message for a sweep that was stopped on request, and how to read its run ``out``."""
+    return (
+        f"{unfinished('stopped')}\n"
+        "The tables are in folders once the run has finished. To read it already now:\n"
+        f"  {show.command('orchestrator', 'analyse', show.path(out))}"
+    )
 
 
 def cluster_gone(reason: str, kept: str = _RECEIVED) -> str:

@@ -11,7 +11,7 @@ import click
 
 from orchestrator.cli import show
 from orchestrator.cli.options import overrides, sweep_file, trust, without_secrets, workers
-from orchestrator.cli.resuming import CLUSTER_GONE, cluster_gone, resume_command, unfinished
+from orchestrator.cli.resuming import CLUSTER_GONE, cluster_gone, resume_command, stopped
 from orchestrator.errors import ClusterLost
 
 
@@ -92,7 +92,7 @@ def run(
         click.echo(_stopped_early(*result.stopped_by))
         raise SystemExit(result.exit_code)
     if not result.finished:
-        click.echo(unfinished("stopped"))
+        click.echo(stopped(result.out))
         raise SystemExit(128 + (terminal.signal or signal.SIGINT))
     click.echo()
     finished = Run(result.out)

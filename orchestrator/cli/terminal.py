@@ -76,7 +76,7 @@ class Terminal(Watcher):
         trials = f"{progress.kept + progress.ended:,} of {show.count(progress.trials, 'trial')}"
         if not progress.steps and not progress.ended:
             return f"{trials}, no results yet"
-        text = f"{trials}, {rate:,.0f} steps/s, loss {show.number(progress.loss)}"
+        text = f"{trials}, {rate:,.0f} steps/s, newest loss {show.number(progress.loss)}"
         if progress.failed:
             text += f", {progress.failed:,} failed"
         if progress.diverged:

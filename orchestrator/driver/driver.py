@@ -72,7 +72,13 @@ class Fleet(Protocol):
 
 @dataclass
 class Progress:
-    """How far a sweep is, as shown while it runs."""
+    """How far a sweep is, as shown while it runs.
+
+    Attributes:
+        steps_left: trial-steps still to be done.
+        steps: trial-steps done since the driver started.
+        loss: that of the newest step that came back, as a mean over the trials of its pack; NaN before.
+    """
 
     trials: int
     kept: int = 0

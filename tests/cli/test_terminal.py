@@ -35,7 +35,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 PROGRESS = Progress(9, kept=2, steps_left=12, ended=5, failed=2, diverged=1, steps=400, loss=0.25)
-LINE = re.compile(r"7 of 9 trials, ([\d,]+) steps/s, loss 0\.25, 2 failed, 1 diverged")
+LINE = re.compile(r"7 of 9 trials, ([\d,]+) steps/s, newest loss 0\.25, 2 failed, 1 diverged")
 
 
 @pytest.mark.usefixtures("ticking")

@@ -86,10 +86,18 @@ def test_run_is_resumed_by_the_command_that_started_it(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["orchestrator", "run", "my sweep.yaml"])
     stopped = "stopped; all results received are committed. To resume:\n  "
-    assert invoke("run", "a.yaml").output == f"{stopped}orchestrator run 'my sweep.yaml'\n"
+    assert invoke("run", "a.yaml").output.startswith(f"{stopped}orchestrator run 'my sweep.yaml'\n")
     monkeypatch.setenv("ORCHESTRATOR_AGAIN", "the same command")
-    assert invoke("run", "a.yaml").output == f"{stopped}the same command\n"
+    assert invoke("run", "a.yaml").output.startswith(f"{stopped}the same command\n")
     assert arguments["sweep"] == Path("a.yaml")
+
+
+@pytest.mark.usefixtures("arguments")
+def test_stopped_run_names_the_command_that_reads_it() -> None:
+    assert invoke("run", "a.yaml").output.endswith(
+        "\nThe tables are in folders once the run has finished. To read it already now:\n"
+        "  orchestrator analyse run\n"
+    )
 
 
 def test_cancel_asks_the_driver_and_waits_for_its_end(

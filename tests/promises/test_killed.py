@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from paths import SUPPORT
 from waiting import WITHIN_S, end, until
 
 import orchestrator
 from orchestrator.api.running import Counts, Watcher
+from orchestrator.cli import orchestrator as command_line
 from orchestrator.driver.driver import Progress
 from orchestrator.runs.digest import digest
 from orchestrator.sweep.file import Sweep
@@ -128,7 +130,11 @@ def test_interrupt_on_ray_commits_and_says_how_to_go_on(sweep: Path, expected: s
         "finishing and committing running work (again: exit at once)",
         "stopped; all results received are committed. To resume:",
         f"  orchestrator run {sweep} --out {out} --address local --workers 2",
+        "The tables are in folders once the run has finished. To read it already now:",
+        f"  orchestrator analyse {out}",
     ]
+    assert not (out / "steps").exists()
+    assert CliRunner().invoke(command_line, ["analyse", str(out)]).exit_code == 0
     assert not orchestrator.open_run(out).finished
     assert orchestrator.run(sweep, out, where=INLINE, overrides=["placement={}"]).finished
     assert digest_of(out) == expected
