@@ -50,8 +50,8 @@ def run(
     """Run a sweep, or complete a run that was interrupted.
 
     Also runs the trials that were added to the sweep since the last run. Exit codes: 0 all trials done or
-    diverged, 1 some failed or stopped early, 2 bad input, 3 the Ray cluster is gone, 130 interrupted or
-    cancelled, 137 the driver was killed, 143 terminated.
+    diverged, 1 some failed or stopped early, 2 bad input, 3 the Ray cluster is gone. From signals: 130
+    interrupted or cancelled, 137 the driver was killed, 143 terminated.
 
     \b
     Example:
