@@ -84,6 +84,7 @@ def here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     monkeypatch.setattr(sweep, "_connected", call)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("name", "line"),
@@ -94,12 +95,8 @@ def here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
             r"\| Ray Tune \| 1, 2 \| 2.0, 4.0 \| 2e\+03 \|\n(?s:.*)"
             r"\| Ray Tune / orchestrator \| \| \| -?\d+ \|",
         ),
-        pytest.param("busy", r"- Workers are busy [\d.]+% of the time.*", marks=pytest.mark.long),
-        pytest.param(
-            "shards",
-            r"- The last 2 of 3 steps .* [\d.]+ times as fast.*\n- One small trial .* s on Ray.*",
-            marks=pytest.mark.long,
-        ),
+        ("busy", r"- Workers are busy [\d.]+% of the time.*"),
+        ("shards", r"- The last 2 of 3 steps .* [\d.]+ times as fast.*\n- One small trial .* s on Ray.*"),
     ],
 )
 def test_sweeps_are_measured(name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

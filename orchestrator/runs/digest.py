@@ -18,6 +18,9 @@ from orchestrator.tables.schema import SORT, TABLES
 _ROWS = 1 << 16
 """Rows hashed per block. Part of the definition of the digest, as each block begins with its null mask."""
 
+_CELLS = 1 << 24
+"""Most values of a table that are in memory at once, unless one column has more."""
+
 _LARGE = {pa.string(): pa.large_string(), pa.list_(pa.int64()): pa.large_list(pa.int64())}
 """Types with 64-bit offsets, for columns of more than 2 GiB."""
 
@@ -39,7 +42,8 @@ def digest(run: Run) -> Digest:
     """Computes the digest of a run from its values, with the rows of each table in order of its sort key.
 
     The order of rows and columns does not affect the digest, nor do files, row groups and dictionaries. Rows
-    of ended trials that are not repeatable are left out. One column at a time is in memory.
+    of ended trials that are not repeatable are left out. At most ``_CELLS`` values are in memory, or one
+    column.
     """
     ended = run.read("trials", ["trial", "repeatable"])
     unrepeatable = trial_numbers(ended.filter(pc.invert(ended["repeatable"]))["trial"])
@@ -54,8 +58,7 @@ def _table(run: Run, table: str, unrepeatable: NDArray[np.uint64]) -> str:
     order = order_by(keys, SORT[table])
     order = order.filter(pa.array(~np.isin(trial_numbers(keys["trial"]), unrepeatable)).take(order))
     sha = hashlib.sha256()
-    for name in sorted(set(run.schema(table).names) - left_out):
-        column = run.read(table, [name])[name]
+    for name, column in _columns(run, table, sorted(set(run.schema(table).names) - left_out), len(keys)):
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         values = column.cast(_LARGE.get(kind, kind)).combine_chunks()
         sha.update(f"{name} {kind} {len(order)}\n".encode())
@@ -63,6 +66,14 @@ def _table(run: Run, table: str, unrepeatable: NDArray[np.uint64]) -> str:
             for content in _bytes(values.take(order.slice(start, _ROWS))):
                 sha.update(content)
     return sha.hexdigest()
+
+
+def _columns(run: Run, table: str, names: list[str], rows: int) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Yields columns by name; reads as many at once as there is memory for."""
+    size = max(1, _CELLS // max(rows, 1))
+    for start in range(0, len(names), size):
+        read = run.read(table, names[start : start + size])
+        yield from zip(read.column_names, read.columns, strict=True)
 
 
 def _bytes(column: pa.Array) -> Iterator[bytes]:

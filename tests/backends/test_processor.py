@@ -121,8 +121,11 @@ def sampled(drawn: QuantumCircuit, string: str, simulator: AerSimulator, points:
 @pytest.mark.parametrize(
     ("processor", "string"),
     [
-        *((MANILA, string) for string in ("ZII", "IIX", "ZZZ", "XYZ", "YIX")),
-        *((ALMADEN, string) for string in ("IZZ", "YXI")),
+        (MANILA, "ZZZ"),
+        (MANILA, "YIX"),
+        *(pytest.param(MANILA, string, marks=pytest.mark.long) for string in ("ZII", "IIX", "XYZ")),
+        pytest.param(ALMADEN, "IZZ", marks=pytest.mark.long),
+        (ALMADEN, "YXI"),
         (PEEKSKILL, "XYZ"),
         (PRAGUE, "XYZ"),
         (FRACTIONAL, "XYZ"),

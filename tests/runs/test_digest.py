@@ -52,6 +52,13 @@ def test_digest_is_the_same_for_another_order_of_keys(tmp_path: Path, expected: 
     assert digest(Run(tmp_path)) == expected
 
 
+def test_digest_is_the_same_with_one_column_in_memory(
+    tmp_path: Path, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.runs.digest._CELLS", 1)
+    assert digest(stored(tmp_path, dict.copy)) == expected
+
+
 def test_digest_of_growing_is_that_of_running_at_once(tmp_path: Path, expected: Any) -> None:
     small.finish(tmp_path, range(1))
     with open_writer(tmp_path) as writer:

@@ -214,6 +214,7 @@ def _s3(uri: str) -> tuple[Any, str]:
         connect_timeout=_CONNECT_S,
         request_timeout=_REQUEST_S,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+        allow_delayed_open=True,  # an object of a few megabytes takes one request to upload instead of three
     )
     return store, parts.netloc + unquote(parts.path).rstrip("/")
 
