@@ -277,10 +277,11 @@ def test_plan_and_run_of_a_module_that_exits_say_so_and_exit_with_2(tmp_path: Pa
 
 
 def test_ctrl_c_in_users_code_stays_a_ctrl_c(tmp_path: Path) -> None:
-    body = f"import signal\ndef made():\n    signal.raise_signal({signal.SIGINT:d})\n    return drawn()\n"
+    interrupted = "import signal\ndef made():\n    signal.{}\n    return drawn()\n"
+    path = sweep(tmp_path, interrupted.format("default_int_handler(signal.SIGINT, None)"))
     with pytest.raises(KeyboardInterrupt):
-        load(sweep(tmp_path, body))
-    done = process("plan", tmp_path / "own.yaml")
+        load(path)
+    done = process("plan", sweep(tmp_path, interrupted.format("raise_signal(signal.SIGINT)")))
     assert (done.returncode, done.stdout) == (130, "")
 
 
