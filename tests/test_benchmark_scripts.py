@@ -60,6 +60,7 @@ def test_gpu_table_has_the_programs_that_need_no_gpu() -> None:
     assert re.match(r"\| 2, 3 \| [\d.]+ \| [\d.]+ \|", lines[-1])
 
 
+@pytest.mark.long
 def test_gradients_are_measured_and_missing_peers_named() -> None:
     output = printed("gradients")
     assert re.search(r"^\| orchestrator \| [\d.]+ \|$", output, re.MULTILINE)

@@ -199,6 +199,7 @@ def test_worker_killed_leaves_the_same_bits(sweep: Path, expected: str, cluster:
     assert pd.read_parquet(tmp_path / "trials").attempts.max() == 2
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_ray")
 def test_node_killed_leaves_the_same_bits(sweep: Path, expected: str, tmp_path: Path) -> None:
     script = SUPPORT / "losing_a_node.py"
