@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import tempfile
@@ -92,6 +93,11 @@ sweep:
 
 SLOW = ("tests/runs/test_objects.py", "tests/cli/test_jobs.py", "tests/promises/", "tests/fleet/")
 """Files that take longest. They come first, so that no process is alone with one of them at the end."""
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # tests live to the end; no further collection has to look at them
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,8 +23,8 @@ from orchestrator.runs.storage import retries
 from orchestrator.runs.storage.base import Fingerprint
 from orchestrator.runs.storage.bucket import Bucket
 
-STRIDE = 10
-"""Kills in a commit, in both halves of the merge, before parts are listed and in the cleanup; 57 changes."""
+STRIDE = 19
+"""Kills when the run is claimed, in the merge, and in the finished parts; there are 57 changes."""
 
 
 def upload(path: Path, uri: str) -> None:
@@ -67,7 +67,7 @@ def test_run_of_another_sweep_killed_at_any_change_is_marked_all_at_once(bucket:
     small.finish(tmp_path / "base", range(4))
     small.finish(tmp_path / "whole", range(4))
     upload(tmp_path / "base", bucket)
-    ends = kill_everywhere(bucket, "1:3", stride=5)  # all trials have ended: only marks are written
+    ends = kill_everywhere(bucket, "1:3", stride=9)  # all trials have ended: only marks are written
     small.finish(tmp_path / "whole", range(1, 3))
     assert {total for *_, total in ends} == {small.fingerprint(tmp_path / "whole")}
     assert {(rows, current) for _, rows, current, _ in ends} == {(12, 4), (12, 2)}
