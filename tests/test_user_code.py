@@ -276,12 +276,20 @@ def test_plan_and_run_of_a_module_that_exits_say_so_and_exit_with_2(tmp_path: Pa
 
 
 def test_ctrl_c_in_users_code_stays_a_ctrl_c(tmp_path: Path) -> None:
-    interrupted = "import signal\ndef made():\n    signal.{}\n    return drawn()\n"
-    path = sweep(tmp_path, interrupted.format("default_int_handler(signal.SIGINT, None)"))
-    with pytest.raises(KeyboardInterrupt):
-        load(path)
-    done = process("plan", sweep(tmp_path, interrupted.format("raise_signal(signal.SIGINT)")))
+    # a shell without job control starts background processes with SIGINT ignored, which children inherit
+    body = """\
+import signal
+
+
+def made():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
+    return drawn()
+"""
+    done = process("plan", sweep(tmp_path, body))
     assert (done.returncode, done.stdout) == (130, "")
+    with pytest.raises(KeyboardInterrupt):
+        load(sweep(tmp_path, body.replace("raise_signal(signal.SIGINT)", "default_int_handler(2, None)")))
 
 
 def test_threads_and_printing_are_allowed(tmp_path: Path) -> None:
