@@ -56,6 +56,8 @@ def analyse(
         frame = summary(opened, by.split(",") if by else None, all_trials)
     rows = frame.rows if everything else frame.rows[:_MOST_ROWS]
     show.frame(frame.header, rows)
+    if not (frame.rows or sql):
+        click.echo("no trial of the sweep has ended yet; --sql reads the steps that are committed")
     if timed:
         click.echo(_NOT_TIMED)
     if len(rows) < len(frame.rows):

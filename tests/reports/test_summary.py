@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from stored_runs import trial_id
+from stored_runs import advance, open_writer, trial_id
 
 from orchestrator.cli import orchestrator as command_line
 from orchestrator.reports.overhead import overhead
@@ -174,6 +174,14 @@ def test_omitted_rows_of_analyse_are_counted(out: Path) -> None:
     lines = output("analyse", out, *query).splitlines()
     assert (lines[-2].strip(), lines[-1]) == ("59", "… and 15 more rows (--all shows them)")
     assert output("analyse", out, *query, "--all").splitlines()[-1].strip() == "74"
+
+
+def test_analyse_says_that_no_trial_has_ended(tmp_path: Path) -> None:
+    with open_writer(tmp_path) as writer:
+        advance(writer, [0], 0, 1)
+    text = "no trial of the sweep has ended yet; --sql reads the steps that are committed\n"
+    assert output("analyse", tmp_path).endswith(text)
+    assert text not in output("analyse", tmp_path, "--sql", "select * from trials")
 
 
 DRIVER = Owner.myself()
